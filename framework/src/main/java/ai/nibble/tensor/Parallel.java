@@ -1,0 +1,42 @@
+package ai.nibble.tensor;
+
+import java.util.stream.IntStream;
+
+/**
+ * Loops over raw memory, split into ranges that run on the common fork-join pool.
+ *
+ * <p>How a range is cut depends on its length and grain only, never on the number of threads, so
+ * whatever a body computes per range is the same on every machine.
+ */
+public final class Parallel {
+  private Parallel() {}
+
+  /** Work on the half-open range {@code [begin, end)}. */
+  @FunctionalInterface
+  public interface RangeBody {
+    void run(long begin, long end);
+  }
+
+  /**
+   * Runs the body over {@code [0, n)} in ranges of {@code grain} (the last may be shorter).
+   *
+   * @param n number of items, may be 0
+   * @param grain items a range, at least 1; below one grain the body runs on the calling thread
+   */
+  public static void forRanges(long n, long grain, RangeBody body) {
+    if (grain < 1) {
+      throw new IllegalArgumentException("grain is " + grain + ", expected at least 1");
+    }
+    if (n <= 0) {
+      return;
+    }
+    long ranges = (n + grain - 1) / grain;
+    if (ranges == 1) {
+      body.run(0, n);
+      return;
+    }
+    IntStream.range(0, Math.toIntExact(ranges))
+        .parallel()
+        .forEach(r -> body.run(r * grain, Math.min(n, (r + 1) * grain)));
+  }
+}
