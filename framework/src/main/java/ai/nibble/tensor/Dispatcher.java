@@ -1,0 +1,62 @@
+package ai.nibble.tensor;
+
+import java.util.Arrays;
+
+/** Calls aten operators by name; arguments are tensors, longs, doubles, booleans and dtypes. */
+final class Dispatcher {
+  private Dispatcher() {}
+
+  /**
+   * Calls an operator whose single result aliases its {@code out} argument, and drops the extra
+   * handle.
+   */
+  static void call(String op, String overload, Object... arguments) {
+    long[] stack = new long[arguments.length];
+    int filled = 0;
+    try {
+      for (; filled < arguments.length; filled++) {
+        stack[filled] = slot(arguments[filled]);
+      }
+    } catch (RuntimeException e) {
+      for (int i = 0; i < filled; i++) {
+        if (arguments[i] instanceof Tensor) {
+          Libtorch.aoti_torch_delete_tensor_object(stack[i]);
+        }
+      }
+      throw e;
+    }
+    if (Libtorch.aoti_torch_call_dispatcher(op, overload, stack) != 0) {
+      throw new TensorException(
+          op
+              + "."
+              + overload
+              + " failed on "
+              + Arrays.toString(arguments)
+              + "; libtorch gave its reason on stderr");
+    }
+    Tensor.check(Libtorch.aoti_torch_delete_tensor_object(stack[0]), "delete_tensor_object");
+  }
+
+  /** The dispatcher consumes handles, so a tensor goes in under a fresh one. */
+  private static long slot(Object argument) {
+    if (argument instanceof Tensor tensor) {
+      long[] result = new long[1];
+      Tensor.check(
+          Libtorch.aoti_torch_new_tensor_handle(tensor.handle(), result), "new_tensor_handle");
+      return result[0];
+    }
+    if (argument instanceof Long value) {
+      return value;
+    }
+    if (argument instanceof Double value) {
+      return Double.doubleToRawLongBits(value);
+    }
+    if (argument instanceof Boolean value) {
+      return value ? 1 : 0;
+    }
+    if (argument instanceof DType value) {
+      return value.scalarType();
+    }
+    throw new IllegalArgumentException("no slot for " + argument);
+  }
+}

@@ -1,0 +1,133 @@
+package ai.nibble.tensor;
+
+import ai.djl.engine.Engine;
+import ai.djl.pytorch.jni.LibUtils;
+import ai.nibble.InvalidInputException;
+import com.sun.jna.Function;
+import com.sun.jna.NativeLibrary;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+
+/**
+ * Finds and loads libtorch once for the process: the natives that DJL provides, or those of the
+ * directory that {@code NIBBLE_LIBTORCH} names (any libtorch from 2.7 on; NDArray interop is off
+ * then, because DJL's own JNI fits its own version only).
+ */
+final class NativeLibraries {
+  static final String EXPECTED_VERSION = "2.7.1";
+
+  private static final int M_TRIM_THRESHOLD = -1;
+  private static final int M_TOP_PAD = -2;
+  private static final int M_MMAP_THRESHOLD = -3;
+  private static final int M_ARENA_MAX = -8;
+
+  private NativeLibraries() {}
+
+  private static final class Holder {
+    static final NativeLibrary LIBTORCH = load();
+  }
+
+  static NativeLibrary libtorch() {
+    return Holder.LIBTORCH;
+  }
+
+  static boolean engineIsDjl() {
+    return override() == null;
+  }
+
+  private static String override() {
+    String value = System.getProperty("nibble.libtorch", System.getenv("NIBBLE_LIBTORCH"));
+    return value == null || value.isBlank() ? null : value;
+  }
+
+  private static NativeLibrary load() {
+    prepareProcess();
+    String override = override();
+    if (override != null) {
+      return loadFrom(Path.of(override));
+    }
+    // DJL reports home about its use unless told not to; set before its first class is touched.
+    System.setProperty("OPT_OUT_TRACKING", "true");
+    String version = Engine.getEngine("PyTorch").getVersion();
+    if (!version.equals(EXPECTED_VERSION)) {
+      throw new InvalidInputException(
+          "the PyTorch engine is version "
+              + version
+              + ", expected "
+              + EXPECTED_VERSION
+              + ": put pytorch-native-cpu "
+              + EXPECTED_VERSION
+              + " on the class path, unset PYTORCH_VERSION, or name a libtorch by"
+              + " NIBBLE_LIBTORCH=DIR");
+    }
+    return NativeLibrary.getInstance(
+        Path.of(LibUtils.getLibtorchPath()).resolve("libtorch_cpu.so").toString());
+  }
+
+  private static NativeLibrary loadFrom(Path dir) {
+    Path library = dir.resolve("libtorch_cpu.so");
+    if (!Files.isRegularFile(library)) {
+      throw new InvalidInputException(
+          "NIBBLE_LIBTORCH is '"
+              + dir
+              + "', which holds no libtorch_cpu.so: name the directory that has it (torch/lib of a"
+              + " Python installation, or lib of a libtorch download)");
+    }
+    for (String dependency : List.of("libgomp", "libc10.so")) {
+      loadFirstMatching(dir, dependency);
+    }
+    NativeLibrary loaded = NativeLibrary.getInstance(library.toString());
+    long abi =
+        ((Number) loaded.getFunction("aoti_torch_abi_version").invoke(Long.class, null))
+            .longValue();
+    long major = abi >>> 56;
+    long minor = (abi >>> 48) & 0xff;
+    if (major != 2 || minor < 7) {
+      throw new InvalidInputException(
+          "NIBBLE_LIBTORCH is '"
+              + dir
+              + "', libtorch "
+              + major
+              + "."
+              + minor
+              + ", expected 2.7 or a later 2.x");
+    }
+    return loaded;
+  }
+
+  private static void loadFirstMatching(Path dir, String prefix) {
+    try (Stream<Path> files = Files.list(dir)) {
+      files
+          .filter(f -> f.getFileName().toString().startsWith(prefix))
+          .findFirst()
+          .ifPresent(f -> NativeLibrary.getInstance(f.toString()));
+    } catch (IOException e) {
+      throw new InvalidInputException("NIBBLE_LIBTORCH '" + dir + "' cannot be listed: " + e, e);
+    }
+  }
+
+  /**
+   * What must be said to the C library before libtorch is loaded. Buffers of a training step are
+   * megabytes large and freed at once; by default glibc returns them to the kernel, and the next
+   * step pays for every page again (10 times the cost of writing them).
+   */
+  private static void prepareProcess() {
+    try {
+      NativeLibrary c = NativeLibrary.getInstance("c");
+      // OpenMP's threads would spin after every product, on the cores that Java's loops need next.
+      Function setenv = c.getFunction("setenv");
+      setenv.invokeInt(new Object[] {"OMP_WAIT_POLICY", "passive", 0});
+      Function mallopt = c.getFunction("mallopt");
+      mallopt.invokeInt(new Object[] {M_ARENA_MAX, 1});
+      mallopt.invokeInt(new Object[] {M_MMAP_THRESHOLD, 32 << 20});
+      mallopt.invokeInt(new Object[] {M_TRIM_THRESHOLD, Integer.MAX_VALUE});
+      mallopt.invokeInt(new Object[] {M_TOP_PAD, 64 << 20});
+    } catch (UnsatisfiedLinkError e) {
+      // Not glibc: the settings are only about speed.
+      return;
+    }
+  }
+}

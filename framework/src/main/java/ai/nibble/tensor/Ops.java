@@ -1,0 +1,132 @@
+package ai.nibble.tensor;
+
+/**
+ * Operations of libtorch on tensors, under aten's names. Those with an {@code out} write there and
+ * return it; nothing else is allocated.
+ */
+public final class Ops {
+  private Ops() {}
+
+  /** {@code out[m, n] = a[m, k] · b[k, n]}, one dtype. */
+  public static Tensor mm(Tensor out, Tensor a, Tensor b) {
+    checkProduct("mm", out, a, b, 0);
+    Tensor.check(Libtorch.aoti_torch_cpu_mm_out(out.handle(), a.handle(), b.handle()), "mm", a, b);
+    return out;
+  }
+
+  /** {@code out = beta · out + alpha · a[m, k] · b[k, n]}. */
+  public static Tensor addmm(Tensor out, Tensor a, Tensor b, double beta, double alpha) {
+    checkProduct("addmm", out, a, b, 0);
+    Tensor.check(
+        Libtorch.aoti_torch_cpu_addmm_out(
+            out.handle(), out.handle(), a.handle(), b.handle(), beta, alpha),
+        "addmm",
+        a,
+        b);
+    return out;
+  }
+
+  /** {@code out[i] = a[i, m, k] · b[i, k, n]} for every i. */
+  public static Tensor bmm(Tensor out, Tensor a, Tensor b) {
+    checkProduct("bmm", out, a, b, 1);
+    Tensor.check(
+        Libtorch.aoti_torch_cpu_bmm_out(out.handle(), a.handle(), b.handle()), "bmm", a, b);
+    return out;
+  }
+
+  /**
+   * {@code out[i] = beta · bias + alpha · a[i, m, k] · b[i, k, n]}; the bias is broadcast to out's
+   * shape and, with beta 0, not read.
+   */
+  public static Tensor baddbmm(
+      Tensor out, Tensor bias, Tensor a, Tensor b, double beta, double alpha) {
+    checkProduct("baddbmm", out, a, b, 1);
+    Tensor.check(
+        Libtorch.aoti_torch_cpu_baddbmm_out(
+            out.handle(), bias.handle(), a.handle(), b.handle(), beta, alpha),
+        "baddbmm",
+        bias,
+        a,
+        b);
+    return out;
+  }
+
+  private static void checkProduct(String op, Tensor out, Tensor a, Tensor b, int batchDims) {
+    boolean ok =
+        a.dim() == 2 + batchDims
+            && b.dim() == 2 + batchDims
+            && out.dim() == 2 + batchDims
+            && a.dtype() == b.dtype()
+            && a.dtype() == out.dtype()
+            && a.size(-1) == b.size(-2)
+            && out.size(-2) == a.size(-2)
+            && out.size(-1) == b.size(-1)
+            && (batchDims == 0 || (a.size(0) == b.size(0) && a.size(0) == out.size(0)));
+    if (!ok) {
+      throw new TensorException(op + ": " + a + " · " + b + " into " + out);
+    }
+  }
+
+  /** A new tensor {@code a + alpha · b}. */
+  public static Tensor add(Tensor a, Tensor b, double alpha) {
+    long[] result = new long[1];
+    Tensor.check(
+        Libtorch.aoti_torch_cpu_add_Tensor(a.handle(), b.handle(), alpha, result), "add", a, b);
+    return Tensor.adopt(result[0]);
+  }
+
+  /** {@code out = a ⊙ b}, broadcast. */
+  public static Tensor mul(Tensor out, Tensor a, Tensor b) {
+    Dispatcher.call("aten::mul", "out", a, b, out);
+    return out;
+  }
+
+  /** {@code out = x · sigmoid(x)}. */
+  public static Tensor silu(Tensor out, Tensor x) {
+    Dispatcher.call("aten::silu", "out", x, out);
+    return out;
+  }
+
+  /** Gradient of {@link #silu} at x. */
+  public static Tensor siluBackward(Tensor gradInput, Tensor gradOutput, Tensor x) {
+    Dispatcher.call("aten::silu_backward", "grad_input", gradOutput, x, gradInput);
+    return gradInput;
+  }
+
+  /** Softmax over the last dimension; out may be x. */
+  public static Tensor softmax(Tensor out, Tensor x) {
+    Dispatcher.call("aten::_softmax", "out", x, (long) x.dim() - 1, false, out);
+    return out;
+  }
+
+  /** Gradient of {@link #softmax} from its output; gradInput may be gradOutput. */
+  public static Tensor softmaxBackward(Tensor gradInput, Tensor gradOutput, Tensor output) {
+    Dispatcher.call(
+        "aten::_softmax_backward_data",
+        "out",
+        gradOutput,
+        output,
+        (long) output.dim() - 1,
+        output.dtype(),
+        gradInput);
+    return gradInput;
+  }
+
+  /** Log-softmax over the last dimension; out may be x. */
+  public static Tensor logSoftmax(Tensor out, Tensor x) {
+    Dispatcher.call("aten::_log_softmax", "out", x, (long) x.dim() - 1, false, out);
+    return out;
+  }
+
+  /** {@code out = exp(x)}; out may be x. */
+  public static Tensor exp(Tensor out, Tensor x) {
+    Dispatcher.call("aten::exp", "out", x, out);
+    return out;
+  }
+
+  /** {@code out = x[index]} along the first dimension; index is an int64 vector. */
+  public static Tensor indexSelect(Tensor out, Tensor x, Tensor index) {
+    Dispatcher.call("aten::index_select", "out", x, 0L, index, out);
+    return out;
+  }
+}

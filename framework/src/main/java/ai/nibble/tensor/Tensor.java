@@ -1,0 +1,351 @@
+package ai.nibble.tensor;
+
+import com.sun.jna.Pointer;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.util.Arrays;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
+
+/**
+ * A dense array of libtorch: dtype, shape, strides (in elements) and memory that several tensors
+ * may share. A tensor owns one native handle and must be closed; the memory goes with its last
+ * handle. Instances may be read by several threads; {@link #close} is safe to call twice.
+ */
+public final class Tensor implements AutoCloseable {
+  private static final AtomicLong LIVE = new AtomicLong();
+
+  private final long handle;
+  private final DType dtype;
+  private final Device device;
+  private final long[] shape;
+  private final long[] strides;
+  private final AtomicBoolean closed = new AtomicBoolean();
+
+  private Tensor(long handle, DType dtype, Device device, long[] shape, long[] strides) {
+    this.handle = handle;
+    this.dtype = dtype;
+    this.device = device;
+    this.shape = shape;
+    this.strides = strides;
+    LIVE.incrementAndGet();
+  }
+
+  /** Tensors opened and not yet closed in this process: a balance for tests. */
+  public static long live() {
+    return LIVE.get();
+  }
+
+  /** An uninitialised contiguous tensor on the CPU. */
+  public static Tensor empty(DType dtype, long... shape) {
+    return empty(Device.CPU, dtype, shape);
+  }
+
+  /** An uninitialised contiguous tensor. */
+  public static Tensor empty(Device device, DType dtype, long... shape) {
+    long[] sizes = shape.clone();
+    long[] strides = contiguousStrides(sizes);
+    long[] result = new long[1];
+    int code =
+        Libtorch.aoti_torch_empty_strided(
+            sizes.length,
+            atLeastOne(sizes),
+            atLeastOne(strides),
+            dtype.scalarType(),
+            device.type().code(),
+            device.index(),
+            result);
+    if (code != 0) {
+      throw new TensorException(
+          "empty: cannot allocate " + dtype.torchName() + Arrays.toString(sizes) + " on " + device);
+    }
+    return new Tensor(result[0], dtype, device, sizes, strides);
+  }
+
+  /** A tensor of zeros on the CPU. */
+  public static Tensor zeros(DType dtype, long... shape) {
+    return empty(dtype, shape).zero();
+  }
+
+  /** A float32 tensor with these values in row-major order. */
+  public static Tensor of(float[] values, long... shape) {
+    Tensor t = empty(DType.FLOAT32, shape);
+    if (t.numel() != values.length) {
+      t.close();
+      throw new TensorException(
+          "of: " + values.length + " values for the shape " + Arrays.toString(shape));
+    }
+    t.floats().put(0, values);
+    return t;
+  }
+
+  /** An int64 vector with these values, as index operations take it. */
+  public static Tensor ofIndices(int[] values) {
+    Tensor t = empty(DType.INT64, values.length);
+    if (values.length > 0) {
+      ByteBuffer bytes = t.bytes(0, values.length * Long.BYTES);
+      for (int i = 0; i < values.length; i++) {
+        bytes.putLong(i * Long.BYTES, values[i]);
+      }
+    }
+    return t;
+  }
+
+  /** Wraps a handle that the caller gives up. */
+  static Tensor adopt(long handle) {
+    int[] i = new int[1];
+    long[] l = new long[1];
+    check(Libtorch.aoti_torch_get_dtype(handle, i), "get_dtype");
+    DType dtype = DType.ofScalarType(i[0]);
+    check(Libtorch.aoti_torch_get_device_type(handle, i), "get_device_type");
+    boolean cpu = i[0] == Device.Type.CPU.code();
+    check(Libtorch.aoti_torch_get_device_index(handle, i), "get_device_index");
+    Device device = cpu ? Device.CPU : new Device(Device.Type.CUDA, i[0]);
+    check(Libtorch.aoti_torch_get_dim(handle, l), "get_dim");
+    long[] shape = new long[(int) l[0]];
+    long[] strides = new long[shape.length];
+    for (int d = 0; d < shape.length; d++) {
+      check(Libtorch.aoti_torch_get_size(handle, d, l), "get_size");
+      shape[d] = l[0];
+      check(Libtorch.aoti_torch_get_stride(handle, d, l), "get_stride");
+      strides[d] = l[0];
+    }
+    return new Tensor(handle, dtype, device, shape, strides);
+  }
+
+  public DType dtype() {
+    return dtype;
+  }
+
+  public Device device() {
+    return device;
+  }
+
+  /** A copy of the shape. */
+  public long[] shape() {
+    return shape.clone();
+  }
+
+  public int dim() {
+    return shape.length;
+  }
+
+  /** Size of one dimension; negative counts from the last. */
+  public long size(int d) {
+    return shape[d < 0 ? d + shape.length : d];
+  }
+
+  /** Stride of one dimension in elements; negative counts from the last. */
+  public long stride(int d) {
+    return strides[d < 0 ? d + shape.length : d];
+  }
+
+  public long numel() {
+    long n = 1;
+    for (long s : shape) {
+      n *= s;
+    }
+    return n;
+  }
+
+  /** Bytes of the elements. */
+  public long byteSize() {
+    return numel() * dtype.bytes();
+  }
+
+  public boolean isContiguous() {
+    long expected = 1;
+    for (int d = shape.length - 1; d >= 0; d--) {
+      if (shape[d] != 1 && strides[d] != expected) {
+        return false;
+      }
+      expected *= shape[d];
+    }
+    return true;
+  }
+
+  /** Another tensor on the same memory, which it keeps alive. */
+  public Tensor share() {
+    long[] result = new long[1];
+    check(Libtorch.aoti_torch_new_tensor_handle(handle(), result), "new_tensor_handle");
+    return new Tensor(result[0], dtype, device, shape, strides);
+  }
+
+  /** The same memory under another shape; this tensor must be contiguous. */
+  public Tensor view(long... newShape) {
+    long n = 1;
+    for (long s : newShape) {
+      n *= s;
+    }
+    if (n != numel() || !isContiguous()) {
+      throw new TensorException("view: " + this + " as " + Arrays.toString(newShape));
+    }
+    return reinterpret(newShape.clone(), contiguousStrides(newShape), 0);
+  }
+
+  /** Elements {@code [start, start + length)} of one dimension, on the same memory. */
+  public Tensor narrow(int d, long start, long length) {
+    if (start < 0 || length < 0 || start + length > size(d)) {
+      throw new TensorException(
+          "narrow: [" + start + ", " + (start + length) + ") of dimension " + d + " of " + this);
+    }
+    long[] sizes = shape.clone();
+    sizes[d] = length;
+    return reinterpret(sizes, strides.clone(), start * strides[d]);
+  }
+
+  /** Two dimensions swapped, on the same memory. */
+  public Tensor transpose(int a, int b) {
+    long[] sizes = shape.clone();
+    long[] newStrides = strides.clone();
+    sizes[a] = shape[b];
+    sizes[b] = shape[a];
+    newStrides[a] = strides[b];
+    newStrides[b] = strides[a];
+    return reinterpret(sizes, newStrides, 0);
+  }
+
+  /** The matrix transposed, on the same memory. */
+  public Tensor t() {
+    return transpose(0, 1);
+  }
+
+  /** Any view of the memory from this tensor's first element on; strides in elements. */
+  public Tensor asStrided(long[] sizes, long[] newStrides, long offset) {
+    long last = offset;
+    for (int d = 0; d < sizes.length; d++) {
+      last += (sizes[d] - 1) * newStrides[d];
+    }
+    if (isContiguous() && numel() > 0 && (last >= numel() || offset < 0)) {
+      throw new TensorException(
+          "asStrided: element " + last + " of " + this + " as " + Arrays.toString(sizes));
+    }
+    return reinterpret(sizes.clone(), newStrides.clone(), offset);
+  }
+
+  private Tensor reinterpret(long[] sizes, long[] newStrides, long offset) {
+    long[] result = new long[1];
+    int code =
+        Libtorch.aoti_torch__reinterpret_tensor(
+            handle(), sizes.length, atLeastOne(sizes), atLeastOne(newStrides), offset, result);
+    check(code, "reinterpret_tensor", this);
+    return new Tensor(result[0], dtype, device, sizes, newStrides);
+  }
+
+  /** A contiguous copy in the given dtype, rounded to nearest even. */
+  public Tensor to(DType newDtype) {
+    return empty(device, newDtype, shape).copyFrom(this);
+  }
+
+  /** Copies the values of a tensor of the same shape, converting the dtype. Returns this. */
+  public Tensor copyFrom(Tensor source) {
+    if (!Arrays.equals(shape, source.shape)) {
+      throw new TensorException("copy: " + source + " into " + this);
+    }
+    check(Libtorch.aoti_torch_copy_(handle(), source.handle(), 0), "copy_", this, source);
+    return this;
+  }
+
+  /** Sets every element to zero. Returns this. */
+  public Tensor zero() {
+    check(Libtorch.aoti_torch_zero_(handle()), "zero_", this);
+    return this;
+  }
+
+  /**
+   * A window on the memory of a contiguous CPU tensor, little-endian. It does not keep the memory
+   * alive: use it only while the tensor is open.
+   *
+   * @param offset first byte
+   * @param length bytes, below 2 GiB
+   */
+  public ByteBuffer bytes(long offset, int length) {
+    if (!device.isCpu() || !isContiguous()) {
+      throw new TensorException("bytes: needs a contiguous CPU tensor, got " + this);
+    }
+    if (offset < 0 || length < 0 || offset + length > byteSize()) {
+      throw new TensorException(
+          "bytes: [" + offset + ", " + (offset + length) + ") of " + byteSize() + " of " + this);
+    }
+    if (length == 0) {
+      return ByteBuffer.allocateDirect(0).order(ByteOrder.LITTLE_ENDIAN);
+    }
+    return new Pointer(dataPointer() + offset)
+        .getByteBuffer(0, length)
+        .order(ByteOrder.LITTLE_ENDIAN);
+  }
+
+  /** All elements of a contiguous float32 CPU tensor below 2 GiB; see {@link #bytes}. */
+  public FloatBuffer floats() {
+    if (dtype != DType.FLOAT32) {
+      throw new TensorException("floats: needs float32, got " + this);
+    }
+    return bytes(0, Math.toIntExact(byteSize())).asFloatBuffer();
+  }
+
+  /** The values in row-major order as float32. */
+  public float[] toFloats() {
+    try (Tensor copy = to(DType.FLOAT32);
+        Tensor host = copy.device.isCpu() ? copy.share() : copy.to(Device.CPU)) {
+      float[] values = new float[Math.toIntExact(numel())];
+      host.floats().get(0, values);
+      return values;
+    }
+  }
+
+  /** A contiguous copy on another device. */
+  public Tensor to(Device target) {
+    return empty(target, dtype, shape).copyFrom(this);
+  }
+
+  long handle() {
+    if (closed.get()) {
+      throw new TensorException("use of a closed tensor " + this);
+    }
+    return handle;
+  }
+
+  private long dataPointer() {
+    long[] result = new long[1];
+    check(Libtorch.aoti_torch_get_data_ptr(handle(), result), "get_data_ptr", this);
+    return result[0];
+  }
+
+  @Override
+  public void close() {
+    if (closed.compareAndSet(false, true)) {
+      LIVE.decrementAndGet();
+      check(Libtorch.aoti_torch_delete_tensor_object(handle), "delete_tensor_object");
+    }
+  }
+
+  /** Dtype, shape and, where it is not the CPU, device: {@code bfloat16[2, 512]}. */
+  @Override
+  public String toString() {
+    return dtype.torchName() + Arrays.toString(shape) + (device.isCpu() ? "" : "@" + device);
+  }
+
+  /** Turns a native error code into an exception that names the operation and its operands. */
+  static void check(int code, String op, Tensor... operands) {
+    if (code != 0) {
+      throw new TensorException(
+          op + " failed on " + Arrays.toString(operands) + "; libtorch gave its reason on stderr");
+    }
+  }
+
+  private static long[] contiguousStrides(long[] sizes) {
+    long[] result = new long[sizes.length];
+    long stride = 1;
+    for (int d = sizes.length - 1; d >= 0; d--) {
+      result[d] = stride;
+      stride *= Math.max(1, sizes[d]);
+    }
+    return result;
+  }
+
+  /** JNA passes no address for an empty array; libtorch wants one even where it reads nothing. */
+  private static long[] atLeastOne(long[] values) {
+    return values.length == 0 ? new long[1] : values;
+  }
+}

@@ -1,0 +1,68 @@
+package ai.nibble.tensor;
+
+import com.sun.jna.Function;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Set;
+
+/** What the process-wide engine is and can do. */
+public final class Torch {
+  private Torch() {}
+
+  /** Version of the libtorch in use, for example {@code 2.7.1}. */
+  public static String version() {
+    if (NativeLibraries.engineIsDjl()) {
+      NativeLibraries.libtorch();
+      return NativeLibraries.EXPECTED_VERSION;
+    }
+    long abi = Libtorch.aoti_torch_abi_version();
+    return (abi >>> 56) + "." + ((abi >>> 48) & 0xff) + "." + ((abi >>> 40) & 0xff);
+  }
+
+  /** Threads of one operation on the CPU. */
+  public static int threads() {
+    return NativeLibraries.libtorch().getFunction("_ZN2at15get_num_threadsEv").invokeInt(null);
+  }
+
+  /**
+   * Sets the threads of one operation on the CPU, for the whole process.
+   *
+   * @param threads at least 1
+   */
+  public static void setThreads(int threads) {
+    if (threads < 1) {
+      throw new IllegalArgumentException("threads is " + threads + ", expected at least 1");
+    }
+    Function set = NativeLibraries.libtorch().getFunction("_ZN2at15set_num_threadsEi");
+    set.invokeVoid(new Object[] {threads});
+  }
+
+  /**
+   * Whether this CPU multiplies bfloat16 in hardware (AMX or AVX512-BF16). Without it libtorch
+   * falls back to scalar code, ten times slower than float32.
+   */
+  public static boolean multipliesBfloat16() {
+    return CpuFlags.BFLOAT16;
+  }
+
+  private static final class CpuFlags {
+    static final boolean BFLOAT16 =
+        read().stream().anyMatch(Set.of("avx512_bf16", "amx_bf16")::contains);
+
+    private static Set<String> read() {
+      Path info = Path.of("/proc/cpuinfo");
+      try {
+        for (String line : Files.readAllLines(info)) {
+          if (line.startsWith("flags")) {
+            return Set.of(line.substring(line.indexOf(':') + 1).trim().split("\\s+"));
+          }
+        }
+      } catch (IOException e) {
+        // Not Linux: claim nothing.
+        return Set.of();
+      }
+      return Set.of();
+    }
+  }
+}
