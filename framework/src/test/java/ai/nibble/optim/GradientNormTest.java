@@ -8,7 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.math.BigDecimal;
 import java.math.MathContext;
+import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
+import java.util.HexFormat;
 import java.util.Random;
 import java.util.concurrent.ForkJoinPool;
 import org.junit.jupiter.api.Test;
@@ -31,8 +33,8 @@ class GradientNormTest {
       double expected = kase.get("norm").doubleValue();
       // torch sums in float32, in some tree: log2(5000) roundings of half an ulp, halved by √
       assertEquals(expected, norm, expected * 13 * 0x1p-25);
-      byte[] head = java.util.HexFormat.of().parseHex(kase.get("head").textValue());
-      FloatBuffer reference = java.nio.ByteBuffer.wrap(head).asFloatBuffer();
+      byte[] head = HexFormat.of().parseHex(kase.get("head").textValue());
+      FloatBuffer reference = ByteBuffer.wrap(head).asFloatBuffer();
       for (int i = 0; i < reference.limit(); i++) {
         // the norm's error, then three roundings of its use
         double tolerance = Math.abs(reference.get(i)) * (13 * 0x1p-25 + 3 * 0x1p-24);
