@@ -2,6 +2,7 @@ package ai.nibble.safetensors;
 
 import ai.nibble.InvalidInputException;
 import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
@@ -84,11 +85,20 @@ final class HeaderParser {
       throw new InvalidInputException(
           path + ": the header is not valid UTF-8; the file is damaged, download it again", e);
     } catch (JsonProcessingException e) {
-      throw new InvalidInputException(
-          "%s: the header is not valid JSON at character %d (%s); the file is damaged, download it again"
-              .formatted(path, e.getLocation().getCharOffset(), firstLine(e.getOriginalMessage())),
-          e);
+      throw new InvalidInputException(path + ": the header is " + notJson(e), e);
     }
+  }
+
+  /** What Jackson found wrong, on one line; its own limits (a name too long) come without place. */
+  static String notJson(JsonProcessingException e) {
+    String reason = e.getOriginalMessage().lines().findFirst().orElse("");
+    JsonLocation place = e.getLocation();
+    return "not valid JSON%s (%s); the file is damaged, download it again"
+        .formatted(
+            place == null
+                ? ""
+                : " at line %d column %d".formatted(place.getLineNr(), place.getColumnNr()),
+            reason);
   }
 
   private void root() throws IOException {
@@ -309,10 +319,6 @@ final class HeaderParser {
                     : c)
         .collect(StringBuilder::new, StringBuilder::appendCodePoint, StringBuilder::append)
         .toString();
-  }
-
-  private static String firstLine(String message) {
-    return message.lines().findFirst().orElse("");
   }
 
   private InvalidInputException problem(String format, Object... arguments) {

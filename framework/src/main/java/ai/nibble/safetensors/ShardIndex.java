@@ -63,10 +63,7 @@ record ShardIndex(Path path, Map<String, String> shardOf) {
       index.checkShards();
       return index;
     } catch (JsonProcessingException e) {
-      throw new InvalidInputException(
-          "%s:%d:%d: not valid JSON; download the file again"
-              .formatted(path, e.getLocation().getLineNr(), e.getLocation().getColumnNr()),
-          e);
+      throw new InvalidInputException(path + ": " + HeaderParser.notJson(e), e);
     } catch (CharacterCodingException e) {
       throw new InvalidInputException(path + ": not valid UTF-8; download the file again", e);
     } catch (IOException e) {
