@@ -36,7 +36,7 @@ public final class AdapterConfigFile {
   /** The file's name in an adapter directory. */
   public static final String NAME = "adapter_config.json";
 
-  /** Largest file read; PEFT's lists of whole paths reach some hundred KiB. */
+  /** Largest file read: room for a list of a hundred thousand whole paths. */
   private static final int MAX_BYTES = 16 << 20;
 
   private static final JsonMapper JSON =

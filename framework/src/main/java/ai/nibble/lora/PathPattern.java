@@ -12,12 +12,13 @@ import java.util.regex.PatternSyntaxException;
  * error in a moment: the text counts how often it is read.
  */
 final class PathPattern {
-  /** Longest pattern; the longest seen in published adapters has about 700 characters. */
+  /** Longest pattern, which bounds the work of compiling it. */
   private static final int MAX_LENGTH = 8192;
 
   /**
    * Characters read in one match. A pattern with three unbounded repeats needs about n³/6 reads for
-   * each of its alternatives to fail on a path of n = 100 characters; this takes some 30 ms.
+   * each of its alternatives to fail on a path of n = 100 characters: the bound leaves room for
+   * thirty such alternatives.
    */
   private static final int MAX_READS = 5_000_000;
 

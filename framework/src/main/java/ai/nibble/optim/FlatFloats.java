@@ -10,13 +10,11 @@ import java.util.Arrays;
  * Arithmetic over whole flat float32 buffers.
  *
  * <p>Loops run on small arrays filled by bulk copies rather than on the buffers themselves: the JIT
- * compiler vectorises array loops reliably, the chunks stay in the first-level cache, and any kind
- * of {@link FloatBuffer} will do.
+ * compiler vectorises array loops reliably, the chunks stay in the cache, and any kind of {@link
+ * FloatBuffer} will do.
  */
 final class FlatFloats {
-  /**
-   * Elements copied at a time: 16 KiB, so that the four buffers of an update fit a 64 KiB cache.
-   */
+  /** Elements copied at a time: the four arrays of an update take 64 KiB, within a core's cache. */
   static final int CHUNK = 4096;
 
   /** Elements a parallel range covers: long enough that handing it out costs nothing beside it. */
