@@ -179,7 +179,7 @@ public record ModelConfig(
   }
 
   private static void tokenId(String key, int id, int vocabSize, List<String> problems) {
-    if (id < 0 || id >= vocabSize) {
+    if (vocabSize > 0 && (id < 0 || id >= vocabSize)) {
       problems.add(
           "'"
               + key

@@ -101,8 +101,9 @@ final class ModelConfigFile {
     int vocab = f.integer("vocab_size", 32000);
     int intermediate = f.integer("intermediate_size", 11008);
     int layers = f.integer("num_hidden_layers", 32);
-    int keyValueHeads = f.integerOrNull("num_key_value_heads").orElse(heads);
-    int headDim = f.integerOrNull("head_dim").orElse(heads > 0 ? hidden / heads : 1);
+    int divisor = Math.max(heads, 1); // heads below 1 are refused with the ranges
+    int keyValueHeads = f.integerOrNull("num_key_value_heads").orElse(divisor);
+    int headDim = f.integerOrNull("head_dim").orElse(hidden / divisor);
     double eps = f.number("rms_norm_eps", 1e-6);
     RopeFields rope = new RopeFields(f, length, problems, notices);
     double theta = rope.theta();
