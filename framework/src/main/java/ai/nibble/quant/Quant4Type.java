@@ -1,0 +1,123 @@
+package ai.nibble.quant;
+
+import ai.nibble.InvalidInputException;
+import java.util.Arrays;
+
+/**
+ * The two 4-bit codes of bitsandbytes: which float32 value in [−1, 1] each of the 16 codes stands
+ * for, and which code a normalised weight gets.
+ *
+ * <p>Both types follow one rule. Sort the 16 values; between two neighbours lies a threshold, their
+ * float32 midpoint. A value's rank is the number of thresholds strictly below it, so a tie stays
+ * with the lower neighbour, and the rank names the code. This is what bitsandbytes 0.50 does on the
+ * CPU for both types and its CUDA kernel for NF4; for FP4 the CUDA kernel decides on magnitudes,
+ * which differs for negative ties and in which of its two zeros a value below 1/384 gets.
+ */
+public enum Quant4Type {
+  /**
+   * 4-bit NormalFloat: quantiles of N(0, 1), scaled to [−1, 1]. QLoRA (Dettmers et al. 2023),
+   * appendix E. Code order is value order.
+   */
+  NF4(
+      "nf4",
+      new float[] {
+        -1.0f,
+        -0.6961928009986877f,
+        -0.5250730514526367f,
+        -0.39491748809814453f,
+        -0.28444138169288635f,
+        -0.18477343022823334f,
+        -0.09105003625154495f,
+        0.0f,
+        0.07958029955625534f,
+        0.16093020141124725f,
+        0.24611230194568634f,
+        0.33791524171229224f,
+        0.44070982933044434f,
+        0.5626170039176941f,
+        0.7229568362236023f,
+        1.0f
+      },
+      new int[] {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}),
+
+  /**
+   * 4-bit float: a sign bit over the magnitudes 0, 1/192, 1/6, 1/4, 1/3, 1/2, 2/3, 1 (E2M1 over
+   * 12). Code 8 is a second zero, which bitsandbytes' own table holds as +0 and which lies above
+   * code 0 in rank.
+   */
+  FP4(
+      "fp4",
+      new float[] {
+        0f,
+        0.0052083334885537624f,
+        0.6666666865348816f,
+        1f,
+        0.3333333432674408f,
+        0.5f,
+        0.1666666716337204f,
+        0.25f,
+        0f,
+        -0.0052083334885537624f,
+        -0.6666666865348816f,
+        -1f,
+        -0.3333333432674408f,
+        -0.5f,
+        -0.1666666716337204f,
+        -0.25f
+      },
+      new int[] {11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3});
+
+  private final String key;
+  private final float[] codes;
+  private final int[] codeOfRank;
+  private final float[] thresholds;
+
+  Quant4Type(String key, float[] codes, int[] codeOfRank) {
+    this.key = key;
+    this.codes = codes;
+    this.codeOfRank = codeOfRank;
+    this.thresholds = new float[15];
+    for (int rank = 0; rank < 15; rank++) {
+      thresholds[rank] = (codes[codeOfRank[rank]] + codes[codeOfRank[rank + 1]]) / 2;
+    }
+  }
+
+  /** The name in recipes and in stored quantisation states: {@code nf4} or {@code fp4}. */
+  public String key() {
+    return key;
+  }
+
+  /** A copy of the 16 values by code: bitsandbytes' {@code quant_map}. */
+  public float[] codes() {
+    return codes.clone();
+  }
+
+  /** A copy of the 15 thresholds, ascending. */
+  public float[] thresholds() {
+    return thresholds.clone();
+  }
+
+  /** The code of a value by its rank among the 16, 0 for the least. */
+  int codeOfRank(int rank) {
+    return codeOfRank[rank];
+  }
+
+  /**
+   * The type of that name.
+   *
+   * @throws InvalidInputException where there is none
+   */
+  public static Quant4Type of(String key) {
+    for (Quant4Type type : values()) {
+      if (type.key.equals(key)) {
+        return type;
+      }
+    }
+    throw new InvalidInputException(
+        "4-bit quantisation type is '"
+            + key
+            + "', expected one of "
+            + Arrays.stream(values()).map(Quant4Type::key).toList()
+            + ": name one of these");
+  }
+}

@@ -1,0 +1,292 @@
+package ai.nibble.quant;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Tensor;
+import java.nio.ByteBuffer;
+import java.util.Arrays;
+import java.util.Optional;
+
+/**
+ * A weight in 4 bits: packed codes and block statistics, as bitsandbytes stores them (see the
+ * package page for the bytes). Immutable, safe to read from several threads, and owner of its
+ * native memory until closed.
+ */
+public final class Quantized4Bit implements AutoCloseable {
+  /** Blocks whose absmax fit one buffer as float32. */
+  private static final long MAX_BLOCKS = Integer.MAX_VALUE / Float.BYTES;
+
+  private final String name;
+  private final Quant4Config config;
+  private final DType dtype;
+  private final long[] shape;
+  private final long numel;
+  private final Tensor packed;
+  private final Tensor absmax;
+  private final NestedAbsmax nested;
+
+  Quantized4Bit(
+      String name,
+      Quant4Config config,
+      DType dtype,
+      long[] shape,
+      Tensor packed,
+      Tensor absmax,
+      NestedAbsmax nested) {
+    this.name = name;
+    this.config = config;
+    this.dtype = dtype;
+    this.shape = shape.clone();
+    this.numel = numel(name, shape);
+    this.packed = packed;
+    this.absmax = absmax;
+    this.nested = nested;
+  }
+
+  /**
+   * A weight from its stored parts, which it takes over: closing it closes them. Where this throws
+   * they stay the caller's.
+   *
+   * @param name of the weight, for messages
+   * @param dtype to dequantise to by default: float32, bfloat16 or float16
+   * @param shape of the weight, row-major
+   * @param packed uint8, contiguous, on the CPU, of any shape with ceil(n / 2) elements
+   * @param absmax float32 [blocks], or with {@code nested} uint8 [blocks]; contiguous, on the CPU
+   * @param nested the second level, or null where {@code config} says there is none
+   * @throws InvalidInputException where the parts do not fit the shape, or an absmax is NaN or
+   *     infinite
+   */
+  public static Quantized4Bit of(
+      String name,
+      Quant4Config config,
+      DType dtype,
+      long[] shape,
+      Tensor packed,
+      Tensor absmax,
+      NestedAbsmax nested) {
+    checkDtype(name, dtype);
+    long numel = numel(name, shape);
+    long blocks = config.blocks(numel);
+    checkPart(name, "weight", packed, DType.UINT8, (numel + 1) / 2, shape);
+    DType absmaxType = config.doubleQuant() ? DType.UINT8 : DType.FLOAT32;
+    checkPart(name, "absmax", absmax, absmaxType, blocks, shape);
+    long expected =
+        config.doubleQuant() ? (blocks + NestedAbsmax.BLOCK_SIZE - 1) / NestedAbsmax.BLOCK_SIZE : 0;
+    int seen = nested == null ? 0 : nested.blocks();
+    if (seen != expected || config.doubleQuant() != (nested != null)) {
+      throw damaged(
+          name,
+          "nested_absmax",
+          "has " + seen + " values",
+          expected + " for " + blocks + " blocks");
+    }
+    Quantized4Bit weight = new Quantized4Bit(name, config, dtype, shape, packed, absmax, nested);
+    weight.checkFinite(blocks);
+    return weight;
+  }
+
+  /** Refuses statistics that would put a NaN or an infinity into the weight. */
+  private void checkFinite(long blocks) {
+    float[] some = new float[4096];
+    for (long at = 0; at < blocks; at += some.length) {
+      int n = (int) Math.min(some.length, blocks - at);
+      float[] values = n == some.length ? some : new float[n];
+      absmax(at, values);
+      for (int b = 0; b < n; b++) {
+        if (!Float.isFinite(values[b])) {
+          throw damaged(
+              name, "absmax", "of block " + (at + b) + " is " + values[b], "a finite one");
+        }
+      }
+    }
+  }
+
+  static DType checkDtype(String name, DType dtype) {
+    if (dtype != DType.FLOAT32 && dtype != DType.BFLOAT16 && dtype != DType.FLOAT16) {
+      throw new InvalidInputException(
+          "weight '"
+              + name
+              + "' is "
+              + dtype.torchName()
+              + ", expected float32, bfloat16 or float16 for 4-bit quantisation:"
+              + " leave it out of the quantised modules");
+    }
+    return dtype;
+  }
+
+  /** Number of elements, refused where it is no number or its blocks cannot be addressed. */
+  static long numel(String name, long[] shape) {
+    long n = 1;
+    boolean fits = true;
+    for (long size : shape) {
+      fits &= size >= 0 && (size == 0 || n <= Long.MAX_VALUE / size);
+      n *= size;
+    }
+    if (!fits || n > MAX_BLOCKS * Quant4Config.MIN_BLOCK_SIZE) {
+      throw new InvalidInputException(
+          "weight '"
+              + name
+              + "' has shape "
+              + Arrays.toString(shape)
+              + ", expected sizes from 0 and at most "
+              + MAX_BLOCKS * Quant4Config.MIN_BLOCK_SIZE
+              + " elements: the file is damaged or the weight must be split");
+    }
+    return n;
+  }
+
+  private static void checkPart(
+      String name, String part, Tensor tensor, DType dtype, long numel, long[] shape) {
+    if (tensor.dtype() != dtype
+        || tensor.numel() != numel
+        || !tensor.isContiguous()
+        || !tensor.device().isCpu()) {
+      throw damaged(
+          name,
+          part,
+          "is " + tensor,
+          "a contiguous "
+              + dtype.torchName()
+              + " tensor of "
+              + numel
+              + " elements on the CPU for"
+              + " shape "
+              + Arrays.toString(shape));
+    }
+  }
+
+  private static InvalidInputException damaged(
+      String name, String part, String seen, String expected) {
+    return new InvalidInputException(
+        "4-bit weight '"
+            + name
+            + "': "
+            + part
+            + " "
+            + seen
+            + ", expected "
+            + expected
+            + ": the file is damaged or its quantisation state belongs to another weight");
+  }
+
+  /** The weight's name, as messages show it. */
+  public String name() {
+    return name;
+  }
+
+  public Quant4Config config() {
+    return config;
+  }
+
+  /** The dtype that the weight had and is dequantised to by default. */
+  public DType dtype() {
+    return dtype;
+  }
+
+  /** A copy of the weight's shape. */
+  public long[] shape() {
+    return shape.clone();
+  }
+
+  /** Elements of the weight. */
+  public long numel() {
+    return numel;
+  }
+
+  /** The codes, two a byte: uint8 with ceil(n / 2) elements. Owned by this weight. */
+  public Tensor packed() {
+    return packed;
+  }
+
+  /** float32 [blocks], or with {@link #nested} the uint8 [blocks] indices. Owned by this weight. */
+  public Tensor absmax() {
+    return absmax;
+  }
+
+  /** The second level of double quantisation, where there is one. */
+  public Optional<NestedAbsmax> nested() {
+    return Optional.ofNullable(nested);
+  }
+
+  /** Bytes of the codes and the statistics of both levels, without constant tables. */
+  public long bytes() {
+    return packed.byteSize() + absmax.byteSize() + (nested == null ? 0 : nested.bytes());
+  }
+
+  /**
+   * Dequantises the whole weight.
+   *
+   * @param out contiguous, on the CPU, float32, bfloat16 or float16, with {@link #numel} elements
+   */
+  public void dequantize(Tensor out) {
+    if (out.numel() != numel) {
+      throw new IllegalArgumentException(
+          name + ": " + out + " for a weight of shape " + Arrays.toString(shape));
+    }
+    dequantize(0, out);
+  }
+
+  /**
+   * Dequantises as many elements of the flattened weight as {@code out} holds, on all cores: each
+   * is its code's value times its block's absmax in float32, rounded to nearest even. Fastest where
+   * {@code begin} is a multiple of 16.
+   *
+   * @param begin first element, which may lie inside a block; row r begins at r · row length
+   * @param out contiguous, on the CPU, float32, bfloat16 or float16
+   */
+  public void dequantize(long begin, Tensor out) {
+    checkDtype(name, out.dtype());
+    if (begin < 0 || begin > numel || out.numel() > numel - begin) {
+      throw new IllegalArgumentException(
+          name + ": [" + begin + ", " + (begin + out.numel()) + ") of " + numel + " elements");
+    }
+    Dequantizer4Bit.dequantize(this, begin, out);
+  }
+
+  /**
+   * The absmax of consecutive blocks.
+   *
+   * @param firstBlock first block
+   * @param into receives one float32 a block
+   */
+  public void absmax(long firstBlock, float[] into) {
+    int unit = absmax.dtype().bytes();
+    absmax(absmax.bytes(firstBlock * unit, into.length * unit), firstBlock, 0, into, into.length);
+  }
+
+  /**
+   * Reads absmax values through a window on their bytes that starts at block {@code windowStart}.
+   */
+  void absmax(ByteBuffer window, long windowStart, int skip, float[] into, int n) {
+    if (nested == null) {
+      for (int b = 0; b < n; b++) {
+        into[b] = window.getFloat((skip + b) * Float.BYTES);
+      }
+    } else {
+      for (int b = 0; b < n; b++) {
+        into[b] = nested.recover(windowStart + skip + b, window.get(skip + b) & 0xFF);
+      }
+    }
+  }
+
+  @Override
+  public void close() {
+    packed.close();
+    absmax.close();
+  }
+
+  /** Name, shape, type, block size and bytes. */
+  @Override
+  public String toString() {
+    return name
+        + Arrays.toString(shape)
+        + " "
+        + config.type().key()
+        + "/"
+        + config.blockSize()
+        + (config.doubleQuant() ? " double-quantised" : "")
+        + ", "
+        + bytes()
+        + " bytes";
+  }
+}
