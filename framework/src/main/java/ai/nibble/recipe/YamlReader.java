@@ -12,7 +12,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.yaml.snakeyaml.LoaderOptions;
+import org.yaml.snakeyaml.error.Mark;
 import org.yaml.snakeyaml.error.MarkedYAMLException;
 import org.yaml.snakeyaml.reader.ReaderException;
 
@@ -26,6 +29,10 @@ final class YamlReader {
 
   /** Values in one file, aliases counted as often as they are used. */
   static final int MOST_VALUES = 10_000;
+
+  /** The parser's events tell neither a scalar's anchor nor {@code "16"} from {@code 16}. */
+  private static final Pattern START =
+      Pattern.compile("(?:&(?<anchor>[^\\s,\\[\\]{}]+)(?:\\s+|(?=[,\\]}])|$))?(?<quote>[\"'|>]?)");
 
   private final SourceText source;
   private final int[] lineStarts;
@@ -86,13 +93,13 @@ final class YamlReader {
       throw new Unreadable(at, "nested deeper than " + DEEPEST + " levels: flatten it");
     }
     if (yaml.getTypeId() != null) {
-      String tag = Problems.shown(String.valueOf(yaml.getTypeId()));
+      String tag = Problems.shown(tagAsWritten());
       throw new Unreadable(at, "the tag '" + tag + "': tags are not allowed; remove it");
     }
     if (yaml.isCurrentAlias()) {
       return alias(yaml.getText(), at);
     }
-    String anchor = yaml.getCurrentAnchor();
+    String anchor = anchor();
     count(1, at);
     Node node =
         switch (token) {
@@ -104,6 +111,10 @@ final class YamlReader {
       anchors.put(anchor, node);
     }
     return node;
+  }
+
+  private String tagAsWritten() throws IOException {
+    return String.valueOf(yaml.getTypeId()).replaceFirst("^tag:yaml.org,2002:", "!!");
   }
 
   private Node alias(String name, Position at) throws Unreadable {
@@ -160,21 +171,22 @@ final class YamlReader {
     return source.at(location.getLineNr(), location.getColumnNr());
   }
 
-  /** The parser's events do not tell {@code "16"} from {@code 16}; the text does. */
-  private boolean isQuoted() {
-    String text = source.text();
+  private Matcher startOfToken() {
     JsonLocation location = yaml.currentTokenLocation();
-    int i = lineStarts[Math.min(Math.max(location.getLineNr(), 1), lineStarts.length) - 1];
-    i = text.offsetByCodePoints(i, Math.max(location.getColumnNr() - 1, 0));
-    if (i < text.length() && text.charAt(i) == '&') {
-      while (i < text.length() && !Character.isWhitespace(text.charAt(i))) {
-        i++;
-      }
-      while (i < text.length() && Character.isWhitespace(text.charAt(i))) {
-        i++;
-      }
-    }
-    return i < text.length() && "\"'|>".indexOf(text.charAt(i)) >= 0;
+    int line = Math.min(Math.max(location.getLineNr(), 1), lineStarts.length);
+    int columns = Math.max(location.getColumnNr() - 1, 0);
+    int offset = source.text().offsetByCodePoints(lineStarts[line - 1], columns);
+    Matcher start = START.matcher(source.text()).region(offset, source.text().length());
+    start.lookingAt();
+    return start;
+  }
+
+  private boolean isQuoted() {
+    return !startOfToken().group("quote").isEmpty();
+  }
+
+  private String anchor() {
+    return startOfToken().group("anchor");
   }
 
   /** Offsets of the lines, broken where YAML 1.1 breaks them. */
@@ -194,6 +206,10 @@ final class YamlReader {
     for (Throwable t = e; t != null; t = t.getCause()) {
       if (t instanceof ReaderException bad) {
         return source.at(bad.getPosition());
+      }
+      if (t instanceof MarkedYAMLException marked && marked.getProblemMark() != null) {
+        Mark mark = marked.getProblemMark();
+        return source.at(mark.getLine() + 1, mark.getColumn() + 1);
       }
     }
     JsonLocation location = e.getLocation();
