@@ -16,9 +16,7 @@ public record Optimization(
             means = @Key.Means(value = "adamw_(torch|torch_fused|hf|apex_fused)", as = "adamw"),
             refuse =
                 @Key.Refuse(
-                    value =
-                        "(paged_)?(adamw|lion)(_8bit|_32bit|_bnb_8bit)|adamw_(8bit|bnb_8bit)"
-                            + "|adafactor|sgd|lion|muon|galore_.*|ademamix|rmsprop",
+                    value = ".*(8|32)bit|adafactor|sgd|lion|muon|galore_.*|ademamix|rmsprop",
                     why = "not supported yet: use adamw"))
         OptimizerName optimizer,
     @Key(value = "learning_rate", range = "(0, 1]", doc = "The highest learning rate")

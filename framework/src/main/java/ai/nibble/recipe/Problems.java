@@ -19,12 +19,17 @@ final class Problems {
   private final List<Problem> found = new ArrayList<>();
   private final Map<String, Integer> sources = new HashMap<>();
 
+  /** Lines of a source come after those of the sources begun before it. */
+  void begin(Position source) {
+    sources.putIfAbsent(source.source(), sources.size());
+  }
+
   /**
    * @param at where it stands
    * @param what names the key, what was seen, what was expected and what to do
    */
   void add(Position at, String what) {
-    sources.putIfAbsent(at.source(), sources.size());
+    begin(at);
     Problem problem = new Problem(at, at + ": " + what);
     if (!found.contains(problem)) {
       found.add(problem);

@@ -63,6 +63,7 @@ final class YamlReader {
 
   /** The one document of the source; empty once a problem has been reported. */
   static Optional<Node> read(SourceText source, Problems problems) {
+    problems.begin(source.start());
     try {
       return Optional.of(new YamlReader(source, problems).document());
     } catch (Unreadable e) {
