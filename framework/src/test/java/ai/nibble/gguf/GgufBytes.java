@@ -31,8 +31,15 @@ final class GgufBytes {
     return raw(text.getBytes(StandardCharsets.UTF_8));
   }
 
-  GgufBytes raw(byte... raw) {
+  GgufBytes raw(byte[] raw) {
     bytes.writeBytes(raw);
+    return this;
+  }
+
+  GgufBytes raw(int... values) {
+    for (int value : values) {
+      bytes.write(value);
+    }
     return this;
   }
 
