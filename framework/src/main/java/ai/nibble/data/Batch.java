@@ -1,5 +1,6 @@
 package ai.nibble.data;
 
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -55,16 +56,33 @@ public record Batch(int[] inputIds, int[] labels, int[] sequenceStarts) {
   }
 
   /**
-   * Tokens that carry loss: labels other than {@link Example#IGNORED}, except at a sequence's first
-   * position, since the label at position t is predicted from t − 1.
+   * Positions whose next token carries loss, ascending. The label at t is predicted from t − 1 of
+   * the same sequence, so labels at a sequence's first position are never used.
    */
-  public int lossTokens() {
-    int count = 0;
+  public int[] lossPositions() {
+    int[] positions = new int[tokens()];
+    int n = 0;
     for (int s = 0; s < sequences(); s++) {
-      for (int i = sequenceStarts[s] + 1; i < sequenceStarts[s + 1]; i++) {
-        count += labels[i] == Example.IGNORED ? 0 : 1;
+      for (int t = sequenceStarts[s] + 1; t < sequenceStarts[s + 1]; t++) {
+        if (labels[t] != Example.IGNORED) {
+          positions[n++] = t - 1;
+        }
       }
     }
-    return count;
+    return Arrays.copyOf(positions, n);
+  }
+
+  /** The tokens that {@link #lossPositions} predict. */
+  public int[] targets() {
+    int[] targets = lossPositions();
+    for (int i = 0; i < targets.length; i++) {
+      targets[i] = labels[targets[i] + 1];
+    }
+    return targets;
+  }
+
+  /** Number of tokens that carry loss. */
+  public int lossTokens() {
+    return lossPositions().length;
   }
 }
