@@ -93,8 +93,8 @@ final class GroupTypes {
     }
   }
 
-  /** {@code Map} from text. */
-  record MapOf(ValueType type) implements ValueType {
+  /** {@code Map} from text, or from regular expressions. */
+  record MapOf(ValueType type, boolean regexNames) implements ValueType {
     @Override
     public Object read(Node node, Reading at) {
       if (node instanceof Node.Scalar scalar && scalar.kind() == ScalarKind.NULL) {
@@ -111,6 +111,12 @@ final class GroupTypes {
               (name, field) -> {
                 Reading inner = at.child(name);
                 inner.positions().put(inner.key(), field.value().at());
+                Optional<String> flaw = regexNames ? TargetModules.flawOf(name) : Optional.empty();
+                flaw.ifPresent(
+                    what -> {
+                      String seen = "'" + inner.shownKey() + "' is no regular expression: ";
+                      at.problems().add(field.keyAt(), seen + what);
+                    });
                 values.put(name, type.read(field.value(), inner));
               });
       return values.containsValue(null) ? null : values;
@@ -125,7 +131,10 @@ final class GroupTypes {
 
     @Override
     public String expected() {
-      return "a map from name to " + type.expected();
+      return "a map from "
+          + (regexNames ? "regular expression" : "name")
+          + " to "
+          + type.expected();
     }
   }
 }

@@ -45,13 +45,7 @@ final class InputFiles {
     String key = "base_model";
     String expected = ", expected a directory with config.json and safetensors, or a .gguf file";
     if (!Files.exists(model)) {
-      String written = fields.fields().get(key).value() instanceof Node.Scalar s ? s.text() : "";
-      String remedy =
-          isHubId(written)
-              ? "; a Hugging Face id is not downloaded automatically: fetch it and give the local"
-                  + " path with --set base_model=DIR"
-              : ": check the path, or give it with --set base_model=DIR";
-      problem(key, "nothing at " + shown(model) + expected + remedy);
+      problem(key, "nothing at " + shown(model) + expected + whereFrom(key, "DIR"));
     } else if (Files.isDirectory(model)) {
       modelDirectory(key, model, expected);
     } else if (Files.isRegularFile(model) && model.toString().endsWith(".gguf")) {
@@ -112,8 +106,8 @@ final class InputFiles {
   private void dataset(String key, Dataset dataset) {
     Path path = dataset.path();
     if (!Files.exists(path)) {
-      String remedy = ", expected a file of rows: check the path, or give it with --set " + key;
-      problem(key, "nothing at " + shown(path) + remedy + "=FILE");
+      String remedy = ", expected a file of rows" + whereFrom(key, "FILE");
+      problem(key, "nothing at " + shown(path) + remedy);
     } else if (Files.isDirectory(path)) {
       if (dataset.split().isEmpty()) {
         String remedy = ", expected a file of rows: name one, or add 'split' for one in it";
@@ -132,8 +126,26 @@ final class InputFiles {
     }
   }
 
-  private static boolean isHubId(String written) {
-    return written.matches("[A-Za-z0-9][\\w.-]*/[\\w.-]+");
+  /** The way out where nothing is: what looks like a Hugging Face id was meant as one. */
+  private String whereFrom(String key, String kind) {
+    String set = "--set " + key + "=" + kind;
+    return written(key).matches("[A-Za-z0-9][\\w.-]*/[\\w.-]+")
+        ? "; a Hugging Face id is not downloaded automatically: fetch it and give the local path"
+            + " with "
+            + set
+        : ": check the path, or give it with " + set;
+  }
+
+  /** The text of a key, for example of {@code datasets.0.path}. */
+  private String written(String key) {
+    Node node = fields;
+    for (String step : key.split("\\.")) {
+      node =
+          node instanceof Node.Fields map
+              ? map.fields().get(step).value()
+              : ((Node.Items) node).items().get(Integer.parseInt(step));
+    }
+    return node instanceof Node.Scalar scalar ? scalar.text() : "";
   }
 
   private static String shown(Path path) {

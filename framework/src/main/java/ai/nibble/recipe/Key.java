@@ -36,6 +36,9 @@ import java.lang.annotation.Target;
   /** For lists: how many items at least. */
   int atLeast() default 0;
 
+  /** For maps: whether the names are regular expressions. */
+  boolean regexNames() default false;
+
   /** Other spellings of a value. */
   Means[] means() default {};
 

@@ -51,12 +51,14 @@ public record Lora(
     @Key(
             value = "rank_pattern",
             byDefault = "{}",
+            regexNames = true,
             range = "[1, 65536]",
             doc = "Other ranks: regular expression over module paths, to rank")
         Map<String, Integer> rankPattern,
     @Key(
             value = "alpha_pattern",
             byDefault = "{}",
+            regexNames = true,
             range = "(0, inf)",
             doc = "Other alphas: regular expression over module paths, to alpha")
         Map<String, Double> alphaPattern,

@@ -111,7 +111,7 @@ final class ScalarTypes {
 
     @Override
     public Object write(Object value) {
-      return Range.shown((Double) value);
+      return YamlWriter.number((Double) value);
     }
 
     @Override

@@ -26,7 +26,7 @@ record Setting(String name, Key key, ValueType type) {
         return new GroupTypes.ListOf(type(of[0], key), key.atLeast());
       }
       if (generic.getRawType() == Map.class && of[0] == String.class) {
-        return new GroupTypes.MapOf(type(of[1], key));
+        return new GroupTypes.MapOf(type(of[1], key), key.regexNames());
       }
     }
     return plainType((Class<?>) type, key);

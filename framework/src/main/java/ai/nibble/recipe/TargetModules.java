@@ -1,6 +1,7 @@
 package ai.nibble.recipe;
 
 import java.util.List;
+import java.util.Optional;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 
@@ -28,6 +29,20 @@ public sealed interface TargetModules {
    */
   record Matching(String regex) implements TargetModules {}
 
+  /** What keeps a text from being a regular expression over module paths, if anything does. */
+  static Optional<String> flawOf(String regex) {
+    // Java's compiler recurses for every parenthesis: a long one could overflow the stack.
+    if (regex.length() > 1000) {
+      return Optional.of("it is longer than 1000 characters");
+    }
+    try {
+      Pattern.compile(regex);
+      return Optional.empty();
+    } catch (PatternSyntaxException e) {
+      return Optional.of(Problems.shown(e.getDescription()));
+    }
+  }
+
   /** Reads and writes the three forms. */
   record Type() implements ValueType {
     private static final String ALL = "all-linear";
@@ -35,7 +50,11 @@ public sealed interface TargetModules {
 
     @Override
     public Object read(Node node, Reading at) {
-      if (node instanceof Node.Items) {
+      if (node instanceof Node.Items items) {
+        if (listsAll(items)) {
+          at.reject(node, expected() + ": '" + ALL + "' stands alone, not in a list");
+          return null;
+        }
         Object names = NAMES.read(node, at);
         return names == null
             ? null
@@ -45,10 +64,9 @@ public sealed interface TargetModules {
       if (text == null || text.equals(ALL)) {
         return text == null ? null : new AllLinear();
       }
-      try {
-        Pattern.compile(text);
-      } catch (PatternSyntaxException e) {
-        at.reject(node, expected() + ": " + Problems.shown(e.getDescription()));
+      Optional<String> flaw = flawOf(text);
+      if (flaw.isPresent()) {
+        at.reject(node, expected() + ": " + flaw.get());
         return null;
       }
       if (NearestName.distance(text.length() > 20 ? "" : text.replace('_', '-'), ALL) <= 2) {
@@ -56,6 +74,11 @@ public sealed interface TargetModules {
         return null;
       }
       return new Matching(text);
+    }
+
+    private static boolean listsAll(Node.Items items) {
+      return items.items().stream()
+          .anyMatch(i -> i instanceof Node.Scalar s && s.text().equals(ALL));
     }
 
     @Override

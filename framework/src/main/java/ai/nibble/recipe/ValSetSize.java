@@ -48,7 +48,7 @@ public record ValSetSize(double value) {
 
     @Override
     public Object write(Object value) {
-      return Range.shown(((ValSetSize) value).value());
+      return YamlWriter.number(((ValSetSize) value).value());
     }
 
     @Override

@@ -33,6 +33,20 @@ final class YamlWriter {
     return out.append('"').toString();
   }
 
+  /** A number; readers of YAML 1.1 take {@code 2e-4} for text, {@code 2.0e-4} for a number. */
+  static String number(double x) {
+    String shown = Range.shown(x);
+    int e = shown.indexOf('e');
+    if (e < 0) {
+      return shown;
+    }
+    String mantissa = shown.substring(0, e);
+    String exponent = shown.substring(e + 1);
+    return (mantissa.contains(".") ? mantissa : mantissa + ".0")
+        + (exponent.startsWith("-") ? "e" : "e+")
+        + exponent;
+  }
+
   /** A map in block style; a list of maps too; everything else within its line. */
   static String document(Map<?, ?> fields) {
     StringBuilder out = new StringBuilder();

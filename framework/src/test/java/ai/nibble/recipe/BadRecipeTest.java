@@ -4,12 +4,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTimeout;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.InvalidInputException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Random;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -171,6 +173,10 @@ final class BadRecipeTest {
         "lora_target_modules: [a, b, a] | 'lora_target_modules.2' repeats an entry: remove it",
         "rank_pattern: {q_proj: 0} | 'rank_pattern.q_proj' is '0', expected a whole number >= 1 and"
             + " <= 65536",
+        "rank_pattern: {'(': 4} | 'rank_pattern.(' is no regular expression: Unclosed group",
+        "lora_target_modules: [all-linear] | 'lora_target_modules' is a list, expected 'all-linear',"
+            + " a list of module names or a regular expression: 'all-linear' stands alone, not in a"
+            + " list",
         "report_to: [wandb] | 'report_to.0' is 'wandb', which is not supported yet: use tensorboard"
             + " or []",
         "sample_packing: true | 'sample_packing' is 'true', which is not supported yet (several"
@@ -293,6 +299,47 @@ final class BadRecipeTest {
     assertEquals(1, problems.size());
     String expected = "'" + second + "' and '" + first + "' (a.yaml:6:";
     assertTrue(problems.get(0).contains(expected), problems.get(0));
+  }
+
+  @Test
+  void aRegularExpressionThatWouldOverflowTheStackIsRefused() throws IOException {
+    String deep = "(".repeat(100_000) + ")".repeat(100_000);
+    List<String> problems = files.problems("lora_target_modules: '" + deep + "'\n");
+    assertTrue(problems.get(0).endsWith("it is longer than 1000 characters"));
+    assertTrue(problems.get(0).length() < 400);
+  }
+
+  /** 3,000 recipes with a few bytes changed: each loads or is refused, within a second or so. */
+  @Test
+  void noChangeOfBytesCausesAnythingButProblems() throws IOException {
+    byte[] sound =
+        (RecipeFiles.LEAST
+                + "lora_target_modules: &a [q_proj, 'v_proj']\nrank_pattern: {x: 1, \"y\": 2}\n"
+                + "test_datasets:\n  - path: test.jsonl\n    type: |-\n      text\nseed: 0x1\n")
+            .getBytes(StandardCharsets.UTF_8);
+    String marks = "\t\n :-[]{}&*!|>'\"%@`,?#~<=.0é\u0000\u2028";
+    byte[] spice = marks.getBytes(StandardCharsets.UTF_8);
+    Random random = new Random(7);
+    int refused = 0;
+    int loaded = 0;
+    for (int i = 0; i < 3_000; i++) {
+      byte[] bytes = sound.clone();
+      for (int n = 1 + random.nextInt(4); n > 0; n--) {
+        bytes[random.nextInt(bytes.length)] = spice[random.nextInt(spice.length)];
+      }
+      Path file = Files.write(temp.resolve("a.yaml"), bytes);
+      try {
+        RecipeLoader.load(file, List.of("seed=3", "datasets.0.limit=" + (char) bytes[i % 90]));
+        loaded++;
+      } catch (InvalidInputException e) {
+        refused++;
+        for (String line : e.problems()) {
+          assertEquals(1, line.lines().count(), line);
+        }
+      }
+    }
+    assertEquals(3_000, refused + loaded);
+    assertTrue(refused > 1_000 && loaded > 0, refused + " refused, " + loaded + " loaded");
   }
 
   @Test
