@@ -70,7 +70,13 @@ final class JsonFiles {
         e.getLocation() == null
             ? ""
             : ":" + e.getLocation().getLineNr() + ":" + e.getLocation().getColumnNr();
-    String message = e.getOriginalMessage().lines().findFirst().orElse("unreadable");
-    return place + ": not valid JSON: " + message;
+    return place + ": not valid JSON: " + message(e);
+  }
+
+  /** The parser's words without its advice to programmers. */
+  static String message(JacksonException e) {
+    String line = e.getOriginalMessage().lines().findFirst().orElse("unreadable");
+    return line.replaceFirst("(, from `.*\\)|\\s*\\(bound as .*|: not allowed as per .*)$", "")
+        .replaceFirst("(\\(\\d+)$", "$1)");
   }
 }

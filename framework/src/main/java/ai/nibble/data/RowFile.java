@@ -4,6 +4,8 @@ import ai.nibble.InvalidInputException;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.ObjectReader;
 import java.io.BufferedInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -21,6 +23,12 @@ import java.util.NoSuchElementException;
  * every line that is not blank is a row with the column {@code text}.
  */
 public final class RowFile implements java.util.Iterator<Row>, AutoCloseable {
+  // An element of an array has others behind it.
+  private static final ObjectReader ELEMENT =
+      JsonFiles.mapper()
+          .readerFor(Object.class)
+          .without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
+
   private final Path path;
   private final Map<String, String> renames;
   private final InputStream in;
@@ -114,8 +122,8 @@ public final class RowFile implements java.util.Iterator<Row>, AutoCloseable {
       return row(JsonFiles.mapper().readValue(line, Object.class), where);
     } catch (JsonProcessingException e) {
       String place = e.getLocation() == null ? "" : ":" + e.getLocation().getColumnNr();
-      String message = e.getOriginalMessage().lines().findFirst().orElse("unreadable");
-      throw new InvalidInputException(where + place + ": not valid JSON: " + message, e);
+      throw new InvalidInputException(
+          where + place + ": not valid JSON: " + JsonFiles.message(e), e);
     }
   }
 
@@ -134,9 +142,11 @@ public final class RowFile implements java.util.Iterator<Row>, AutoCloseable {
             path + ":" + array.currentLocation().getLineNr() + ": the array does not end");
       }
       String where = path + ":" + array.currentTokenLocation().getLineNr() + ": row " + (rows + 1);
-      return row(array.readValueAs(Object.class), where);
+      return row(ELEMENT.readValue(array), where);
     } catch (JsonProcessingException e) {
-      throw new InvalidInputException(path + JsonFiles.problem(e), e);
+      // Exceeded limits come without a place of their own.
+      String place = e.getLocation() == null ? ":" + array.currentLocation().getLineNr() : "";
+      throw new InvalidInputException(path + place + JsonFiles.problem(e), e);
     } catch (IOException e) {
       throw unreadable(e);
     }
