@@ -1,6 +1,6 @@
 package ai.nibble.cli;
 
-import ai.nibble.InvalidInputException;
+import ai.nibble.recipe.RecipeRun;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine;
@@ -26,8 +26,9 @@ public final class Nibble implements Callable<Integer> {
   public static void main(String[] args) {
     TrainRun train =
         (recipe, out) -> {
-          throw new InvalidInputException(
-              "this build checks recipes and has no trainer: add --dry-run");
+          out.flush();
+          new RecipeRun(recipe, System.out, System.console() != null).run();
+          return 0;
         };
     System.exit(run(commandLine(train), args));
   }

@@ -89,6 +89,11 @@ public final class CausalLm implements AutoCloseable {
     void layerDone(int done, int total);
   }
 
+  /** Module paths of the linears that such a model has and that may carry an adapter. */
+  public static List<String> linearPaths(ModelConfig config) {
+    return Llama.linearPaths(config);
+  }
+
   public ModelConfig config() {
     return config;
   }

@@ -14,6 +14,16 @@ import java.util.List;
 final class Llama {
   private static final int GROUPS_A_LAYER = 4;
 
+  private static final List<String> LINEARS =
+      List.of(
+          "self_attn.q_proj",
+          "self_attn.k_proj",
+          "self_attn.v_proj",
+          "self_attn.o_proj",
+          "mlp.gate_proj",
+          "mlp.up_proj",
+          "mlp.down_proj");
+
   private Llama() {}
 
   static CausalLm load(WeightLoader weights, CausalLm.LoadProgress progress) {
@@ -48,6 +58,16 @@ final class Llama {
       }
       throw e;
     }
+  }
+
+  static List<String> linearPaths(ModelConfig config) {
+    List<String> paths = new ArrayList<>();
+    for (int i = 0; i < config.numHiddenLayers(); i++) {
+      for (String linear : LINEARS) {
+        paths.add("model.layers." + i + "." + linear);
+      }
+    }
+    return paths;
   }
 
   private static DecoderLayer layer(

@@ -46,6 +46,7 @@ public final class RecipeLoader {
     at.positions().keySet().retainAll(writtenKeys(fields, at));
     Conflicts.check(values, at, whole);
     InputFiles.check(fields, values, at);
+    ModelCheck.check(values, at);
     if (writes) {
       OutputFolder.check(file, values, at);
     }
