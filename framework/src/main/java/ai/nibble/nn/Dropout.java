@@ -26,13 +26,26 @@ final class Dropout {
   static void apply(float[] row, int count, long index, long key, double p) {
     int threshold = (int) Math.round(p * 65536);
     float scale = (float) (1 / (1 - p));
-    for (int i = 0; i < count; i += ELEMENTS_A_HASH) {
-      long bits = mix(key + GOLDEN_GAMMA * ((index + i) / ELEMENTS_A_HASH + 1));
-      int n = Math.min(ELEMENTS_A_HASH, count - i);
-      for (int j = 0; j < n; j++) {
-        row[i + j] *= (int) (bits >>> (16 * j) & 0xffff) < threshold ? 0 : scale;
-      }
+    long counter = key + GOLDEN_GAMMA * (index / ELEMENTS_A_HASH + 1);
+    int whole = count & -ELEMENTS_A_HASH;
+    for (int i = 0; i < whole; i += ELEMENTS_A_HASH) {
+      long bits = mix(counter);
+      row[i] *= factor((int) bits, threshold, scale);
+      row[i + 1] *= factor((int) (bits >>> 16), threshold, scale);
+      row[i + 2] *= factor((int) (bits >>> 32), threshold, scale);
+      row[i + 3] *= factor((int) (bits >>> 48), threshold, scale);
+      counter += GOLDEN_GAMMA;
     }
+    long bits = mix(counter);
+    for (int i = whole; i < count; i++) {
+      row[i] *= factor((int) (bits >>> 16 * (i - whole)), threshold, scale);
+    }
+  }
+
+  /** Branch-free, since no processor predicts a hash: the sign of a difference becomes a mask. */
+  private static float factor(int bits, int threshold, float scale) {
+    int kept = ~(((bits & 0xffff) - threshold) >> 31);
+    return Float.intBitsToFloat(Float.floatToRawIntBits(scale) & kept);
   }
 
   /** The finaliser of SplitMix64 (Steele, Lea, Flood 2014). */

@@ -27,6 +27,7 @@ final class LinearGroupFunction extends Function {
   private final int in;
   private final int out;
   private final int rank;
+  private final double dropout;
   private final boolean drops;
   private Tensor x;
   private Tensor down;
@@ -39,7 +40,8 @@ final class LinearGroupFunction extends Function {
     this.in = group.inFeatures();
     this.out = group.outFeatures();
     this.rank = group.rank();
-    this.drops = pass.training() && group.dropout() > 0;
+    this.dropout = group.dropout();
+    this.drops = pass.training() && dropout > 0;
   }
 
   @Override
@@ -109,7 +111,7 @@ final class LinearGroupFunction extends Function {
           float[] row = new float[in];
           for (long r = begin; r < end; r++) {
             from.load(r, row);
-            Dropout.apply(row, in, r * dropoutStride(), key, group.dropout());
+            Dropout.apply(row, in, r * dropoutStride(), key, dropout);
             to.store(r, row);
           }
         });
@@ -245,7 +247,7 @@ final class LinearGroupFunction extends Function {
             if (low != null) {
               low.load(r, other);
               if (drops) {
-                Dropout.apply(other, in, r * dropoutStride(), key, group.dropout());
+                Dropout.apply(other, in, r * dropoutStride(), key, dropout);
               }
               add(row, other);
             }

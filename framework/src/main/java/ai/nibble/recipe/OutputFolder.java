@@ -4,14 +4,22 @@ import java.io.IOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /** Whether a run may write to {@code output_dir}; leaves nothing behind there. */
 final class OutputFolder {
   private static final String KEY = "output_dir";
+
+  private static final Pattern WRITTEN =
+      Pattern.compile(
+          "adapter_config\\.json|adapter_model\\.safetensors|recipe\\.yaml|metrics\\.jsonl|runs"
+              + "|checkpoint-\\d+|\\.tmp-checkpoint-\\d+");
 
   private OutputFolder() {}
 
@@ -106,5 +114,28 @@ final class OutputFolder {
       }
     }
     return absolute;
+  }
+
+  /**
+   * Makes the directory, and with {@code overwrite_output_dir} removes what an earlier run wrote
+   * there: its adapter, checkpoints and logs would pass for this run's. Other files stay.
+   */
+  static void prepare(Output output) throws IOException {
+    Path directory = output.outputDir();
+    Files.createDirectories(directory);
+    if (!output.overwriteOutputDir()) {
+      return;
+    }
+    List<Path> written;
+    try (Stream<Path> entries = Files.list(directory)) {
+      written = entries.filter(p -> WRITTEN.matcher(p.getFileName().toString()).matches()).toList();
+    }
+    for (Path path : written) {
+      try (Stream<Path> tree = Files.walk(path)) {
+        for (Path each : tree.sorted(Comparator.reverseOrder()).toList()) {
+          Files.delete(each);
+        }
+      }
+    }
   }
 }

@@ -70,7 +70,7 @@ public final class RecipeRun {
         LoraAdapter adapter =
             LoraAdapter.inject(model, LoraSettings.of(recipe.lora()), recipe.seed())) {
       describe(model, adapter);
-      Files.createDirectories(output);
+      OutputFolder.prepare(recipe.output());
       Files.writeString(output.resolve("recipe.yaml"), recipe.resolvedYaml());
       try (Listeners listeners = listeners(output)) {
         Trainer trainer =
