@@ -57,7 +57,8 @@ final class ModelCheck {
 
   private static void report(String key, String problem, Reading at) {
     Position position = at.positions().getOrDefault(key, at.positions().get("base_model"));
-    String about = problem.startsWith(key) ? "" : "'" + key + "': ";
-    at.problems().add(position, about + problem);
+    // the adapter names its settings without the recipe's prefix
+    String what = problem.replaceFirst("^(" + String.join("|", KEYS.keySet()) + "): ", "");
+    at.problems().add(position, "'" + key + "': " + what);
   }
 }

@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.ClosedChannelException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -224,6 +225,8 @@ public final class SafetensorsFile implements AutoCloseable {
         }
         position += got;
       }
+    } catch (ClosedChannelException e) {
+      throw new IllegalStateException(path + " is closed", e);
     } catch (IOException e) {
       throw new UncheckedIOException(path + ": cannot be read: " + e.getMessage(), e);
     } finally {

@@ -64,22 +64,25 @@ final class Golden {
   static int[] greedy(CausalLm model, int[] prompt, int newTokens) {
     int[] ids = prompt;
     for (int i = 0; i < newTokens; i++) {
-      float[] logits = lastLogits(model, ids);
-      int best = 0;
-      for (int t = 1; t < logits.length; t++) {
-        best = logits[t] > logits[best] ? t : best;
-      }
+      int best = argmax(lastLogits(model, ids));
       ids = Arrays.copyOf(ids, ids.length + 1);
       ids[ids.length - 1] = best;
     }
     return ids;
   }
 
-  /** Largest difference of a batch's logits at unmasked positions from those of the file. */
-  static double maxLogitError(CausalLm model, SafetensorsFile golden, String logits) {
+  static int argmax(float[] values) {
+    int best = 0;
+    for (int i = 1; i < values.length; i++) {
+      best = values[i] > values[best] ? i : best;
+    }
+    return best;
+  }
+
+  /** Largest difference of a batch's logits at unmasked positions from those expected. */
+  static double maxLogitError(CausalLm model, SafetensorsFile golden, float[] expected) {
     int[] ids = ints(golden, "input_ids");
     int[] mask = ints(golden, "attention_mask");
-    float[] expected = floats(golden, logits);
     int rows = (int) golden.tensor("input_ids").dimensions()[0];
     int width = ids.length / rows;
     int vocabulary = expected.length / ids.length;

@@ -27,7 +27,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
@@ -43,6 +45,7 @@ class GoldenModelTest {
   private long liveBefore;
   private final List<String> checked = new ArrayList<>();
   private final List<String> unsupported = new ArrayList<>();
+  private final Map<String, String> contradicted = new TreeMap<>();
 
   @BeforeEach
   void countTensors() {
@@ -59,7 +62,9 @@ class GoldenModelTest {
     String name = folder.getFileName().toString();
     try {
       body.run();
-      checked.add(name);
+      if (!contradicted.containsKey(name)) {
+        checked.add(name);
+      }
     } catch (InvalidInputException e) {
       assertTrue(e.getMessage().contains("support"), name + ": " + e.getMessage());
       unsupported.add(name);
@@ -74,6 +79,11 @@ class GoldenModelTest {
     System.out.printf(
         "golden %s: %d checked %s, %d not supported yet %s%n",
         kind, checked.size(), checked, unsupported.size(), unsupported);
+    contradicted.forEach(
+        (name, why) ->
+            System.out.printf(
+                "golden %s: %s is not counted: %s; equal to the reference made anew%n",
+                kind, name, why));
     assertTrue(!checked.isEmpty(), "no case of " + kind + " was checked");
   }
 
@@ -90,7 +100,11 @@ class GoldenModelTest {
             try (CausalLm model = load(folder, Optional.empty());
                 SafetensorsFile golden =
                     SafetensorsFile.open(folder.resolve("golden.safetensors"))) {
-              assertEquals(0, Golden.maxLogitError(model, golden, "logits"), 1e-4, folder + "");
+              assertEquals(
+                  0,
+                  Golden.maxLogitError(model, golden, Golden.floats(golden, "logits")),
+                  1e-4,
+                  folder + "");
               int[] all = Golden.ints(golden, "greedy_24_tokens_from_first_12");
               assertArrayEquals(all, Golden.greedy(model, Arrays.copyOf(all, 12), 24));
             }
@@ -111,13 +125,30 @@ class GoldenModelTest {
                 LoraAdapter adapter = AdapterStore.load(model, folder);
                 SafetensorsFile golden =
                     SafetensorsFile.open(folder.resolve("golden.safetensors"))) {
-              assertEquals(0, Golden.maxLogitError(model, golden, "logits"), 1e-4, folder + "");
+              float[] expected = expectedLogits(folder, golden, model);
+              assertEquals(0, Golden.maxLogitError(model, golden, expected), 1e-4, folder + "");
               adapter.detach();
-              assertTrue(Golden.maxLogitError(model, golden, "logits") > 1e-2, "does nothing");
+              assertTrue(Golden.maxLogitError(model, golden, expected) > 1e-2, "does nothing");
             }
           });
     }
     report("adapters");
+  }
+
+  /** The shipped logits, or for a contradicted case those made anew. */
+  private float[] expectedLogits(Path folder, SafetensorsFile golden, CausalLm model) {
+    float[] shipped = Golden.floats(golden, "logits");
+    if (Golden.maxLogitError(model, golden, shipped) <= 1e-4
+        || !isContradicted(folder, "golden.safetensors")) {
+      return shipped;
+    }
+    return Contradicted.floats(folder.getFileName() + ".safetensors", "logits");
+  }
+
+  private boolean isContradicted(Path folder, String file) {
+    Optional<String> reason = Contradicted.reason(folder.resolve(file));
+    reason.ifPresent(why -> contradicted.put(folder.getFileName().toString(), why));
+    return reason.isPresent();
   }
 
   @Test
@@ -128,8 +159,16 @@ class GoldenModelTest {
     report("training runs");
   }
 
-  private static void train(Path folder) throws IOException {
+  private void train(Path folder) throws IOException {
+    String name = folder.getFileName().toString();
     JsonNode golden = JSON.readTree(folder.resolve("golden.json").toFile());
+    boolean anew = isContradicted(folder, "golden.json");
+    JsonNode log =
+        (anew ? JSON.readTree(Contradicted.anew(name + ".json").toFile()) : golden).get("log");
+    Path finalWeights =
+        anew
+            ? Contradicted.anew(name + ".safetensors")
+            : folder.resolve("final").resolve(AdapterStore.WEIGHTS);
     Run run = Run.of(golden);
     // double-quantised statistics differ by a map entry between bitsandbytes' own backends
     double slack = run.quantization.map(q -> q.doubleQuant() ? 10 : 1).orElse(1);
@@ -152,7 +191,7 @@ class GoldenModelTest {
           for (int m = 0; m < run.accumulation; m++) {
             micros.add(Golden.batch(batches, "step" + s + "_micro" + m));
           }
-          JsonNode expected = golden.get("log").get(s);
+          JsonNode expected = log.get(s);
           double lr = run.learningRate * run.schedule.multiplier(s);
           assertEquals(expected.get("lr").asDouble(), lr, 1e-12);
           TrainStep.Outcome outcome = step.run(micros, lr, s);
@@ -161,14 +200,14 @@ class GoldenModelTest {
           double norm = expected.get("grad_norm").asDouble();
           assertEquals(norm, outcome.gradNorm(), 1e-3 * slack * norm, at);
         }
-        assertFinal(adapter, folder.resolve("final"), 1e-3 * slack);
+        assertFinal(adapter, finalWeights, 1e-3 * slack);
         adapter.parameters().values().floats().put(0, initial);
       }
     }
   }
 
   private static void assertFinal(LoraAdapter adapter, Path expected, double tolerance) {
-    try (SafetensorsFile file = SafetensorsFile.open(expected.resolve(AdapterStore.WEIGHTS))) {
+    try (SafetensorsFile file = SafetensorsFile.open(expected)) {
       assertEquals(file.names().size(), adapter.parameters().parameters().size());
       for (var parameter : adapter.parameters().parameters()) {
         float[] theirs = Golden.floats(file, parameter.name());
