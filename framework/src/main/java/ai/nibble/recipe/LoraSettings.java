@@ -6,6 +6,9 @@ import ai.nibble.lora.PathValues;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
+import java.util.stream.Stream;
 
 /** A recipe's adapter settings as the adapter's own configuration. */
 final class LoraSettings {
@@ -28,13 +31,18 @@ final class LoraSettings {
             : InitLoraWeights.KAIMING);
   }
 
-  /** What decides which modules are adapted; empty if one of its keys could not be read. */
+  /**
+   * What decides which modules are adapted; empty if one of its keys could not be read, or was
+   * refused already.
+   */
   @SuppressWarnings("unchecked")
   static Optional<LoraConfig> of(Map<String, Object> values) {
     if (values.get("lora_target_modules") instanceof TargetModules targets
         && values.get("rank_pattern") instanceof Map<?, ?> ranks
         && values.get("alpha_pattern") instanceof Map<?, ?> alphas
-        && values.get("layers_to_transform") instanceof List<?> layers) {
+        && values.get("layers_to_transform") instanceof List<?> layers
+        && Stream.concat(ranks.keySet().stream(), alphas.keySet().stream())
+            .allMatch(key -> isRegex((String) key))) {
       return Optional.of(
           of(
               new Lora(
@@ -49,6 +57,15 @@ final class LoraSettings {
                   (List<Integer>) layers)));
     }
     return Optional.empty();
+  }
+
+  private static boolean isRegex(String text) {
+    try {
+      Pattern.compile(text);
+      return true;
+    } catch (PatternSyntaxException e) {
+      return false;
+    }
   }
 
   private static ai.nibble.lora.TargetModules targets(TargetModules targets) {

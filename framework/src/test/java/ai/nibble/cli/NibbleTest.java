@@ -34,7 +34,10 @@ final class NibbleTest {
   @BeforeEach
   void writeARecipe() throws IOException {
     Files.createDirectories(temp.resolve("model"));
-    Files.writeString(temp.resolve("model/config.json"), "{}");
+    Files.writeString(
+        temp.resolve("model/config.json"),
+        "{\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":128,"
+            + "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"vocab_size\":100}");
     Files.writeString(temp.resolve("model/model.safetensors"), "");
     Files.writeString(temp.resolve("rows.jsonl"), "{}");
     recipe = temp.resolve("a recipe, größer.yaml");

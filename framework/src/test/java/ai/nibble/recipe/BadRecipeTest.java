@@ -170,7 +170,7 @@ final class BadRecipeTest {
             + " 'all-linear'?)",
         "lora_target_modules: [] | 'lora_target_modules' is an empty list, expected a list of at"
             + " least 1 (each text)",
-        "lora_target_modules: [a, b, a] | 'lora_target_modules.2' repeats an entry: remove it",
+        "lora_target_modules: [q_proj, k_proj, q_proj] | 'lora_target_modules.2' repeats an entry: remove it",
         "rank_pattern: {q_proj: 0} | 'rank_pattern.q_proj' is '0', expected a whole number >= 1 and"
             + " <= 65536",
         "rank_pattern: {'(': 4} | 'rank_pattern.(' is no regular expression: Unclosed group",
@@ -314,7 +314,7 @@ final class BadRecipeTest {
   void noChangeOfBytesCausesAnythingButProblems() throws IOException {
     byte[] sound =
         (RecipeFiles.LEAST
-                + "lora_target_modules: &a [q_proj, 'v_proj']\nrank_pattern: {x: 1, \"y\": 2}\n"
+                + "lora_target_modules: &a [q_proj, 'v_proj']\nrank_pattern: {q_proj: 1, \"v_proj\": 2}\n"
                 + "test_datasets:\n  - path: test.jsonl\n    type: |-\n      text\nseed: 0x1\n")
             .getBytes(StandardCharsets.UTF_8);
     String marks = "\t\n :-[]{}&*!|>'\"%@`,?#~<=.0é\u0000\u2028";

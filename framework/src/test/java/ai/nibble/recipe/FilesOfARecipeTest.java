@@ -46,12 +46,12 @@ final class FilesOfARecipeTest {
     assertTrue(modelProblem("empty").contains("is an empty directory, expected"));
     files.write("bare/model.safetensors", "");
     assertTrue(modelProblem("bare").contains("no config.json in 'bare'"));
-    files.write("pickled/config.json", "{}");
+    files.write("pickled/config.json", RecipeFiles.CONFIG);
     files.write("pickled/pytorch_model.bin", "");
     assertTrue(
         modelProblem("pickled")
             .contains("only pytorch_model.bin: pickle is not loaded, convert it to safetensors"));
-    files.write("ggufs/config.json", "{}");
+    files.write("ggufs/config.json", RecipeFiles.CONFIG);
     files.write("ggufs/x.gguf", "");
     assertTrue(modelProblem("ggufs").contains("name the file: 'ggufs/x.gguf'"));
     files.write("notes.txt", "");
@@ -62,7 +62,7 @@ final class FilesOfARecipeTest {
   @Test
   void aGgufWithItsConfigAndTokenizerIsAModel() throws IOException {
     files.write("g/x.gguf", "");
-    files.write("g/config.json", "{}");
+    files.write("g/config.json", RecipeFiles.CONFIG);
     files.write("g/tokenizer.json", "{}");
     Recipe recipe = files.loadText(RecipeFiles.LEAST.replace(": model", ": g/x.gguf"));
     assertEquals(files.path("g/x.gguf"), recipe.baseModel());

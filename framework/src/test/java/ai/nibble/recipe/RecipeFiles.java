@@ -11,6 +11,11 @@ import java.util.List;
 
 /** A directory with a model and rows that are just enough to be found, for recipes under test. */
 final class RecipeFiles {
+  /** Configuration of a Llama of 32 layers. */
+  static final String CONFIG =
+      "{\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":128,"
+          + "\"num_hidden_layers\":32,\"num_attention_heads\":4,\"vocab_size\":100}";
+
   /** All that has no default. */
   static final String LEAST =
       """
@@ -26,7 +31,7 @@ final class RecipeFiles {
   RecipeFiles(Path directory) throws IOException {
     this.directory = directory;
     Files.createDirectories(directory.resolve("model"));
-    write("model/config.json", "{}");
+    write("model/config.json", CONFIG);
     write("model/model.safetensors", "");
     write("rows.jsonl", "{}\n");
     write("test.jsonl", "{}\n");

@@ -96,10 +96,10 @@ final class RecipeLoaderTest {
             lora_r: 7
             lora_alpha: 0.1
             lora_dropout: 0
-            lora_target_modules: '.*\\.(q|v)_proj # "x"'
+            lora_target_modules: [q_proj, 'k_proj']
             use_rslora: true
             init_lora_weights: gaussian
-            rank_pattern: {'layers\\.1\\..*': 4, "é: 🙂": 1}
+            rank_pattern: {'layers\\.3\\..*': 4, "k_proj|é: 🙂": 1}
             alpha_pattern: {q_proj: 1e-20, k_proj: 123456789.5}
             layers_to_transform: [0, 3]
             test_datasets:
@@ -247,8 +247,8 @@ final class RecipeLoaderTest {
         files.loadText(
             RecipeFiles.LEAST.replace("[{path", "[&rows {path")
                 + "test_datasets: [{path: test.jsonl, type: &t alpaca}]\nreport_to: [tensorboard]\n"
-                + "rank_pattern: &p {a: 2}\nalpha_pattern: *p\nlora_r: &r 4\nseed: *r\n");
-    assertEquals(Map.of("a", 2.0), recipe.lora().alphaPattern());
+                + "rank_pattern: &p {q_proj: 2}\nalpha_pattern: *p\nlora_r: &r 4\nseed: *r\n");
+    assertEquals(Map.of("q_proj", 2.0), recipe.lora().alphaPattern());
     assertEquals(4, recipe.seed());
   }
 
@@ -260,17 +260,18 @@ final class RecipeLoaderTest {
 
   @Test
   void includesComeInOrderAndTheRecipesOwnKeysLast() throws IOException {
-    files.write("parts/one.yaml", "lora_r: 1\nlora_alpha: 1\nrank_pattern: {a: 1, b: 1}\n");
+    files.write(
+        "parts/one.yaml", "lora_r: 1\nlora_alpha: 1\nrank_pattern: {q_proj: 1, k_proj: 1}\n");
     files.write("parts/two.yaml", "include: deeper/three.yaml\nlora_rank: 2\n");
     files.write("parts/deeper/three.yaml", "lora_r: 3\nlora_dropout: 0.3\nseed: 3\n");
     Recipe recipe =
         files.load(
-            "include: [parts/one.yaml, parts/two.yaml]\nrank_pattern: {b: 9}\nlora_dropout: 0\n");
+            "include: [parts/one.yaml, parts/two.yaml]\nrank_pattern: {k_proj: 9}\nlora_dropout: 0\n");
     assertEquals(2, recipe.lora().r());
     assertEquals(1, recipe.lora().alpha());
     assertEquals(0, recipe.lora().dropout());
     assertEquals(3, recipe.seed());
-    assertEquals(Map.of("a", 1, "b", 9), recipe.lora().rankPattern());
+    assertEquals(Map.of("q_proj", 1, "k_proj", 9), recipe.lora().rankPattern());
   }
 
   @Test
@@ -372,7 +373,7 @@ final class RecipeLoaderTest {
 
   @Test
   void whereNamesThePlaceOfAKeyForLaterChecks() throws IOException {
-    files.write("part.yaml", "\n lora_target_modules: [q]\n");
+    files.write("part.yaml", "\n lora_target_modules: [q_proj]\n");
     Recipe recipe = files.load("include: part.yaml\n");
     assertEquals(
         "part.yaml:2:23", files.relative(List.of(recipe.where("lora_target_modules"))).get(0));
