@@ -25,28 +25,55 @@ final class BFloat16Decoder extends GroupDecoder {
 
   @Override
   void decode(long[] groups, int n, float[] scales, int phase, int shift) {
-    multiply(groups, n, scales, phase, shift);
+    multiply(groups, n, scales, phase, shift, even, odd, highs, lows);
     roundAndPair(even, odd, 8 * n);
   }
 
-  private void multiply(long[] groups, int n, float[] scales, int phase, int shift) {
-    // Copies whose length the compiler knows need no bounds check under an 8-bit index.
+  // Written for HotSpot, JDK 17: the eight bytes unrolled by hand (a loop takes twice the time),
+  // all
+  // arrays as arguments (read from fields, a third more), and tables copied into arrays whose
+  // length
+  // the compiler knows, so that an 8-bit index needs no bounds check.
+  private static void multiply(
+      long[] groups,
+      int n,
+      float[] scales,
+      int phase,
+      int shift,
+      int[] e,
+      int[] o,
+      float[] highs,
+      float[] lows) {
     float[] hi = new float[256];
     float[] lo = new float[256];
     System.arraycopy(highs, 0, hi, 0, 256);
     System.arraycopy(lows, 0, lo, 0, 256);
-    int[] e = even;
-    int[] o = odd;
     for (int g = 0; g < n; g++) {
-      long group = groups[g];
       float s = scales[g + phase >> shift];
+      int x = (int) groups[g];
+      int y = (int) (groups[g] >>> 32);
       int q = 8 * g;
-      for (int j = 0; j < 8; j++) {
-        int pair = (int) (group >>> 8 * j) & 255;
-        e[q + j] = Float.floatToRawIntBits(hi[pair] * s);
-        o[q + j] = Float.floatToRawIntBits(lo[pair] * s);
-      }
+      e[q] = bits(hi[x & 255] * s);
+      o[q] = bits(lo[x & 255] * s);
+      e[q + 1] = bits(hi[x >>> 8 & 255] * s);
+      o[q + 1] = bits(lo[x >>> 8 & 255] * s);
+      e[q + 2] = bits(hi[x >>> 16 & 255] * s);
+      o[q + 2] = bits(lo[x >>> 16 & 255] * s);
+      e[q + 3] = bits(hi[x >>> 24] * s);
+      o[q + 3] = bits(lo[x >>> 24] * s);
+      e[q + 4] = bits(hi[y & 255] * s);
+      o[q + 4] = bits(lo[y & 255] * s);
+      e[q + 5] = bits(hi[y >>> 8 & 255] * s);
+      o[q + 5] = bits(lo[y >>> 8 & 255] * s);
+      e[q + 6] = bits(hi[y >>> 16 & 255] * s);
+      o[q + 6] = bits(lo[y >>> 16 & 255] * s);
+      e[q + 7] = bits(hi[y >>> 24] * s);
+      o[q + 7] = bits(lo[y >>> 24] * s);
     }
+  }
+
+  private static int bits(float value) {
+    return Float.floatToRawIntBits(value);
   }
 
   /** Rounds both to nearest even; the even element goes to the low half of the word. */
