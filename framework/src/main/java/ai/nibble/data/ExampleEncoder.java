@@ -80,10 +80,10 @@ public final class ExampleEncoder {
       throw new InvalidInputException("the chat template renders nothing of the conversation");
     }
     int[] labels = encoding.ids().clone();
-    List<ControlTokens.Match> controls = tokenizer.controlTokens(rendering);
     if (!settings.trainOnInputs()) {
       int eos = tokenizer.eosId().orElse(-1);
-      TurnMask mask = new TurnMask(template, conversation, rendering, controls, eos);
+      TurnMask mask =
+          new TurnMask(template, conversation, rendering, tokenizer::controlTokens, eos);
       mask(encoding, mask.trained(settings), labels);
     }
     boolean unseen =
@@ -93,11 +93,11 @@ public final class ExampleEncoder {
         new Example(encoding.ids(), labels), rewritten, unseen, tokenizer.isForged(rendering));
   }
 
-  private static void mask(Encoding encoding, List<TurnMask.Span> trained, int[] labels) {
+  private static void mask(Encoding encoding, List<Rendering.Span> trained, int[] labels) {
     for (int i = 0; i < labels.length; i++) {
       int begin = encoding.starts()[i];
       int end = encoding.ends()[i];
-      if (trained.stream().noneMatch(span -> span.overlaps(begin, end))) {
+      if (trained.stream().noneMatch(span -> TurnMask.overlaps(span, begin, end))) {
         labels[i] = Example.IGNORED;
       }
     }
@@ -151,10 +151,10 @@ public final class ExampleEncoder {
     ids[ids.length - 1] = eos;
     int[] labels = ids.clone();
     boolean all = settings.trainOnInputs() || sample.prompt().isEmpty();
-    TurnMask.Span completion = new TurnMask.Span(sample.prompt().length(), Integer.MAX_VALUE);
+    Rendering.Span completion = new Rendering.Span(sample.prompt().length(), Integer.MAX_VALUE);
     for (int i = 0; i < added + text.length && !all; i++) {
       int at = i - added;
-      if (at < 0 || !completion.overlaps(encoding.starts()[at], encoding.ends()[at])) {
+      if (at < 0 || !TurnMask.overlaps(completion, encoding.starts()[at], encoding.ends()[at])) {
         labels[i] = Example.IGNORED;
       }
     }

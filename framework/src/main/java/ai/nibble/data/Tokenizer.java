@@ -119,9 +119,11 @@ public final class Tokenizer implements AutoCloseable {
    * them: in what messages contributed their text is plain text and cannot end or forge a turn.
    */
   public Encoding encode(Rendering rendering) {
-    if (!control.hasForged(rendering)) {
-      return encode(rendering.text());
-    }
+    return control.hasForged(rendering) ? encodeMasked(rendering) : encode(rendering.text());
+  }
+
+  /** With the control tokens under private names; the same ids where no message spells one. */
+  Encoding encodeMasked(Rendering rendering) {
     ControlTokens.Masked text = control.mask(rendering);
     Encoding encoding = encode(maskedLibrary(), text.text());
     int controls = 0;

@@ -174,6 +174,95 @@ class ExampleEncoderTest {
   }
 
   @Test
+  void aTurnEndsWithTheLastOfTheTokensThatCloseIt() {
+    String template = SmallTokenizer.CHATML.replace("<|im_end|>\n", "<s><|im_end|>\n");
+    Example example =
+        encoder(template, EncodingSettings.withLength(1000))
+            .encode(chat("user", "q", "assistant", "a", "user", "r", "assistant", "b"));
+    assertEquals("a<s>␃|b<s>␃", trained(example));
+  }
+
+  @Test
+  void theLastTurnMayEndItsOwnWay() {
+    String template =
+        SmallTokenizer.CHATML.replace(
+            "<|im_end|>\n", "{{ '<|im_end|>' if loop.last else '<s>' }}\n");
+    Example example =
+        encoder(template, EncodingSettings.withLength(1000))
+            .encode(chat("user", "q", "assistant", "a", "user", "r", "assistant", "b"));
+    assertEquals("a<s>|b␃", trained(example));
+  }
+
+  @Test
+  void theHeaderOfAToolsAnswerIsNotOfTheCallThatItNames() {
+    String template =
+        "{% for m in messages %}{% if m.role == 'tool' %}<|im_start|>answer of"
+            + " {{ messages[loop.index0 - 1].content }}: {{ m.content }}<|im_end|>\n{% else %}"
+            + "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}"
+            + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    Example example =
+        encoder(template, EncodingSettings.withLength(1000))
+            .encode(chat("user", "q", "assistant", "call", "tool", "7", "assistant", "b"));
+    assertEquals("call␃|b␃", trained(example));
+  }
+
+  @Test
+  void whatClosesACallBeforeTheEndIsTrained() {
+    String template =
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for c in m.tool_calls %}"
+            + "<call>{{ c.name }}</call>\n{% endfor %}{{ m.content }}<|im_end|>\n{% endfor %}"
+            + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    Map<String, Object> call =
+        Map.of("role", "assistant", "content", "", "tool_calls", List.of(Map.of("name", "f")));
+    List<Map<String, Object>> messages =
+        List.of(
+            Map.of("role", "user", "content", "q"), call, Map.of("role", "user", "content", "r"));
+    ExampleEncoder encoder = encoder(template, EncodingSettings.withLength(1000));
+    assertEquals(
+        "<call>f</call>\n␃",
+        trained(encoder.encode(new Sample.Conversation(messages, List.of(), 0))));
+    ExampleEncoder unclosed =
+        encoder(template.replace("<|im_end|>", ""), EncodingSettings.withLength(1000));
+    assertEquals(
+        "<call>f</call>",
+        trained(unclosed.encode(new Sample.Conversation(messages, List.of(), 0))));
+  }
+
+  @Test
+  void nothingOutsideATemplatesGenerationBlocksCarriesLoss() {
+    String template =
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}note:"
+            + " {% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% else %}"
+            + "{{ m.content }}<|im_end|>{% endif %}\n{% endfor %}"
+            + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    Example example =
+        encoder(template, EncodingSettings.withLength(1000))
+            .encode(chat("user", "q", "assistant", "a", "user", "r", "assistant", "b"));
+    assertEquals("a␃|b␃", trained(example));
+  }
+
+  @Test
+  void turnsOfThePastThatLoseTheirReasoningAreFound() {
+    String template =
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if loop.last %}{{ m.content }}"
+            + "{% else %}{{ m.content.split('</think>')[-1] }}{% endif %}<|im_end|>\n{% endfor %}"
+            + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    Example example =
+        encoder(template, EncodingSettings.withLength(1000))
+            .encode(
+                chat(
+                    "user",
+                    "q",
+                    "assistant",
+                    "<think>x</think>a",
+                    "user",
+                    "r",
+                    "assistant",
+                    "<think>y</think>b"));
+    assertEquals("a␃|<think>y</think>b␃", trained(example));
+  }
+
+  @Test
   void anEmptyTurnTrainsItsEnd() {
     Example example =
         encoder(SmallTokenizer.CHATML, EncodingSettings.withLength(1000))

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.Shared;
+import ai.nibble.data.jinja.Rendering;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
@@ -117,6 +118,34 @@ class TokenizerTest {
     } catch (IOException e) {
       throw new AssertionError(e);
     }
+  }
+
+  @Test
+  void privateNamesOfControlTokensChangeNoOtherId() throws IOException {
+    ChatTemplate template =
+        ChatTemplate.load(Shared.path("models/smollm2-135m-instruct"), Map.of());
+    int chats = 0;
+    try (Tokenizer tokenizer = smollm2()) {
+      for (JsonNode text : golden().get("texts")) {
+        Rendering rendering =
+            template.trace(
+                List.of(
+                    Map.of("role", "user", "content", text.get("text").asText().replace("<|", "<")),
+                    Map.of("role", "assistant", "content", "é😀 yes\n")),
+                List.of(),
+                false);
+        Encoding plain = tokenizer.encode(rendering.text());
+        if (rendering.text().contains("\udbff\udffd")) {
+          continue; // the character that private names are made of
+        }
+        Encoding masked = tokenizer.encodeMasked(rendering);
+        assertArrayEquals(plain.ids(), masked.ids());
+        assertArrayEquals(plain.starts(), masked.starts());
+        assertArrayEquals(plain.ends(), masked.ends());
+        chats++;
+      }
+    }
+    assertTrue(chats >= 15);
   }
 
   @Test

@@ -79,6 +79,8 @@ final class Budget {
     } else if (value instanceof Seq seq) {
       checkList(seq.items().size());
       size = 8L * seq.items().size();
+    } else if (value instanceof java.util.Map<?, ?> map) {
+      size = 32L * map.size();
     }
     made += size;
     if (made > MAX_MADE) {

@@ -27,7 +27,7 @@ final class CollectionMethods {
           case "values" ->
               (a, budget) -> budget.made(new Seq(new ArrayList<>(dict.values()), "dict_values"));
           case "items" -> (a, budget) -> budget.made(new Seq(items(dict), "dict_items"));
-          case "copy" -> (a, budget) -> new LinkedHashMap<>(dict);
+          case "copy" -> (a, budget) -> budget.made(new LinkedHashMap<>(dict));
           case "get" ->
               (a, budget) -> {
                 Object[] bound = a.bind("get", 1, "key", "default");

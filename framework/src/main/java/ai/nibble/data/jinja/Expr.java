@@ -50,8 +50,7 @@ interface Expr {
         Object key = Sequences.key(keysAndValues.get(i).eval(scope));
         dict.put(key, keysAndValues.get(i + 1).eval(scope));
       }
-      scope.budget().work(64L * keysAndValues.size());
-      return dict;
+      return scope.budget().made(dict);
     }
   }
 

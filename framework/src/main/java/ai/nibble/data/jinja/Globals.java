@@ -55,8 +55,7 @@ final class Globals {
       }
     }
     arguments.named().forEach((name, value) -> dict.put(Str.of(name), value));
-    budget.work(64L * dict.size());
-    return dict;
+    return budget.made(dict);
   }
 
   private static Object joiner(Arguments arguments, Budget budget) {

@@ -80,7 +80,7 @@ final class Parser {
       case "call" -> callStatement();
       case "filter" -> filterStatement();
       case "with" -> withStatement();
-      case "generation" -> scoped("endgeneration");
+      case "generation" -> generation();
       case "print" -> new Stmt.Print(expressions.tuple(true, false));
       case "break" -> jump(Stmt.Flow.BREAK);
       case "continue" -> jump(Stmt.Flow.CONTINUE);
@@ -285,9 +285,9 @@ final class Parser {
     return new Stmt.With(targets, values, body);
   }
 
-  private Stmt scoped(String end) {
-    Stmt body = strictBlock(end);
+  private Stmt generation() {
+    Stmt body = strictBlock("endgeneration");
     stream.next();
-    return new Stmt.With(List.of(), List.of(), body);
+    return new Stmt.Generation(body);
   }
 }

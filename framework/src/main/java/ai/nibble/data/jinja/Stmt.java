@@ -170,7 +170,7 @@ interface Stmt {
     return value;
   }
 
-  /** {@code {% with a = 1 %}…{% endwith %}}, also any block that only has a scope. */
+  /** {@code {% with a = 1 %}…{% endwith %}}. */
   record With(List<Target> targets, List<Expr> values, Stmt body) implements Stmt {
     @Override
     public Flow run(Scope scope, StrBuilder out) {
@@ -179,6 +179,17 @@ interface Stmt {
         targets.get(i).assign(values.get(i).eval(scope), inner);
       }
       return body.run(inner, out);
+    }
+  }
+
+  /** {@code {% generation %}…{% endgeneration %}}: what the model writes. */
+  record Generation(Stmt body) implements Stmt {
+    @Override
+    public Flow run(Scope scope, StrBuilder out) {
+      int begin = out.length();
+      body.run(scope.inner(), out);
+      out.generatedSince(begin);
+      return Flow.NEXT;
     }
   }
 

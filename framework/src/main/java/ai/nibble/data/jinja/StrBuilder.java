@@ -10,6 +10,7 @@ final class StrBuilder {
   private int[] ends = new int[8];
   private int[] origins = new int[8];
   private int runs;
+  private final List<Rendering.Span> generated = new ArrayList<>();
 
   int length() {
     return text.length();
@@ -56,6 +57,11 @@ final class StrBuilder {
     return Str.ofRuns(text.toString(), Arrays.copyOf(ends, runs), Arrays.copyOf(origins, runs));
   }
 
+  /** Notes that what was appended since is the model's own, by the template's word. */
+  void generatedSince(int begin) {
+    generated.add(new Rendering.Span(begin, text.length()));
+  }
+
   Rendering rendering() {
     List<Rendering.Run> list = new ArrayList<>(runs);
     int begin = 0;
@@ -63,6 +69,6 @@ final class StrBuilder {
       list.add(new Rendering.Run(begin, ends[i], origins[i]));
       begin = ends[i];
     }
-    return new Rendering(text.toString(), list);
+    return new Rendering(text.toString(), list, generated);
   }
 }

@@ -43,6 +43,7 @@ class SandboxTest {
         "{% set n = namespace(l=[]) %}{% for i in range(99999) %}{% set n.l = [n.l] %}{% endfor %}{{ n.l|tojson }}",
         "{% set n = namespace(l=[1]) %}{% for i in range(99999) %}{% set n.l = n.l|map('string') %}{% endfor %}{{ n.l|list }}",
         "{% set n = namespace(l=[]) %}{% for i in range(99999) %}{% set n.l = n.l + ['a' * 16000000] %}{% endfor %}",
+        "{% set n = namespace(d={}, l=[]) %}{% for i in range(99999) %}{% set n.d = dict(n.d, **{i|string: i}) %}{% set n.l = n.l + [n.d] %}{% endfor %}",
         "{{ ('a' * 8000000 + 'b') in ('a' * 16000000) }}",
         "{{ 'x'|center(10**9) }}",
         "{{ '%1000000000d' % 1 }}",
