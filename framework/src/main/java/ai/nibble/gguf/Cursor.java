@@ -93,7 +93,7 @@ final class Cursor {
     }
     if (count > remaining() / bytesEach) {
       throw bad(
-          "%s is %d, which needs at least %d bytes, but the file ends after %d; download it again"
+          "%s is %d, which needs at least %d bytes, but the file ends after %d more; download it again"
               .formatted(what, count, count * bytesEach, remaining()));
     }
     return count;
@@ -137,7 +137,7 @@ final class Cursor {
   long take(long bytes, String what) {
     if (bytes > remaining()) {
       throw bad(
-          "%s needs %d bytes at byte %d, but the file ends after %d; download it again"
+          "%s needs %d bytes at byte %d, but the file ends after %d more; download it again"
               .formatted(what, bytes, position, remaining()));
     }
     long begin = position;

@@ -21,7 +21,7 @@ final class MetadataRules {
   private static final int BYTE_TOKEN = 6;
 
   /** Bytes of a byte token's text beyond which a message gives its length only. */
-  private static final int LONG = 64;
+  private static final int MAX_SHOWN_BYTES = 64;
 
   private static final Pattern BYTE_TOKEN_TEXT = Pattern.compile("<0x[0-9A-Fa-f]{2}>");
 
@@ -82,7 +82,7 @@ final class MetadataRules {
     for (long i = 0; i < count; i++) {
       long length = tokens.skipString("a token", Cursor.MAX_STRING_BYTES);
       if (types.int32("a token's type") == BYTE_TOKEN) {
-        String text = length > LONG ? length + " bytes" : latin1(tokens.bytes(length));
+        String text = length > MAX_SHOWN_BYTES ? length + " bytes" : latin1(tokens.bytes(length));
         if (!BYTE_TOKEN_TEXT.matcher(text).matches()) {
           throw tokens.bad(
               "token %d is of type byte but reads %s, expected <0x00> to <0xFF>;"
