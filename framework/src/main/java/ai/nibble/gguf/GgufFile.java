@@ -15,19 +15,20 @@ import java.util.stream.Collectors;
 /**
  * One open GGUF file of any size, every rule of the format checked on opening.
  *
- * <p>The file is memory-mapped: opening reads only what precedes the data, and dequantising touches
- * only the rows asked for. All methods may be called from several threads at once; after {@link
- * #close} they raise {@link IllegalStateException}. The mapping itself is released when it is
- * garbage. If the file is truncated while it is open, reading raises {@link InvalidInputException}.
+ * <p>Opening reads only what precedes the data, and dequantising only the rows asked for, into a
+ * buffer of some kilobytes. All methods may be called from several threads at once; what reads the
+ * file raises {@link IllegalStateException} after {@link #close} and {@link InvalidInputException}
+ * if the file was truncated meanwhile. As with every Java file channel, interrupting a thread while
+ * it reads closes the file for all of them.
  */
 public final class GgufFile implements AutoCloseable {
   /** Small enough that a chunk stays in a core's cache between copying and decoding. */
   private static final int CHUNK_BYTES = 1 << 14;
 
-  private final MappedFile file;
+  private final OpenFile file;
   private final GgufReader.Contents contents;
 
-  private GgufFile(MappedFile file, GgufReader.Contents contents) {
+  private GgufFile(OpenFile file, GgufReader.Contents contents) {
     this.file = file;
     this.contents = contents;
   }
@@ -46,15 +47,28 @@ public final class GgufFile implements AutoCloseable {
               + (Files.exists(path) ? ": not a regular file" : ": no such file")
               + ", expected a .gguf file");
     }
+    OpenFile file = null;
     try {
-      return open(MappedFile.open(path));
+      file = new OpenFile(path);
+      GgufFile opened = new GgufFile(file, GgufReader.read(file));
+      file = null;
+      return opened;
     } catch (IOException e) {
       throw new UncheckedIOException(path + ": cannot be read: " + e.getMessage(), e);
+    } finally {
+      if (file != null) {
+        closeAfterFailure(file);
+      }
     }
   }
 
-  static GgufFile open(MappedFile file) {
-    return new GgufFile(file, GgufReader.read(file));
+  /** What made the opening fail is what matters. */
+  private static void closeAfterFailure(OpenFile file) {
+    try {
+      file.close();
+    } catch (IOException ignored) {
+      // nothing was written
+    }
   }
 
   /** The file this was opened from, as given. */
@@ -187,6 +201,10 @@ public final class GgufFile implements AutoCloseable {
 
   @Override
   public void close() {
-    file.close();
+    try {
+      file.close();
+    } catch (IOException e) {
+      throw new UncheckedIOException(path() + ": cannot be closed: " + e.getMessage(), e);
+    }
   }
 }

@@ -31,10 +31,10 @@ public final class GgufMetadata {
    */
   record Entry(MetadataType type, MetadataType elementType, long count, long position) {}
 
-  private final MappedFile file;
+  private final OpenFile file;
   private final Map<String, Entry> entries;
 
-  GgufMetadata(MappedFile file, Map<String, Entry> entries) {
+  GgufMetadata(OpenFile file, Map<String, Entry> entries) {
     this.file = file;
     this.entries = Collections.unmodifiableMap(entries);
   }
@@ -65,7 +65,7 @@ public final class GgufMetadata {
 
   public String getString(String key) {
     Entry entry = scalar(key, "STRING", type -> type == MetadataType.STRING);
-    return text(key, entry.position());
+    return cursor(key, entry).string("the value", MAX_TEXT_BYTES);
   }
 
   public String getString(String key, String absent) {
@@ -73,7 +73,8 @@ public final class GgufMetadata {
   }
 
   public boolean getBoolean(String key) {
-    return file.byteAt(scalar(key, "BOOL", type -> type == MetadataType.BOOL).position()) != 0;
+    Entry entry = scalar(key, "BOOL", type -> type == MetadataType.BOOL);
+    return cursor(key, entry).int8("the value") != 0;
   }
 
   public boolean getBoolean(String key, boolean absent) {
@@ -83,7 +84,7 @@ public final class GgufMetadata {
   /** An integer of any type; a uint64 above {@code 2^63 - 1} is refused. */
   public long getLong(String key) {
     Entry entry = scalar(key, "an integer", MetadataType::isInteger);
-    return integer(key, entry.type(), entry.position());
+    return integer(cursor(key, entry), entry.type());
   }
 
   public long getLong(String key, long absent) {
@@ -102,7 +103,7 @@ public final class GgufMetadata {
   /** A float32, or a float64 rounded to one. */
   public float getFloat(String key) {
     Entry entry = scalar(key, "a floating-point number", MetadataType::isFloatingPoint);
-    return number(entry.type(), entry.position());
+    return number(cursor(key, entry), entry.type());
   }
 
   public float getFloat(String key, float absent) {
@@ -114,16 +115,12 @@ public final class GgufMetadata {
     Entry entry = array(key, "an array of STRING", type -> type == MetadataType.STRING);
     int count = bounded(key, entry);
     List<String> strings = new ArrayList<>(count);
-    long position = entry.position();
-    long textBytes = 0;
+    Cursor cursor = cursor(key, entry);
+    long left = MAX_TEXT_BYTES;
     for (int i = 0; i < count; i++) {
-      long length = file.longAt(position);
-      textBytes += length;
-      if (textBytes > MAX_TEXT_BYTES) {
-        throw bad(key, "holds more than " + MAX_TEXT_BYTES + " bytes of text, the most to read");
-      }
-      strings.add(text(key, position));
-      position += Long.BYTES + length;
+      long begin = cursor.position();
+      strings.add(cursor.string("the text left to read", left));
+      left -= cursor.position() - begin - Long.BYTES;
     }
     return Collections.unmodifiableList(strings);
   }
@@ -132,8 +129,9 @@ public final class GgufMetadata {
   public long[] getLongs(String key) {
     Entry entry = array(key, "an array of integers", MetadataType::isInteger);
     long[] values = new long[bounded(key, entry)];
+    Cursor cursor = cursor(key, entry);
     for (int i = 0; i < values.length; i++) {
-      values[i] = integer(key, entry.elementType(), at(entry, i));
+      values[i] = integer(cursor, entry.elementType());
     }
     return values;
   }
@@ -142,8 +140,9 @@ public final class GgufMetadata {
   public float[] getFloats(String key) {
     Entry entry = array(key, "an array of floating-point numbers", MetadataType::isFloatingPoint);
     float[] values = new float[bounded(key, entry)];
+    Cursor cursor = cursor(key, entry);
     for (int i = 0; i < values.length; i++) {
-      values[i] = number(entry.elementType(), at(entry, i));
+      values[i] = number(cursor, entry.elementType());
     }
     return values;
   }
@@ -193,23 +192,27 @@ public final class GgufMetadata {
     return (int) entry.count();
   }
 
-  private static long at(Entry entry, int index) {
-    return entry.position() + (long) index * entry.elementType().bytes();
+  /** Stands at the first byte of a value, of an array's first element. */
+  Cursor cursor(String key, Entry entry) {
+    Cursor cursor = new Cursor(file, entry.position());
+    cursor.enter("metadata " + Cursor.shown(key));
+    return cursor;
   }
 
-  private long integer(String key, MetadataType type, long position) {
+  private static long integer(Cursor cursor, MetadataType type) {
+    String what = "the value";
     return switch (type) {
-      case UINT8 -> file.byteAt(position) & 0xff;
-      case INT8 -> file.byteAt(position);
-      case UINT16 -> file.shortAt(position) & 0xffff;
-      case INT16 -> file.shortAt(position);
-      case UINT32 -> file.intAt(position) & 0xffffffffL;
-      case INT32 -> file.intAt(position);
-      case INT64 -> file.longAt(position);
+      case UINT8 -> cursor.int8(what) & 0xff;
+      case INT8 -> cursor.int8(what);
+      case UINT16 -> cursor.int16(what) & 0xffff;
+      case INT16 -> cursor.int16(what);
+      case UINT32 -> cursor.int32(what) & 0xffffffffL;
+      case INT32 -> cursor.int32(what);
+      case INT64 -> cursor.int64(what);
       case UINT64 -> {
-        long value = file.longAt(position);
+        long value = cursor.int64(what);
         if (value < 0) {
-          throw bad(key, "is " + Long.toUnsignedString(value) + ", expected at most 2^63 - 1");
+          throw cursor.bad("is " + Long.toUnsignedString(value) + ", expected at most 2^63 - 1");
         }
         yield value;
       }
@@ -217,21 +220,9 @@ public final class GgufMetadata {
     };
   }
 
-  private float number(MetadataType type, long position) {
+  private static float number(Cursor cursor, MetadataType type) {
     return type == MetadataType.FLOAT32
-        ? Float.intBitsToFloat(file.intAt(position))
-        : (float) Double.longBitsToDouble(file.longAt(position));
-  }
-
-  private String text(String key, long position) {
-    long length = file.longAt(position);
-    if (length > MAX_TEXT_BYTES) {
-      throw bad(key, "has " + length + " bytes, more than the " + MAX_TEXT_BYTES + " read");
-    }
-    String text = Cursor.utf8(file, position + Long.BYTES, (int) length);
-    if (text == null) {
-      throw bad(key, "is not valid UTF-8; convert the model again");
-    }
-    return text;
+        ? Float.intBitsToFloat(cursor.int32("the value"))
+        : (float) Double.longBitsToDouble(cursor.int64("the value"));
   }
 }

@@ -34,12 +34,12 @@ final class GgufReader {
   /** The least bytes a table entry fills: name of one byte, rank 0, type, offset. */
   private static final int MIN_TENSOR_BYTES = 8 + 1 + 4 + 4 + 8;
 
-  private final MappedFile file;
+  private final OpenFile file;
   private final Cursor cursor;
 
-  private GgufReader(MappedFile file) {
+  private GgufReader(OpenFile file) {
     this.file = file;
-    this.cursor = new Cursor(file);
+    this.cursor = new Cursor(file, 0);
   }
 
   /** What the part before the data says. */
@@ -48,7 +48,7 @@ final class GgufReader {
   /** A row of the tensor table; {@code offset} counts from the start of the data. */
   private record Declared(String name, GgmlType type, List<Long> shape, long bytes, long offset) {}
 
-  static Contents read(MappedFile file) {
+  static Contents read(OpenFile file) {
     return new GgufReader(file).read();
   }
 
@@ -59,12 +59,12 @@ final class GgufReader {
     GgufMetadata metadata = metadata(metadataCount);
     int alignment = alignment(metadata);
     SplitParts.refuse(file.path(), metadata);
-    MetadataRules.check(file, metadata);
+    MetadataRules.check(metadata);
     return new Contents(version, metadata, tensors(tensorCount, alignment));
   }
 
   private int version() {
-    if (file.size() < Integer.BYTES || file.intAt(0) != MAGIC) {
+    if (file.size() < Integer.BYTES || cursor.int32("magic") != MAGIC) {
       throw notGguf();
     }
     if (file.size() < HEADER_BYTES) {
@@ -72,7 +72,6 @@ final class GgufReader {
           "the file has %d bytes, expected at least %d; download it again"
               .formatted(file.size(), HEADER_BYTES));
     }
-    cursor.take(Integer.BYTES, "magic");
     int version = cursor.int32("version");
     if (version == 2 || version == 3) {
       return version;

@@ -1,5 +1,8 @@
 package ai.nibble.gguf;
 
+import java.nio.charset.StandardCharsets;
+import java.util.regex.Pattern;
+
 /**
  * What metadata must agree on between keys, checked on opening because everything built on it
  * indexes one array by another's positions.
@@ -17,11 +20,14 @@ final class MetadataRules {
   /** {@code LLAMA_TOKEN_TYPE_BYTE}: the token stands for the byte its text spells. */
   private static final int BYTE_TOKEN = 6;
 
-  private static final int BYTE_TOKEN_LENGTH = 6; // <0xHH>
+  /** Bytes of a byte token's text beyond which a message gives its length only. */
+  private static final int MAX_SHOWN_BYTES = 64;
+
+  private static final Pattern BYTE_TOKEN_TEXT = Pattern.compile("<0x[0-9A-Fa-f]{2}>");
 
   private MetadataRules() {}
 
-  static void check(MappedFile file, GgufMetadata metadata) {
+  static void check(GgufMetadata metadata) {
     if (metadata.contains(ARCHITECTURE)) {
       String blockCount = metadata.getString(ARCHITECTURE) + ".block_count";
       if (metadata.contains(blockCount)) {
@@ -33,7 +39,7 @@ final class MetadataRules {
     oneEachToken(metadata, SCORES, MetadataType.FLOAT32);
     oneEachToken(metadata, TOKEN_TYPES, MetadataType.INT32);
     if (metadata.contains(TOKENS) && metadata.contains(TOKEN_TYPES)) {
-      byteTokens(file, metadata);
+      byteTokens(metadata);
     }
   }
 
@@ -69,35 +75,25 @@ final class MetadataRules {
   }
 
   /** The text of each token of type byte is {@code <0xHH>}. */
-  private static void byteTokens(MappedFile file, GgufMetadata metadata) {
-    GgufMetadata.Entry tokens = metadata.entry(TOKENS);
-    long typeAt = metadata.entry(TOKEN_TYPES).position();
-    long at = tokens.position();
-    for (long i = 0; i < tokens.count(); i++, typeAt += Integer.BYTES) {
-      long length = file.longAt(at);
-      at += Long.BYTES;
-      if (file.intAt(typeAt) == BYTE_TOKEN && !spellsByte(file, at, length)) {
-        String text = Cursor.utf8(file, at, (int) Math.min(length, 64));
-        throw metadata.bad(
-            TOKENS,
-            "token %d is of type byte but reads %s, expected <0x00> to <0xFF>; convert the model again"
-                .formatted(i, text == null ? "no valid UTF-8" : Cursor.shown(text)));
+  private static void byteTokens(GgufMetadata metadata) {
+    Cursor tokens = metadata.cursor(TOKENS, metadata.entry(TOKENS));
+    Cursor types = metadata.cursor(TOKEN_TYPES, metadata.entry(TOKEN_TYPES));
+    long count = metadata.size(TOKENS);
+    for (long i = 0; i < count; i++) {
+      long length = tokens.skipString("a token", Cursor.MAX_STRING_BYTES);
+      if (types.int32("a token's type") == BYTE_TOKEN) {
+        String text = length > MAX_SHOWN_BYTES ? length + " bytes" : latin1(tokens.bytes(length));
+        if (!BYTE_TOKEN_TEXT.matcher(text).matches()) {
+          throw tokens.bad(
+              "token %d is of type byte but reads %s, expected <0x00> to <0xFF>;"
+                      .formatted(i, Cursor.shown(text))
+                  + " convert the model again");
+        }
       }
-      at += length;
     }
   }
 
-  private static boolean spellsByte(MappedFile file, long at, long length) {
-    return length == BYTE_TOKEN_LENGTH
-        && file.byteAt(at) == '<'
-        && file.byteAt(at + 1) == '0'
-        && file.byteAt(at + 2) == 'x'
-        && hex(file.byteAt(at + 3))
-        && hex(file.byteAt(at + 4))
-        && file.byteAt(at + 5) == '>';
-  }
-
-  private static boolean hex(byte c) {
-    return c >= '0' && c <= '9' || c >= 'A' && c <= 'F' || c >= 'a' && c <= 'f';
+  private static String latin1(byte[] bytes) {
+    return new String(bytes, StandardCharsets.ISO_8859_1);
   }
 }
