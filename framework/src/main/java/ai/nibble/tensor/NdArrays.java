@@ -35,6 +35,16 @@ public final class NdArrays {
     return Tensor.adopt(result[0]);
   }
 
+  /**
+   * The NDArray's memory, cut off from the engine's autograd, as a tensor that the caller closes.
+   */
+  public static Tensor toDetachedTensor(NDArray array) {
+    requireDjl();
+    try (NDArray detached = JniUtils.detachGradient((PtNDArray) array)) {
+      return toTensor(detached);
+    }
+  }
+
   /** A new manager for the CPU; the caller closes it. */
   public static NDManager newManager() {
     requireDjl();

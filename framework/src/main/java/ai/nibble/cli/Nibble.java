@@ -1,0 +1,65 @@
+package ai.nibble.cli;
+
+import ai.nibble.recipe.RecipeRun;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** The command {@code nibble}. */
+@Command(name = "nibble", description = "QLoRA fine-tuning on the JVM.")
+public final class Nibble implements Callable<Integer> {
+  @Spec private CommandSpec spec;
+  @Mixin private CommonOptions common;
+
+  private Nibble() {}
+
+  /**
+   * Runs a command and ends the process: 0 done, 1 failed, 2 bad usage or recipe.
+   *
+   * @param args as {@code nibble --help} says
+   */
+  public static void main(String[] args) {
+    TrainRun train =
+        (recipe, out) -> {
+          out.flush();
+          new RecipeRun(recipe, System.out, System.console() != null).run();
+          return 0;
+        };
+    System.exit(run(commandLine(train), args));
+  }
+
+  /**
+   * The command line, ready to execute.
+   *
+   * @param train what {@code nibble train} runs
+   */
+  static CommandLine commandLine(TrainRun train) {
+    Failures failures = new Failures();
+    return new CommandLine(new Nibble())
+        .addSubcommand(new TrainCommand(train))
+        .setParameterExceptionHandler(failures)
+        .setExecutionExceptionHandler(failures)
+        // A file name may begin with @; options come from the command line only.
+        .setExpandAtFiles(false)
+        .setAbbreviatedOptionsAllowed(false);
+  }
+
+  /** Executes, with errors of the virtual machine reported like any other failure. */
+  static int run(CommandLine command, String... args) {
+    try {
+      return command.execute(args);
+    } catch (StackOverflowError | OutOfMemoryError e) {
+      return Failures.report(e, command.getErr(), List.of(args).contains("--debug"));
+    }
+  }
+
+  @Override
+  public Integer call() {
+    throw new ParameterException(spec.commandLine(), "Missing required subcommand");
+  }
+}

@@ -1,0 +1,81 @@
+package ai.nibble.data;
+
+import ai.nibble.InvalidInputException;
+import com.fasterxml.jackson.databind.JsonNode;
+import java.nio.file.Path;
+import java.util.List;
+
+/**
+ * Checks what stands around a tokenizer's model: normalizers, splits, post-processors, truncation.
+ * Each rule stands for a file that ended the process in the native library.
+ */
+final class ComponentCheck {
+  private ComponentCheck() {}
+
+  static void check(Path path, JsonNode root) {
+    for (String part : List.of("normalizer", "pre_tokenizer", "decoder", "post_processor")) {
+      component(path, part, root.path(part));
+    }
+    JsonNode truncation = root.path("truncation");
+    long stride = truncation.path("stride").asLong(0);
+    if (truncation.isObject() && stride >= truncation.path("max_length").asLong(Long.MAX_VALUE)) {
+      throw new InvalidInputException(
+          path
+              + ": truncation: 'stride' is "
+              + stride
+              + ", expected below 'max_length' "
+              + truncation.path("max_length"));
+    }
+  }
+
+  private static void component(Path path, String where, JsonNode node) {
+    if (node.isArray()) {
+      for (int i = 0; i < node.size(); i++) {
+        component(path, where + "[" + i + "]", node.get(i));
+      }
+      return;
+    }
+    if (!node.isObject()) {
+      return;
+    }
+    switch (node.path("type").asText()) {
+      case "Precompiled" ->
+          PrecompiledCharsmap.check(path, where, node.get("precompiled_charsmap"));
+      case "TemplateProcessing" -> template(path, where, node);
+      default -> {}
+    }
+    JsonNode regex = node.path("pattern").path("Regex");
+    if (regex.isTextual()) {
+      String problem = RegexCheck.problem(regex.asText());
+      if (problem != null) {
+        throw new InvalidInputException(
+            path + ": " + where + ": the pattern '" + regex.asText() + "' " + problem);
+      }
+    }
+    for (String list : List.of("normalizers", "pretokenizers", "decoders", "processors")) {
+      component(path, where + "." + list, node.path(list));
+    }
+  }
+
+  private static void template(Path path, String where, JsonNode node) {
+    for (String form : List.of("single", "pair")) {
+      for (JsonNode piece : node.path(form)) {
+        JsonNode name = piece.path("SpecialToken").path("id");
+        JsonNode defined = node.path("special_tokens").path(name.asText());
+        if (name.isTextual() && !defined.path("ids").isArray()) {
+          throw new InvalidInputException(
+              path
+                  + ": "
+                  + where
+                  + ": the template names '"
+                  + name.asText()
+                  + "', which is not in its special_tokens");
+        }
+        if (name.isTextual() && defined.path("ids").size() != defined.path("tokens").size()) {
+          throw new InvalidInputException(
+              path + ": " + where + ": '" + name.asText() + "' has not as many ids as tokens");
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,82 @@
+package ai.nibble.data;
+
+import ai.nibble.InvalidInputException;
+import com.fasterxml.jackson.core.JacksonException;
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** JSON from files that people hand in: no duplicate keys, nothing behind the value, bounded. */
+final class JsonFiles {
+  /** A tokenizer of a million tokens is about 50 MB. */
+  private static final long MAX_BYTES = 256L << 20;
+
+  private static final int MAX_DEPTH = 200;
+  private static final int MAX_STRING = 64 << 20;
+
+  private static final ObjectMapper MAPPER =
+      JsonMapper.builder(
+              JsonFactory.builder()
+                  .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+                  .streamReadConstraints(
+                      StreamReadConstraints.builder()
+                          .maxNestingDepth(MAX_DEPTH)
+                          .maxStringLength(MAX_STRING)
+                          .maxNameLength(1 << 20)
+                          .build())
+                  .build())
+          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+          .build();
+
+  private JsonFiles() {}
+
+  static ObjectMapper mapper() {
+    return MAPPER;
+  }
+
+  /** The object that a file holds. */
+  static JsonNode tree(Path file) {
+    try {
+      if (!Files.isRegularFile(file)) {
+        throw new InvalidInputException(file + " is not a regular file, expected a JSON file");
+      }
+      if (Files.size(file) > MAX_BYTES) {
+        throw new InvalidInputException(
+            file + " has " + Files.size(file) + " bytes, expected at most " + MAX_BYTES);
+      }
+      JsonNode root = MAPPER.readTree(Files.readAllBytes(file));
+      if (root == null || !root.isObject()) {
+        throw new InvalidInputException(file + ": expected a JSON object");
+      }
+      return root;
+    } catch (JsonProcessingException e) {
+      throw new InvalidInputException(file + problem(e), e);
+    } catch (IOException e) {
+      throw new InvalidInputException(file + " cannot be read: " + e.getMessage(), e);
+    }
+  }
+
+  /** {@code :line:column: what is wrong}, in one line. */
+  static String problem(JacksonException e) {
+    String place =
+        e.getLocation() == null
+            ? ""
+            : ":" + e.getLocation().getLineNr() + ":" + e.getLocation().getColumnNr();
+    return place + ": not valid JSON: " + message(e);
+  }
+
+  /** The parser's words without its advice to programmers. */
+  static String message(JacksonException e) {
+    String line = e.getOriginalMessage().lines().findFirst().orElse("unreadable");
+    return line.replaceFirst("(, from `.*\\)|\\s*\\(bound as .*|: not allowed as per .*)$", "")
+        .replaceFirst("(\\(\\d+)$", "$1)");
+  }
+}

@@ -1,0 +1,126 @@
+package ai.nibble.gguf;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+
+/**
+ * Whole blocks to float32, type by type: the arithmetic of {@code gguf-py/gguf/quants.py}, bit for
+ * bit.
+ */
+final class BlockDecoder {
+  private static final VarHandle SHORTS =
+      MethodHandles.byteArrayViewVarHandle(short[].class, ByteOrder.LITTLE_ENDIAN);
+  private static final VarHandle INTS =
+      MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
+
+  /** Elements of a block of the types of this page that have blocks. */
+  private static final int B = 32;
+
+  private static final int HALF = B / 2;
+
+  private BlockDecoder() {}
+
+  /**
+   * @param in {@code blocks} blocks from index 0 on
+   * @param out receives {@code blocks * type.blockElements()} values from {@code offset} on
+   */
+  static void decode(GgmlType type, byte[] in, int blocks, float[] out, int offset) {
+    switch (type) {
+      case F32 ->
+          ByteBuffer.wrap(in)
+              .order(ByteOrder.LITTLE_ENDIAN)
+              .asFloatBuffer()
+              .get(out, offset, blocks);
+      case F16 -> {
+        for (int i = 0; i < blocks; i++) {
+          out[offset + i] = half(in, 2 * i);
+        }
+      }
+      case BF16 -> {
+        for (int i = 0; i < blocks; i++) {
+          out[offset + i] = Float.intBitsToFloat((short) SHORTS.get(in, 2 * i) << 16);
+        }
+      }
+      case Q4_0 -> q4x0(in, blocks, out, offset);
+      case Q4_1 -> q4x1(in, blocks, out, offset);
+      case Q5_0 -> q5x0(in, blocks, out, offset);
+      case Q5_1 -> q5x1(in, blocks, out, offset);
+      case Q8_0 -> q8x0(in, blocks, out, offset);
+      default -> throw new IllegalArgumentException(type + " is not decoded");
+    }
+  }
+
+  private static void q4x0(byte[] in, int blocks, float[] out, int offset) {
+    for (int b = 0, at = 0; b < blocks; b++, at += 18, offset += B) {
+      float d = half(in, at);
+      for (int i = 0; i < HALF; i++) {
+        int q = in[at + 2 + i];
+        out[offset + i] = d * ((q & 15) - 8);
+        out[offset + HALF + i] = d * ((q >> 4 & 15) - 8);
+      }
+    }
+  }
+
+  private static void q4x1(byte[] in, int blocks, float[] out, int offset) {
+    for (int b = 0, at = 0; b < blocks; b++, at += 20, offset += B) {
+      float d = half(in, at);
+      float m = half(in, at + 2);
+      for (int i = 0; i < HALF; i++) {
+        int q = in[at + 4 + i];
+        out[offset + i] = d * (q & 15) + m;
+        out[offset + HALF + i] = d * (q >> 4 & 15) + m;
+      }
+    }
+  }
+
+  private static void q5x0(byte[] in, int blocks, float[] out, int offset) {
+    for (int b = 0, at = 0; b < blocks; b++, at += 22, offset += B) {
+      float d = half(in, at);
+      int qh = (int) INTS.get(in, at + 2);
+      for (int i = 0; i < HALF; i++) {
+        int q = in[at + 6 + i];
+        out[offset + i] = d * ((q & 15 | (qh >> i & 1) << 4) - 16);
+        out[offset + HALF + i] = d * ((q >> 4 & 15 | (qh >> i + HALF & 1) << 4) - 16);
+      }
+    }
+  }
+
+  private static void q5x1(byte[] in, int blocks, float[] out, int offset) {
+    for (int b = 0, at = 0; b < blocks; b++, at += 24, offset += B) {
+      float d = half(in, at);
+      float m = half(in, at + 2);
+      int qh = (int) INTS.get(in, at + 4);
+      for (int i = 0; i < HALF; i++) {
+        int q = in[at + 8 + i];
+        out[offset + i] = d * (q & 15 | (qh >> i & 1) << 4) + m;
+        out[offset + HALF + i] = d * (q >> 4 & 15 | (qh >> i + HALF & 1) << 4) + m;
+      }
+    }
+  }
+
+  private static void q8x0(byte[] in, int blocks, float[] out, int offset) {
+    for (int b = 0, at = 0; b < blocks; b++, at += 34, offset += B) {
+      float d = half(in, at);
+      for (int i = 0; i < B; i++) {
+        out[offset + i] = d * in[at + 2 + i];
+      }
+    }
+  }
+
+  /**
+   * IEEE binary16 to binary32, exact. Exponent and mantissa shifted into float32's place make a
+   * number 2^112 too small, subnormals included, so one exact product mends both; only the largest
+   * exponent (infinity, NaN) needs its bits put back.
+   */
+  static float half(byte[] in, int at) {
+    short half = (short) SHORTS.get(in, at);
+    int magnitude = (half & 0x7fff) << 13;
+    int bits =
+        magnitude >= 0x7c00 << 13
+            ? magnitude | 0x7f800000
+            : Float.floatToRawIntBits(Float.intBitsToFloat(magnitude) * 0x1p112f);
+    return Float.intBitsToFloat(bits | (half & 0x8000) << 16);
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * Reading GGUF, the file format of llama.cpp, versions 2 and 3, little-endian.
+ *
+ * <pre>
+ * u32  magic        bytes "GGUF"
+ * u32  version      2 or 3 (3 differs only in allowing big-endian files, which are refused here)
+ * u64  tensor count
+ * u64  metadata count
+ * metadata:  string key | u32 type | value            string = u64 byte length | UTF-8
+ *            array value = u32 element type | u64 count | elements
+ * tensors:   string name | u32 dimensions n | u64[n] sizes, fastest-varying first
+ *            | u32 ggml type | u64 offset from the start of the data
+ * padding to the alignment (metadata key general.alignment, 32 without it)
+ * data:      each tensor padded to the alignment, in the order of the table
+ * </pre>
+ *
+ * <p>Metadata types: 0 uint8, 1 int8, 2 uint16, 3 int16, 4 uint32, 5 int32, 6 float32, 7 bool (one
+ * byte, 0 or 1), 8 string, 9 array, 10 uint64, 11 int64, 12 float64.
+ *
+ * <p>Quantised blocks that are decoded, with {@code d} and {@code m} binary16 and {@code qs}
+ * holding element i of the first half of the block in the low nibble of byte i, of the second half
+ * in the high nibble:
+ *
+ * <pre>
+ * Q4_0  d | qs[16]             x = d * (q - 8)
+ * Q4_1  d | m | qs[16]         x = d * q + m
+ * Q5_0  d | qh u32 | qs[16]    x = d * (q - 16), bit i of qh is the fifth bit of element i
+ * Q5_1  d | m | qh u32 | qs[16]  x = d * q + m
+ * Q8_0  d | i8[32]             x = d * q
+ * </pre>
+ *
+ * <p>The arithmetic is float32, each product and sum rounded once, as in the reference package
+ * {@code gguf}. Source: ggml's {@code docs/gguf.md}, {@code ggml-quants.c}, {@code
+ * gguf-py/gguf/quants.py}.
+ */
+package ai.nibble.gguf;

@@ -1,0 +1,152 @@
+package ai.nibble.lora;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.lora.AdapterNames.AdapterTensor;
+import ai.nibble.lora.AdapterNames.Kind;
+import ai.nibble.model.CausalLm;
+import ai.nibble.nn.Parameter;
+import ai.nibble.safetensors.SafetensorsFile;
+import ai.nibble.safetensors.SafetensorsTensor;
+import ai.nibble.safetensors.SafetensorsWriter;
+import ai.nibble.safetensors.TensorSpec;
+import ai.nibble.tensor.DType;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Reads and writes an adapter as the directory that PEFT reads and writes: {@code
+ * adapter_config.json} and {@code adapter_model.safetensors}, float32.
+ */
+public final class AdapterStore {
+  public static final String WEIGHTS = "adapter_model.safetensors";
+
+  private AdapterStore() {}
+
+  /**
+   * Writes the adapter. The weights appear whole or not at all, the configuration after them.
+   *
+   * @param directory made if missing
+   * @param baseModel what {@code base_model_name_or_path} says
+   * @throws InvalidInputException if a value is not finite, or B is zero everywhere although the
+   *     adapter was trained
+   */
+  public static void save(LoraAdapter adapter, Path directory, String baseModel, boolean trained)
+      throws IOException {
+    requireWorthSaving(adapter, directory, trained);
+    Files.createDirectories(directory);
+    List<Parameter> parameters = adapter.parameters().parameters();
+    List<TensorSpec> specs =
+        parameters.stream()
+            .map(p -> TensorSpec.of(p.name(), DType.FLOAT32, p.value().shape()))
+            .toList();
+    try (SafetensorsWriter writer = SafetensorsWriter.create(directory.resolve(WEIGHTS), specs)) {
+      for (Parameter p : parameters) {
+        writer.write(p.name(), p.value().bytes(0, Math.toIntExact(p.value().byteSize())));
+      }
+      writer.commit();
+    }
+    AdapterConfigFile.write(directory, new AdapterConfig(adapter.config(), baseModel));
+  }
+
+  private static void requireWorthSaving(LoraAdapter adapter, Path directory, boolean trained) {
+    boolean anyB = false;
+    for (Parameter p : adapter.parameters().parameters()) {
+      boolean isB = AdapterNames.parse(p.name()).map(t -> t.kind() == Kind.LORA_B).orElse(false);
+      for (float value : p.value().toFloats()) {
+        if (!Float.isFinite(value)) {
+          throw new InvalidInputException(
+              directory + ": not saved, '" + p.name() + "' holds " + value);
+        }
+        anyB |= isB && value != 0;
+      }
+    }
+    if (trained && !anyB) {
+      throw new InvalidInputException(
+          directory + ": not saved, every lora_B is zero after training: nothing was learned");
+    }
+  }
+
+  /**
+   * Puts a saved adapter on a model.
+   *
+   * @param directory holds both files
+   * @throws InvalidInputException if names or shapes do not fit the model and the configuration,
+   *     with every one that does not
+   */
+  public static LoraAdapter load(CausalLm model, Path directory) {
+    Path weights = directory.resolve(WEIGHTS);
+    if (!Files.isRegularFile(weights) && Files.exists(directory.resolve("adapter_model.bin"))) {
+      throw new InvalidInputException(
+          directory
+              + ": adapter_model.bin is a pickle, which can run code and is not loaded: save the"
+              + " adapter as safetensors");
+    }
+    AdapterConfig config = AdapterConfigFile.read(directory.resolve(AdapterConfigFile.NAME));
+    try (SafetensorsFile file = SafetensorsFile.open(weights)) {
+      LoraAdapter adapter = LoraAdapter.empty(model, config.lora());
+      try {
+        fill(adapter, file);
+        return adapter;
+      } catch (RuntimeException e) {
+        adapter.close();
+        throw e;
+      }
+    }
+  }
+
+  private static void fill(LoraAdapter adapter, SafetensorsFile file) {
+    List<String> problems = new ArrayList<>();
+    for (String name : file.names()) {
+      if (adapter.parameters().get(name) == null) {
+        Optional<AdapterTensor> parsed = AdapterNames.parse(name);
+        problems.add(
+            file.path()
+                + ": tensor '"
+                + name
+                + "' fits no module that the configuration targets"
+                + parsed.map(t -> " (" + t.kind() + " of " + t.modulePath() + ")").orElse(""));
+      }
+    }
+    for (Parameter p : adapter.parameters().parameters()) {
+      String problem = fill(p, file);
+      if (problem != null) {
+        problems.add(file.path() + ": " + problem);
+      }
+    }
+    if (!problems.isEmpty()) {
+      throw new InvalidInputException(problems);
+    }
+  }
+
+  /** Reads one tensor; returns what is wrong with it, or null. */
+  private static String fill(Parameter p, SafetensorsFile file) {
+    if (!file.names().contains(p.name())) {
+      return "no tensor '" + p.name() + "', which adapter_config.json asks for";
+    }
+    SafetensorsTensor stored = file.tensor(p.name());
+    long[] expected = p.value().shape();
+    if (!Arrays.equals(stored.dimensions(), expected)) {
+      return "tensor '"
+          + p.name()
+          + "' has the shape "
+          + Arrays.toString(stored.dimensions())
+          + ", expected "
+          + Arrays.toString(expected)
+          + " by the model and the rank in adapter_config.json";
+    }
+    float[] values = new float[Math.toIntExact(p.value().numel())];
+    file.readFloats(p.name(), 0, values, 0, values.length);
+    for (float value : values) {
+      if (!Float.isFinite(value)) {
+        return "tensor '" + p.name() + "' holds " + value + ", expected finite values";
+      }
+    }
+    p.value().floats().put(0, values);
+    return null;
+  }
+}

@@ -1,0 +1,154 @@
+package ai.nibble.lora;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.model.CausalLm;
+import ai.nibble.nn.Linear;
+import ai.nibble.nn.LowRank;
+import ai.nibble.nn.Parameter;
+import ai.nibble.nn.ParameterSet;
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * The low-rank updates on a model's linears: what is trained. Closing it takes them off the model
+ * and frees their memory; close it before the model.
+ */
+public final class LoraAdapter implements AutoCloseable {
+  private final CausalLm model;
+  private final LoraConfig config;
+  private final List<String> modules;
+  private final ParameterSet parameters;
+
+  private LoraAdapter(CausalLm model, LoraConfig config, List<String> modules) {
+    this.model = model;
+    this.config = config;
+    this.modules = modules;
+    Map<String, long[]> shapes = new LinkedHashMap<>();
+    for (String path : modules) {
+      Linear linear = model.linears().get(path);
+      int r = rank(config, linear);
+      shapes.put(AdapterNames.loraA(path), new long[] {r, linear.weight().inFeatures()});
+      shapes.put(AdapterNames.loraB(path), new long[] {linear.weight().outFeatures(), r});
+    }
+    this.parameters = new ParameterSet(shapes);
+    attach();
+  }
+
+  private static int rank(LoraConfig config, Linear linear) {
+    int r = config.rankOf(linear.path());
+    long smaller = Math.min(linear.weight().inFeatures(), linear.weight().outFeatures());
+    if (r > smaller) {
+      throw new InvalidInputException(
+          "lora_r is "
+              + r
+              + " for '"
+              + linear.path()
+              + "', whose weight has only rank "
+              + smaller
+              + ": lower it, or set another in rank_pattern");
+    }
+    return r;
+  }
+
+  /**
+   * Puts new adapters on a model: A random, B zero, so the model computes what it did.
+   *
+   * @param seed decides A, the same on every machine
+   * @throws InvalidInputException if a target selects nothing; the message lists what exists
+   */
+  public static LoraAdapter inject(CausalLm model, LoraConfig config, long seed) {
+    LoraConfig resolved = resolve(model, config);
+    LoraAdapter adapter = new LoraAdapter(model, resolved, select(model, resolved));
+    AdapterInit init = new AdapterInit(config.initLoraWeights(), seed);
+    for (String path : adapter.modules) {
+      Parameter a = adapter.parameters.get(AdapterNames.loraA(path));
+      init.fill(path, a.value().floats(), a.value().size(0), a.value().size(1));
+    }
+    return adapter;
+  }
+
+  /** Adapters with zeros in both matrices, for a reader to fill. */
+  static LoraAdapter empty(CausalLm model, LoraConfig config) {
+    TargetMatcher matcher = new TargetMatcher(config);
+    // an adapter made elsewhere may name modules that this model happens not to have
+    List<String> modules = model.linears().keySet().stream().filter(matcher::targets).toList();
+    return new LoraAdapter(model, config, modules);
+  }
+
+  private static List<String> select(CausalLm model, LoraConfig config) {
+    return new TargetMatcher(config).select(model.linears().keySet(), Optional.empty());
+  }
+
+  private static LoraConfig resolve(CausalLm model, LoraConfig config) {
+    return new TargetMatcher(config).resolve(model.linears().keySet(), Optional.empty());
+  }
+
+  /** Switches the adapters on, as they are to begin with. */
+  public void attach() {
+    for (String path : modules) {
+      model
+          .linears()
+          .get(path)
+          .attach(
+              new LowRank(
+                  parameters.get(AdapterNames.loraA(path)),
+                  parameters.get(AdapterNames.loraB(path)),
+                  config.scaling(path),
+                  config.dropout()));
+    }
+  }
+
+  /** Switches the adapters off: the model computes as without them. */
+  public void detach() {
+    modules.forEach(path -> model.linears().get(path).attach(null));
+  }
+
+  /** The configuration, its targets resolved to names that need no model to understand. */
+  public LoraConfig config() {
+    return config;
+  }
+
+  /** Paths of the adapted modules, in the model's order. */
+  public List<String> modules() {
+    return List.copyOf(modules);
+  }
+
+  /** All A and B under PEFT's names, float32. */
+  public ParameterSet parameters() {
+    return parameters;
+  }
+
+  /** Names of the B matrices whose gradient is zero or not finite. */
+  public List<String> withoutGradient() {
+    List<String> names = new ArrayList<>();
+    for (String path : modules) {
+      Parameter b = parameters.get(AdapterNames.loraB(path));
+      if (!hasGradient(b.grad().floats())) {
+        names.add(b.name());
+      }
+    }
+    return names;
+  }
+
+  private static boolean hasGradient(FloatBuffer grad) {
+    boolean any = false;
+    for (int i = 0; i < grad.limit(); i++) {
+      float g = grad.get(i);
+      if (!Float.isFinite(g)) {
+        return false;
+      }
+      any |= g != 0;
+    }
+    return any;
+  }
+
+  @Override
+  public void close() {
+    detach();
+    parameters.close();
+  }
+}

@@ -1,0 +1,209 @@
+package ai.nibble.model;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.autograd.Checkpoint;
+import ai.nibble.autograd.Tape;
+import ai.nibble.autograd.Variable;
+import ai.nibble.nn.DenseWeight;
+import ai.nibble.nn.FrozenWeight;
+import ai.nibble.nn.Linear;
+import ai.nibble.nn.LinearCrossEntropy;
+import ai.nibble.nn.Pass;
+import ai.nibble.nn.Precision;
+import ai.nibble.nn.RmsNorm;
+import ai.nibble.nn.SelectRows;
+import ai.nibble.nn.Workspace;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Ops;
+import ai.nibble.tensor.Tensor;
+import java.nio.file.Path;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A decoder language model with frozen weights, whose linears may carry adapters. Computes on one
+ * thread at a time. Owns its weights.
+ */
+public final class CausalLm implements AutoCloseable {
+  private final ModelConfig config;
+  private final Precision precision;
+  private final DenseWeight embedding;
+  private final List<DecoderLayer> layers;
+  private final RmsNorm finalNorm;
+  private final FrozenWeight head;
+  private final Workspace work = new Workspace();
+  private final Map<String, Linear> linears = new LinkedHashMap<>();
+
+  /**
+   * @param embedding {@code [vocabulary, hidden]}
+   * @param head {@code [vocabulary, hidden]}; the embedding itself where the two are tied
+   */
+  CausalLm(
+      ModelConfig config,
+      Precision precision,
+      DenseWeight embedding,
+      List<DecoderLayer> layers,
+      RmsNorm finalNorm,
+      FrozenWeight head) {
+    this.config = config;
+    this.precision = precision;
+    this.embedding = embedding;
+    this.layers = List.copyOf(layers);
+    this.finalNorm = finalNorm;
+    this.head = head;
+    for (DecoderLayer layer : layers) {
+      layer
+          .groups()
+          .forEach(group -> group.members().forEach(linear -> linears.put(linear.path(), linear)));
+    }
+  }
+
+  /**
+   * Loads a base model, one tensor at a time.
+   *
+   * @param base a directory with config.json and safetensors, or a GGUF file with config.json
+   *     beside it
+   * @throws InvalidInputException if something is missing, damaged or not supported
+   */
+  public static CausalLm load(Path base, LoadOptions options) {
+    try (WeightSource source = WeightSource.open(base)) {
+      return load(source, base, options, (done, total) -> {});
+    }
+  }
+
+  /**
+   * Loads a base model from an opened source.
+   *
+   * @param base for messages
+   */
+  public static CausalLm load(
+      WeightSource source, Path base, LoadOptions options, LoadProgress progress) {
+    return Llama.load(new WeightLoader(source, base, options), progress);
+  }
+
+  /** Hears how far loading has come. */
+  @FunctionalInterface
+  public interface LoadProgress {
+    void layerDone(int done, int total);
+  }
+
+  /** Module paths of the linears that such a model has and that may carry an adapter. */
+  public static List<String> linearPaths(ModelConfig config) {
+    return Llama.linearPaths(config);
+  }
+
+  public ModelConfig config() {
+    return config;
+  }
+
+  public Precision precision() {
+    return precision;
+  }
+
+  /** The linears that may carry an adapter, by module path, in the model's order. */
+  public Map<String, Linear> linears() {
+    return Collections.unmodifiableMap(linears);
+  }
+
+  /**
+   * The hidden state after the last layer, before the final norm: {@code [N, hidden]}.
+   *
+   * @param inputIds token ids of all sequences, back to back
+   * @param checkpoint whether each layer is computed again in backward instead of saved
+   */
+  public Variable hidden(Tape tape, int[] inputIds, Pass pass, boolean checkpoint) {
+    Variable x = tape.constant(embed(inputIds));
+    for (DecoderLayer layer : layers) {
+      Variable next =
+          checkpoint && tape.isRecording()
+              ? tape.apply(
+                  new Checkpoint(
+                      (inner, inputs) -> layer.forward(inner, inputs[0], pass, precision, work)),
+                  x)
+              : layer.forward(tape, x, pass, precision, work);
+      x.close();
+      x = next;
+    }
+    return x;
+  }
+
+  private Tensor embed(int[] inputIds) {
+    for (int id : inputIds) {
+      if (id < 0 || id >= config.vocabSize()) {
+        throw new IllegalArgumentException(
+            "token id " + id + " is outside the vocabulary of " + config.vocabSize());
+      }
+    }
+    Tensor table = embedding.tensor();
+    try (Tensor index = Tensor.ofIndices(inputIds);
+        Tensor rows =
+            Ops.indexSelect(
+                Tensor.empty(table.dtype(), inputIds.length, table.size(1)), table, index)) {
+      return rows.to(precision.compute());
+    }
+  }
+
+  /**
+   * Cross-entropy of the given positions' next tokens, float32 {@code [1]}.
+   *
+   * @param hidden from {@link #hidden}
+   * @param positions rows of hidden that predict a token which carries loss, ascending
+   * @param targets those tokens
+   * @param normalizer what the summed loss is divided by
+   */
+  public Loss loss(Tape tape, Variable hidden, int[] positions, int[] targets, double normalizer) {
+    LinearCrossEntropy entropy = new LinearCrossEntropy(head, targets, normalizer, precision, work);
+    try (Variable selected = tape.apply(new SelectRows(positions), hidden);
+        Variable normed = finalNorm.apply(tape, selected)) {
+      Variable value = tape.apply(entropy, normed);
+      return new Loss(value, entropy.lossSum());
+    }
+  }
+
+  /**
+   * A loss on a tape.
+   *
+   * @param value float32 {@code [1]}, to differentiate
+   * @param sum the summed negative log-likelihoods, in nats
+   */
+  public record Loss(Variable value, double sum) {}
+
+  /**
+   * Logits of some positions, float32 {@code [positions, vocabulary]}; the caller closes them.
+   *
+   * @param inputIds token ids of all sequences, back to back
+   * @param positions ascending
+   */
+  public Tensor logits(int[] inputIds, Pass pass, int[] positions) {
+    try (Tape tape = Tape.inference();
+        Variable hidden = hidden(tape, inputIds, pass, false);
+        Variable selected = tape.apply(new SelectRows(positions), hidden);
+        Variable normed = finalNorm.apply(tape, selected);
+        Tensor input = normed.value().to(precision.product());
+        Tensor weight = Tensor.empty(precision.product(), head.outFeatures(), head.inFeatures());
+        Tensor transposed = weight.t();
+        Tensor result = Tensor.empty(precision.product(), positions.length, head.outFeatures())) {
+      head.writeTo(weight, 0, precision);
+      return Ops.mm(result, input, transposed).to(DType.FLOAT32);
+    }
+  }
+
+  /** Bytes of the weights as they are held. */
+  public long weightBytes() {
+    long linearBytes = linears.values().stream().mapToLong(l -> l.weight().bytes()).sum();
+    return linearBytes + embedding.bytes() + (head == embedding ? 0 : head.bytes());
+  }
+
+  @Override
+  public void close() {
+    layers.forEach(DecoderLayer::close);
+    finalNorm.close();
+    embedding.close();
+    if (head != embedding) {
+      head.close();
+    }
+    work.close();
+  }
+}

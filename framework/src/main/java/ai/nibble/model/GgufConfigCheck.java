@@ -1,0 +1,154 @@
+package ai.nibble.model;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.gguf.GgufFile;
+import ai.nibble.gguf.GgufMetadata;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+
+/**
+ * Compares what a GGUF file says of its model with {@code config.json}; both describe the same
+ * computation, so any difference means that the two do not belong together.
+ *
+ * <p>Keys that a converter left out are not compared: what they say shows in the tensors' shapes or
+ * has the same default on both sides.
+ */
+final class GgufConfigCheck {
+  /** Divisors of the rotary frequencies, {@code [headDim / 2]}; how Llama 3's scaling is stored. */
+  static final String ROPE_FREQS = "rope_freqs.weight";
+
+  private final GgufFile file;
+  private final GgufMetadata metadata;
+  private final ModelConfig config;
+  private final Consumer<String> notices;
+  private final List<String> problems = new ArrayList<>();
+
+  GgufConfigCheck(GgufFile file, ModelConfig config, Consumer<String> notices) {
+    this.file = file;
+    this.metadata = file.metadata();
+    this.config = config;
+    this.notices = line -> notices.accept(file.path() + ": " + line);
+  }
+
+  /**
+   * @throws InvalidInputException with a line for each difference
+   */
+  void run() {
+    String architecture = metadata.getString("general.architecture");
+    if (!architecture.equals("llama")) {
+      problem("general.architecture", architecture, "'llama', the architecture of config.json");
+      refuse();
+    }
+    integer("block_count", config.numHiddenLayers());
+    integer("embedding_length", config.hiddenSize());
+    integer("feed_forward_length", config.intermediateSize());
+    integer("attention.head_count", config.numAttentionHeads());
+    integer("attention.head_count_kv", config.numKeyValueHeads());
+    integer("vocab_size", config.vocabSize());
+    integer("rope.dimension_count", config.headDim());
+    integer("attention.key_length", config.headDim());
+    integer("attention.value_length", config.headDim());
+    number("attention.layer_norm_rms_epsilon", config.rmsNormEps());
+    baseFrequency();
+    scaling();
+    contextLength();
+    refuse();
+  }
+
+  /** Absent, llama.cpp takes the same default as transformers. */
+  private void baseFrequency() {
+    String key = "llama.rope.freq_base";
+    float seen = metadata.getFloat(key, 10_000f);
+    if (seen != (float) config.ropeTheta()) {
+      problem(key, Float.toString(seen), (float) config.ropeTheta() + " by config.json");
+    }
+  }
+
+  private void scaling() {
+    // llama.cpp's words for what its own loader applies; Llama 3's scaling is the tensor below.
+    String type = metadata.getString("llama.rope.scaling.type", "none");
+    boolean tensor = file.names().contains(ROPE_FREQS);
+    String expected =
+        config.ropeScaling() instanceof RopeScaling.Linear
+            ? "linear"
+            : config.ropeScaling() instanceof RopeScaling.Yarn ? "yarn" : "none";
+    if (!type.equals(expected)) {
+      problem("llama.rope.scaling.type", type, "'" + expected + "'");
+    } else if (config.ropeScaling() instanceof RopeScaling.Linear linear) {
+      number("rope.scaling.factor", linear.factor());
+    } else if (config.ropeScaling() instanceof RopeScaling.Yarn yarn) {
+      number("rope.scaling.factor", yarn.factor());
+      integer("rope.scaling.original_context_length", yarn.originalMaxPositionEmbeddings());
+    }
+    boolean llama3 = config.ropeScaling() instanceof RopeScaling.Llama3;
+    if (tensor) {
+      divisors();
+    } else if (llama3) {
+      notices.accept(
+          "has no tensor '" + ROPE_FREQS + "'; the rope scaling of config.json, llama3, is used");
+    }
+  }
+
+  /** The divisors are float32 of a double computation there, of a float32 one here. */
+  private void divisors() {
+    float[] scaled = RotaryFrequencies.of(config).inverseFrequencies();
+    float[] plain =
+        RotaryFrequencies.of(config.headDim(), config.ropeTheta(), new RopeScaling.Default())
+            .inverseFrequencies();
+    if (!file.tensor(ROPE_FREQS).shape().equals(List.of((long) scaled.length))) {
+      problems.add(
+          "tensor '%s' has shape %s, expected [%d], half of 'head_dim'"
+              .formatted(ROPE_FREQS, file.tensor(ROPE_FREQS).shape(), scaled.length));
+      return;
+    }
+    float[] divisors = new float[scaled.length];
+    file.dequantize(ROPE_FREQS, 0, divisors.length, divisors, 0);
+    for (int j = 0; j < divisors.length; j++) {
+      float expected = plain[j] / scaled[j];
+      if (!(Math.abs(divisors[j] - expected) <= 1e-4f * expected)) {
+        problems.add(
+            "tensor '%s' holds %s at %d, expected %s by the rope scaling of config.json"
+                .formatted(ROPE_FREQS, divisors[j], j, expected));
+        return;
+      }
+    }
+  }
+
+  /** A shorter or longer context changes no value that is computed. */
+  private void contextLength() {
+    String key = "llama.context_length";
+    if (metadata.contains(key) && metadata.getLong(key) != config.maxPositionEmbeddings()) {
+      notices.accept(
+          "'%s' is %d, but 'max_position_embeddings' of config.json is %d, which is used"
+              .formatted(key, metadata.getLong(key), config.maxPositionEmbeddings()));
+    }
+  }
+
+  private void integer(String name, int expected) {
+    String key = "llama." + name;
+    if (metadata.contains(key) && metadata.getLong(key) != expected) {
+      problem(key, Long.toString(metadata.getLong(key)), expected + " by config.json");
+    }
+  }
+
+  /** Both sides are one decimal number, there rounded to float32. */
+  private void number(String name, double expected) {
+    String key = "llama." + name;
+    if (metadata.contains(key) && metadata.getFloat(key) != (float) expected) {
+      problem(key, Float.toString(metadata.getFloat(key)), (float) expected + " by config.json");
+    }
+  }
+
+  private void problem(String key, String seen, String expected) {
+    problems.add(
+        "'%s' is '%s', expected %s; use the config.json that belongs to this file"
+            .formatted(key, seen.replaceAll("\\p{Cntrl}", "?"), expected));
+  }
+
+  private void refuse() {
+    if (!problems.isEmpty()) {
+      throw new InvalidInputException(problems.stream().map(p -> file.path() + ": " + p).toList());
+    }
+  }
+}

@@ -1,0 +1,89 @@
+package ai.nibble.model;
+
+import java.util.Map;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+
+/**
+ * How llama.cpp's converter names and orders the tensors of its architecture {@code llama}.
+ *
+ * <p>llama.cpp rotates neighbouring elements of a head, transformers element {@code j} with {@code
+ * j + headDim / 2}; so the converter reorders the rows of q and k within each head: file row {@code
+ * 2 j + half} is Hugging Face row {@code half * headDim / 2 + j}. Source: {@code
+ * convert_hf_to_gguf.py}, {@code LlamaModel.permute}.
+ */
+final class GgufLayout {
+  private static final Map<String, String> OUTSIDE_LAYERS =
+      Map.of(
+          "model.embed_tokens", "token_embd",
+          "model.norm", "output_norm",
+          "lm_head", "output");
+
+  private static final Map<String, String> IN_LAYERS =
+      Map.of(
+          "input_layernorm", "attn_norm",
+          "post_attention_layernorm", "ffn_norm",
+          "self_attn.q_proj", "attn_q",
+          "self_attn.k_proj", "attn_k",
+          "self_attn.v_proj", "attn_v",
+          "self_attn.o_proj", "attn_output",
+          "mlp.gate_proj", "ffn_gate",
+          "mlp.up_proj", "ffn_up",
+          "mlp.down_proj", "ffn_down");
+
+  private static final Pattern GGUF_NAME =
+      Pattern.compile("(?<layer>blk\\.(?<index>\\d{1,9})\\.)?(?<module>.+)\\.(?<kind>weight|bias)");
+
+  private static final Pattern HUGGING_FACE_NAME =
+      Pattern.compile(
+          "(?<layer>model\\.layers\\.(?<index>\\d{1,9})\\.)?(?<module>.+)\\.(?<kind>weight|bias)");
+
+  private GgufLayout() {}
+
+  /** The name in a GGUF file; empty where the architecture has no such tensor. */
+  static Optional<String> ggufName(String name) {
+    return translate(HUGGING_FACE_NAME.matcher(name), "blk.", IN_LAYERS, OUTSIDE_LAYERS);
+  }
+
+  /** The Hugging Face name; empty where the architecture has no such tensor. */
+  static Optional<String> huggingFaceName(String ggufName) {
+    return translate(
+        GGUF_NAME.matcher(ggufName),
+        LlamaParameters.LAYERS,
+        inverse(IN_LAYERS),
+        inverse(OUTSIDE_LAYERS));
+  }
+
+  /** Whether the rows of a tensor, under its Hugging Face name, are reordered in the file. */
+  static boolean isPermuted(String name) {
+    return name.startsWith(LlamaParameters.LAYERS)
+        && (name.contains(".self_attn.q_proj.") || name.contains(".self_attn.k_proj."));
+  }
+
+  /** The row in the file that holds a row of the Hugging Face tensor. */
+  static long ggufRow(long row, int headDim) {
+    long head = row / headDim;
+    long within = row % headDim;
+    long half = within / (headDim / 2);
+    long j = within % (headDim / 2);
+    return head * headDim + 2 * j + half;
+  }
+
+  private static Optional<String> translate(
+      Matcher name, String layers, Map<String, String> inLayers, Map<String, String> outside) {
+    if (!name.matches()) {
+      return Optional.empty();
+    }
+    boolean layered = name.group("layer") != null;
+    String module = (layered ? inLayers : outside).get(name.group("module"));
+    String prefix = layered ? layers + name.group("index") + "." : "";
+    return Optional.ofNullable(module).map(m -> prefix + m + "." + name.group("kind"));
+  }
+
+  private static Map<String, String> inverse(Map<String, String> map) {
+    return map.entrySet().stream()
+        .collect(Collectors.toUnmodifiableMap(Map.Entry::getValue, Map.Entry::getKey));
+  }
+}

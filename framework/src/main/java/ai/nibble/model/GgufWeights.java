@@ -1,0 +1,125 @@
+package ai.nibble.model;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.gguf.GgmlType;
+import ai.nibble.gguf.GgufFile;
+import ai.nibble.gguf.GgufTensor;
+import ai.nibble.tensor.DType;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.Consumer;
+
+/**
+ * Weights out of a GGUF file of architecture {@code llama}, decoded to float32 as they are read and
+ * given back the names and the row order of Hugging Face.
+ */
+public final class GgufWeights implements WeightSource {
+  private final GgufFile file;
+  private final Parameters parameters;
+
+  private GgufWeights(GgufFile file, Parameters parameters) {
+    this.file = file;
+    this.parameters = parameters;
+  }
+
+  /**
+   * Opens a file and checks it against a configuration: metadata, names, shapes and types.
+   *
+   * @param notices takes one line for everything that is chosen in the caller's place
+   * @throws InvalidInputException if the file is damaged or does not fit, with a line for each
+   *     reason
+   */
+  public static GgufWeights open(Path gguf, ModelConfig config, Consumer<String> notices) {
+    GgufFile file = GgufFile.open(gguf);
+    try {
+      new GgufConfigCheck(file, config, notices).run();
+      Parameters parameters =
+          Parameters.match(
+              gguf.toString(), config, stored(file), (a, b) -> same(file, a, b), notices);
+      return new GgufWeights(file, parameters);
+    } catch (RuntimeException e) {
+      file.close();
+      throw e;
+    }
+  }
+
+  @Override
+  public ModelConfig config() {
+    return parameters.config();
+  }
+
+  @Override
+  public Set<String> names() {
+    return parameters.names();
+  }
+
+  @Override
+  public long[] shape(String name) {
+    return parameters.shape(name);
+  }
+
+  @Override
+  public DType dtype(String name) {
+    return parameters.get(name).dtype().orElseThrow();
+  }
+
+  @Override
+  public void read(String name, long firstElement, float[] out, int offset, int count) {
+    StoredTensor tensor = parameters.get(name, firstElement, out, offset, count);
+    if (!GgufLayout.isPermuted(name)) {
+      file.dequantize(tensor.storedName(), firstElement, count, out, offset);
+      return;
+    }
+    long width = tensor.shape().size() == 1 ? 1 : tensor.shape().get(1);
+    for (int done = 0; done < count; ) {
+      long row = (firstElement + done) / width;
+      long column = (firstElement + done) % width;
+      int n = (int) Math.min(width - column, count - done);
+      long there = GgufLayout.ggufRow(row, parameters.config().headDim()) * width + column;
+      file.dequantize(tensor.storedName(), there, n, out, offset + done);
+      done += n;
+    }
+  }
+
+  @Override
+  public void close() {
+    file.close();
+  }
+
+  private static Map<String, StoredTensor> stored(GgufFile file) {
+    Map<String, StoredTensor> stored = new LinkedHashMap<>();
+    for (String name : file.names()) {
+      if (name.equals(GgufConfigCheck.ROPE_FREQS)) {
+        continue; // checked against the configuration, from which it follows
+      }
+      GgufTensor tensor = file.tensor(name);
+      // A name without counterpart stays as it is, and is refused as not part of the model.
+      stored.put(
+          GgufLayout.huggingFaceName(name).orElse(name),
+          new StoredTensor(name, tensor.shape(), dtype(tensor.type()), tensor.type().name()));
+    }
+    return stored;
+  }
+
+  private static Optional<DType> dtype(GgmlType type) {
+    if (!type.isSupported()) {
+      return Optional.empty();
+    }
+    return Optional.of(
+        switch (type) {
+          case F16 -> DType.FLOAT16;
+          case BF16 -> DType.BFLOAT16;
+          default -> DType.FLOAT32;
+        });
+  }
+
+  private static boolean same(GgufFile file, StoredTensor a, StoredTensor b) {
+    return SameValues.of(
+        a,
+        b,
+        (tensor, first, out, count) -> file.dequantize(tensor.storedName(), first, count, out, 0));
+  }
+}

@@ -1,0 +1,105 @@
+package ai.nibble.model;
+
+import ai.nibble.nn.Attention;
+import ai.nibble.nn.DenseWeight;
+import ai.nibble.nn.FrozenWeight;
+import ai.nibble.nn.LinearGroup;
+import ai.nibble.nn.RmsNorm;
+import ai.nibble.nn.RotaryTable;
+import ai.nibble.tensor.Scope;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Assembles a Llama ({@code LlamaForCausalLM}) from its tensors, under Hugging Face's names. */
+final class Llama {
+  private static final int GROUPS_A_LAYER = 4;
+
+  private static final List<String> LINEARS =
+      List.of(
+          "self_attn.q_proj",
+          "self_attn.k_proj",
+          "self_attn.v_proj",
+          "self_attn.o_proj",
+          "mlp.gate_proj",
+          "mlp.up_proj",
+          "mlp.down_proj");
+
+  private Llama() {}
+
+  static CausalLm load(WeightLoader weights, CausalLm.LoadProgress progress) {
+    ModelConfig config = weights.config();
+    List<AutoCloseable> done = new ArrayList<>();
+    try {
+      DenseWeight embedding =
+          new DenseWeight(
+              weights.dense("model.embed_tokens.weight", config.vocabSize(), config.hiddenSize()));
+      done.add(embedding);
+      RotaryFrequencies frequencies = RotaryFrequencies.of(config);
+      RotaryTable rotary =
+          new RotaryTable(frequencies.inverseFrequencies(), frequencies.attentionScaling());
+      List<DecoderLayer> layers = new ArrayList<>();
+      for (int i = 0; i < config.numHiddenLayers(); i++) {
+        DecoderLayer layer = layer(weights, config, i, rotary);
+        done.add(layer);
+        layers.add(layer);
+        progress.layerDone(i + 1, config.numHiddenLayers());
+      }
+      RmsNorm norm = weights.norm("model.norm.weight");
+      done.add(norm);
+      FrozenWeight head =
+          config.tieWordEmbeddings()
+              ? embedding
+              : new DenseWeight(
+                  weights.dense("lm_head.weight", config.vocabSize(), config.hiddenSize()));
+      return new CausalLm(config, weights.precision(), embedding, layers, norm, head);
+    } catch (RuntimeException e) {
+      try (Scope scope = new Scope()) {
+        done.forEach(scope::own);
+      }
+      throw e;
+    }
+  }
+
+  static List<String> linearPaths(ModelConfig config) {
+    List<String> paths = new ArrayList<>();
+    for (int i = 0; i < config.numHiddenLayers(); i++) {
+      for (String linear : LINEARS) {
+        paths.add("model.layers." + i + "." + linear);
+      }
+    }
+    return paths;
+  }
+
+  private static DecoderLayer layer(
+      WeightLoader weights, ModelConfig c, int index, RotaryTable rotary) {
+    String at = "model.layers." + index + ".";
+    String self = at + "self_attn.";
+    String mlp = at + "mlp.";
+    long hidden = c.hiddenSize();
+    long q = (long) c.numAttentionHeads() * c.headDim();
+    long kv = (long) c.numKeyValueHeads() * c.headDim();
+    long inner = c.intermediateSize();
+    int key = index * GROUPS_A_LAYER;
+    boolean bias = c.attentionBias();
+    boolean mlpBias = c.mlpBias();
+    return new DecoderLayer(
+        weights.norm(at + "input_layernorm.weight"),
+        new LinearGroup(
+            key,
+            List.of(
+                weights.linear(self + "q_proj", q, hidden, bias),
+                weights.linear(self + "k_proj", kv, hidden, bias),
+                weights.linear(self + "v_proj", kv, hidden, bias))),
+        new Attention(
+            c.numAttentionHeads(), c.numKeyValueHeads(), rotary, 1 / Math.sqrt(c.headDim())),
+        new LinearGroup(key + 1, List.of(weights.linear(self + "o_proj", hidden, q, bias))),
+        weights.norm(at + "post_attention_layernorm.weight"),
+        new LinearGroup(
+            key + 2,
+            List.of(
+                weights.linear(mlp + "gate_proj", inner, hidden, mlpBias),
+                weights.linear(mlp + "up_proj", inner, hidden, mlpBias))),
+        new LinearGroup(
+            key + 3, List.of(weights.linear(mlp + "down_proj", hidden, inner, mlpBias))));
+  }
+}

@@ -1,0 +1,44 @@
+package ai.nibble.model;
+
+import ai.nibble.nn.Precision;
+import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.Quant4Type;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Torch;
+import java.util.Optional;
+
+/**
+ * How a base model is held and computed.
+ *
+ * @param quantization of the linears' weights; empty to hold them as they were stored. Embeddings,
+ *     norms and the output head are never quantised
+ * @param computeDtype of activations and dequantised weights: float32 or bfloat16
+ */
+public record LoadOptions(Optional<Quant4Config> quantization, DType computeDtype) {
+  /** NF4 with double quantisation, blocks of 64, the compute dtype that suits this machine. */
+  public static LoadOptions nf4() {
+    return new LoadOptions(
+        Optional.of(new Quant4Config(Quant4Type.NF4, 64, true)), autoComputeDtype());
+  }
+
+  /** Weights as they were stored. */
+  public static LoadOptions unquantized(DType computeDtype) {
+    return new LoadOptions(Optional.empty(), computeDtype);
+  }
+
+  /** bfloat16 where the device multiplies it fast, else float32. */
+  public static DType autoComputeDtype() {
+    return Torch.multipliesBfloat16() ? DType.BFLOAT16 : DType.FLOAT32;
+  }
+
+  /** One line that says which dtype {@link #autoComputeDtype} picked, and why. */
+  public static String autoReason() {
+    return Torch.multipliesBfloat16()
+        ? "compute dtype bfloat16: this CPU multiplies it (AMX or AVX512-BF16)"
+        : "compute dtype float32: this CPU has no bfloat16 instructions (AMX or AVX512-BF16)";
+  }
+
+  Precision precision() {
+    return Precision.of(computeDtype);
+  }
+}

@@ -1,0 +1,192 @@
+package ai.nibble.model;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.tensor.DType;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.function.Consumer;
+
+/**
+ * The shape and the constants of a Llama-family decoder, as {@code config.json} states them.
+ *
+ * <p>Field names, meanings and defaults are those of transformers 5.23's {@code LlamaConfig}. The
+ * record is pure data: nothing in it names code, a path or a repository.
+ *
+ * @param architecture class that computes the model, {@code LlamaForCausalLM}
+ * @param modelType {@code llama}
+ * @param vocabSize rows of the embedding
+ * @param hiddenSize width of the residual stream, a multiple of {@code numAttentionHeads}
+ * @param intermediateSize width of the gated MLP
+ * @param numHiddenLayers decoder layers
+ * @param numAttentionHeads query heads
+ * @param numKeyValueHeads key and value heads, a divisor of {@code numAttentionHeads}
+ * @param headDim width of one head, even; heads times this need not be {@code hiddenSize}
+ * @param hiddenAct the MLP's activation, {@code silu}
+ * @param maxPositionEmbeddings tokens of context
+ * @param rmsNormEps added to the mean square before the root
+ * @param ropeTheta base of the rotary frequencies
+ * @param ropeScaling how they are stretched
+ * @param tieWordEmbeddings whether the output head is the embedding
+ * @param attentionBias whether q, k, v and o projections have biases
+ * @param mlpBias whether gate, up and down projections have biases
+ * @param dtype dtype the weights were saved in; float32 where the file names none
+ * @param bosTokenId begins a text
+ * @param eosTokenIds any of them ends generation; may be empty
+ * @param padTokenId fills a batch
+ */
+public record ModelConfig(
+    String architecture,
+    String modelType,
+    int vocabSize,
+    int hiddenSize,
+    int intermediateSize,
+    int numHiddenLayers,
+    int numAttentionHeads,
+    int numKeyValueHeads,
+    int headDim,
+    String hiddenAct,
+    int maxPositionEmbeddings,
+    double rmsNormEps,
+    double ropeTheta,
+    RopeScaling ropeScaling,
+    boolean tieWordEmbeddings,
+    boolean attentionBias,
+    boolean mlpBias,
+    DType dtype,
+    OptionalInt bosTokenId,
+    List<Integer> eosTokenIds,
+    OptionalInt padTokenId) {
+
+  /*
+   * Bounds far above every published model, so that no size derived from a hostile file overflows
+   * or is allocated before its tensors have been seen.
+   */
+  private static final int MAX_VOCAB_SIZE = 1 << 24;
+  private static final int MAX_HIDDEN_SIZE = 1 << 18;
+  private static final int MAX_INTERMEDIATE_SIZE = 1 << 21;
+  private static final int MAX_LAYERS = 4096;
+  private static final int MAX_HEADS = 1 << 14;
+  private static final int MAX_HEAD_DIM = 1 << 14;
+
+  /**
+   * @throws InvalidInputException with one line for each value that no such model can have
+   */
+  public ModelConfig {
+    eosTokenIds = List.copyOf(eosTokenIds);
+    List<String> problems = new ArrayList<>();
+    range("vocab_size", vocabSize, MAX_VOCAB_SIZE, problems);
+    range("hidden_size", hiddenSize, MAX_HIDDEN_SIZE, problems);
+    range("intermediate_size", intermediateSize, MAX_INTERMEDIATE_SIZE, problems);
+    range("num_hidden_layers", numHiddenLayers, MAX_LAYERS, problems);
+    range("num_attention_heads", numAttentionHeads, MAX_HEADS, problems);
+    range("num_key_value_heads", numKeyValueHeads, MAX_HEADS, problems);
+    range("head_dim", headDim, MAX_HEAD_DIM, problems);
+    range("max_position_embeddings", maxPositionEmbeddings, Integer.MAX_VALUE, problems);
+    multiple("hidden_size", hiddenSize, "num_attention_heads", numAttentionHeads, problems);
+    multiple(
+        "num_attention_heads",
+        numAttentionHeads,
+        "num_key_value_heads",
+        numKeyValueHeads,
+        problems);
+    if (headDim % 2 != 0) {
+      problems.add("'head_dim' is " + headDim + ", expected an even number: rotary pairs halves");
+    }
+    if (!((float) rmsNormEps > 0 && rmsNormEps < 1)) {
+      problems.add("'rms_norm_eps' is " + rmsNormEps + ", expected a number between 0 and 1");
+    }
+    if (!(ropeTheta > 1 && (float) ropeTheta <= Float.MAX_VALUE)) {
+      problems.add("'rope_theta' is " + ropeTheta + ", expected a finite number above 1");
+    }
+    if (!dtype.isFloatingPoint()) {
+      problems.add("'dtype' is '" + dtype.torchName() + "', expected a floating-point type");
+    }
+    bosTokenId.ifPresent(id -> tokenId("bos_token_id", id, vocabSize, problems));
+    eosTokenIds.forEach(id -> tokenId("eos_token_id", id, vocabSize, problems));
+    padTokenId.ifPresent(id -> tokenId("pad_token_id", id, vocabSize, problems));
+    if (!problems.isEmpty()) {
+      throw new InvalidInputException(problems);
+    }
+  }
+
+  /**
+   * Reads a {@code config.json}; notices go to this class's log.
+   *
+   * @throws InvalidInputException with one line for each problem, if the file is missing, is not
+   *     JSON, or describes a model that is not supported
+   */
+  public static ModelConfig read(Path configJson) {
+    return read(configJson, org.slf4j.LoggerFactory.getLogger(ModelConfig.class)::warn);
+  }
+
+  /**
+   * Reads a {@code config.json}.
+   *
+   * @param notices takes one line for everything that is ignored or chosen in the reader's place
+   * @throws InvalidInputException with one line for each problem
+   */
+  public static ModelConfig read(Path configJson, Consumer<String> notices) {
+    return new ModelConfigFile(configJson, notices).read();
+  }
+
+  /** The same model with the output head tied to the embedding, or not. */
+  public ModelConfig withTieWordEmbeddings(boolean tied) {
+    return new ModelConfig(
+        architecture,
+        modelType,
+        vocabSize,
+        hiddenSize,
+        intermediateSize,
+        numHiddenLayers,
+        numAttentionHeads,
+        numKeyValueHeads,
+        headDim,
+        hiddenAct,
+        maxPositionEmbeddings,
+        rmsNormEps,
+        ropeTheta,
+        ropeScaling,
+        tied,
+        attentionBias,
+        mlpBias,
+        dtype,
+        bosTokenId,
+        eosTokenIds,
+        padTokenId);
+  }
+
+  private static void range(String key, int value, int max, List<String> problems) {
+    if (value < 1 || value > max) {
+      problems.add("'" + key + "' is " + value + ", expected an integer from 1 to " + max);
+    }
+  }
+
+  private static void multiple(
+      String key, int value, String divisorKey, int divisor, List<String> problems) {
+    if (value > 0 && divisor > 0 && value % divisor != 0) {
+      problems.add(
+          "'"
+              + key
+              + "' is "
+              + value
+              + ", expected a multiple of '"
+              + divisorKey
+              + "', which is "
+              + divisor);
+    }
+  }
+
+  private static void tokenId(String key, int id, int vocabSize, List<String> problems) {
+    if (vocabSize > 0 && (id < 0 || id >= vocabSize)) {
+      problems.add(
+          "'"
+              + key
+              + "' is "
+              + id
+              + ", expected null or an id below 'vocab_size', which is "
+              + vocabSize);
+    }
+  }
+}

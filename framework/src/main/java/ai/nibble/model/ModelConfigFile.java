@@ -1,0 +1,298 @@
+package ai.nibble.model;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.tensor.DType;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectReader;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.Set;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
+
+/**
+ * Reads one {@code config.json}: syntax, then fields, then what they mean together.
+ *
+ * <p>The file is data from strangers. Only the fields read here have an effect; those that make
+ * transformers import code or fetch a repository are reported and have none.
+ */
+final class ModelConfigFile {
+  private static final int MAX_BYTES = 16 << 20;
+
+  /** The supported {@code architectures} entries and the {@code model_type} each belongs to. */
+  private static final List<Architecture> ARCHITECTURES =
+      List.of(new Architecture("LlamaForCausalLM", "llama"));
+
+  private static final List<String> CODE_FIELDS =
+      List.of(
+          "auto_map",
+          "trust_remote_code",
+          "custom_pipelines",
+          "_attn_implementation_internal",
+          "_attn_implementation",
+          "attn_implementation",
+          "_experts_implementation_internal",
+          "experts_implementation");
+
+  /** Fields without effect on what the model computes; anything else unread is reported. */
+  private static final Set<String> WITHOUT_EFFECT =
+      Set.of(
+          "transformers_version",
+          "_name_or_path",
+          "name_or_path",
+          "_commit_hash",
+          "use_cache",
+          "initializer_range",
+          "unk_token_id",
+          "is_encoder_decoder",
+          "is_decoder",
+          "output_attentions",
+          "output_hidden_states",
+          "return_dict",
+          "id2label",
+          "label2id",
+          // Splits each product into slices; the sums are the same.
+          "pretraining_tp");
+
+  private static final List<DType> DTYPES =
+      List.of(DType.FLOAT32, DType.BFLOAT16, DType.FLOAT16, DType.FLOAT64);
+
+  private record Architecture(String name, String modelType) {}
+
+  private final Path path;
+  private final Consumer<String> notices;
+  private final List<String> problems = new ArrayList<>();
+
+  ModelConfigFile(Path path, Consumer<String> notices) {
+    this.path = path;
+    this.notices = line -> notices.accept(path + ": " + line);
+  }
+
+  ModelConfig read() {
+    try {
+      ConfigFields fields = new ConfigFields(parse(), "", problems);
+      Architecture architecture = architecture(fields);
+      refuseIfAnyProblem();
+      ModelConfig config = llama(fields, architecture);
+      refuseIfAnyProblem();
+      reportIgnored(fields);
+      return config;
+    } catch (InvalidInputException e) {
+      // Problems found below this class do not know the file.
+      throw new InvalidInputException(e.problems().stream().map(p -> path + ": " + p).toList());
+    }
+  }
+
+  private ModelConfig llama(ConfigFields f, Architecture architecture) {
+    refuseWhatIsNotLlama(f);
+    int hidden = f.integer("hidden_size", 4096);
+    int heads = f.integer("num_attention_heads", 32);
+    int length = f.integer("max_position_embeddings", 2048);
+    int vocab = f.integer("vocab_size", 32000);
+    int intermediate = f.integer("intermediate_size", 11008);
+    int layers = f.integer("num_hidden_layers", 32);
+    int divisor = Math.max(heads, 1); // heads below 1 are refused with the ranges
+    int keyValueHeads = f.integerOrNull("num_key_value_heads").orElse(divisor);
+    int headDim = f.integerOrNull("head_dim").orElse(hidden / divisor);
+    double eps = f.number("rms_norm_eps", 1e-6);
+    RopeFields rope = new RopeFields(f, length, problems, notices);
+    double theta = rope.theta();
+    RopeScaling scaling = rope.scaling();
+    boolean tied = f.flag("tie_word_embeddings", false);
+    boolean attentionBias = f.flag("attention_bias", false);
+    boolean mlpBias = f.flag("mlp_bias", false);
+    DType dtype = dtype(f);
+    OptionalInt bos = f.has("bos_token_id") ? f.integerOrNull("bos_token_id") : OptionalInt.of(1);
+    List<Integer> eos = f.tokenIds("eos_token_id", List.of(2));
+    OptionalInt pad = pad(f);
+    refuseIfAnyProblem();
+    return new ModelConfig(
+        architecture.name(),
+        architecture.modelType(),
+        vocab,
+        hidden,
+        intermediate,
+        layers,
+        heads,
+        keyValueHeads,
+        headDim,
+        "silu",
+        length,
+        eps,
+        theta,
+        scaling,
+        tied,
+        attentionBias,
+        mlpBias,
+        dtype,
+        bos,
+        eos,
+        pad);
+  }
+
+  private ObjectNode parse() {
+    byte[] bytes = bytes();
+    // Strict where Python is lenient: of a duplicate key either value may be the meant one.
+    ObjectReader reader =
+        JsonMapper.builder()
+            .enable(JsonParser.Feature.STRICT_DUPLICATE_DETECTION)
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .build()
+            .reader();
+    JsonNode root;
+    try {
+      root = reader.readTree(bytes);
+    } catch (JsonProcessingException e) {
+      throw new InvalidInputException(syntaxProblem(e), e);
+    } catch (IOException e) {
+      throw new InvalidInputException("not UTF-8 text: " + oneLine(e.getMessage()), e);
+    }
+    if (root instanceof ObjectNode object) {
+      return object;
+    }
+    throw new InvalidInputException(
+        "holds "
+            + (root.isMissingNode()
+                ? "nothing"
+                : "a JSON " + root.getNodeType().name().toLowerCase(java.util.Locale.ROOT))
+            + ", expected a JSON object; fetch the model's config.json again");
+  }
+
+  private byte[] bytes() {
+    if (!Files.isRegularFile(path)) {
+      throw new InvalidInputException(
+          (Files.exists(path) ? "is not a file" : "is missing")
+              + ", expected the model's config.json beside its weights");
+    }
+    // Reads one byte more than allowed instead of believing the declared size.
+    try (InputStream in = Files.newInputStream(path)) {
+      byte[] bytes = in.readNBytes(MAX_BYTES + 1);
+      if (bytes.length > MAX_BYTES) {
+        throw new InvalidInputException(
+            "is larger than " + MAX_BYTES + " bytes, expected a model's config.json");
+      }
+      return bytes;
+    } catch (IOException e) {
+      throw new InvalidInputException("cannot be read: " + oneLine(e.toString()), e);
+    }
+  }
+
+  private static String syntaxProblem(JsonProcessingException e) {
+    String where =
+        e.getLocation() == null
+            ? ""
+            : "line "
+                + e.getLocation().getLineNr()
+                + ", column "
+                + e.getLocation().getColumnNr()
+                + ": ";
+    return where
+        + "not valid JSON: "
+        + oneLine(e.getOriginalMessage())
+        + "; fetch the model's config.json again";
+  }
+
+  private static String oneLine(String message) {
+    String line = message == null ? "no reason given" : message.replaceAll("\\p{Cntrl}+", " ");
+    return line.length() <= 160 ? line : line.substring(0, 160) + "…";
+  }
+
+  private Architecture architecture(ConfigFields f) {
+    List<String> names = f.strings("architectures");
+    String modelType = f.hasValue("model_type") ? f.string("model_type", "") : "";
+    refuseIfAnyProblem();
+    for (Architecture supported : ARCHITECTURES) {
+      boolean named = names.isEmpty() || names.equals(List.of(supported.name()));
+      boolean typed = modelType.isEmpty() || modelType.equals(supported.modelType());
+      if (named && typed && !(names.isEmpty() && modelType.isEmpty())) {
+        return supported;
+      }
+    }
+    throw new InvalidInputException(
+        "'architectures' is "
+            + f.shown("architectures")
+            + " and 'model_type' is "
+            + f.shown("model_type")
+            + ", expected a supported one: "
+            + ARCHITECTURES.stream()
+                .map(a -> a.name() + " (" + a.modelType() + ")")
+                .collect(Collectors.joining(", ")));
+  }
+
+  /** Fields that would change what the model computes in a way this reader does not follow. */
+  private void refuseWhatIsNotLlama(ConfigFields f) {
+    String act = f.string("hidden_act", "silu");
+    if (!act.equals("silu") && !act.equals("swish")) {
+      f.wrong("hidden_act", "'silu' (or its other name 'swish')");
+    }
+    if (f.hasValue("quantization_config")) {
+      f.wrong(
+          "quantization_config",
+          "none: the weights must not be quantised yet; use the original model");
+    }
+    if (f.hasValue("per_layer_config")) {
+      f.wrong("per_layer_config", "none: all layers must have the same shape");
+    }
+    double dropout = f.number("attention_dropout", 0);
+    if (dropout != 0) {
+      notices.accept(
+          "'attention_dropout' is " + dropout + ": ignored, attention is computed without dropout");
+    }
+  }
+
+  /** {@code dtype} wins over its older name; neither means float32, PyTorch's default. */
+  private DType dtype(ConfigFields f) {
+    boolean older = f.hasValue("torch_dtype");
+    String key = f.hasValue("dtype") || !older ? "dtype" : "torch_dtype";
+    String name = f.hasValue(key) ? f.string(key, "float32") : "float32";
+    for (DType dtype : DTYPES) {
+      if (dtype.torchName().equals(name)) {
+        return dtype;
+      }
+    }
+    f.wrong(key, "one of " + DTYPES.stream().map(DType::torchName).toList());
+    return DType.FLOAT32;
+  }
+
+  /** Llama 1 conversions say −1 where they mean none. */
+  private OptionalInt pad(ConfigFields f) {
+    OptionalInt pad = f.integerOrNull("pad_token_id");
+    if (pad.isPresent() && pad.getAsInt() == -1) {
+      notices.accept("'pad_token_id' is -1: taken as none");
+      return OptionalInt.empty();
+    }
+    return pad;
+  }
+
+  private void reportIgnored(ConfigFields f) {
+    for (String key : CODE_FIELDS) {
+      if (f.hasValue(key)) {
+        notices.accept(
+            f.quoted(key) + " is " + f.shown(key) + ": ignored, a model's files never choose code");
+      }
+    }
+    List<String> unread = f.unread(WITHOUT_EFFECT);
+    if (!unread.isEmpty()) {
+      notices.accept(
+          "fields without effect here: "
+              + String.join(", ", unread.subList(0, Math.min(20, unread.size())))
+              + (unread.size() > 20 ? " and " + (unread.size() - 20) + " more" : ""));
+    }
+  }
+
+  private void refuseIfAnyProblem() {
+    if (!problems.isEmpty()) {
+      throw new InvalidInputException(problems);
+    }
+  }
+}

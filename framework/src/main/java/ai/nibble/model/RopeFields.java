@@ -1,0 +1,182 @@
+package ai.nibble.model;
+
+import ai.nibble.InvalidInputException;
+import java.util.List;
+import java.util.OptionalDouble;
+import java.util.Set;
+import java.util.function.Consumer;
+
+/**
+ * The rotary fields of a {@code config.json}, older form or newer: {@code rope_theta} and {@code
+ * rope_scaling} beside the other fields, or both inside {@code rope_parameters}.
+ *
+ * <p>Precedence is transformers 5.23's: a non-empty {@code rope_scaling} replaces {@code
+ * rope_parameters}; a {@code rope_theta} inside wins over one outside; {@code rope_type} is the
+ * newer name of {@code type}; an {@code original_max_position_embeddings} outside wins over one
+ * inside. What transformers would guess at with a warning (scaling values without a type, two types
+ * that disagree, a type it does not know) is refused.
+ */
+final class RopeFields {
+  private static final double DEFAULT_THETA = 10_000;
+  private static final String ORIGINAL = "original_max_position_embeddings";
+  private static final String PARTIAL = "partial_rotary_factor";
+
+  private static final List<String> TYPES = List.of("default", "linear", "llama3", "yarn");
+
+  private final ConfigFields model;
+  private final ConfigFields rope;
+  private final int maxPositionEmbeddings;
+  private final List<String> problems;
+  private final Consumer<String> notices;
+
+  /**
+   * @param model the file's own object
+   * @param maxPositionEmbeddings tokens of context, the default of the original length
+   * @param problems where problems go; values read with a problem are defaults
+   */
+  RopeFields(
+      ConfigFields model,
+      int maxPositionEmbeddings,
+      List<String> problems,
+      Consumer<String> notices) {
+    this.model = model;
+    this.maxPositionEmbeddings = maxPositionEmbeddings;
+    this.problems = problems;
+    this.notices = notices;
+    ConfigFields parameters = object("rope_parameters");
+    ConfigFields scaling = object("rope_scaling");
+    if (!scaling.isEmpty() && !parameters.isEmpty()) {
+      notices.accept("'rope_parameters' is ignored because 'rope_scaling' is there");
+    }
+    this.rope = scaling.isEmpty() ? parameters : scaling;
+  }
+
+  private ConfigFields object(String key) {
+    return model.object(key).orElseGet(() -> model.none(key));
+  }
+
+  double theta() {
+    double outside = model.number("rope_theta", DEFAULT_THETA);
+    return rope.number("rope_theta", outside);
+  }
+
+  RopeScaling scaling() {
+    int before = problems.size();
+    refusePartialRotation(model);
+    refusePartialRotation(rope);
+    String type = type();
+    if (problems.size() > before) {
+      return new RopeScaling.Default();
+    }
+    RopeScaling scaling = new RopeScaling.Default();
+    try {
+      scaling = build(type);
+    } catch (InvalidInputException e) {
+      if (problems.size() == before) {
+        e.problems().forEach(line -> problems.add("'" + rope.prefix() + line.substring(1)));
+      }
+    }
+    List<String> unread = rope.unread(Set.of());
+    if (!unread.isEmpty()) {
+      notices.accept("rope type '" + type + "' has no use for " + unread + ": ignored");
+    }
+    return scaling;
+  }
+
+  /** The one type that the fields name, {@code default} where they name none and scale nothing. */
+  private String type() {
+    String type = rope.string("rope_type", rope.string("type", ""));
+    if (type.isEmpty()) {
+      List<String> values = rope.unread(Set.of("rope_theta", PARTIAL, ORIGINAL));
+      if (!values.isEmpty() || rope.has("rope_type") || rope.has("type")) {
+        wrongType(rope.has("type") && !rope.has("rope_type") ? "type" : "rope_type");
+      }
+      return "default";
+    }
+    if (!type.equals(rope.string("type", type))) {
+      rope.wrong("type", "the same as 'rope_type', which is '" + type + "'");
+    } else if (!TYPES.contains(type)) {
+      wrongType(rope.has("rope_type") ? "rope_type" : "type");
+    }
+    return type;
+  }
+
+  private void wrongType(String key) {
+    rope.wrong(key, "one of " + TYPES);
+  }
+
+  private void refusePartialRotation(ConfigFields fields) {
+    if (fields.hasValue(PARTIAL) && fields.number(PARTIAL, 1) != 1) {
+      fields.wrong(PARTIAL, "1: this architecture rotates the whole head");
+    }
+  }
+
+  private RopeScaling build(String type) {
+    return switch (type) {
+      case "linear" -> new RopeScaling.Linear(required("factor"));
+      case "llama3" ->
+          new RopeScaling.Llama3(
+              required("factor"),
+              required("low_freq_factor"),
+              required("high_freq_factor"),
+              originalLength());
+      case "yarn" -> yarn();
+      default -> new RopeScaling.Default();
+    };
+  }
+
+  private RopeScaling yarn() {
+    int original = originalLength();
+    if (!rope.has("factor")) {
+      rope.wrong("factor", "a number, or null for max_position_embeddings / " + ORIGINAL);
+    }
+    // The double is exact for both lengths, so this is Python's true division.
+    double factor = orZero("factor");
+    if (!rope.hasValue("factor")) {
+      factor = (double) maxPositionEmbeddings / original;
+    }
+    OptionalDouble attention =
+        rope.hasValue("attention_factor")
+            ? OptionalDouble.of(rope.number("attention_factor", 1))
+            : OptionalDouble.empty();
+    double fast = orZero("beta_fast");
+    double slow = orZero("beta_slow");
+    boolean truncate = rope.flag("truncate", true);
+    return new RopeScaling.Yarn(
+        factor,
+        attention,
+        fast == 0 ? 32 : fast, // transformers takes zero for absent
+        slow == 0 ? 1 : slow,
+        orZero("mscale"),
+        orZero("mscale_all_dim"),
+        original,
+        truncate);
+  }
+
+  private double required(String key) {
+    if (!rope.hasValue(key)) {
+      rope.wrong(key, "a number");
+      return 1;
+    }
+    return rope.number(key, 1);
+  }
+
+  private double orZero(String key) {
+    return rope.hasValue(key) ? rope.number(key, 0) : 0;
+  }
+
+  private int originalLength() {
+    if (model.hasValue(ORIGINAL)) {
+      rope.hasValue(ORIGINAL); // overruled, thus accounted for
+      return model.integer(ORIGINAL, maxPositionEmbeddings);
+    }
+    if (rope.has(ORIGINAL)) {
+      return rope.integer(ORIGINAL, maxPositionEmbeddings);
+    }
+    notices.accept(
+        rope.quoted(ORIGINAL)
+            + " is missing: taken to be max_position_embeddings, "
+            + maxPositionEmbeddings);
+    return maxPositionEmbeddings;
+  }
+}

@@ -1,0 +1,141 @@
+package ai.nibble.model;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.tensor.DType;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The weights of a base model as float32 values, whatever file they lie in.
+ *
+ * <p>Names, shapes and order of elements are those of a Hugging Face model: {@code
+ * model.layers.0.self_attn.q_proj.weight} is {@code [out, in]}, row-major. The set of names is
+ * exactly what {@link #config} asks for: a source that lacks a tensor, has another shape or holds
+ * tensors the configuration knows nothing of is refused when opened. Nothing is read before it is
+ * asked for, and all methods but {@link #close} may be called from many threads at once.
+ *
+ * <p>The output head follows transformers 5.23 where the file and {@code tie_word_embeddings}
+ * disagree, each time with a notice: a tied head that is stored with other values than the
+ * embedding is taken as untied; where only one of the two is stored it serves as both (transformers
+ * would draw an untied head at random). {@link #config} says what came out.
+ */
+public interface WeightSource extends AutoCloseable {
+
+  /** The model's configuration, with {@code tieWordEmbeddings} as the weights have it. */
+  ModelConfig config();
+
+  /** The tensors, embedding first, then layer by layer; {@code lm_head.weight} only if untied. */
+  Set<String> names();
+
+  /**
+   * Sizes of a tensor, outermost first; a fresh array.
+   *
+   * @throws IllegalArgumentException if there is no such name
+   */
+  long[] shape(String name);
+
+  /**
+   * The dtype a tensor is stored in; {@code FLOAT32}, which they decode to, for GGUF's block types.
+   *
+   * @throws IllegalArgumentException if there is no such name
+   */
+  DType dtype(String name);
+
+  /**
+   * Reads consecutive elements of the row-major tensor as float32; exact for float32, float16,
+   * bfloat16 and GGUF types, rounded for float64.
+   *
+   * @param firstElement index of the first element
+   * @param out takes the values from {@code offset} on
+   * @throws IllegalArgumentException if there is no such name
+   * @throws IndexOutOfBoundsException if the elements are not all in the tensor and in {@code out}
+   * @throws InvalidInputException if the file has been cut short since it was opened
+   * @throws UncheckedIOException if it cannot be read
+   */
+  void read(String name, long firstElement, float[] out, int offset, int count);
+
+  /** Releases the files; reading afterwards fails. */
+  @Override
+  void close();
+
+  /**
+   * Opens a model directory, or a GGUF file with its {@code config.json} beside it; notices go to
+   * this class's log.
+   *
+   * @throws InvalidInputException if the path holds no model, or one whose parts do not fit
+   */
+  static WeightSource open(Path base) {
+    return open(base, LoggerFactory.getLogger(WeightSource.class)::warn);
+  }
+
+  /**
+   * Opens a model directory, or a GGUF file with its {@code config.json} beside it. Of a directory
+   * without safetensors its only GGUF file is taken.
+   *
+   * @param notices takes one line for everything that is ignored or chosen in the caller's place
+   * @throws InvalidInputException if the path holds no model, or one whose parts do not fit
+   */
+  static WeightSource open(Path base, Consumer<String> notices) {
+    if (!Files.exists(base)) {
+      throw new InvalidInputException(
+          base + ": does not exist, expected a model directory or a GGUF file");
+    }
+    if (!Files.isDirectory(base)) {
+      if (!isGguf(base)) {
+        throw new InvalidInputException(
+            base + ": is a file, expected a model directory or a .gguf file");
+      }
+      Path directory = base.toAbsolutePath().getParent();
+      return GgufWeights.open(base, read(directory, notices), notices);
+    }
+    ModelConfig config = read(base, notices);
+    Path gguf = onlyGguf(base);
+    return gguf == null
+        ? SafetensorsWeights.open(base, config, notices)
+        : GgufWeights.open(gguf, config, notices);
+  }
+
+  private static ModelConfig read(Path directory, Consumer<String> notices) {
+    return ModelConfig.read(directory.resolve("config.json"), notices);
+  }
+
+  private static boolean isGguf(Path file) {
+    return file.getFileName().toString().toLowerCase(Locale.ROOT).endsWith(".gguf");
+  }
+
+  /** The GGUF file of a directory that has no safetensors; null where there is none. */
+  private static Path onlyGguf(Path directory) {
+    List<Path> files;
+    try (Stream<Path> listing = Files.list(directory)) {
+      files = listing.filter(Files::isRegularFile).sorted().toList();
+    } catch (IOException e) {
+      throw new InvalidInputException(directory + ": cannot be listed: " + e, e);
+    }
+    if (files.stream().anyMatch(WeightSource::isSafetensors)) {
+      return null;
+    }
+    List<Path> ggufs = files.stream().filter(WeightSource::isGguf).toList();
+    if (ggufs.size() > 1) {
+      throw new InvalidInputException(
+          directory
+              + ": holds "
+              + ggufs.size()
+              + " GGUF files, expected one: name the file to use, such as "
+              + ggufs.get(0));
+    }
+    return ggufs.isEmpty() ? null : ggufs.get(0);
+  }
+
+  private static boolean isSafetensors(Path file) {
+    String name = file.getFileName().toString();
+    return name.endsWith(".safetensors") || name.endsWith(".safetensors.index.json");
+  }
+}

@@ -1,0 +1,30 @@
+package ai.nibble.nn;
+
+import ai.nibble.tensor.Tensor;
+
+/** A weight matrix {@code [out, in]} that is read and never trained. */
+public interface FrozenWeight extends AutoCloseable {
+  long outFeatures();
+
+  long inFeatures();
+
+  /** Bytes held in memory. */
+  long bytes();
+
+  /** How the weight is held, for people: {@code bfloat16}, {@code nf4 (double quantised)}. */
+  String format();
+
+  /**
+   * Writes the weight, row-major, into the left columns of some rows of a matrix, rounded first to
+   * the compute dtype and then widened to the destination's.
+   *
+   * @param destination contiguous {@code [rows, width]}, float32 or bfloat16; columns from {@code
+   *     inFeatures} on stay as they are
+   * @param firstRow row of the destination that takes the weight's first row
+   * @param precision the computation's
+   */
+  void writeTo(Tensor destination, long firstRow, Precision precision);
+
+  @Override
+  void close();
+}

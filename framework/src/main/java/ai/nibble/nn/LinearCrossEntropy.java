@@ -1,0 +1,163 @@
+package ai.nibble.nn;
+
+import ai.nibble.autograd.Function;
+import ai.nibble.autograd.Gradients;
+import ai.nibble.nn.Workspace.Purpose;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Ops;
+import ai.nibble.tensor.Parallel;
+import ai.nibble.tensor.Rows;
+import ai.nibble.tensor.Scope;
+import ai.nibble.tensor.Tensor;
+import java.nio.FloatBuffer;
+
+/**
+ * The output head and the cross-entropy after it, for rows of hidden states in chunks, so that the
+ * logits of all positions never exist at once. The head is frozen, so the gradient by the hidden
+ * states is made in the same sweep and only that is saved.
+ *
+ * <p>Input: hidden states {@code [M, hidden]} of the positions that carry loss. Output: float32
+ * {@code [1]}, the sum of the negative log-likelihoods divided by the normaliser.
+ */
+public final class LinearCrossEntropy extends Function {
+  private static final int ROWS_A_CHUNK = 512;
+
+  private final FrozenWeight head;
+  private final int[] targets;
+  private final double normalizer;
+  private final Precision precision;
+  private final Workspace work;
+  private Tensor gradient;
+  private double lossSum;
+
+  /**
+   * @param head {@code [vocabulary, hidden]}
+   * @param targets the right token of each row
+   * @param normalizer what the summed loss is divided by: the loss tokens of the whole optimizer
+   *     step, of which this micro-batch may be a part
+   */
+  public LinearCrossEntropy(
+      FrozenWeight head, int[] targets, double normalizer, Precision precision, Workspace work) {
+    this.head = head;
+    this.targets = targets.clone();
+    this.normalizer = normalizer;
+    this.precision = precision;
+    this.work = work;
+  }
+
+  /** Sum of the negative log-likelihoods in nats, after forward. */
+  public double lossSum() {
+    return lossSum;
+  }
+
+  @Override
+  protected Tensor[] forward(Tensor[] inputs) {
+    Tensor hidden = inputs[0];
+    if (hidden.size(0) != targets.length) {
+      throw new IllegalArgumentException(targets.length + " targets for hidden states " + hidden);
+    }
+    try (Scope scope = new Scope()) {
+      Tensor grads = isRecording() ? scope.own(Tensor.empty(hidden.dtype(), hidden.shape())) : null;
+      Tensor weight = scope.own(headWeight());
+      lossSum = 0;
+      for (int begin = 0; begin < targets.length; begin += ROWS_A_CHUNK) {
+        int end = Math.min(targets.length, begin + ROWS_A_CHUNK);
+        lossSum += chunk(hidden, weight, grads, begin, end);
+      }
+      if (isRecording()) {
+        gradient = save(grads);
+      }
+    }
+    return new Tensor[] {Tensor.of(new float[] {(float) (lossSum / normalizer)}, 1)};
+  }
+
+  /** The head in the product's dtype: itself where it is held so, else a converted copy. */
+  private Tensor headWeight() {
+    if (head instanceof DenseWeight dense && dense.tensor().dtype() == precision.product()) {
+      return dense.tensor().share();
+    }
+    Tensor weight =
+        work.get(Purpose.HEAD, precision.product(), head.outFeatures(), head.inFeatures());
+    head.writeTo(weight, 0, precision);
+    return weight;
+  }
+
+  /** Loss of rows {@code [begin, end)}, and their part of the gradient. */
+  private double chunk(Tensor hidden, Tensor weight, Tensor grads, int begin, int end) {
+    int rows = end - begin;
+    try (Scope scope = new Scope()) {
+      Tensor part = scope.own(hidden.narrow(0, begin, rows));
+      Tensor input = precision.widens() ? scope.own(part.to(precision.product())) : part;
+      Tensor logits =
+          scope.own(work.get(Purpose.LOGITS, precision.product(), rows, head.outFeatures()));
+      Ops.mm(logits, input, scope.own(weight.t()));
+      Tensor logProbs =
+          logits.dtype() == DType.FLOAT32 ? logits : scope.own(logits.to(DType.FLOAT32));
+      Ops.logSoftmax(logProbs, logProbs);
+      double loss = negativeLogLikelihood(logProbs, begin);
+      if (grads != null) {
+        Ops.exp(logProbs, logProbs);
+        finishLogitGradient(logProbs, begin);
+        if (logProbs != logits) {
+          logits.copyFrom(logProbs);
+        }
+        Tensor out = scope.own(grads.narrow(0, begin, rows));
+        Tensor product =
+            precision.widens()
+                ? scope.own(Tensor.empty(precision.product(), rows, head.inFeatures()))
+                : out;
+        Ops.mm(product, logits, weight);
+        if (product != out) {
+          out.copyFrom(product);
+        }
+      }
+      return loss;
+    }
+  }
+
+  private double negativeLogLikelihood(Tensor logProbs, int begin) {
+    double sum = 0;
+    for (int r = 0; r < logProbs.size(0); r++) {
+      sum -= row(logProbs, r).get(targets[begin + r]);
+    }
+    return sum;
+  }
+
+  /** Subtracts one at the target and divides by the normaliser. */
+  private void finishLogitGradient(Tensor probabilities, int begin) {
+    float scale = (float) (1 / normalizer);
+    Parallel.forRanges(
+        probabilities.size(0),
+        8,
+        (first, last) -> {
+          Rows rows = Rows.of(probabilities, first, last);
+          float[] row = new float[rows.width()];
+          for (long r = first; r < last; r++) {
+            rows.load(r, row);
+            row[targets[begin + (int) r]] -= 1;
+            for (int c = 0; c < row.length; c++) {
+              row[c] *= scale;
+            }
+            rows.store(r, row);
+          }
+        });
+  }
+
+  private static FloatBuffer row(Tensor matrix, int row) {
+    int bytes = Math.toIntExact(matrix.size(1) * Float.BYTES);
+    return matrix.bytes((long) row * bytes, bytes).asFloatBuffer();
+  }
+
+  @Override
+  protected void backward(Tensor[] gradOutputs, Gradients gradients) {
+    float factor = gradOutputs[0].toFloats()[0];
+    if (factor == 1) {
+      gradients.pass(0, gradient);
+      return;
+    }
+    try (Tensor scalar = Tensor.of(new float[] {factor}, 1);
+        Tensor typed = scalar.to(gradient.dtype())) {
+      gradients.add(0, Ops.mul(Tensor.empty(gradient.dtype(), gradient.shape()), gradient, typed));
+    }
+  }
+}

@@ -1,0 +1,184 @@
+package ai.nibble.nn;
+
+import ai.nibble.autograd.Tape;
+import ai.nibble.autograd.Variable;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Parallel;
+import ai.nibble.tensor.Rows;
+import ai.nibble.tensor.Tensor;
+import java.util.List;
+
+/**
+ * Linear layers that read the same input, computed as one product: q, k and v; gate and up; or a
+ * single one.
+ *
+ * <p>With adapters the product is {@code [x, xAᵀ] · [W, s·B]ᵀ}: the update costs a few more columns
+ * of a large product instead of a second pass over the output, and backward gets the gradient of
+ * {@code xAᵀ} as columns of {@code dy · [W, s·B]}. Members share one dropout mask.
+ */
+public final class LinearGroup implements AutoCloseable {
+  private static final int ROWS_A_RANGE = 64;
+
+  private final List<Linear> members;
+  private final int layer;
+
+  /**
+   * @param layer a number that no other group of the model has; it keys dropout
+   * @param members at least one, of one input size; taken over
+   */
+  public LinearGroup(int layer, List<Linear> members) {
+    this.members = List.copyOf(members);
+    this.layer = layer;
+    for (Linear member : members) {
+      if (member.weight().inFeatures() != inFeatures()) {
+        throw new IllegalArgumentException(
+            member.path()
+                + " reads "
+                + member.weight().inFeatures()
+                + " features, "
+                + members.get(0).path()
+                + " "
+                + inFeatures());
+      }
+    }
+  }
+
+  public List<Linear> members() {
+    return members;
+  }
+
+  public int inFeatures() {
+    return (int) members.get(0).weight().inFeatures();
+  }
+
+  /** Sum over the members. */
+  public int outFeatures() {
+    return members.stream().mapToInt(m -> (int) m.weight().outFeatures()).sum();
+  }
+
+  /** Sum of the adapters' ranks. */
+  int rank() {
+    return members.stream().mapToInt(m -> m.adapter().map(LowRank::rank).orElse(0)).sum();
+  }
+
+  /** The adapters' dropout; they share one mask, so they must agree on it. */
+  double dropout() {
+    double[] distinct =
+        members.stream()
+            .flatMap(m -> m.adapter().stream())
+            .mapToDouble(LowRank::dropout)
+            .distinct()
+            .toArray();
+    if (distinct.length > 1) {
+      throw new IllegalStateException(
+          "adapters on " + members.get(0).path() + " and its siblings differ in dropout");
+    }
+    return distinct.length == 0 ? 0 : distinct[0];
+  }
+
+  long dropoutKey(Pass pass) {
+    return Dropout.key(pass.dropoutKey(), layer);
+  }
+
+  /**
+   * Applies the group.
+   *
+   * @param x {@code [N, in]} in the compute dtype
+   * @return {@code [N, sum of out]}, the members' outputs side by side
+   */
+  public Variable apply(Tape tape, Variable x, Pass pass, Precision precision, Workspace work) {
+    return tape.apply(new LinearGroupFunction(this, pass, precision, work), x);
+  }
+
+  /** Writes {@code [W, s·B]} of all members into {@code [out, in + rank]}. */
+  void writeWeights(Tensor destination, Precision precision) {
+    long row = 0;
+    int column = inFeatures();
+    for (Linear member : members) {
+      member.weight().writeTo(destination, row, precision);
+      writeAdapter(destination, row, column, member);
+      row += member.weight().outFeatures();
+      column += member.adapter().map(LowRank::rank).orElse(0);
+    }
+  }
+
+  /** Columns from {@code inFeatures} on: zeros, and at the member's own place its scaled B. */
+  private void writeAdapter(Tensor destination, long firstRow, int column, Linear member) {
+    int in = inFeatures();
+    int rank = rank();
+    if (rank == 0) {
+      return;
+    }
+    LowRank adapter = member.adapter().orElse(null);
+    long out = member.weight().outFeatures();
+    Parallel.forRanges(
+        out,
+        ROWS_A_RANGE * 4L,
+        (begin, end) -> {
+          Rows to = Rows.of(destination, firstRow + begin, firstRow + end);
+          Rows from = adapter == null ? null : Rows.of(adapter.b().value(), begin, end);
+          float[] all = new float[rank];
+          float[] own = new float[adapter == null ? 0 : adapter.rank()];
+          for (long r = begin; r < end; r++) {
+            if (adapter != null) {
+              from.load(r, own);
+              for (int c = 0; c < own.length; c++) {
+                all[column - in + c] = (float) (own[c] * adapter.scaling());
+              }
+            }
+            to.store(firstRow + r, in, all, rank);
+          }
+        });
+  }
+
+  /** All A below each other, {@code [rank, in]}; the caller closes it. */
+  Tensor downProjections(DType dtype) {
+    Tensor all = Tensor.empty(dtype, rank(), inFeatures());
+    long row = 0;
+    for (Linear member : members) {
+      if (member.adapter().isPresent()) {
+        LowRank adapter = member.adapter().get();
+        try (Tensor part = all.narrow(0, row, adapter.rank())) {
+          part.copyFrom(adapter.a().value());
+        }
+        row += adapter.rank();
+      }
+    }
+    return all;
+  }
+
+  /** Adds the members' biases to {@code [N, out]} in place. */
+  void addBiases(Tensor y) {
+    if (members.stream().allMatch(m -> m.bias() == null)) {
+      return;
+    }
+    float[] all = new float[outFeatures()];
+    int at = 0;
+    for (Linear member : members) {
+      if (member.bias() != null) {
+        float[] own = member.bias().toFloats();
+        System.arraycopy(own, 0, all, at, own.length);
+      }
+      at += (int) member.weight().outFeatures();
+    }
+    Parallel.forRanges(
+        y.size(0),
+        ROWS_A_RANGE,
+        (begin, end) -> {
+          Rows rows = Rows.of(y, begin, end);
+          float[] row = new float[all.length];
+          for (long r = begin; r < end; r++) {
+            rows.load(r, row);
+            for (int c = 0; c < all.length; c++) {
+              row[c] += all[c];
+            }
+            rows.store(r, row);
+          }
+        });
+  }
+
+  @Override
+  public void close() {
+    members.forEach(Linear::close);
+  }
+}

@@ -1,0 +1,268 @@
+package ai.nibble.nn;
+
+import ai.nibble.autograd.Function;
+import ai.nibble.autograd.Gradients;
+import ai.nibble.nn.Workspace.Purpose;
+import ai.nibble.tensor.Ops;
+import ai.nibble.tensor.Parallel;
+import ai.nibble.tensor.Rows;
+import ai.nibble.tensor.Scope;
+import ai.nibble.tensor.Tensor;
+
+/**
+ * Forward and backward of a {@link LinearGroup}. Saves x and {@code xAᵀ}; the dequantised weight is
+ * made anew in backward.
+ *
+ * <p>With {@code We = [W, s·B]}, {@code xe = [x, d(x)Aᵀ]} and d the dropout: {@code y = xe·Weᵀ};
+ * {@code [dx, dh] = dy·We}; {@code dB = s·dyᵀ·d(x)Aᵀ}; {@code dA = dhᵀ·d(x)}; {@code dx +=
+ * d(dh·A)}.
+ */
+final class LinearGroupFunction extends Function {
+  private static final int ROWS_A_RANGE = 64;
+
+  private final LinearGroup group;
+  private final Pass pass;
+  private final Precision precision;
+  private final Workspace work;
+  private final int in;
+  private final int out;
+  private final int rank;
+  private final double dropout;
+  private final boolean drops;
+  private Tensor x;
+  private Tensor down;
+
+  LinearGroupFunction(LinearGroup group, Pass pass, Precision precision, Workspace work) {
+    this.group = group;
+    this.pass = pass;
+    this.precision = precision;
+    this.work = work;
+    this.in = group.inFeatures();
+    this.out = group.outFeatures();
+    this.rank = group.rank();
+    this.dropout = group.dropout();
+    this.drops = pass.training() && dropout > 0;
+  }
+
+  @Override
+  protected boolean hasParameters() {
+    return rank > 0;
+  }
+
+  @Override
+  protected Tensor[] forward(Tensor[] inputs) {
+    Tensor input = inputs[0];
+    long n = input.size(0);
+    try (Scope scope = new Scope()) {
+      Tensor extended = input;
+      if (rank > 0) {
+        x = save(input);
+        Tensor h = scope.own(Tensor.empty(precision.product(), n, rank));
+        Tensor a = scope.own(group.downProjections(precision.product()));
+        Ops.mm(h, scope.own(adapterInput(input)), scope.own(a.t()));
+        down = save(h);
+        extended = scope.own(extend(input, h));
+      } else if (precision.widens()) {
+        extended = scope.own(work.get(Purpose.INPUT, precision.product(), n, in));
+        extended.copyFrom(input);
+      }
+      Tensor weight = scope.own(weight());
+      Tensor y = Tensor.empty(precision.compute(), n, out);
+      try {
+        Tensor product =
+            precision.widens()
+                ? scope.own(work.get(Purpose.OUTPUT, precision.product(), n, out))
+                : y;
+        Ops.mm(product, extended, scope.own(weight.t()));
+        group.addBiases(product);
+        if (precision.widens()) {
+          y.copyFrom(product);
+        }
+        return new Tensor[] {y};
+      } catch (RuntimeException e) {
+        y.close();
+        throw e;
+      }
+    }
+  }
+
+  private Tensor weight() {
+    Tensor weight = work.get(Purpose.WEIGHT, precision.product(), out, in + rank);
+    group.writeWeights(weight, precision);
+    return weight;
+  }
+
+  /** What the adapters read: x after dropout, in the product's dtype. */
+  private Tensor adapterInput(Tensor input) {
+    if (!drops && !precision.widens()) {
+      return input.share();
+    }
+    Tensor dropped = work.get(Purpose.DROPPED, precision.product(), input.size(0), in);
+    if (!drops) {
+      return dropped.copyFrom(input);
+    }
+    long key = group.dropoutKey(pass);
+    Parallel.forRanges(
+        input.size(0),
+        ROWS_A_RANGE,
+        (begin, end) -> {
+          Rows from = Rows.of(input, begin, end);
+          Rows to = Rows.of(dropped, begin, end);
+          float[] row = new float[in];
+          for (long r = begin; r < end; r++) {
+            from.load(r, row);
+            Dropout.apply(row, in, r * dropoutStride(), key, dropout);
+            to.store(r, row);
+          }
+        });
+    return dropped;
+  }
+
+  /** Indices of rows' first elements for dropout: multiples of 4, whatever the width. */
+  private long dropoutStride() {
+    return (in + 3L) & ~3L;
+  }
+
+  /** {@code [x, h]} in the product's dtype. */
+  private Tensor extend(Tensor input, Tensor h) {
+    Tensor extended = work.get(Purpose.INPUT, precision.product(), input.size(0), in + rank);
+    Parallel.forRanges(
+        input.size(0),
+        ROWS_A_RANGE,
+        (begin, end) -> {
+          Rows left = Rows.of(input, begin, end);
+          Rows right = Rows.of(h, begin, end);
+          Rows to = Rows.of(extended, begin, end);
+          float[] row = new float[in];
+          float[] columns = new float[rank];
+          for (long r = begin; r < end; r++) {
+            left.load(r, row);
+            to.store(r, 0, row, in);
+            right.load(r, columns);
+            to.store(r, in, columns, rank);
+          }
+        });
+    return extended;
+  }
+
+  @Override
+  protected void backward(Tensor[] gradOutputs, Gradients gradients) {
+    long n = gradOutputs[0].size(0);
+    try (Scope scope = new Scope()) {
+      Tensor dy = gradOutputs[0];
+      if (precision.widens()) {
+        dy = scope.own(work.get(Purpose.OUTPUT, precision.product(), n, out));
+        dy.copyFrom(gradOutputs[0]);
+      }
+      Tensor weight = scope.own(weight());
+      boolean wanted = gradients.wanted(0);
+      Tensor all = null;
+      Tensor dh = null;
+      if (wanted) {
+        all = scope.own(work.get(Purpose.INPUT, precision.product(), n, in + rank));
+        Ops.mm(all, dy, weight);
+      }
+      Tensor a = null;
+      if (rank > 0) {
+        dh = scope.own(Tensor.empty(precision.product(), n, rank));
+        if (wanted) {
+          dh.copyFrom(scope.own(all.narrow(1, in, rank)));
+        } else {
+          Ops.mm(dh, dy, scope.own(weight.narrow(1, in, rank)));
+        }
+        a = scope.own(group.downProjections(precision.product()));
+        accumulateAdapterGradients(dy, dh);
+      }
+      if (wanted) {
+        gradients.add(0, inputGradient(gradients, all, dh, a));
+      }
+    }
+  }
+
+  private void accumulateAdapterGradients(Tensor dy, Tensor dh) {
+    try (Scope scope = new Scope()) {
+      Tensor dA = scope.own(Tensor.empty(precision.product(), rank, in));
+      Ops.mm(dA, scope.own(dh.t()), scope.own(adapterInput(x)));
+      long row = 0;
+      long column = 0;
+      for (Linear member : group.members()) {
+        long width = member.weight().outFeatures();
+        if (member.adapter().isPresent()) {
+          LowRank adapter = member.adapter().get();
+          int r = adapter.rank();
+          accumulate(adapter.a().grad(), scope.own(dA.narrow(0, column, r)), 1);
+          Tensor dB = scope.own(Tensor.empty(precision.product(), width, r));
+          Tensor dyOwn = scope.own(scope.own(dy.narrow(1, row, width)).t());
+          Ops.mm(dB, dyOwn, scope.own(down.narrow(1, column, r)));
+          accumulate(adapter.b().grad(), dB, adapter.scaling());
+          column += r;
+        }
+        row += width;
+      }
+    }
+  }
+
+  private static void accumulate(Tensor grad, Tensor gradient, double scale) {
+    try (Tensor sum = Ops.add(grad, gradient, scale)) {
+      grad.copyFrom(sum);
+    }
+  }
+
+  /** What flowed into x before, plus {@code dy·W}, plus the adapters' part through dropout. */
+  private Tensor inputGradient(Gradients gradients, Tensor all, Tensor dh, Tensor a) {
+    long n = all.size(0);
+    Tensor result = Tensor.empty(precision.compute(), n, in);
+    try (Scope scope = new Scope()) {
+      Tensor through = null;
+      if (rank > 0) {
+        through = scope.own(work.get(Purpose.DROPPED, precision.product(), n, in));
+        Ops.mm(through, dh, a);
+      }
+      Tensor before = gradients.take(0);
+      if (before != null) {
+        scope.own(before);
+      }
+      sum(result, all, through, before);
+      return result;
+    } catch (RuntimeException e) {
+      result.close();
+      throw e;
+    }
+  }
+
+  private void sum(Tensor result, Tensor all, Tensor through, Tensor before) {
+    long key = group.dropoutKey(pass);
+    Parallel.forRanges(
+        result.size(0),
+        ROWS_A_RANGE,
+        (begin, end) -> {
+          Rows base = Rows.of(all, begin, end);
+          Rows low = through == null ? null : Rows.of(through, begin, end);
+          Rows prior = before == null ? null : Rows.of(before, begin, end);
+          Rows to = Rows.of(result, begin, end);
+          float[] row = new float[in];
+          float[] other = new float[in];
+          for (long r = begin; r < end; r++) {
+            base.load(r, 0, row, in);
+            if (low != null) {
+              low.load(r, other);
+              if (drops) {
+                Dropout.apply(other, in, r * dropoutStride(), key, dropout);
+              }
+              add(row, other);
+            }
+            if (prior != null) {
+              prior.load(r, other);
+              add(row, other);
+            }
+            to.store(r, row);
+          }
+        });
+  }
+
+  private static void add(float[] row, float[] other) {
+    for (int c = 0; c < row.length; c++) {
+      row[c] += other[c];
+    }
+  }
+}

@@ -1,0 +1,90 @@
+package ai.nibble.nn;
+
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Scope;
+import ai.nibble.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * All trained tensors in one flat float32 buffer, their gradients in another: the optimizer, the
+ * norm and the accumulation of gradients are each one loop. Owns the memory.
+ */
+public final class ParameterSet implements AutoCloseable {
+  private final Scope scope = new Scope();
+  private final List<Parameter> parameters = new ArrayList<>();
+  private final Map<String, Long> offsets = new LinkedHashMap<>();
+  private final Tensor values;
+  private final Tensor grads;
+
+  /**
+   * @param shapes the shape of each parameter by name; values and gradients start as zeros
+   */
+  public ParameterSet(Map<String, long[]> shapes) {
+    long total = 0;
+    for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
+      offsets.put(entry.getKey(), total);
+      total += numel(entry.getValue());
+    }
+    values = scope.own(Tensor.zeros(DType.FLOAT32, total));
+    grads = scope.own(Tensor.zeros(DType.FLOAT32, total));
+    for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
+      long offset = offsets.get(entry.getKey());
+      parameters.add(
+          new Parameter(
+              entry.getKey(),
+              view(values, offset, entry.getValue()),
+              view(grads, offset, entry.getValue())));
+    }
+  }
+
+  private Tensor view(Tensor flat, long offset, long[] shape) {
+    try (Tensor part = flat.narrow(0, offset, numel(shape))) {
+      return scope.own(part.view(shape));
+    }
+  }
+
+  private static long numel(long[] shape) {
+    long n = 1;
+    for (long s : shape) {
+      n *= s;
+    }
+    return n;
+  }
+
+  /** In the order they were given. */
+  public List<Parameter> parameters() {
+    return List.copyOf(parameters);
+  }
+
+  /** The parameter of this name; null if there is none. */
+  public Parameter get(String name) {
+    return parameters.stream().filter(p -> p.name().equals(name)).findFirst().orElse(null);
+  }
+
+  /** First element of a parameter in the flat buffers. */
+  public long offset(String name) {
+    return offsets.get(name);
+  }
+
+  /** All values, float32 {@code [numel]}. */
+  public Tensor values() {
+    return values;
+  }
+
+  /** All gradients, float32 {@code [numel]}. */
+  public Tensor grads() {
+    return grads;
+  }
+
+  public long numel() {
+    return values.numel();
+  }
+
+  @Override
+  public void close() {
+    scope.close();
+  }
+}

@@ -1,0 +1,40 @@
+package ai.nibble.nn;
+
+import java.util.Arrays;
+
+/**
+ * One forward pass over a micro-batch: where its sequences lie and what its dropout is keyed by.
+ *
+ * @param sequenceStarts first token of each sequence, then the number of tokens; starts with 0
+ * @param training whether dropout is on
+ * @param dropoutKey with the layer and the element it decides what is dropped, so that computing a
+ *     layer a second time drops the same
+ */
+public record Pass(int[] sequenceStarts, boolean training, long dropoutKey) {
+  public Pass {
+    for (int i = 1; i < sequenceStarts.length; i++) {
+      if (sequenceStarts[i] <= sequenceStarts[i - 1]) {
+        throw new IllegalArgumentException(
+            "sequence starts must ascend: " + Arrays.toString(sequenceStarts));
+      }
+    }
+    if (sequenceStarts.length < 2 || sequenceStarts[0] != 0) {
+      throw new IllegalArgumentException(
+          "sequence starts must begin with 0 and end with the number of tokens: "
+              + Arrays.toString(sequenceStarts));
+    }
+  }
+
+  /** A pass without dropout. */
+  public static Pass evaluating(int... sequenceStarts) {
+    return new Pass(sequenceStarts, false, 0);
+  }
+
+  public int tokens() {
+    return sequenceStarts[sequenceStarts.length - 1];
+  }
+
+  public int sequences() {
+    return sequenceStarts.length - 1;
+  }
+}

@@ -1,0 +1,32 @@
+package ai.nibble.nn;
+
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Torch;
+
+/**
+ * The dtypes of a computation.
+ *
+ * @param compute dtype of activations and of dequantised weights: every result is rounded to it
+ * @param product dtype in which matrix products are done. It differs from {@code compute} only for
+ *     bfloat16 on a CPU that has no instructions for it: operands are widened, which is exact, and
+ *     results rounded, as such instructions do inside
+ */
+public record Precision(DType compute, DType product) {
+  public Precision {
+    if (compute != DType.FLOAT32 && compute != DType.BFLOAT16) {
+      throw new IllegalArgumentException(
+          "compute dtype is " + compute.torchName() + ", expected float32 or bfloat16");
+    }
+  }
+
+  /** The fastest way on this CPU to compute in a dtype. */
+  public static Precision of(DType compute) {
+    boolean widen = compute == DType.BFLOAT16 && !Torch.multipliesBfloat16();
+    return new Precision(compute, widen ? DType.FLOAT32 : compute);
+  }
+
+  /** Whether operands of products are widened first. */
+  public boolean widens() {
+    return compute != product;
+  }
+}

@@ -1,0 +1,49 @@
+package ai.nibble.nn;
+
+import ai.nibble.autograd.Function;
+import ai.nibble.autograd.Gradients;
+import ai.nibble.tensor.Ops;
+import ai.nibble.tensor.Parallel;
+import ai.nibble.tensor.Rows;
+import ai.nibble.tensor.Tensor;
+
+/** Some rows of {@code [N, hidden]}, each at most once; saves nothing. */
+public final class SelectRows extends Function {
+  private final int[] rows;
+  private long total;
+
+  /**
+   * @param rows ascending
+   */
+  public SelectRows(int[] rows) {
+    this.rows = rows.clone();
+  }
+
+  @Override
+  protected Tensor[] forward(Tensor[] inputs) {
+    total = inputs[0].size(0);
+    Tensor out = Tensor.empty(inputs[0].dtype(), rows.length, inputs[0].size(1));
+    try (Tensor index = Tensor.ofIndices(rows)) {
+      return new Tensor[] {Ops.indexSelect(out, inputs[0], index)};
+    }
+  }
+
+  @Override
+  protected void backward(Tensor[] gradOutputs, Gradients gradients) {
+    Tensor grad = gradOutputs[0];
+    Tensor result = Tensor.empty(grad.dtype(), total, grad.size(1)).zero();
+    Parallel.forRanges(
+        rows.length,
+        256,
+        (begin, end) -> {
+          Rows from = Rows.of(grad, begin, end);
+          Rows to = Rows.of(result, 0, total);
+          float[] row = new float[from.width()];
+          for (long r = begin; r < end; r++) {
+            from.load(r, row);
+            to.store(rows[(int) r], row);
+          }
+        });
+    gradients.add(0, result);
+  }
+}

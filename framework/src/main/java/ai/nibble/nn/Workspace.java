@@ -1,0 +1,66 @@
+package ai.nibble.nn;
+
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Tensor;
+import java.util.EnumMap;
+import java.util.Map;
+
+/**
+ * Buffers that the layers of a model reuse in turn: memory that was written before costs a tenth of
+ * memory fresh from the kernel. A buffer's content lasts until its purpose is asked for again, so a
+ * model computes on one thread at a time.
+ */
+public final class Workspace implements AutoCloseable {
+  /** What a buffer is for; two that are needed at once have two purposes. */
+  public enum Purpose {
+    /** A dequantised weight with its adapter beside it. */
+    WEIGHT,
+    /** The input of a product, widened or with the adapter's columns beside it. */
+    INPUT,
+    /** The result of a product, before it is rounded or split. */
+    OUTPUT,
+    /** An input after dropout. */
+    DROPPED,
+    /** A block of attention scores. */
+    SCORES,
+    /** The gradient of a block of attention scores. */
+    SCORE_GRADS,
+    /** Logits of some positions. */
+    LOGITS,
+    /** The output head's weight, or part of it, in the product's dtype. */
+    HEAD
+  }
+
+  private final Map<Purpose, Tensor> buffers = new EnumMap<>(Purpose.class);
+
+  /** A contiguous tensor with undefined content, which the caller closes; its memory stays here. */
+  public Tensor get(Purpose purpose, DType dtype, long... shape) {
+    long n = 1;
+    for (long s : shape) {
+      n *= s;
+    }
+    Tensor buffer = buffers.get(purpose);
+    if (buffer == null || buffer.dtype() != dtype || buffer.numel() < n) {
+      if (buffer != null) {
+        buffer.close();
+        buffers.remove(purpose);
+      }
+      buffer = Tensor.empty(dtype, Math.max(1, n));
+      buffers.put(purpose, buffer);
+    }
+    try (Tensor part = buffer.narrow(0, 0, n)) {
+      return part.view(shape);
+    }
+  }
+
+  /** Bytes held. */
+  public long bytes() {
+    return buffers.values().stream().mapToLong(Tensor::byteSize).sum();
+  }
+
+  @Override
+  public void close() {
+    buffers.values().forEach(Tensor::close);
+    buffers.clear();
+  }
+}

@@ -1,0 +1,173 @@
+package ai.nibble.optim;
+
+import java.nio.FloatBuffer;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+
+/**
+ * Sums the gradients of micro-batches as a fixed binary tree over their numbers.
+ *
+ * <p>The tree over leaves {@code [0, n)} splits at the largest power of two below {@code n}, on
+ * both sides again: seven leaves give {@code ((g0+g1)+(g2+g3)) + ((g4+g5)+g6)}. The association
+ * depends on {@code n} alone, so one worker that computes all leaves and several that compute a
+ * stretch each get the same bits:
+ *
+ * <pre>{@code
+ * GradientTree left = new GradientTree(elements, 0);   // worker 0: leaves 0, 1, 2
+ * GradientTree right = new GradientTree(elements, 3);  // worker 1: leaves 3, 4
+ * left.append(right);
+ * FloatBuffer sum = left.sum();
+ * }</pre>
+ *
+ * <p>It works like a binary counter: a finished subtree of {@code 2^l} leaves is added to its left
+ * neighbour of the same size as soon as both are there, in place. At most {@code log2(n)+1} flat
+ * buffers are held (twice that for a stretch that does not begin at 0), and reused after {@link
+ * #clear}. Not safe for use by several threads at once; the additions themselves are parallel.
+ */
+public final class GradientTree {
+  /** A finished subtree: leaves {@code [first, first + 2^level)}. */
+  private record Node(long first, int level, FloatBuffer sum) {
+    boolean isLeftSiblingOf(Node next) {
+      return level == next.level
+          && first + (1L << level) == next.first
+          && Long.numberOfTrailingZeros(first) > level;
+    }
+  }
+
+  private final int elements;
+  private final long firstLeaf;
+  private final List<Node> nodes = new ArrayList<>();
+  private final Deque<FloatBuffer> free = new ArrayDeque<>();
+  private long nextLeaf;
+  private boolean complete;
+
+  /** A tree whose first leaf is micro-batch 0. */
+  public GradientTree(int elements) {
+    this(elements, 0);
+  }
+
+  /**
+   * A stretch of a tree.
+   *
+   * @param elements length of every gradient buffer
+   * @param firstLeaf the number of the first micro-batch added here
+   */
+  public GradientTree(int elements, long firstLeaf) {
+    if (firstLeaf < 0) {
+      throw new IllegalArgumentException("first leaf is " + firstLeaf + ", expected at least 0");
+    }
+    this.elements = elements;
+    this.firstLeaf = firstLeaf;
+    this.nextLeaf = firstLeaf;
+  }
+
+  /** Leaves added so far, here and in what was appended. */
+  public long leaves() {
+    return nextLeaf - firstLeaf;
+  }
+
+  /**
+   * Adds the next micro-batch's gradients.
+   *
+   * @param grads float32 {@code [elements]}, read only and not kept
+   */
+  public void add(FloatBuffer grads) {
+    FlatFloats.requireLength("grads", grads, elements);
+    requireOpen();
+    push(new Node(nextLeaf, 0, grads));
+    nextLeaf++;
+  }
+
+  /**
+   * Adds the leaves of the stretch that follows this one and leaves it empty.
+   *
+   * @param next a tree over the same elements whose first leaf is this one's next
+   */
+  public void append(GradientTree next) {
+    if (next.elements != elements || next.firstLeaf != nextLeaf) {
+      throw new IllegalArgumentException(
+          "a stretch of "
+              + next.elements
+              + " values from leaf "
+              + next.firstLeaf
+              + ", expected "
+              + elements
+              + " values from leaf "
+              + nextLeaf);
+    }
+    requireOpen();
+    next.requireOpen();
+    // copied rather than moved, so that each tree's pool of buffers stays as large as it needs
+    next.nodes.forEach(this::push);
+    nextLeaf = next.nextLeaf;
+    next.clear();
+  }
+
+  /**
+   * The sum of all leaves; the tree is complete and must be cleared before the next leaf.
+   *
+   * @return float32 {@code [elements]}, owned by the tree and valid until it is cleared
+   * @throws IllegalStateException if no leaf was added or the tree does not begin at leaf 0
+   */
+  public FloatBuffer sum() {
+    if (nodes.isEmpty() || firstLeaf != 0) {
+      throw new IllegalStateException(
+          "the sum of "
+              + leaves()
+              + " leaves from leaf "
+              + firstLeaf
+              + ", expected at least one, from leaf 0");
+    }
+    complete = true;
+    // what is left is ordered by falling size; the tail is folded from the right
+    while (nodes.size() > 1) {
+      Node right = nodes.remove(nodes.size() - 1);
+      FlatFloats.add(nodes.get(nodes.size() - 1).sum, right.sum);
+      free.push(right.sum);
+    }
+    return nodes.get(0).sum.duplicate();
+  }
+
+  /** Forgets all leaves and keeps the buffers for the next sum. */
+  public void clear() {
+    nodes.forEach(node -> free.push(node.sum));
+    nodes.clear();
+    nextLeaf = firstLeaf;
+    complete = false;
+  }
+
+  /** The number of flat buffers allocated by this tree and held now. */
+  int buffers() {
+    return nodes.size() + free.size();
+  }
+
+  private void requireOpen() {
+    if (complete) {
+      throw new IllegalStateException("the sum was taken: clear the tree before the next leaf");
+    }
+  }
+
+  /** Carries a subtree that belongs to someone else: read, never kept. */
+  private void push(Node node) {
+    Node carry = node;
+    boolean own = false;
+    while (!nodes.isEmpty() && nodes.get(nodes.size() - 1).isLeftSiblingOf(carry)) {
+      Node left = nodes.remove(nodes.size() - 1);
+      FlatFloats.add(left.sum, carry.sum);
+      if (own) {
+        free.push(carry.sum);
+      }
+      carry = new Node(left.first, left.level + 1, left.sum);
+      own = true;
+    }
+    nodes.add(own ? carry : new Node(carry.first, carry.level, copyOf(carry.sum)));
+  }
+
+  private FloatBuffer copyOf(FloatBuffer values) {
+    FloatBuffer copy = free.isEmpty() ? FlatFloats.allocate(elements) : free.pop();
+    FlatFloats.copy(copy, values);
+    return copy;
+  }
+}

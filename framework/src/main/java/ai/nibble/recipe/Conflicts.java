@@ -1,0 +1,114 @@
+package ai.nibble.recipe;
+
+import ai.nibble.recipe.Quantization.QuantType;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** What keys say together: contradictions are problems, words without effect are notices. */
+final class Conflicts {
+  private final Map<String, Object> values;
+  private final Reading at;
+  private final Position whole;
+
+  private Conflicts(Map<String, Object> values, Reading at, Position whole) {
+    this.values = values;
+    this.at = at;
+    this.whole = whole;
+  }
+
+  /**
+   * @param values the keys that could be read: a check that needs another one is left out
+   * @param whole the recipe's file
+   */
+  static void check(Map<String, Object> values, Reading at, Position whole) {
+    Conflicts conflicts = new Conflicts(values, at, whole);
+    conflicts.contradictions();
+    conflicts.withoutEffect();
+  }
+
+  private void contradictions() {
+    if (is("adapter", Recipe.Adapter.QLORA) && is("load_in_4bit", false)) {
+      problem(
+          "load_in_4bit",
+          "'load_in_4bit' is 'false', but adapter qlora trains on a 4-bit base: remove it, or use"
+              + " adapter: lora");
+    }
+    notBoth("warmup_steps", "warmup_ratio");
+    notBoth("eval_steps", "evals_per_epoch");
+    notBoth("save_steps", "saves_per_epoch");
+    notBoth("test_datasets", "val_set_size");
+    if (is("train_on_inputs", true) && !is("roles_to_train", List.of("assistant"))) {
+      problem(
+          "roles_to_train",
+          "'roles_to_train' picks roles, but 'train_on_inputs' trains on every token: keep one");
+    }
+    for (String key : List.of("eval_steps", "evals_per_epoch")) {
+      if (isSet(key) && is("test_datasets", List.of()) && is("val_set_size", new ValSetSize(0))) {
+        problem(
+            key, "'" + key + "' has nothing to evaluate on: add 'test_datasets' or 'val_set_size'");
+      }
+    }
+  }
+
+  private void withoutEffect() {
+    if (isSet("max_steps") && values.get("num_epochs") instanceof Double epochs && epochs != 1) {
+      notice("num_epochs", "'num_epochs' has no effect: 'max_steps' says when to stop");
+    }
+    if (values.get("max_steps") instanceof Optional<?> most
+        && most.isPresent()
+        && values.get("warmup_steps") instanceof Integer warmup
+        && warmup >= (Integer) most.get()) {
+      notice(
+          "warmup_steps",
+          "'warmup_steps' takes all of 'max_steps': the learning rate never arrives");
+    }
+    if (is("load_in_4bit", false) && is("bnb_4bit_quant_type", QuantType.FP4)) {
+      notice("bnb_4bit_quant_type", "'bnb_4bit_quant_type' has no effect without 'load_in_4bit'");
+    }
+    if (values.get("datasets") instanceof List<?> training
+        && values.get("test_datasets") instanceof List<?> test) {
+      for (int i = 0; i < test.size(); i++) {
+        Dataset file = (Dataset) test.get(i);
+        if (training.stream().anyMatch(d -> ((Dataset) d).file().equals(file.file()))) {
+          String key = "test_datasets." + i + ".path";
+          notice(key, "'" + key + "' is also trained on: its loss says little");
+        }
+      }
+    }
+  }
+
+  private void notBoth(String a, String b) {
+    if (isSet(a) && isSet(b)) {
+      Position other = at.positions().getOrDefault(a, whole);
+      problem(b, "'" + b + "' and '" + a + "' (" + other + ") say the same thing twice: keep one");
+    }
+  }
+
+  private boolean is(String key, Object value) {
+    return value.equals(values.get(key));
+  }
+
+  /** Whether the value asks for something: not empty, zero or none. */
+  private boolean isSet(String key) {
+    Object value = values.get(key);
+    if (value instanceof Optional<?> maybe) {
+      return maybe.isPresent();
+    }
+    if (value instanceof List<?> list) {
+      return !list.isEmpty();
+    }
+    if (value instanceof ValSetSize size) {
+      return size.isSet();
+    }
+    return value instanceof Number number && number.doubleValue() > 0;
+  }
+
+  private void problem(String key, String what) {
+    at.problems().add(at.positions().getOrDefault(key, whole), what);
+  }
+
+  private void notice(String key, String what) {
+    at.notice(at.positions().getOrDefault(key, whole), what);
+  }
+}

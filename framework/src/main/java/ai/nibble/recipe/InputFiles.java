@@ -1,0 +1,163 @@
+package ai.nibble.recipe;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Stream;
+
+/** Whether the files that a recipe names are there, before anything large is read. */
+final class InputFiles {
+  private final Node.Fields fields;
+  private final Map<String, Object> values;
+  private final Reading at;
+
+  private InputFiles(Node.Fields fields, Map<String, Object> values, Reading at) {
+    this.fields = fields;
+    this.values = values;
+    this.at = at;
+  }
+
+  /**
+   * @param fields what was written, for messages
+   * @param values the keys that could be read
+   */
+  static void check(Node.Fields fields, Map<String, Object> values, Reading at) {
+    InputFiles files = new InputFiles(fields, values, at);
+    if (values.get("base_model") instanceof Path model) {
+      files.baseModel(model);
+    }
+    if (values.get("chat_template") instanceof Optional<?> template && template.isPresent()) {
+      files.chatTemplate((Path) template.get());
+    }
+    for (String key : List.of("datasets", "test_datasets")) {
+      if (values.get(key) instanceof List<?> datasets) {
+        for (int i = 0; i < datasets.size(); i++) {
+          files.dataset(key + "." + i + ".path", (Dataset) datasets.get(i));
+        }
+      }
+    }
+  }
+
+  private void baseModel(Path model) {
+    String key = "base_model";
+    String expected = ", expected a directory with config.json and safetensors, or a .gguf file";
+    if (!Files.exists(model)) {
+      problem(key, "nothing at " + shown(model) + expected + whereFrom(key, "DIR"));
+    } else if (Files.isDirectory(model)) {
+      modelDirectory(key, model, expected);
+    } else if (Files.isRegularFile(model) && model.toString().endsWith(".gguf")) {
+      for (String beside : List.of("config.json", "tokenizer.json")) {
+        if (!Files.isRegularFile(model.resolveSibling(beside))) {
+          String remedy = ": put the original model's " + beside + " there";
+          problem(key, "no " + beside + " beside " + shown(model.getFileName()) + remedy);
+        }
+      }
+    } else {
+      problem(key, shown(model) + " is another kind of file" + expected);
+    }
+  }
+
+  private void modelDirectory(String key, Path model, String expected) {
+    List<String> names = names(model);
+    if (names.isEmpty()) {
+      problem(key, shown(model) + " is an empty directory" + expected);
+      return;
+    }
+    if (!names.contains("config.json")) {
+      problem(key, "no config.json in " + shown(model) + expected);
+    }
+    if (names.stream().anyMatch(name -> name.endsWith(".safetensors"))) {
+      return;
+    }
+    Optional<String> gguf = names.stream().filter(name -> name.endsWith(".gguf")).findFirst();
+    Optional<String> pickle =
+        names.stream().filter(name -> name.matches(".*\\.(bin|pt|pth|ckpt|pkl)")).findFirst();
+    String remedy = expected;
+    if (gguf.isPresent()) {
+      remedy = "; for the GGUF there, name the file: " + shown(model.resolve(gguf.get()));
+    } else if (pickle.isPresent()) {
+      remedy =
+          ", only "
+              + Problems.shown(pickle.get())
+              + ": pickle is not loaded, convert it to safetensors";
+    }
+    problem(key, "no .safetensors in " + shown(model) + remedy);
+  }
+
+  private static List<String> names(Path directory) {
+    try (Stream<Path> entries = Files.list(directory)) {
+      // More than any model has; a home directory given by mistake is not read to its end.
+      return entries.limit(10_000).map(p -> p.getFileName().toString()).sorted().toList();
+    } catch (IOException e) {
+      return List.of();
+    }
+  }
+
+  private void chatTemplate(Path template) {
+    if (!Files.isRegularFile(template)) {
+      String expected = ", expected 'tokenizer_default' or a file with a Jinja template";
+      problem("chat_template", "no file at " + shown(template) + expected);
+    }
+  }
+
+  private void dataset(String key, Dataset dataset) {
+    Path path = dataset.path();
+    if (!Files.exists(path)) {
+      String remedy = ", expected a file of rows" + whereFrom(key, "FILE");
+      problem(key, "nothing at " + shown(path) + remedy);
+    } else if (Files.isDirectory(path)) {
+      if (dataset.split().isEmpty()) {
+        String remedy = ", expected a file of rows: name one, or add 'split' for one in it";
+        problem(key, shown(path) + " is a directory" + remedy);
+      } else if (dataset.splitFiles().stream().noneMatch(Files::isRegularFile)) {
+        List<String> names = dataset.splitFiles().stream().map(InputFiles::shown).toList();
+        problem(key, "none of " + names + " is there: name the file itself");
+      }
+    } else if (!Files.isRegularFile(path)) {
+      problem(key, shown(path) + " is not a regular file, expected a file of rows");
+    } else if (!Files.isReadable(path)) {
+      problem(key, shown(path) + " cannot be read: check its permissions");
+    } else if (dataset.split().filter(split -> !split.equals("train")).isPresent()) {
+      String split = Problems.shown(dataset.split().get());
+      problem(key, shown(path) + " is a file, which has no split '" + split + "': remove 'split'");
+    }
+  }
+
+  /** The way out where nothing is: what looks like a Hugging Face id was meant as one. */
+  private String whereFrom(String key, String kind) {
+    String set = "--set " + key + "=" + kind;
+    return written(key).matches("[A-Za-z0-9][\\w.-]*/[\\w.-]+")
+        ? "; a Hugging Face id is not downloaded automatically: fetch it and give the local path"
+            + " with "
+            + set
+        : ": check the path, or give it with " + set;
+  }
+
+  /** The text of a key, for example of {@code datasets.0.path}. */
+  private String written(String key) {
+    Node node = fields;
+    for (String step : key.split("\\.")) {
+      node =
+          node instanceof Node.Fields map
+              ? map.fields().get(step).value()
+              : ((Node.Items) node).items().get(Integer.parseInt(step));
+    }
+    return node instanceof Node.Scalar scalar ? scalar.text() : "";
+  }
+
+  private static String shown(Path path) {
+    String text = path.toString();
+    return "'" + (text.length() > 200 ? Problems.shown(text) : escaped(text)) + "'";
+  }
+
+  private static String escaped(String text) {
+    return text.chars().anyMatch(Character::isISOControl) ? Problems.shown(text) : text;
+  }
+
+  private void problem(String key, String what) {
+    at.problems().add(at.positions().get(key), "'" + key + "': " + what);
+  }
+}

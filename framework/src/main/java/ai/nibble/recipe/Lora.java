@@ -1,0 +1,86 @@
+package ai.nibble.recipe;
+
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The low-rank adapters: {@code y = base(x) + scaling * B(A(dropout(x)))}, with {@code scaling =
+ * alpha / r}, or {@code alpha / sqrt(r)} with {@code useRslora}.
+ *
+ * @param rankPattern regular expression over a module's path, to its rank
+ * @param alphaPattern regular expression over a module's path, to its alpha
+ * @param layersToTransform indices of the layers that get adapters; empty: all
+ */
+public record Lora(
+    @Key(value = "lora_r", byDefault = "16", range = "[1, 65536]", doc = "Rank of the adapters")
+        int r,
+    @Key(
+            value = "lora_alpha",
+            byDefault = "32",
+            range = "(0, inf)",
+            doc = "Strength of the adapters: they are scaled by alpha / r")
+        double alpha,
+    @Key(
+            value = "lora_dropout",
+            byDefault = "0.05",
+            range = "[0, 1)",
+            doc = "Share of an adapter's inputs dropped in training")
+        double dropout,
+    @Key(
+            value = "lora_target_modules",
+            byDefault = "all-linear",
+            doc = "Modules that get adapters: names, one regular expression, or `all-linear`",
+            means = @Key.Means(value = "all|all_linear", as = "all-linear"))
+        TargetModules targetModules,
+    @Key(
+            value = "use_rslora",
+            byDefault = "false",
+            doc = "Scale the adapters by alpha / sqrt(r) instead")
+        boolean useRslora,
+    @Key(
+            value = "init_lora_weights",
+            byDefault = "true",
+            doc = "`true`: A uniform, B zero; `gaussian`: A normal, B zero",
+            refuse =
+                @Key.Refuse(
+                    value = "(?i)pissa(_niter_\\d+)?|loftq|eva|olora|corda|orthogonal|false",
+                    why = "not supported yet: use true or gaussian"))
+        InitLoraWeights initLoraWeights,
+    @Key(
+            value = "rank_pattern",
+            byDefault = "{}",
+            regexNames = true,
+            range = "[1, 65536]",
+            doc = "Other ranks: regular expression over module paths, to rank")
+        Map<String, Integer> rankPattern,
+    @Key(
+            value = "alpha_pattern",
+            byDefault = "{}",
+            regexNames = true,
+            range = "(0, inf)",
+            doc = "Other alphas: regular expression over module paths, to alpha")
+        Map<String, Double> alphaPattern,
+    @Key(
+            value = "layers_to_transform",
+            byDefault = "[]",
+            range = "[0, inf)",
+            doc = "Only these layers get adapters, counted from 0; empty: all")
+        List<Integer> layersToTransform) {
+
+  /** Copies, keeping the order: of the patterns that match, the first counts. */
+  public Lora {
+    rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
+    alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
+    layersToTransform = List.copyOf(layersToTransform);
+  }
+
+  /** How the adapters start; either way they add nothing at first. */
+  public enum InitLoraWeights {
+    /** A uniform in ±1/√in, B zero. */
+    TRUE,
+    /** A normal with variance 1/r, B zero. */
+    GAUSSIAN
+  }
+}

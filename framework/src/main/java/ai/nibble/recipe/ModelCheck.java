@@ -1,0 +1,64 @@
+package ai.nibble.recipe;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.lora.LoraConfig;
+import ai.nibble.lora.TargetMatcher;
+import ai.nibble.model.CausalLm;
+import ai.nibble.model.ModelConfig;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** Whether the base can be trained as the recipe says, by its configuration alone. */
+final class ModelCheck {
+  /** What a message about the adapter begins with, by the key it is about. */
+  private static final Map<String, String> KEYS =
+      Map.of(
+          "target_modules", "lora_target_modules",
+          "layers_to_transform", "layers_to_transform",
+          "layers_pattern", "layers_to_transform",
+          "rank_pattern", "rank_pattern",
+          "alpha_pattern", "alpha_pattern");
+
+  private ModelCheck() {}
+
+  /**
+   * @param values the keys that could be read
+   */
+  static void check(Map<String, Object> values, Reading at) {
+    if (!(values.get("base_model") instanceof Path base)) {
+      return;
+    }
+    Path file = (Files.isDirectory(base) ? base : base.resolveSibling("")).resolve("config.json");
+    if (!Files.isRegularFile(file)) {
+      return; // said already
+    }
+    List<String> linears;
+    try {
+      linears = CausalLm.linearPaths(ModelConfig.read(file, notice -> {}));
+    } catch (InvalidInputException e) {
+      e.problems().forEach(problem -> report("base_model", problem, at));
+      return;
+    }
+    Optional<LoraConfig> lora;
+    try {
+      lora = LoraSettings.of(values);
+      lora.ifPresent(config -> new TargetMatcher(config).select(linears, Optional.empty()));
+    } catch (InvalidInputException e) {
+      e.problems().forEach(problem -> report(key(problem), problem, at));
+    }
+  }
+
+  private static String key(String problem) {
+    return KEYS.getOrDefault(problem.split("[: ]", 2)[0], "lora_target_modules");
+  }
+
+  private static void report(String key, String problem, Reading at) {
+    Position position = at.positions().getOrDefault(key, at.positions().get("base_model"));
+    // the adapter names its settings without the recipe's prefix
+    String what = problem.replaceFirst("^(" + String.join("|", KEYS.keySet()) + "): ", "");
+    at.problems().add(position, "'" + key + "': " + what);
+  }
+}

@@ -1,0 +1,67 @@
+package ai.nibble.recipe;
+
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * What is written, and when.
+ *
+ * @param outputDir absolute
+ * @param overwriteOutputDir whether {@code outputDir} may hold something already
+ * @param saveSteps optimizer steps between checkpoints; with neither this nor {@code
+ *     savesPerEpoch}: at the end of the run
+ * @param saveTotalLimit most checkpoints kept, the newest; empty: all
+ * @param reportTo besides the console and {@code metrics.jsonl}
+ */
+public record Output(
+    @Key(value = "output_dir", doc = "Where adapter, checkpoints and logs go") Path outputDir,
+    @Key(
+            value = "overwrite_output_dir",
+            byDefault = "false",
+            doc = "Write there even if something is there already")
+        boolean overwriteOutputDir,
+    @Key(
+            value = "save_steps",
+            byDefault = "null",
+            range = "[1, inf)",
+            doc = "Optimizer steps between checkpoints; without it: at the end")
+        Optional<Integer> saveSteps,
+    @Key(
+            value = "saves_per_epoch",
+            byDefault = "null",
+            range = "[1, inf)",
+            doc = "Checkpoints in each epoch, instead of `save_steps`")
+        Optional<Integer> savesPerEpoch,
+    @Key(
+            value = "save_total_limit",
+            byDefault = "null",
+            range = "[1, inf)",
+            doc = "Most checkpoints kept, the newest")
+        Optional<Integer> saveTotalLimit,
+    @Key(
+            value = "logging_steps",
+            byDefault = "1",
+            range = "[1, inf)",
+            doc = "Optimizer steps between log lines")
+        int loggingSteps,
+    @Key(
+            value = "report_to",
+            byDefault = "[tensorboard]",
+            doc = "Loggers besides the console and metrics.jsonl; [] for none",
+            refuse =
+                @Key.Refuse(
+                    value = "wandb|mlflow|comet_ml|clearml|swanlab|trackio|neptune|all",
+                    why = "not supported yet: use tensorboard or []"))
+        List<Reporter> reportTo) {
+
+  /** Copies the list. */
+  public Output {
+    reportTo = List.copyOf(reportTo);
+  }
+
+  /** A logger. */
+  public enum Reporter {
+    TENSORBOARD
+  }
+}

@@ -1,0 +1,261 @@
+package ai.nibble.recipe;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.data.ChatTemplate;
+import ai.nibble.data.EncodedDataset;
+import ai.nibble.data.EncodingSettings;
+import ai.nibble.data.Example;
+import ai.nibble.data.ExampleEncoder;
+import ai.nibble.data.Row;
+import ai.nibble.data.RowFile;
+import ai.nibble.data.Tokenizer;
+import ai.nibble.data.format.RowFormat;
+import ai.nibble.lora.LoraAdapter;
+import ai.nibble.model.CausalLm;
+import ai.nibble.model.LoadOptions;
+import ai.nibble.model.WeightSource;
+import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.Quant4Type;
+import ai.nibble.recipe.Quantization.ComputeDtype;
+import ai.nibble.tensor.DType;
+import ai.nibble.train.Trainer;
+import ai.nibble.train.log.Console;
+import ai.nibble.train.log.MetricsFile;
+import ai.nibble.train.log.TensorBoardFile;
+import ai.nibble.train.log.TrainListener;
+import ai.nibble.train.objective.SupervisedFineTuning;
+import java.io.Closeable;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.stream.Stream;
+
+/** Does what a recipe says: reads rows, loads the base, trains, writes the adapter. */
+public final class RecipeRun {
+  private final Recipe recipe;
+  private final PrintStream out;
+  private final boolean interactive;
+
+  /**
+   * @param out progress goes there, not closed
+   * @param interactive whether it is a terminal
+   */
+  public RecipeRun(Recipe recipe, PrintStream out, boolean interactive) {
+    this.recipe = recipe;
+    this.out = out;
+    this.interactive = interactive;
+  }
+
+  /**
+   * Runs to the end.
+   *
+   * @return the loss on the evaluation rows at the end; empty without such rows
+   * @throws InvalidInputException for what only the rows or the weights can show
+   */
+  public OptionalDouble run() {
+    Path output = recipe.output().outputDir();
+    // rows first: a bad one is found in seconds, before the weights are read
+    Rows rows = readRows();
+    try (CausalLm model = loadModel();
+        LoraAdapter adapter =
+            LoraAdapter.inject(model, LoraSettings.of(recipe.lora()), recipe.seed())) {
+      describe(model, adapter);
+      OutputFolder.prepare(recipe.output());
+      Files.writeString(output.resolve("recipe.yaml"), recipe.resolvedYaml());
+      try (Listeners listeners = listeners(output)) {
+        Trainer trainer =
+            new Trainer(
+                model,
+                adapter,
+                new SupervisedFineTuning(),
+                RunSettings.of(recipe, rows.train.size()),
+                rows.train,
+                rows.eval,
+                listeners.all);
+        return trainer.run(output, recipe.baseModel().toString(), recipe.resolvedYaml());
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(output + ": cannot be written: " + e.getMessage(), e);
+    }
+  }
+
+  private record Rows(List<Example> train, List<Example> eval) {}
+
+  private Rows readRows() {
+    Data data = recipe.data();
+    Path directory =
+        Files.isDirectory(recipe.baseModel())
+            ? recipe.baseModel()
+            : recipe.baseModel().toAbsolutePath().getParent();
+    try (Tokenizer tokenizer = Tokenizer.load(directory)) {
+      ExampleEncoder encoder =
+          new ExampleEncoder(tokenizer, template(directory), encodingSettings(data));
+      List<Example> train = encode("datasets", data.datasets(), encoder);
+      List<Example> eval = new ArrayList<>(encode("test_datasets", data.testDatasets(), encoder));
+      if (data.valSetSize().isSet()) {
+        HoldOut split = HoldOut.of(train, data.valSetSize(), recipe.seed());
+        train = split.kept();
+        eval.addAll(split.held());
+        out.println(
+            "val_set_size: " + split.held().size() + " rows held back, " + train.size() + " left");
+      }
+      return new Rows(train, eval);
+    }
+  }
+
+  private ChatTemplate template(Path directory) {
+    Optional<Path> file = recipe.data().chatTemplate();
+    if (file.isPresent()) {
+      return ChatTemplate.load(file.get(), directory, Map.of());
+    }
+    boolean conversations =
+        Stream.concat(recipe.data().datasets().stream(), recipe.data().testDatasets().stream())
+            .anyMatch(
+                dataset ->
+                    dataset.type() != Dataset.RowType.TEXT
+                        && dataset.type() != Dataset.RowType.PROMPT_COMPLETION);
+    if (conversations) {
+      return ChatTemplate.load(directory, Map.of());
+    }
+    try {
+      return ChatTemplate.load(directory, Map.of());
+    } catch (InvalidInputException e) {
+      return null; // rows of text need none
+    }
+  }
+
+  private static EncodingSettings encodingSettings(Data data) {
+    return new EncodingSettings(
+        data.trainOnInputs(),
+        new LinkedHashSet<>(data.rolesToTrain()),
+        EncodingSettings.TrainOnEos.valueOf(data.trainOnEos().name()),
+        data.sequenceLen(),
+        switch (data.excessLengthStrategy()) {
+          case RAISE -> EncodingSettings.ExcessLength.RAISE;
+          case DROP -> EncodingSettings.ExcessLength.DROP;
+          case TRUNCATE -> EncodingSettings.ExcessLength.TRUNCATE;
+        });
+  }
+
+  private List<Example> encode(String key, List<Dataset> datasets, ExampleEncoder encoder) {
+    List<Example> examples = new ArrayList<>();
+    for (int i = 0; i < datasets.size(); i++) {
+      Dataset dataset = datasets.get(i);
+      Path file = dataset.file();
+      String type = dataset.type().name().toLowerCase(Locale.ROOT);
+      try (RowFile rows = new RowFile(file, dataset.columns())) {
+        EncodedDataset encoded =
+            EncodedDataset.encode(
+                file.toString(), limited(rows, dataset.limit()), RowFormat.named(type), encoder);
+        encoded.summary().lines().forEach(line -> out.println(file.getFileName() + ": " + line));
+        examples.addAll(encoded.examples());
+      } catch (InvalidInputException e) {
+        String where = recipe.where(key + "." + i + ".path");
+        throw new InvalidInputException(
+            e.problems().stream().map(problem -> where + ": " + problem).toList());
+      }
+    }
+    return examples;
+  }
+
+  private static Iterator<Row> limited(Iterator<Row> rows, Optional<Integer> limit) {
+    if (limit.isEmpty()) {
+      return rows;
+    }
+    return new Iterator<>() {
+      private int left = limit.get();
+
+      @Override
+      public boolean hasNext() {
+        return left > 0 && rows.hasNext();
+      }
+
+      @Override
+      public Row next() {
+        left--;
+        return rows.next();
+      }
+    };
+  }
+
+  private CausalLm loadModel() {
+    Quantization q = recipe.quantization();
+    DType compute =
+        switch (q.computeDtype()) {
+          case AUTO -> LoadOptions.autoComputeDtype();
+          case BFLOAT16 -> DType.BFLOAT16;
+          case FLOAT32 -> DType.FLOAT32;
+        };
+    if (q.computeDtype() == ComputeDtype.AUTO) {
+      out.println(LoadOptions.autoReason());
+    }
+    Optional<Quant4Config> quantization = Optional.empty();
+    if (q.loadIn4bit()) {
+      Quant4Type type = Quant4Type.valueOf(q.quantType().name());
+      quantization = Optional.of(new Quant4Config(type, q.blocksize(), q.useDoubleQuant()));
+      out.println("4-bit weights on a CPU save memory rather than time");
+    }
+    Path base = recipe.baseModel();
+    try (WeightSource source = WeightSource.open(base, notice -> out.println("note: " + notice))) {
+      return CausalLm.load(
+          source, base, new LoadOptions(quantization, compute), (done, total) -> {});
+    }
+  }
+
+  private void describe(CausalLm model, LoraAdapter adapter) {
+    out.printf(
+        Locale.ROOT,
+        "%s: %d layers, weights %.1f MB; adapter on %d modules, %,d parameters%n",
+        recipe.baseModel().getFileName(),
+        model.config().numHiddenLayers(),
+        model.weightBytes() / 1e6,
+        adapter.modules().size(),
+        adapter.parameters().numel());
+    out.flush();
+  }
+
+  private Listeners listeners(Path output) throws IOException {
+    Listeners listeners = new Listeners();
+    try {
+      listeners.all.add(new Console(out, interactive, recipe.output().loggingSteps()));
+      MetricsFile metrics = MetricsFile.create(output.resolve("metrics.jsonl"));
+      listeners.add(metrics, metrics::close);
+      if (recipe.output().reportTo().contains(Output.Reporter.TENSORBOARD)) {
+        TensorBoardFile events = TensorBoardFile.create(output.resolve("runs"));
+        listeners.add(events, events::close);
+      }
+      return listeners;
+    } catch (IOException | RuntimeException e) {
+      listeners.close();
+      throw e;
+    }
+  }
+
+  /** Those that hear of the run, some of which have files to close. */
+  private static final class Listeners implements Closeable {
+    private final List<TrainListener> all = new ArrayList<>();
+    private final List<Closeable> open = new ArrayList<>();
+
+    void add(TrainListener listener, Closeable file) {
+      all.add(listener);
+      open.add(file);
+    }
+
+    @Override
+    public void close() throws IOException {
+      for (Closeable file : open) {
+        file.close();
+      }
+    }
+  }
+}

@@ -1,0 +1,60 @@
+package ai.nibble.recipe;
+
+import ai.nibble.optim.AdamWConfig;
+import ai.nibble.optim.Schedule;
+import ai.nibble.recipe.Training.GradientCheckpointing;
+import ai.nibble.train.TrainSettings;
+import java.util.Optional;
+
+/** A recipe's settings as the trainer's, now that the number of rows is known. */
+final class RunSettings {
+  private RunSettings() {}
+
+  static TrainSettings of(Recipe recipe, int rows) {
+    Training training = recipe.training();
+    Optimization o = recipe.optimization();
+    int stepsPerEpoch = stepsPerEpoch(training, rows);
+    int total =
+        training
+            .maxSteps()
+            .orElseGet(
+                () -> Math.toIntExact((long) Math.ceil(training.numEpochs() * stepsPerEpoch)));
+    return new TrainSettings(
+        training.microBatchSize(),
+        training.gradientAccumulationSteps(),
+        total,
+        o.learningRate(),
+        schedule(o, total),
+        new AdamWConfig(o.adamBeta1(), o.adamBeta2(), o.adamEpsilon(), o.weightDecay()),
+        o.maxGradNorm(),
+        training.gradientCheckpointing() == GradientCheckpointing.BLOCK,
+        interval(
+            recipe.evaluation().evalSteps(), recipe.evaluation().evalsPerEpoch(), stepsPerEpoch),
+        recipe.evaluation().evalBatchSize(),
+        interval(recipe.output().saveSteps(), recipe.output().savesPerEpoch(), stepsPerEpoch),
+        recipe.output().saveTotalLimit().orElse(0),
+        recipe.seed());
+  }
+
+  /** The last micro-batch of an epoch, and the last step, may be smaller than the others. */
+  private static int stepsPerEpoch(Training training, int rows) {
+    int batches = (rows - 1) / training.microBatchSize() + 1;
+    return (batches - 1) / training.gradientAccumulationSteps() + 1;
+  }
+
+  private static Schedule schedule(Optimization o, int total) {
+    int warmup =
+        o.warmupRatio() > 0 ? Schedule.warmupSteps(o.warmupRatio(), total) : o.warmupSteps();
+    return switch (o.lrScheduler()) {
+      case COSINE -> new Schedule.Cosine(warmup, total);
+      case LINEAR -> new Schedule.Linear(warmup, total);
+      case CONSTANT -> new Schedule.Constant(warmup);
+    };
+  }
+
+  /** Steps between two events; 0: only at the end. */
+  private static int interval(
+      Optional<Integer> steps, Optional<Integer> perEpoch, int stepsPerEpoch) {
+    return steps.orElseGet(() -> perEpoch.map(n -> Math.max(1, stepsPerEpoch / n)).orElse(0));
+  }
+}

@@ -1,0 +1,118 @@
+package ai.nibble.recipe;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+
+/** All the keys a recipe may hold. */
+final class Schema {
+  /** The keys that do something. */
+  static final RecordType RECIPE = RecordType.of(Recipe.class);
+
+  /** Files whose keys come first; not a setting, so that it is gone once they are merged. */
+  static final String INCLUDE = "include";
+
+  private Schema() {}
+
+  /** A key that is known, and refused where it is switched on. */
+  enum Later {
+    LOAD_IN_8BIT("8-bit base weights", "use load_in_4bit"),
+    USE_DORA("weight-decomposed adapters", "remove it"),
+    LORA_MODULES_TO_SAVE("modules trained whole", "remove it"),
+    LORAPLUS_LR_RATIO("another learning rate for B", "remove it"),
+    SAMPLE_PACKING(
+        "several rows in one sequence", "remove it: micro-batches are computed without padding"),
+    EVAL_SAMPLE_PACKING("the same in evaluation", "remove it"),
+    EARLY_STOPPING_PATIENCE("stopping when evaluation no longer improves", "remove it"),
+    RESUME_FROM_CHECKPOINT("going on from a checkpoint", "remove it");
+
+    private final String doc;
+    private final String remedy;
+
+    Later(String doc, String remedy) {
+      this.doc = doc;
+      this.remedy = remedy;
+    }
+
+    String key() {
+      return name().toLowerCase(Locale.ROOT);
+    }
+
+    String doc() {
+      return doc;
+    }
+
+    static Optional<Later> of(String key) {
+      return Arrays.stream(values()).filter(later -> later.key().equals(key)).findFirst();
+    }
+
+    /** Whether the value asks for nothing: false, empty, none, zero. */
+    private static boolean isOff(Node node) {
+      if (node instanceof Node.Scalar scalar) {
+        return scalar.kind() == ScalarKind.NULL
+            || List.of("false", "False", "FALSE", "none", "0").contains(scalar.text());
+      }
+      return node.size() == 1;
+    }
+  }
+
+  /** Reports the keys that are no settings. */
+  static void checkNames(Node.Fields fields, Problems problems) {
+    fields.fields().forEach((name, field) -> checkName(name, field, problems));
+  }
+
+  private static void checkName(String name, Node.Field field, Problems problems) {
+    if (RECIPE.settings().containsKey(name)) {
+      return;
+    }
+    Optional<Later> later = Later.of(name);
+    if (later.isPresent()) {
+      if (!Later.isOff(field.value())) {
+        String what = "'" + name + "' is " + field.value().seen() + ", which is not supported yet";
+        String why = " (" + later.get().doc + "): " + later.get().remedy;
+        problems.add(field.value().at(), what + why);
+      }
+      return;
+    }
+    String remedy =
+        name.equals("<<")
+            ? ": merge keys are not supported, use 'include'"
+            : NearestName.hint(name, names()) + ": recipes/README.md lists all keys";
+    problems.add(field.keyAt(), "unknown key '" + Problems.shown(name) + "'" + remedy);
+  }
+
+  /** Every name a recipe may hold at its top, our own ones first. */
+  static List<String> names() {
+    List<String> names = new ArrayList<>(RECIPE.settings().keySet());
+    names.add(INCLUDE);
+    Arrays.stream(Later.values()).map(Later::key).forEach(names::add);
+    names.addAll(Aliases.names());
+    return names;
+  }
+
+  /** Defaults that follow from other keys' values, for keys that are not there. */
+  static Node.Fields derived(Node.Fields fields) {
+    Map<String, Node.Field> all = new LinkedHashMap<>(fields.fields());
+    Position at = fields.at().whole();
+    Node.Field adapter = fields.fields().get("adapter");
+    boolean qlora =
+        adapter == null || adapter.value() instanceof Node.Scalar s && s.text().equals("qlora");
+    all.putIfAbsent("load_in_4bit", scalar(Boolean.toString(qlora), at));
+    Node.Field batch = fields.fields().get("micro_batch_size");
+    Setting batchSize = RECIPE.settings().get("micro_batch_size");
+    if (batch == null) {
+      all.putIfAbsent("eval_batch_size", scalar(batchSize.key().byDefault(), at));
+    } else if (batchSize.type().read(batch.value(), Reading.begin(new Problems())) != null) {
+      all.putIfAbsent("eval_batch_size", batch);
+    }
+    return new Node.Fields(all, fields.at());
+  }
+
+  private static Node.Field scalar(String text, Position at) {
+    return new Node.Field(at, new Node.Scalar(text, false, at));
+  }
+}

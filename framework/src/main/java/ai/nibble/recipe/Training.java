@@ -1,0 +1,54 @@
+package ai.nibble.recipe;
+
+import java.util.Optional;
+
+/**
+ * Batches and the length of the run.
+ *
+ * @param microBatchSize rows computed at once
+ * @param gradientAccumulationSteps micro-batches of one optimizer step
+ * @param numEpochs passes over the data; not used where {@code maxSteps} is given
+ * @param maxSteps optimizer steps, through as many passes as they take
+ */
+public record Training(
+    @Key(
+            value = "micro_batch_size",
+            byDefault = "1",
+            range = "[1, 65536]",
+            doc = "Rows computed at once")
+        int microBatchSize,
+    @Key(
+            value = "gradient_accumulation_steps",
+            byDefault = "1",
+            range = "[1, 1048576]",
+            doc = "Micro-batches of one optimizer step")
+        int gradientAccumulationSteps,
+    @Key(
+            value = "num_epochs",
+            byDefault = "1",
+            range = "(0, 1e6]",
+            doc = "Passes over the training rows; may be a fraction")
+        double numEpochs,
+    @Key(
+            value = "max_steps",
+            byDefault = "null",
+            range = "[1, inf)",
+            doc = "Stop after this many optimizer steps, whatever `num_epochs` says")
+        Optional<Integer> maxSteps,
+    @Key(
+            value = "gradient_checkpointing",
+            byDefault = "none",
+            doc =
+                "`block` keeps only blocks' inputs and recomputes the rest: less memory, more time",
+            means = {
+              @Key.Means(value = "true|True|TRUE", as = "block"),
+              @Key.Means(value = "false|False|FALSE", as = "none")
+            })
+        GradientCheckpointing gradientCheckpointing) {
+
+  /** What is kept for the backward pass. */
+  public enum GradientCheckpointing {
+    NONE,
+    BLOCK
+  }
+}

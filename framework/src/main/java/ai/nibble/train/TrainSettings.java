@@ -1,0 +1,52 @@
+package ai.nibble.train;
+
+import ai.nibble.optim.AdamWConfig;
+import ai.nibble.optim.Schedule;
+
+/**
+ * How a run proceeds.
+ *
+ * @param microBatchSize rows computed at once
+ * @param gradientAccumulationSteps micro-batches an optimizer step
+ * @param totalSteps optimizer steps of the run
+ * @param learningRate the highest learning rate
+ * @param schedule its course
+ * @param maxGradNorm gradients of a larger global norm are scaled down to it; 0: never
+ * @param checkpointBlocks whether blocks are computed again in backward instead of saved
+ * @param evalSteps steps between evaluations; 0: only at the end
+ * @param evalBatchSize rows of an evaluation computed at once
+ * @param saveSteps steps between checkpoints; 0: only the adapter at the end
+ * @param saveTotalLimit checkpoints kept; 0: all
+ * @param seed of shuffling and dropout
+ */
+public record TrainSettings(
+    int microBatchSize,
+    int gradientAccumulationSteps,
+    int totalSteps,
+    double learningRate,
+    Schedule schedule,
+    AdamWConfig adamW,
+    double maxGradNorm,
+    boolean checkpointBlocks,
+    int evalSteps,
+    int evalBatchSize,
+    int saveSteps,
+    int saveTotalLimit,
+    long seed) {
+  public TrainSettings {
+    if (microBatchSize < 1
+        || gradientAccumulationSteps < 1
+        || totalSteps < 1
+        || evalBatchSize < 1
+        || evalSteps < 0
+        || saveSteps < 0
+        || saveTotalLimit < 0) {
+      throw new IllegalArgumentException(
+          "batch sizes and steps must be at least 1, intervals at least 0");
+    }
+    if (!(learningRate > 0) || !(maxGradNorm >= 0)) {
+      throw new IllegalArgumentException(
+          "learning rate " + learningRate + ", maximal gradient norm " + maxGradNorm);
+    }
+  }
+}

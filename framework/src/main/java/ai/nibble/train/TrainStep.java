@@ -1,0 +1,108 @@
+package ai.nibble.train;
+
+import ai.nibble.autograd.Tape;
+import ai.nibble.data.Batch;
+import ai.nibble.lora.LoraAdapter;
+import ai.nibble.model.CausalLm;
+import ai.nibble.nn.Pass;
+import ai.nibble.optim.GradientNorm;
+import ai.nibble.optim.GradientTree;
+import ai.nibble.optim.Optimizer;
+import ai.nibble.tensor.Tensor;
+import ai.nibble.train.objective.Objective;
+import java.nio.FloatBuffer;
+import java.util.List;
+
+/**
+ * One optimizer step, read top to bottom in {@link #run}: forward and backward of every
+ * micro-batch, their gradients summed, clipped, applied. For the trainer and for loops of one's
+ * own.
+ */
+public final class TrainStep {
+  private final CausalLm model;
+  private final LoraAdapter adapter;
+  private final Objective objective;
+  private final Optimizer optimizer;
+  private final double maxGradNorm;
+  private final boolean checkpointBlocks;
+  private final GradientTree tree;
+  private final FloatBuffer values;
+  private final FloatBuffer grads;
+
+  /**
+   * @param adapter on the model; its parameters are what is trained
+   * @param optimizer over the adapter's flat parameters
+   * @param maxGradNorm gradients of a larger global norm are scaled down to it; 0: never
+   * @param checkpointBlocks whether blocks are computed again in backward instead of saved
+   */
+  public TrainStep(
+      CausalLm model,
+      LoraAdapter adapter,
+      Objective objective,
+      Optimizer optimizer,
+      double maxGradNorm,
+      boolean checkpointBlocks) {
+    this.model = model;
+    this.adapter = adapter;
+    this.objective = objective;
+    this.optimizer = optimizer;
+    this.maxGradNorm = maxGradNorm;
+    this.checkpointBlocks = checkpointBlocks;
+    this.tree = new GradientTree(Math.toIntExact(adapter.parameters().numel()));
+    this.values = adapter.parameters().values().floats();
+    this.grads = adapter.parameters().grads().floats();
+  }
+
+  /**
+   * What a step did.
+   *
+   * @param loss mean over the loss tokens of all micro-batches
+   * @param gradNorm global L2 norm before clipping
+   * @param tokens of all micro-batches
+   * @param applied false if loss or norm are not finite: the parameters are as they were
+   */
+  public record Outcome(double loss, double gradNorm, int tokens, boolean applied) {}
+
+  /**
+   * Runs the step.
+   *
+   * @param batches the micro-batches, at least one token with loss among them
+   * @param dropoutKey with the micro-batch, the layer and the element it decides what is dropped
+   */
+  public Outcome run(List<Batch> batches, double learningRate, long dropoutKey) {
+    int tokens = batches.stream().mapToInt(Batch::tokens).sum();
+    double lossTokens = batches.stream().mapToInt(Batch::lossTokens).sum();
+
+    double lossSum = 0;
+    tree.clear();
+    for (int micro = 0; micro < batches.size(); micro++) {
+      Batch batch = batches.get(micro);
+      adapter.parameters().grads().zero();
+      Pass pass = new Pass(batch.sequenceStarts(), true, dropoutKey + ((long) micro << 40));
+      lossSum += forwardBackward(batch, pass, lossTokens);
+      tree.add(grads);
+    }
+    grads.put(0, tree.sum(), 0, grads.limit());
+
+    double loss = lossSum / lossTokens;
+    double norm = GradientNorm.of(grads);
+    if (!Double.isFinite(loss) || !Double.isFinite(norm)) {
+      return new Outcome(loss, norm, tokens, false);
+    }
+    if (maxGradNorm > 0) {
+      GradientNorm.clip(grads, maxGradNorm);
+    }
+    optimizer.step(values, grads, learningRate);
+    return new Outcome(loss, norm, tokens, true);
+  }
+
+  private double forwardBackward(Batch batch, Pass pass, double lossTokens) {
+    try (Tape tape = Tape.recording()) {
+      CausalLm.Loss loss = objective.loss(tape, model, batch, pass, lossTokens, checkpointBlocks);
+      if (Double.isFinite(loss.sum())) {
+        tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
+      }
+      return loss.sum();
+    }
+  }
+}

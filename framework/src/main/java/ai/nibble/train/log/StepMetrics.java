@@ -1,0 +1,25 @@
+package ai.nibble.train.log;
+
+/**
+ * One optimizer step.
+ *
+ * @param step its number, from 1
+ * @param totalSteps steps of the whole run
+ * @param epoch passes over the data after this step, with a fraction
+ * @param loss mean over the step's target tokens
+ * @param learningRate the rate this step used
+ * @param gradNorm global L2 norm before clipping
+ * @param tokensPerSecond tokens of the step, padding not counted, by its wall-clock time
+ * @param memoryBytes bytes of memory held, on the device that trains
+ * @param tokens tokens since step 1, padding not counted
+ */
+public record StepMetrics(
+    int step,
+    int totalSteps,
+    double epoch,
+    double loss,
+    double learningRate,
+    double gradNorm,
+    double tokensPerSecond,
+    long memoryBytes,
+    long tokens) {}

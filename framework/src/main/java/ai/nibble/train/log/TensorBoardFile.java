@@ -1,0 +1,129 @@
+package ai.nibble.train.log;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Clock;
+import java.time.Instant;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/**
+ * The curves TensorBoard shows: {@code train/loss}, {@code train/learning_rate}, {@code
+ * train/grad_norm}, {@code train/tokens_per_second} and {@code eval/loss} by step, and the resolved
+ * recipe as the text {@code recipe}.
+ *
+ * <p>Every run writes a file of its own; one that resumes declares what was logged after its
+ * checkpoint void. Each event is handed to the system whole and at once; a write that fails throws
+ * {@link UncheckedIOException} naming the file. The package page gives the bytes.
+ */
+public final class TensorBoardFile implements TrainListener, AutoCloseable {
+  private final Path file;
+  private final FileChannel channel;
+  private final Clock clock;
+
+  private TensorBoardFile(Path file, FileChannel channel, Clock clock) {
+    this.file = file;
+    this.channel = channel;
+    this.clock = clock;
+  }
+
+  /**
+   * Begins an event file.
+   *
+   * @param directory the run's own folder, {@code runs/<name>}, created if absent
+   * @throws IOException if the folder or the file cannot be created
+   */
+  public static TensorBoardFile create(Path directory) throws IOException {
+    return create(directory, Clock.systemUTC(), host(), ProcessHandle.current().pid());
+  }
+
+  static TensorBoardFile create(Path directory, Clock clock, String host, long pid)
+      throws IOException {
+    Files.createDirectories(directory);
+    String name =
+        "events.out.tfevents." + clock.instant().getEpochSecond() + "." + host + "." + pid;
+    for (int n = 0; ; n++) {
+      Path file = directory.resolve(name + "." + n);
+      try {
+        FileChannel channel =
+            FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+        TensorBoardFile events = new TensorBoardFile(file, channel, clock);
+        events.write(EventProto.fileVersion(events.now()));
+        return events;
+      } catch (FileAlreadyExistsException e) {
+        continue; // a second run of this process within a second
+      }
+    }
+  }
+
+  /** This machine's name from the kernel or the environment; asking the resolver may hang. */
+  private static String host() {
+    String name = System.getenv().getOrDefault("HOSTNAME", "localhost");
+    try {
+      name = Files.readString(Path.of("/proc/sys/kernel/hostname")).strip();
+    } catch (IOException e) {
+      // not Linux: the environment's name will do
+    }
+    String safe = name.replaceAll("[^A-Za-z0-9._-]", "_");
+    return safe.isEmpty() ? "localhost" : safe.substring(0, Math.min(64, safe.length()));
+  }
+
+  /** The file written. */
+  public Path file() {
+    return file;
+  }
+
+  @Override
+  public void runStarted(RunInfo run) {
+    if (run.firstStep() > 0) {
+      write(EventProto.sessionStart(now(), run.firstStep() + 1));
+    }
+    // a fenced block, since TensorBoard renders texts as Markdown
+    write(EventProto.text(now(), run.firstStep(), "recipe", "```yaml\n" + run.recipe() + "\n```"));
+  }
+
+  @Override
+  public void stepEnded(StepMetrics metrics) {
+    Map<String, Double> scalars = new LinkedHashMap<>();
+    scalars.put("train/loss", metrics.loss());
+    scalars.put("train/learning_rate", metrics.learningRate());
+    scalars.put("train/grad_norm", metrics.gradNorm());
+    scalars.put("train/tokens_per_second", metrics.tokensPerSecond());
+    write(EventProto.scalars(now(), metrics.step(), scalars));
+  }
+
+  @Override
+  public void evaluated(EvalMetrics metrics) {
+    write(EventProto.scalars(now(), metrics.step(), Map.of("eval/loss", metrics.evalLoss())));
+  }
+
+  private double now() {
+    Instant now = clock.instant();
+    return now.getEpochSecond() + now.getNano() / 1e9;
+  }
+
+  private void write(byte[] event) {
+    try {
+      ByteBuffer record = TfRecord.of(event);
+      while (record.hasRemaining()) {
+        channel.write(record);
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(file + " cannot be written: " + e.getMessage(), e);
+    }
+  }
+
+  /** Syncs the file to the disk and closes it. */
+  @Override
+  public void close() throws IOException {
+    try (channel) {
+      channel.force(true);
+    }
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * What a training run tells the outside: events, and the listeners that write them down.
+ *
+ * <h2>metrics.jsonl</h2>
+ *
+ * One JSON object a line, UTF-8, {@code \n}. An optimizer step: {@code step}, {@code epoch}, {@code
+ * loss}, {@code learning_rate}, {@code grad_norm}, {@code tokens_per_second}, {@code memory}
+ * (bytes), {@code tokens} (since the run's first step). An evaluation: {@code step}, {@code epoch},
+ * {@code eval_loss}, {@code eval_tokens}, {@code eval_seconds}. JSON has no numbers for what is not
+ * finite: those are the strings {@code "NaN"}, {@code "Infinity"} and {@code "-Infinity"}, which
+ * Python's {@code float} and Java's {@code Double.valueOf} take as they are.
+ *
+ * <h2>TensorBoard's event files</h2>
+ *
+ * {@code events.out.tfevents.<seconds>.<host>.<pid>.<n>} is a TFRecord file, little-endian, of
+ * records
+ *
+ * <pre>
+ * uint64 length | uint32 masked CRC of the length's 8 bytes | length bytes | uint32 masked CRC of them
+ * </pre>
+ *
+ * where the CRC is CRC-32C and masked is {@code rotateRight(crc, 15) + 0xa282ead8}. Each record is
+ * a protocol buffer {@code Event}; of its fields Nibble writes:
+ *
+ * <pre>
+ * Event            1 wall_time double (seconds)   2 step int64   3 file_version string "brain.Event:2"
+ *                  5 summary Summary              7 session_log SessionLog
+ * SessionLog       1 status enum (1 START: what was logged from this step on is void)
+ * Summary          1 value Value, repeated
+ * Value            1 tag string   2 simple_value float   8 tensor TensorProto   9 metadata SummaryMetadata
+ * SummaryMetadata  1 plugin_data PluginData
+ * PluginData       1 plugin_name string ("text")
+ * TensorProto      1 dtype enum (7 DT_STRING)   2 tensor_shape   8 string_val bytes, repeated
+ * TensorShapeProto 2 dim Dim, repeated;   Dim  1 size int64
+ * </pre>
+ *
+ * Source: tensorboard 2.21, {@code compat/proto/*.proto} and {@code
+ * summary/writer/record_writer.py}.
+ */
+package ai.nibble.train.log;

@@ -1,0 +1,199 @@
+package ai.nibble.lora;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.nibble.InvalidInputException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+
+class TargetMatcherTest {
+  private static final Optional<String> HEAD = Optional.of("lm_head");
+
+  private static List<String> llama() {
+    List<String> paths = new ArrayList<>();
+    for (int i = 0; i < 4; i++) {
+      for (String p : List.of("q", "k", "v", "o")) {
+        paths.add("model.layers." + i + ".self_attn." + p + "_proj");
+      }
+      for (String p : List.of("gate", "up", "down")) {
+        paths.add("model.layers." + i + ".mlp." + p + "_proj");
+      }
+    }
+    paths.add("lm_head");
+    return paths;
+  }
+
+  private static LoraConfig config(String... names) {
+    return LoraConfig.DEFAULT.withTargets(new TargetModules.Names(List.of(names)));
+  }
+
+  private static List<String> select(LoraConfig config) {
+    return new TargetMatcher(config).select(llama(), HEAD);
+  }
+
+  private static List<String> problems(LoraConfig config) {
+    return assertThrows(InvalidInputException.class, () -> select(config)).problems();
+  }
+
+  @Test
+  void allLinearTakesEverythingButTheHead() {
+    List<String> selected = select(LoraConfig.DEFAULT);
+    assertEquals(28, selected.size());
+    assertTrue(selected.stream().noneMatch("lm_head"::equals));
+    assertEquals(new TargetModules.AllLinear(), TargetModules.ofString("All-Linear"));
+  }
+
+  @Test
+  void theHeadIsTakenWhenItIsListed() {
+    assertEquals(List.of("lm_head"), select(config("lm_head")));
+  }
+
+  @Test
+  void allLinearGoesWithLayerNumbers() {
+    LoraConfig config =
+        LoraConfig.DEFAULT.withTargets(
+            new TargetModules.AllLinear(), TargetModules.NONE, List.of(3, 1));
+    assertEquals(14, select(config).size());
+    LoraConfig resolved = new TargetMatcher(config).resolve(llama(), HEAD);
+    assertEquals(List.of(1, 3), resolved.layersToTransform());
+    assertEquals(select(config), select(resolved));
+  }
+
+  @Test
+  void aNameThatMatchesNothingIsAnErrorThatListsWhatThereIs() {
+    assertEquals(
+        List.of(
+            "target_modules: 'q_prj' matches none of the model's 29 linear modules, expected one of"
+                + " [down_proj (4), gate_proj (4), k_proj (4), lm_head (1), o_proj (4), q_proj (4),"
+                + " up_proj (4), v_proj (4)] (did you mean 'q_proj'?)",
+            "target_modules: 'zzz' matches none of the model's 29 linear modules, expected one of"
+                + " [down_proj (4), gate_proj (4), k_proj (4), lm_head (1), o_proj (4), q_proj (4),"
+                + " up_proj (4), v_proj (4)]"),
+        problems(config("q_prj", "v_proj", "zzz")));
+  }
+
+  @Test
+  void aNameWrittenAsAStringIsExplained() {
+    LoraConfig config = LoraConfig.DEFAULT.withTargets(TargetModules.ofString("q_proj"));
+    String problem = problems(config).get(0);
+    assertTrue(problem.endsWith("over whole paths: for the name write ['q_proj']"), problem);
+  }
+
+  @Test
+  void anEmptyListIsAnError() {
+    assertTrue(problems(config()).get(0).startsWith("target_modules is empty, expected some of"));
+  }
+
+  @Test
+  void layersThatDoNotExistAreAnError() {
+    LoraConfig config =
+        LoraConfig.DEFAULT.withTargets(
+            new TargetModules.Names(List.of("q_proj")), TargetModules.NONE, List.of(2, 99));
+    assertEquals(
+        List.of(
+            "layers_to_transform: no targeted module lies in layers [99], expected some of"
+                + " [0, 1, 2, 3]"),
+        problems(config));
+  }
+
+  @Test
+  void excludingEverythingIsAnError() {
+    LoraConfig config =
+        LoraConfig.DEFAULT.withTargets(
+            new TargetModules.Names(List.of("q_proj")),
+            new TargetModules.Regex(".*q_proj"),
+            List.of());
+    assertTrue(problems(config).get(0).contains("all 4 targeted modules are left out"));
+  }
+
+  @Test
+  void aRankPatternThatDecidesForNothingIsAnError() {
+    LoraConfig config =
+        new LoraConfig(
+            8,
+            16,
+            0,
+            new TargetModules.Names(List.of("q_proj")),
+            TargetModules.NONE,
+            false,
+            new PathValues<>("rank_pattern", Map.of("v_proj", 4)),
+            PathValues.none(),
+            List.of(),
+            List.of(),
+            InitLoraWeights.GAUSSIAN);
+    assertTrue(problems(config).get(0).startsWith("rank_pattern: 'v_proj' decides for none of"));
+  }
+
+  @Test
+  void aResolvedSelectionIsTheSameSelection() {
+    List<LoraConfig> configs =
+        List.of(
+            LoraConfig.DEFAULT,
+            LoraConfig.DEFAULT.withTargets(
+                new TargetModules.AllLinear(),
+                new TargetModules.Names(List.of("k_proj")),
+                List.of()),
+            LoraConfig.DEFAULT.withTargets(
+                new TargetModules.AllLinear(), new TargetModules.Regex(".*\\.1\\..*"), List.of(2)),
+            LoraConfig.DEFAULT.withTargets(
+                new TargetModules.Names(List.of("q_proj")),
+                new TargetModules.Names(List.of("model.layers.0.self_attn.q_proj")),
+                List.of()),
+            LoraConfig.DEFAULT.withTargets(
+                TargetModules.ofString(".*(q|down)_proj"),
+                new TargetModules.Names(List.of("down_proj")),
+                List.of()));
+    for (LoraConfig config : configs) {
+      LoraConfig resolved = new TargetMatcher(config).resolve(llama(), HEAD);
+      assertTrue(resolved.targetModules() instanceof TargetModules.Names);
+      assertEquals(TargetModules.NONE, resolved.excludeModules());
+      assertEquals(select(config), select(resolved));
+    }
+    assertEquals(
+        new TargetModules.Names(
+            List.of("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")),
+        new TargetMatcher(LoraConfig.DEFAULT).resolve(llama(), HEAD).targetModules());
+  }
+
+  @Test
+  void aHeadThatSharesItsNameIsNotSelectedByTheResolvedList() {
+    List<String> linears = List.of("a.proj", "b.proj", "head.proj", "b.other");
+    Optional<String> head = Optional.of("head.proj");
+    LoraConfig resolved = new TargetMatcher(LoraConfig.DEFAULT).resolve(linears, head);
+    assertEquals(
+        List.of("a.proj", "b.proj", "b.other"), new TargetMatcher(resolved).select(linears, head));
+  }
+
+  @Test
+  void aPatternThatBacktracksWithoutEndIsAnErrorInAMoment() {
+    String path = "a".repeat(80) + "b";
+    for (String hostile : List.of("(a|aa)+$", "(a*)*c", "(.*)*(.*)*(.*)*c", "(a|a)*c")) {
+      TargetMatcher matcher =
+          new TargetMatcher(LoraConfig.DEFAULT.withTargets(TargetModules.ofString(hostile)));
+      assertTimeoutPreemptively(
+          Duration.ofSeconds(5),
+          () -> {
+            try {
+              assertEquals(false, matcher.targets(path)); // some the engine sees through
+            } catch (InvalidInputException e) {
+              assertTrue(e.getMessage().contains("takes more than"), e.getMessage());
+            }
+          });
+    }
+  }
+
+  @Test
+  void deepOrLongPatternsAreRefused() {
+    for (String hostile :
+        List.of("(".repeat(4000) + ")".repeat(4000), "a".repeat(9000), "(?:".repeat(200))) {
+      assertThrows(InvalidInputException.class, () -> TargetModules.ofString(hostile));
+    }
+  }
+}

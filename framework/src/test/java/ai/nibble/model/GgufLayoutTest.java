@@ -1,0 +1,82 @@
+package ai.nibble.model;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+final class GgufLayoutTest {
+  @ParameterizedTest
+  @CsvSource({
+    "model.embed_tokens.weight, token_embd.weight",
+    "model.norm.weight, output_norm.weight",
+    "lm_head.weight, output.weight",
+    "model.layers.0.input_layernorm.weight, blk.0.attn_norm.weight",
+    "model.layers.31.post_attention_layernorm.weight, blk.31.ffn_norm.weight",
+    "model.layers.7.self_attn.q_proj.weight, blk.7.attn_q.weight",
+    "model.layers.7.self_attn.k_proj.bias, blk.7.attn_k.bias",
+    "model.layers.7.self_attn.v_proj.weight, blk.7.attn_v.weight",
+    "model.layers.7.self_attn.o_proj.weight, blk.7.attn_output.weight",
+    "model.layers.7.mlp.gate_proj.weight, blk.7.ffn_gate.weight",
+    "model.layers.7.mlp.up_proj.weight, blk.7.ffn_up.weight",
+    "model.layers.7.mlp.down_proj.bias, blk.7.ffn_down.bias"
+  })
+  void namesTranslateBothWays(String name, String ggufName) {
+    assertEquals(Optional.of(ggufName), GgufLayout.ggufName(name));
+    assertEquals(Optional.of(name), GgufLayout.huggingFaceName(ggufName));
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "",
+        ".",
+        "weight",
+        ".weight",
+        "blk..attn_q.weight",
+        "blk.0.weight",
+        "blk.0.token_embd.weight",
+        "attn_q.weight",
+        "blk.-1.attn_q.weight",
+        "blk.99999999999999999999.attn_q.weight",
+        "blk.0.attn_q.weight.weight",
+        "blk.0.attn_q",
+        "rope_freqs.weight"
+      })
+  void otherNamesHaveNoCounterpart(String ggufName) {
+    assertEquals(Optional.empty(), GgufLayout.huggingFaceName(ggufName));
+  }
+
+  /**
+   * The converter's words: view the rows as {@code [heads, 2, headDim / 2]}, swap the last two
+   * axes.
+   */
+  @ParameterizedTest
+  @CsvSource({"1, 2", "3, 4", "4, 16", "9, 64", "2, 6"})
+  void rowsAreWhereTheConverterPutsThem(int heads, int headDim) {
+    int row = 0;
+    for (int head = 0; head < heads; head++) {
+      for (int j = 0; j < headDim / 2; j++) {
+        for (int half = 0; half < 2; half++) {
+          long huggingFace = head * headDim + half * (headDim / 2) + j;
+          assertEquals(row, GgufLayout.ggufRow(huggingFace, headDim));
+          row++;
+        }
+      }
+    }
+  }
+
+  @Test
+  void onlyQueriesAndKeysAreReordered() {
+    assertTrue(GgufLayout.isPermuted("model.layers.3.self_attn.q_proj.weight"));
+    assertTrue(GgufLayout.isPermuted("model.layers.3.self_attn.k_proj.bias"));
+    assertFalse(GgufLayout.isPermuted("model.layers.3.self_attn.v_proj.weight"));
+    assertFalse(GgufLayout.isPermuted("model.layers.3.self_attn.o_proj.weight"));
+    assertFalse(GgufLayout.isPermuted("model.embed_tokens.weight"));
+  }
+}

@@ -1,0 +1,309 @@
+package ai.nibble.model;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.Shared;
+import ai.nibble.tensor.DType;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+final class ModelConfigTest {
+  @TempDir private Path folder;
+  private final List<String> notices = new ArrayList<>();
+
+  /** The numbers are those of {@code LlamaConfig()} in transformers 5.23. */
+  @Test
+  void whatIsAbsentIsWhatLlamaConfigSays() {
+    ModelConfig config = parse("");
+    assertEquals("LlamaForCausalLM", config.architecture());
+    assertEquals(32000, config.vocabSize());
+    assertEquals(4096, config.hiddenSize());
+    assertEquals(11008, config.intermediateSize());
+    assertEquals(32, config.numHiddenLayers());
+    assertEquals(32, config.numAttentionHeads());
+    assertEquals(32, config.numKeyValueHeads());
+    assertEquals(128, config.headDim());
+    assertEquals("silu", config.hiddenAct());
+    assertEquals(2048, config.maxPositionEmbeddings());
+    assertEquals(1e-6, config.rmsNormEps());
+    assertEquals(10_000, config.ropeTheta());
+    assertEquals(new RopeScaling.Default(), config.ropeScaling());
+    assertFalse(config.tieWordEmbeddings());
+    assertFalse(config.attentionBias());
+    assertFalse(config.mlpBias());
+    assertEquals(DType.FLOAT32, config.dtype());
+    assertEquals(OptionalInt.of(1), config.bosTokenId());
+    assertEquals(List.of(2), config.eosTokenIds());
+    assertEquals(OptionalInt.empty(), config.padTokenId());
+    assertEquals(List.of(), notices);
+  }
+
+  @Test
+  void olderAndNewerFormSayTheSame() {
+    ModelConfig older =
+        parse(
+            """
+            "rope_theta": 500000.0, "torch_dtype": "bfloat16",
+            "rope_scaling": {"type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+              "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}""");
+    ModelConfig newer =
+        parse(
+            """
+            "dtype": "bfloat16",
+            "rope_parameters": {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0,
+              "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+              "original_max_position_embeddings": 8192}""");
+    assertEquals(older, newer);
+    assertEquals(DType.BFLOAT16, newer.dtype());
+    assertEquals(500_000, newer.ropeTheta());
+    assertEquals(new RopeScaling.Llama3(8, 1, 4, 8192), newer.ropeScaling());
+  }
+
+  @Test
+  void theValueInsideWinsOverTheOneOutside() {
+    assertEquals(
+        7e5, parse("'rope_theta': 3.0, 'rope_parameters': {'rope_theta': 7e5}").ropeTheta());
+    assertEquals(DType.FLOAT16, parse("'torch_dtype': 'bfloat16', 'dtype': 'float16'").dtype());
+  }
+
+  @Test
+  void yarnFieldsHaveTransformersDefaults() {
+    ModelConfig config =
+        parse("'max_position_embeddings': 8192, 'rope_scaling': {'type': 'yarn', 'factor': 4}");
+    assertEquals(
+        new RopeScaling.Yarn(4, OptionalDouble.empty(), 32, 1, 0, 0, 8192, true),
+        config.ropeScaling());
+    assertTrue(notices.get(0).contains("'rope_scaling.original_max_position_embeddings'"));
+  }
+
+  @Test
+  void severalEndTokensAreKept() {
+    assertEquals(List.of(5, 7), parse("'eos_token_id': [5, 7]").eosTokenIds());
+    assertEquals(List.of(), parse("'eos_token_id': null").eosTokenIds());
+    assertEquals(OptionalInt.empty(), parse("'bos_token_id': null").bosTokenId());
+  }
+
+  @Test
+  void aPaddingOfMinusOneIsNone() {
+    assertEquals(OptionalInt.empty(), parse("'pad_token_id': -1").padTokenId());
+    assertTrue(notices.get(0).endsWith("'pad_token_id' is -1: taken as none"), notices.toString());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "'auto_map': {'AutoModelForCausalLM': 'x--evil.Model'}",
+        "'trust_remote_code': true",
+        "'_attn_implementation_internal': 'someone/kernel'",
+        "'attn_implementation': 'someone/kernel'"
+      })
+  void aFieldThatNamesCodeIsIgnoredWithANotice(String field) {
+    assertEquals(parse(""), parse(field));
+    assertEquals(1, notices.size(), notices.toString());
+    assertTrue(notices.get(0).contains("ignored, a model's files never choose code"));
+  }
+
+  @Test
+  void fieldsWithoutEffectAreNamed() {
+    parse("'sliding_window': 24, 'use_cache': true");
+    assertEquals(1, notices.size());
+    assertTrue(notices.get(0).endsWith(": fields without effect here: sliding_window"));
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '~',
+      value = {
+        "'hidden_size': 100, 'num_attention_heads': 8|'hidden_size' is 100, expected a multiple of"
+            + " 'num_attention_heads', which is 8",
+        "'num_key_value_heads': 5|'num_attention_heads' is 32, expected a multiple of"
+            + " 'num_key_value_heads', which is 5",
+        "'num_hidden_layers': 2147483647|'num_hidden_layers' is 2147483647, expected an integer"
+            + " from 1 to 4096",
+        "'vocab_size': 2147483647|'vocab_size' is 2147483647, expected an integer from 1 to"
+            + " 16777216",
+        "'vocab_size': 99999999999999999999|'vocab_size' is 99999999999999999999, expected an"
+            + " integer",
+        "'vocab_size': -1|'vocab_size' is -1, expected an integer from 1 to 16777216",
+        "'hidden_size': 64.0|'hidden_size' is 64.0, expected an integer",
+        "'hidden_size': null|'hidden_size' is null, expected an integer",
+        "'hidden_size': '64'|'hidden_size' is ~64~, expected an integer",
+        "'num_attention_heads': 0|'num_attention_heads' is 0, expected an integer from 1 to 16384",
+        "'head_dim': 7|'head_dim' is 7, expected an even number: rotary pairs halves",
+        "'rms_norm_eps': 0|'rms_norm_eps' is 0.0, expected a number between 0 and 1",
+        "'rms_norm_eps': 1e999|'rms_norm_eps' is Infinity, expected a number between 0 and 1",
+        "'rope_theta': 1e300|'rope_theta' is 1.0E300, expected a finite number above 1",
+        "'rope_theta': null|'rope_theta' is null, expected a number",
+        "'tie_word_embeddings': 1|'tie_word_embeddings' is 1, expected true or false",
+        "'eos_token_id': [2, 32000]|'eos_token_id' is 32000, expected null or an id below"
+            + " 'vocab_size', which is 32000",
+        "'dtype': 'int8'|'dtype' is ~int8~, expected one of [float32, bfloat16, float16, float64]",
+        "'hidden_act': 'gelu'|'hidden_act' is ~gelu~, expected 'silu' (or its other name 'swish')",
+        "'partial_rotary_factor': 0.5|'partial_rotary_factor' is 0.5, expected 1: this"
+            + " architecture rotates the whole head",
+        "'rope_scaling': {'type': 'su', 'factor': 2}|'rope_scaling.type' is ~su~, expected one of"
+            + " [default, linear, llama3, yarn]",
+        "'rope_parameters': {'rope_type': 'dynamic', 'factor': 2}|'rope_parameters.rope_type' is"
+            + " ~dynamic~, expected one of [default, linear, llama3, yarn]",
+        "'rope_scaling': {'factor': 2}|'rope_scaling.rope_type' is missing, expected one of"
+            + " [default, linear, llama3, yarn]",
+        "'rope_scaling': {'type': 'linear', 'rope_type': 'default'}|'rope_scaling.type' is"
+            + " ~linear~, expected the same as 'rope_type', which is 'default'",
+        "'rope_scaling': {'type': 'linear'}|'rope_scaling.factor' is missing, expected a number",
+        "'rope_scaling': {'type': 'linear', 'factor': 0}|'rope_scaling.factor' is 0.0, expected a"
+            + " finite number above 0",
+        "'rope_scaling': 'linear'|'rope_scaling' is ~linear~, expected an object or null",
+        "'quantization_config': {'quant_method': 'gptq'}|'quantization_config' is"
+            + " {~quant_method~:~gptq~}, expected none: the weights must not be quantised yet; use"
+            + " the original model"
+      })
+  void aValueNoModelCanHaveIsRefusedInOneLine(String field, String problem) {
+    InvalidInputException e = assertThrows(InvalidInputException.class, () -> parse(field));
+    assertEquals(
+        List.of(folder.resolve("config.json") + ": " + problem.replace('~', '"')), e.problems());
+  }
+
+  @Test
+  void allProblemsAreReportedTogether() {
+    InvalidInputException types =
+        assertThrows(
+            InvalidInputException.class,
+            () -> parse("'hidden_size': 'a', 'mlp_bias': 0, 'rope_scaling': {'type': 'yarn'}"));
+    assertEquals(3, types.problems().size(), types.getMessage());
+    InvalidInputException ranges =
+        assertThrows(
+            InvalidInputException.class,
+            () ->
+                parse(
+                    "'vocab_size': 0, 'bos_token_id': null, 'eos_token_id': null, 'head_dim': 3"));
+    assertEquals(2, ranges.problems().size(), ranges.getMessage());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "{'architectures': ['GPT2LMHeadModel'], 'model_type': 'gpt2'}",
+        "{'architectures': ['LlamaForSequenceClassification'], 'model_type': 'llama'}",
+        "{'architectures': ['LlamaForCausalLM'], 'model_type': 'mistral'}",
+        "{'architectures': ['LlamaForCausalLM', 'Other'], 'model_type': 'llama'}",
+        "{'architectures': null, 'hidden_size': 64}",
+        "{}"
+      })
+  void anUnknownArchitectureListsTheSupportedOnes(String json) {
+    InvalidInputException e =
+        assertThrows(InvalidInputException.class, () -> read(json.replace('\'', '"')));
+    assertEquals(1, e.problems().size());
+    assertTrue(
+        e.getMessage().endsWith("expected a supported one: LlamaForCausalLM (llama)"),
+        e.getMessage());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "",
+        "[]",
+        "7",
+        "null",
+        "{",
+        "{\"model_type\": \"llama\"",
+        "{\"model_type\": NaN}",
+        "{\"a\": 1, \"a\": 2}",
+        "{} {}",
+        "<html>",
+        "\u0000\u0000",
+        "{\"a\":\"\n\"}"
+      })
+  void whatIsNotAJsonObjectIsRefusedInOneLine(String text) {
+    InvalidInputException e = assertThrows(InvalidInputException.class, () -> read(text));
+    assertEquals(1, e.getMessage().lines().count(), e.getMessage());
+    assertTrue(e.getMessage().startsWith(folder.resolve("config.json") + ": "), e.getMessage());
+  }
+
+  @Test
+  void hostileFilesAreRefusedWithoutExhaustingAnything() throws IOException {
+    for (String text :
+        List.of("[".repeat(200_000), "{\"a\":".repeat(200_000), "9".repeat(200_000))) {
+      assertThrows(InvalidInputException.class, () -> read(text));
+    }
+    Path file = folder.resolve("config.json");
+    Files.write(file, new byte[] {'{', '"', (byte) 0xff, (byte) 0xfe, '"', ':', '1', '}'});
+    assertThrows(InvalidInputException.class, () -> ModelConfig.read(file, notices::add));
+    Files.write(file, " ".repeat(17 << 20).getBytes(StandardCharsets.US_ASCII));
+    assertThrows(InvalidInputException.class, () -> ModelConfig.read(file, notices::add));
+  }
+
+  @Test
+  void aMissingFileAndAFolderAreNamed() {
+    Path missing = folder.resolve("none/config.json");
+    InvalidInputException e =
+        assertThrows(InvalidInputException.class, () -> ModelConfig.read(missing));
+    assertEquals(
+        missing + ": is missing, expected the model's config.json beside its weights",
+        e.getMessage());
+    InvalidInputException f =
+        assertThrows(InvalidInputException.class, () -> ModelConfig.read(folder));
+    assertTrue(f.getMessage().contains(": is not a file"), f.getMessage());
+  }
+
+  @Test
+  @Tag("golden")
+  void everyLlamaFixtureIsReadAndEveryOtherRefused() throws IOException {
+    Path models = Shared.fixtures("models");
+    int read = 0;
+    int refused = 0;
+    List<Path> folders;
+    try (var paths = Files.list(models)) {
+      folders = paths.filter(Files::isDirectory).sorted().toList();
+    }
+    for (Path model : folders) {
+      Path json = model.resolve("config.json");
+      if (Files.readString(json).contains("\"LlamaForCausalLM\"")) {
+        ModelConfig config = ModelConfig.read(json, notices::add);
+        assertEquals(
+            config.headDim() / 2, RotaryFrequencies.of(config).inverseFrequencies().length);
+        read++;
+      } else {
+        assertThrows(InvalidInputException.class, () -> ModelConfig.read(json, notices::add));
+        refused++;
+      }
+    }
+    System.out.println("model configurations: " + read + " read, " + refused + " refused");
+    assertEquals(List.of(), notices);
+    assertTrue(read > 0, "no Llama configuration in " + models);
+  }
+
+  private ModelConfig parse(String fields) {
+    String more = fields.isEmpty() ? "" : ", " + fields.replace('\'', '"');
+    return read(
+        "{\"architectures\": [\"LlamaForCausalLM\"], \"model_type\": \"llama\"" + more + "}");
+  }
+
+  private ModelConfig read(String json) {
+    notices.clear();
+    Path file = folder.resolve("config.json");
+    try {
+      Files.writeString(file, json);
+    } catch (IOException e) {
+      throw new java.io.UncheckedIOException(e);
+    }
+    return ModelConfig.read(file, notices::add);
+  }
+}

@@ -1,0 +1,220 @@
+package ai.nibble.model;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.Collectors;
+
+/**
+ * A random model of a few kilobytes, to be changed and written as safetensors or GGUF. The writers
+ * are the tests' own, so that an error shared by a reader and a writer would show.
+ */
+final class TinyModel {
+  static final String EMBEDDING = "model.embed_tokens.weight";
+  static final String HEAD = "lm_head.weight";
+  static final String Q = "model.layers.1.self_attn.q_proj.weight";
+
+  private static final int HEADS = 3;
+  private static final int KV_HEADS = 1;
+  private static final int HEAD_DIM = 8;
+
+  final Map<String, float[]> values = new LinkedHashMap<>();
+  final Map<String, List<Long>> shapes = new LinkedHashMap<>();
+  final Map<String, String> fields = new LinkedHashMap<>();
+  private final Random random;
+
+  TinyModel(long seed, boolean biases) {
+    random = new Random(seed);
+    fields.put("model_type", "\"llama\"");
+    fields.put("hidden_size", "12");
+    fields.put("intermediate_size", "20");
+    fields.put("vocab_size", "11");
+    fields.put("num_hidden_layers", "2");
+    fields.put("num_attention_heads", "" + HEADS);
+    fields.put("num_key_value_heads", "" + KV_HEADS);
+    fields.put("head_dim", "" + HEAD_DIM);
+    fields.put("attention_bias", "" + biases);
+    fields.put("mlp_bias", "" + biases);
+    add(EMBEDDING, 11, 12);
+    for (int layer = 0; layer < 2; layer++) {
+      String p = "model.layers." + layer + ".";
+      add(p + "input_layernorm.weight", 12);
+      add(p + "post_attention_layernorm.weight", 12);
+      linear(p + "self_attn.q_proj", HEADS * HEAD_DIM, 12, biases);
+      linear(p + "self_attn.k_proj", KV_HEADS * HEAD_DIM, 12, biases);
+      linear(p + "self_attn.v_proj", KV_HEADS * HEAD_DIM, 12, biases);
+      linear(p + "self_attn.o_proj", 12, HEADS * HEAD_DIM, biases);
+      linear(p + "mlp.gate_proj", 20, 12, biases);
+      linear(p + "mlp.up_proj", 20, 12, biases);
+      linear(p + "mlp.down_proj", 12, 20, biases);
+    }
+    add("model.norm.weight", 12);
+    add(HEAD, 11, 12);
+  }
+
+  /** Puts a tensor of random values, in the place of one of that name if there is one. */
+  void add(String name, long... shape) {
+    List<Long> sizes = Arrays.stream(shape).boxed().toList();
+    float[] tensor = new float[Math.toIntExact(sizes.stream().reduce(1L, (a, b) -> a * b))];
+    for (int i = 0; i < tensor.length; i++) {
+      tensor[i] = (float) random.nextGaussian();
+    }
+    values.put(name, tensor);
+    shapes.put(name, sizes);
+  }
+
+  void remove(String name) {
+    values.remove(name);
+    shapes.remove(name);
+  }
+
+  private void linear(String module, long out, long in, boolean bias) {
+    add(module + ".weight", out, in);
+    if (bias) {
+      add(module + ".bias", out);
+    }
+  }
+
+  void writeConfig(Path folder) {
+    String json =
+        fields.entrySet().stream()
+            .map(e -> "\"" + e.getKey() + "\": " + e.getValue())
+            .collect(Collectors.joining(", ", "{", "}"));
+    write(folder.resolve("config.json"), json.getBytes(StandardCharsets.UTF_8));
+  }
+
+  /** One file, all float32, no metadata. */
+  void writeSafetensors(Path file) {
+    StringBuilder header = new StringBuilder("{");
+    ByteArrayOutputStream data = new ByteArrayOutputStream();
+    values.forEach(
+        (name, tensor) -> {
+          int begin = data.size();
+          data.writeBytes(bytes(tensor));
+          header
+              .append(header.length() == 1 ? "" : ",")
+              .append("\"%s\":{\"dtype\":\"F32\",\"shape\":%s,".formatted(name, shapes.get(name)))
+              .append("\"data_offsets\":[%d,%d]}".formatted(begin, data.size()));
+        });
+    byte[] json = header.append("}").toString().getBytes(StandardCharsets.UTF_8);
+    ByteArrayOutputStream out = new ByteArrayOutputStream();
+    out.writeBytes(little(8).putLong(json.length).array());
+    out.writeBytes(json);
+    out.writeBytes(data.toByteArray());
+    write(file, out.toByteArray());
+  }
+
+  /** Version 3, all float32, rows of q and k in llama.cpp's order; keys as given. */
+  void writeGguf(Path file, Map<String, Object> metadata) {
+    ByteArrayOutputStream out = new ByteArrayOutputStream();
+    out.writeBytes("GGUF".getBytes(StandardCharsets.US_ASCII));
+    out.writeBytes(little(20).putInt(3).putLong(values.size()).putLong(metadata.size()).array());
+    metadata.forEach((key, value) -> writeValue(out, key, value));
+    ByteArrayOutputStream data = new ByteArrayOutputStream();
+    values.forEach(
+        (name, tensor) -> {
+          List<Long> shape = shapes.get(name);
+          writeString(out, GgufLayout.ggufName(name).orElse(name));
+          out.writeBytes(little(4).putInt(shape.size()).array());
+          for (int d = shape.size() - 1; d >= 0; d--) {
+            out.writeBytes(little(8).putLong(shape.get(d)).array());
+          }
+          out.writeBytes(little(12).putInt(0).putLong(data.size()).array());
+          data.writeBytes(bytes(permuted(name, tensor)));
+          pad(data);
+        });
+    pad(out);
+    out.writeBytes(data.toByteArray());
+    write(file, out.toByteArray());
+  }
+
+  /** What llama.cpp's converter would write for this model. */
+  Map<String, Object> ggufMetadata() {
+    Map<String, Object> metadata = new LinkedHashMap<>();
+    metadata.put("general.architecture", "llama");
+    metadata.put("llama.block_count", 2);
+    metadata.put("llama.context_length", 2048);
+    metadata.put("llama.embedding_length", 12);
+    metadata.put("llama.feed_forward_length", 20);
+    metadata.put("llama.attention.head_count", HEADS);
+    metadata.put("llama.attention.head_count_kv", KV_HEADS);
+    metadata.put("llama.attention.key_length", HEAD_DIM);
+    metadata.put("llama.attention.layer_norm_rms_epsilon", 1e-6f);
+    metadata.put("llama.rope.freq_base", 10_000f);
+    metadata.put("llama.vocab_size", 11);
+    return metadata;
+  }
+
+  /** The converter's reshape to {@code [heads, 2, headDim / 2, in]} and swap of the middle axes. */
+  private float[] permuted(String name, float[] tensor) {
+    if (!name.contains("q_proj") && !name.contains("k_proj")) {
+      return tensor;
+    }
+    List<Long> shape = shapes.get(name);
+    int width = tensor.length / Math.toIntExact(shape.get(0));
+    int heads = Math.toIntExact(shape.get(0)) / HEAD_DIM;
+    float[] out = new float[tensor.length];
+    int row = 0;
+    for (int h = 0; h < heads; h++) {
+      for (int j = 0; j < HEAD_DIM / 2; j++) {
+        for (int half = 0; half < 2; half++) {
+          int from = (h * 2 + half) * (HEAD_DIM / 2) + j;
+          System.arraycopy(tensor, from * width, out, row++ * width, width);
+        }
+      }
+    }
+    return out;
+  }
+
+  private static void writeValue(ByteArrayOutputStream out, String key, Object value) {
+    writeString(out, key);
+    if (value instanceof String text) {
+      out.writeBytes(little(4).putInt(8).array());
+      writeString(out, text);
+    } else if (value instanceof Float number) {
+      out.writeBytes(little(8).putInt(6).putFloat(number).array());
+    } else {
+      out.writeBytes(little(8).putInt(4).putInt((Integer) value).array());
+    }
+  }
+
+  private static void writeString(ByteArrayOutputStream out, String text) {
+    byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+    out.writeBytes(little(8).putLong(bytes.length).array());
+    out.writeBytes(bytes);
+  }
+
+  private static void pad(ByteArrayOutputStream out) {
+    while (out.size() % 32 != 0) {
+      out.write(0);
+    }
+  }
+
+  private static byte[] bytes(float[] tensor) {
+    ByteBuffer bytes = little(4 * tensor.length);
+    bytes.asFloatBuffer().put(tensor);
+    return bytes.array();
+  }
+
+  private static ByteBuffer little(int bytes) {
+    return ByteBuffer.allocate(bytes).order(ByteOrder.LITTLE_ENDIAN);
+  }
+
+  private static void write(Path file, byte[] bytes) {
+    try {
+      Files.write(file, bytes);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

@@ -1,0 +1,351 @@
+package ai.nibble.recipe;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTimeout;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.nibble.InvalidInputException;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What must be refused, with one located line each. */
+final class BadRecipeTest {
+  @TempDir Path temp;
+  private RecipeFiles files;
+
+  @BeforeEach
+  void makeFiles() throws IOException {
+    files = new RecipeFiles(temp);
+  }
+
+  private void refused(String more, String expected) throws IOException {
+    assertEquals(List.of(expected), files.problems(more));
+  }
+
+  @Test
+  void aTagIsRefusedAndLoadsNoClass() throws IOException {
+    refused(
+        "seed: !!javax.script.ScriptEngineManager [!!java.net.URL [x]]\n",
+        "a.yaml:6:7: the tag '!!javax.script.ScriptEngineManager': tags are not allowed; remove it");
+  }
+
+  @Test
+  void aliasesThatMultiplyAreRefused() throws IOException {
+    StringBuilder bomb = new StringBuilder("a: &a [x, x, x, x, x, x, x, x, x, x]\n");
+    for (char c = 'b'; c <= 'z'; c++) {
+      char before = (char) (c - 1);
+      String ten = ("*" + before + ", ").repeat(9) + "*" + before;
+      bomb.append(c).append(": &").append(c).append(" [").append(ten).append("]\n");
+    }
+    List<String> problems = files.problems(bomb.toString());
+    assertEquals(1, problems.size());
+    assertTrue(
+        problems.get(0).contains("more than 10000 values, aliases expanded"), problems.get(0));
+  }
+
+  @Test
+  void anAliasOfWhatContainsItIsRefused() throws IOException {
+    refused(
+        "report_to: &a [*a]\n",
+        "a.yaml:6:16: the alias '*a' has no anchor before it: define it first");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"[", "{a: ", "- "})
+  void deepNestingIsRefusedWithoutOverflowingTheStack(String level) {
+    assertTimeout(
+        Duration.ofSeconds(5),
+        () -> {
+          List<String> problems = files.problems("seed: \n  " + level.repeat(10_000) + "\n");
+          assertEquals(1, problems.size());
+          assertTrue(problems.get(0).contains("nested deeper than 50 levels"), problems.get(0));
+        });
+  }
+
+  @Test
+  void aFileThatIsNoRecipeBySizeIsNotRead() throws IOException {
+    Path large = temp.resolve("large.yaml");
+    Files.write(large, new byte[50_000_000]);
+    assertTimeout(
+        Duration.ofSeconds(5),
+        () -> {
+          List<String> problems = files.problemsOf(large);
+          assertTrue(problems.get(0).contains("larger than a recipe may be (1 MiB)"));
+        });
+  }
+
+  @Test
+  void aDuplicateKeyNamesBothLines() throws IOException {
+    refused(
+        "seed: 1\nlora_r: 8\nseed: 2\n",
+        "a.yaml:8:1: the key 'seed' stands twice, here and at line 6: keep one");
+  }
+
+  @Test
+  void anUnknownKeyBringsTheNearestOne() throws IOException {
+    refused(
+        "learnig_rate: 1\n",
+        "a.yaml:6:1: unknown key 'learnig_rate' (did you mean 'learning_rate'?):"
+            + " recipes/README.md lists all keys");
+  }
+
+  @Test
+  void anUnknownKeyOfADatasetBringsTheNearestOne() throws IOException {
+    refused(
+        "test_datasets:\n  - path: test.jsonl\n    tpye: alpaca\n    type: alpaca\n",
+        "a.yaml:8:5: unknown key 'test_datasets.0.tpye' (did you mean 'type'?), expected one of"
+            + " [path, type, split, columns, limit]");
+  }
+
+  @Test
+  void aWrongChoiceBringsTheNearestOne() throws IOException {
+    refused(
+        "bnb_4bit_quant_type: nf5\n",
+        "a.yaml:6:22: 'bnb_4bit_quant_type' is 'nf5', expected one of [nf4, fp4] (did you mean"
+            + " 'nf4'?)");
+  }
+
+  /** Each line: the recipe's sixth line, and the value part of the one problem. */
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "lora_r: 0 | 'lora_r' is '0', expected a whole number >= 1 and <= 65536",
+        "lora_r: -3 | 'lora_r' is '-3', expected a whole number >= 1 and <= 65536",
+        "lora_r: 16.0 | 'lora_r' is '16.0', expected a whole number >= 1 and <= 65536",
+        "lora_r: \"16\" | 'lora_r' is the text \"16\", expected a whole number >= 1 and <= 65536:"
+            + " remove the quotes",
+        "lora_r: yes | 'lora_r' is 'yes', expected a whole number >= 1 and <= 65536",
+        "lora_r: 010 | 'lora_r' is '010', expected a whole number >= 1 and <= 65536 in plain"
+            + " digits, without leading zeros, underscores or prefixes",
+        "max_steps: 1_000 | 'max_steps' is '1_000', expected a whole number >= 1 in plain digits,"
+            + " without leading zeros, underscores or prefixes",
+        "max_steps: 0x1F | 'max_steps' is '0x1F', expected a whole number >= 1 in plain digits,"
+            + " without leading zeros, underscores or prefixes",
+        "max_steps: 4294967297 | 'max_steps' is '4294967297', expected a whole number >= 1",
+        "seed: 99999999999999999999 | 'seed' is '99999999999999999999', expected a whole number"
+            + " >= 0",
+        "lora_alpha: 0 | 'lora_alpha' is '0', expected a number > 0",
+        "lora_alpha: .nan | 'lora_alpha' is '.nan', expected a number > 0",
+        "lora_alpha: .inf | 'lora_alpha' is '.inf', expected a number > 0",
+        "lora_alpha: 1e999 | 'lora_alpha' is '1e999', expected a number > 0",
+        "lora_dropout: 1.0 | 'lora_dropout' is '1.0', expected a number >= 0 and < 1",
+        "lora_dropout: | 'lora_dropout' is empty, expected a number >= 0 and < 1",
+        "micro_batch_size: 0 | 'micro_batch_size' is '0', expected a whole number >= 1 and <="
+            + " 65536",
+        "use_rslora: yes | 'use_rslora' is 'yes', expected true or false",
+        "use_rslora: 'true' | 'use_rslora' is the text \"true\", expected true or false",
+        "use_rslora: [] | 'use_rslora' is an empty list, expected true or false",
+        "roles_to_train: [no] | 'roles_to_train.0' is 'no', expected text (it is a boolean for some"
+            + " YAML readers): put it in quotes",
+        "chat_template: 007 | 'chat_template' is '007', expected a path (it"
+            + " is a different number for different YAML readers): put it in quotes",
+        "bnb_4bit_blocksize: 100 | 'bnb_4bit_blocksize' is '100', expected one of [32, 64, 128,"
+            + " 256, 512, 1024, 2048, 4096]",
+        "bnb_4bit_compute_dtype: int8 | 'bnb_4bit_compute_dtype' is 'int8', which is an integer"
+            + " type, which cannot hold activations or gradients; use auto, bfloat16 or float32 (the"
+            + " weights are 4-bit by 'load_in_4bit')",
+        "method: dpo | 'method' is 'dpo', which is not supported yet: what is supported is [sft]",
+        "device_map: cuda:1 | 'device_map' is 'cuda:1', which is not supported yet: this version"
+            + " computes on the CPU; use auto or cpu",
+        "device_map: {x: cpu} | 'device_map' is a map, expected one of [auto, cpu]",
+        "val_set_size: 1.5 | 'val_set_size' is '1.5', expected a fraction below 1 or a whole number"
+            + " of rows",
+        "lora_target_modules: '[' | 'lora_target_modules' is the text \"[\", expected 'all-linear',"
+            + " a list of module names or a regular expression: Unclosed character class",
+        "lora_target_modules: all-liner | 'lora_target_modules' is 'all-liner', expected"
+            + " 'all-linear', a list of module names or a regular expression (did you mean"
+            + " 'all-linear'?)",
+        "lora_target_modules: [] | 'lora_target_modules' is an empty list, expected a list of at"
+            + " least 1 (each text)",
+        "lora_target_modules: [q_proj, k_proj, q_proj] | 'lora_target_modules.2' repeats an entry: remove it",
+        "rank_pattern: {q_proj: 0} | 'rank_pattern.q_proj' is '0', expected a whole number >= 1 and"
+            + " <= 65536",
+        "rank_pattern: {'(': 4} | 'rank_pattern.(' is no regular expression: Unclosed group",
+        "lora_target_modules: [all-linear] | 'lora_target_modules' is a list, expected 'all-linear',"
+            + " a list of module names or a regular expression: 'all-linear' stands alone, not in a"
+            + " list",
+        "report_to: [wandb] | 'report_to.0' is 'wandb', which is not supported yet: use tensorboard"
+            + " or []",
+        "sample_packing: true | 'sample_packing' is 'true', which is not supported yet (several"
+            + " rows in one sequence): remove it: micro-batches are computed without padding",
+        "use_dora: true | 'use_dora' is 'true', which is not supported yet (weight-decomposed"
+            + " adapters): remove it",
+        "optimizer: paged_adamw_8bit | 'optimizer' is 'paged_adamw_8bit', which is not supported"
+            + " yet: use adamw",
+        "quantization_bit: 3 | 'quantization_bit' is '3', expected one of [4, 8]; here it is"
+            + " 'load_in_4bit'",
+        "eval_steps: 5 | 'eval_steps' has nothing to evaluate on: add 'test_datasets' or"
+            + " 'val_set_size'",
+        "load_in_4bit: false | 'load_in_4bit' is 'false', but adapter qlora trains on a 4-bit base:"
+            + " remove it, or use adapter: lora",
+      })
+  void aValueThatDoesNotFitSaysWhatDoes(String line, String expected) throws IOException {
+    List<String> problems = files.problems(line + "\n");
+    assertEquals(1, problems.size(), problems.toString());
+    String place = problems.get(0).split(": ", 2)[0];
+    assertTrue(place.matches("a\\.yaml:6:\\d+"), problems.get(0));
+    assertEquals(expected, problems.get(0).split(": ", 2)[1]);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"''", "'# only a comment\n'", "'---\n'", "'~\n'"})
+  void anEmptyFileIsRefused(String text) throws IOException {
+    assertEquals(
+        List.of("a.yaml: the file is empty, expected keys: recipes/README.md lists them"),
+        files.problemsOf(text));
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "`- a\n`|a.yaml:1:1: the file is a list, expected a map of keys",
+        "`just text\n`|a.yaml:1:1: the file is 'just text', expected a map of keys",
+        "`seed: 1\n\tlora_r: 2\n`|a.yaml:2:1: not YAML: a tab where a value or indentation should"
+            + " be: use spaces",
+        "`\uFEFFseed: 1\n`|a.yaml:1:1: the file starts with a byte-order mark: save it as UTF-8"
+            + " without one",
+        "`seed: 1\n---\nseed: 2\n`|a.yaml:3:1: a second document starts here: expected one document"
+            + " a file",
+        "`seed: \u0001\n`|a.yaml:1:7: not YAML: the character U+0001 is not allowed: remove it",
+      })
+  void whatIsNotOneMapIsRefusedWhereItIs(String text, String expected) throws IOException {
+    assertEquals(List.of(expected), files.problemsOf(text));
+  }
+
+  @Test
+  void invalidUtf8IsLocated() throws IOException {
+    byte[] bytes = "seed: 1\noutput_dir: gr\u00fcn\n".getBytes(StandardCharsets.ISO_8859_1);
+    Path file = Files.write(temp.resolve("a.yaml"), bytes);
+    assertEquals(
+        List.of("a.yaml:2:15: byte 0xfc is not UTF-8: save the file in UTF-8"),
+        files.problemsOf(file));
+  }
+
+  @Test
+  void unclosedThingsAreLocated() throws IOException {
+    for (String text : List.of("seed: [1\n", "seed: 'x\n", "a: b: c\n", "{\n", "? [a]\n: b\n")) {
+      List<String> problems = files.problemsOf(text);
+      assertEquals(1, problems.size(), problems.toString());
+      assertTrue(problems.get(0).matches("a\\.yaml:\\d:\\d+: not YAML: .*"), problems.get(0));
+    }
+  }
+
+  @Test
+  void allProblemsAreReportedAtOnceInTheFilesOrder() throws IOException {
+    List<String> problems =
+        files.problemsOf(
+            """
+            sequence_len: 1
+            datasets: [{path: nowhere.jsonl, type: alpca}]
+            bogus: 1
+            learning_rate: fast
+            lora_rank: 8
+            lora_r: 8
+            bf16: true
+            fp16: true
+            """);
+    List<String> starts = problems.stream().map(line -> line.split(": ", 2)[0]).toList();
+    assertEquals(
+        List.of(
+            "a.yaml:1:15",
+            "a.yaml:2:40",
+            "a.yaml:3:1",
+            "a.yaml:4:16",
+            "a.yaml:6:1",
+            "a.yaml:8:1",
+            "a.yaml",
+            "a.yaml"),
+        starts,
+        problems.toString());
+    assertTrue(problems.contains("a.yaml: 'base_model' is missing, expected a path"));
+    assertTrue(
+        problems.contains(
+            "a.yaml:8:1: 'fp16' and 'bf16' (a.yaml:7:1) both set 'bnb_4bit_compute_dtype': keep"
+                + " one"));
+  }
+
+  @Test
+  void float16IsRefusedWithTheReason() throws IOException {
+    List<String> problems = files.problems("fp16: true\n");
+    assertEquals(1, problems.size());
+    assertTrue(problems.get(0).startsWith("a.yaml:6:7: 'bnb_4bit_compute_dtype' is 'float16',"));
+    assertTrue(problems.get(0).contains("without loss scaling"));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "warmup_steps: 3, warmup_ratio: 0.1",
+    "save_steps: 3, saves_per_epoch: 1",
+  })
+  void twoWaysToSayOneThingAreRefused(String a, String b) throws IOException {
+    String first = a.split(":")[0];
+    String second = b.split(":")[0];
+    List<String> problems = files.problems(a + "\n" + b + "\n");
+    assertEquals(1, problems.size());
+    String expected = "'" + second + "' and '" + first + "' (a.yaml:6:";
+    assertTrue(problems.get(0).contains(expected), problems.get(0));
+  }
+
+  @Test
+  void aRegularExpressionThatWouldOverflowTheStackIsRefused() throws IOException {
+    String deep = "(".repeat(100_000) + ")".repeat(100_000);
+    List<String> problems = files.problems("lora_target_modules: '" + deep + "'\n");
+    assertTrue(problems.get(0).endsWith("it is longer than 1000 characters"));
+    assertTrue(problems.get(0).length() < 400);
+  }
+
+  /** 3,000 recipes with a few bytes changed: each loads or is refused, within a second or so. */
+  @Test
+  void noChangeOfBytesCausesAnythingButProblems() throws IOException {
+    byte[] sound =
+        (RecipeFiles.LEAST
+                + "lora_target_modules: &a [q_proj, 'v_proj']\nrank_pattern: {q_proj: 1, \"v_proj\": 2}\n"
+                + "test_datasets:\n  - path: test.jsonl\n    type: |-\n      text\nseed: 0x1\n")
+            .getBytes(StandardCharsets.UTF_8);
+    String marks = "\t\n :-[]{}&*!|>'\"%@`,?#~<=.0é\u0000\u2028";
+    byte[] spice = marks.getBytes(StandardCharsets.UTF_8);
+    Random random = new Random(7);
+    int refused = 0;
+    int loaded = 0;
+    for (int i = 0; i < 3_000; i++) {
+      byte[] bytes = sound.clone();
+      for (int n = 1 + random.nextInt(4); n > 0; n--) {
+        bytes[random.nextInt(bytes.length)] = spice[random.nextInt(spice.length)];
+      }
+      Path file = Files.write(temp.resolve("a.yaml"), bytes);
+      try {
+        RecipeLoader.load(file, List.of("seed=3", "datasets.0.limit=" + (char) bytes[i % 90]));
+        loaded++;
+      } catch (InvalidInputException e) {
+        refused++;
+        for (String line : e.problems()) {
+          assertEquals(1, line.lines().count(), line);
+        }
+      }
+    }
+    assertEquals(3_000, refused + loaded);
+    assertTrue(refused > 1_000 && loaded > 0, refused + " refused, " + loaded + " loaded");
+  }
+
+  @Test
+  void controlCharactersCannotForgeALine() throws IOException {
+    List<String> problems = files.problems("lora_r: \"1\\n\\e[31mfake: all fine\\u202e\"\n");
+    assertEquals(1, problems.size());
+    assertTrue(problems.get(0).contains("1\\n\\u001b[31mfake: all fine\\u202e"), problems.get(0));
+  }
+}

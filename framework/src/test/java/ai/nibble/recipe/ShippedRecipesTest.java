@@ -1,0 +1,101 @@
+package ai.nibble.recipe;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.nibble.Shared;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Everything shipped in recipes/ and configs/ is sound. */
+final class ShippedRecipesTest {
+  private static final String BEGIN = "<!-- generated: begin -->\n";
+  private static final String END = "<!-- generated: end -->";
+
+  /** As many as there are: a recipe that this test does not see is a recipe nobody checks. */
+  private static final int RECIPES = 1;
+
+  private static final int CONFIGS = 7;
+
+  @TempDir Path temp;
+
+  private static List<Path> yaml(String directory) throws IOException {
+    try (Stream<Path> files = Files.walk(Shared.root().resolve(directory))) {
+      return files.filter(f -> f.toString().endsWith(".yaml")).sorted().toList();
+    }
+  }
+
+  @Test
+  void everyRecipeLoadsOnceItsFilesAreNamed() throws IOException {
+    RecipeFiles files = new RecipeFiles(temp);
+    List<Path> recipes = yaml("recipes");
+    for (Path file : recipes) {
+      List<String> lines = Files.readAllLines(file);
+      assertTrue(lines.size() <= 40, file + " has " + lines.size() + " lines");
+      assertTrue(lines.stream().anyMatch(l -> l.startsWith("# Needs: ")), file.toString());
+      assertTrue(lines.stream().anyMatch(l -> l.startsWith("# Expected result:")), file.toString());
+      Recipe recipe = RecipeLoader.load(file, sets(String.join("\n", lines), files));
+      assertEquals(List.of(), recipe.notices());
+      assertEquals(recipe, files.loadText(recipe.resolvedYaml()));
+    }
+    assertEquals(RECIPES, recipes.size());
+  }
+
+  private static List<String> sets(String text, RecipeFiles files) {
+    List<String> sets = new ArrayList<>(List.of("base_model=" + files.path("model")));
+    sets.add("datasets.0.path=" + files.path("rows.jsonl"));
+    if (text.contains("\ntest_datasets:")) {
+      sets.add("test_datasets.0.path=" + files.path("test.jsonl"));
+    }
+    return sets;
+  }
+
+  @Test
+  void everyConfigIsAPartThatARecipeCanInclude() throws IOException {
+    RecipeFiles files = new RecipeFiles(temp);
+    List<Path> configs = yaml("configs");
+    for (Path config : configs) {
+      Recipe recipe = files.load("include: " + config + "\n");
+      assertEquals(List.of(), recipe.notices());
+      assertTrue(Files.readString(config).startsWith("# "), config + " says what it is");
+    }
+    assertEquals(CONFIGS, configs.size());
+  }
+
+  @Test
+  void theSettingsOfTheReferenceRunAreThoseOfItsRecipe() throws IOException {
+    RecipeFiles files = new RecipeFiles(temp);
+    Path file = Shared.root().resolve("recipes/smollm2-135m-gsm8k.yaml");
+    Recipe recipe = RecipeLoader.load(file, sets(Files.readString(file), files));
+    assertEquals(8, recipe.training().microBatchSize());
+    assertEquals(8, recipe.evaluation().evalBatchSize());
+    assertEquals(60, recipe.training().maxSteps().orElseThrow());
+    assertEquals(2e-4, recipe.optimization().learningRate());
+    assertEquals(Optimization.LrScheduler.CONSTANT, recipe.optimization().lrScheduler());
+    assertEquals(2000, recipe.data().datasets().get(0).limit().orElseThrow());
+    assertEquals(100, recipe.data().testDatasets().get(0).limit().orElseThrow());
+    assertEquals(512, recipe.data().sequenceLen());
+    assertTrue(recipe.quantization().useDoubleQuant());
+    assertEquals(7, ((TargetModules.Named) recipe.lora().targetModules()).names().size());
+  }
+
+  @Test
+  void theTableOfKeysIsWhatTheRecordsSay() throws IOException {
+    Path readme = Shared.root().resolve("recipes/README.md");
+    String text = Files.readString(readme);
+    int begin = text.indexOf(BEGIN) + BEGIN.length();
+    String fresh =
+        text.substring(0, begin) + KeyTable.markdown() + text.substring(text.indexOf(END));
+    if (!fresh.equals(text)) {
+      Path written = Shared.root().resolve("framework/target/recipes-README.md");
+      Files.writeString(written, fresh);
+      assertEquals(fresh, text, "recipes/README.md is stale: copy " + written + " over it");
+    }
+  }
+}

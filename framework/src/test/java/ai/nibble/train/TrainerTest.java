@@ -1,0 +1,238 @@
+package ai.nibble.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.Shared;
+import ai.nibble.data.Batch;
+import ai.nibble.data.Example;
+import ai.nibble.lora.AdapterStore;
+import ai.nibble.lora.LoraAdapter;
+import ai.nibble.lora.LoraConfig;
+import ai.nibble.model.CausalLm;
+import ai.nibble.model.LoadOptions;
+import ai.nibble.nn.Pass;
+import ai.nibble.optim.AdamW;
+import ai.nibble.optim.AdamWConfig;
+import ai.nibble.optim.Schedule;
+import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.Quant4Type;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Tensor;
+import ai.nibble.train.log.EvalMetrics;
+import ai.nibble.train.log.StepMetrics;
+import ai.nibble.train.log.TrainListener;
+import ai.nibble.train.objective.SupervisedFineTuning;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Random;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The whole loop on a model of 80,000 parameters. */
+class TrainerTest {
+  @TempDir Path output;
+  private CausalLm model;
+  private long liveBefore;
+
+  @BeforeEach
+  void load() {
+    liveBefore = Tensor.live();
+    Quant4Config nf4 = new Quant4Config(Quant4Type.NF4, 64, true);
+    model =
+        CausalLm.load(
+            Shared.path("fixtures/models/llama_plain"),
+            new LoadOptions(Optional.of(nf4), DType.FLOAT32));
+  }
+
+  @AfterEach
+  void everyTensorIsClosed() {
+    if (model != null) {
+      model.close();
+    }
+    assertEquals(liveBefore, Tensor.live());
+  }
+
+  /** Rows that count upwards from a random token: learnable, of several lengths. */
+  private static List<Example> rows(int n, long seed) {
+    Random random = new Random(seed);
+    List<Example> rows = new ArrayList<>();
+    for (int i = 0; i < n; i++) {
+      int[] ids = new int[5 + random.nextInt(12)];
+      ids[0] = 1 + random.nextInt(40);
+      int[] labels = new int[ids.length];
+      labels[0] = Example.IGNORED;
+      for (int t = 1; t < ids.length; t++) {
+        ids[t] = ids[t - 1] + 1;
+        labels[t] = t < 3 ? Example.IGNORED : ids[t];
+      }
+      rows.add(new Example(ids, labels));
+    }
+    return rows;
+  }
+
+  private static TrainSettings settings(
+      int micro, int accumulation, double lr, boolean checkpoint) {
+    return new TrainSettings(
+        micro,
+        accumulation,
+        12,
+        lr,
+        new Schedule.Constant(0),
+        AdamWConfig.DEFAULT,
+        1,
+        checkpoint,
+        6,
+        3,
+        4,
+        2,
+        7);
+  }
+
+  private LoraAdapter inject(double dropout) {
+    return LoraAdapter.inject(model, LoraConfig.DEFAULT.withRank(4, 8).withDropout(dropout), 5);
+  }
+
+  private static final class Record implements TrainListener {
+    private final List<StepMetrics> steps = new ArrayList<>();
+    private final List<EvalMetrics> evaluations = new ArrayList<>();
+
+    @Override
+    public void stepEnded(StepMetrics metrics) {
+      steps.add(metrics);
+    }
+
+    @Override
+    public void evaluated(EvalMetrics metrics) {
+      evaluations.add(metrics);
+    }
+  }
+
+  private float[] train(TrainSettings settings, Record record, Path to) {
+    try (LoraAdapter adapter = inject(0.1)) {
+      new Trainer(
+              model,
+              adapter,
+              new SupervisedFineTuning(),
+              settings,
+              rows(20, 1),
+              rows(7, 2),
+              List.of(record))
+          .run(to, "base", "");
+      return adapter.parameters().values().toFloats();
+    }
+  }
+
+  @Test
+  void lossFallsAndTheAdapterThatIsWrittenIsTheOneThatWasTrained() throws Exception {
+    Record record = new Record();
+    float[] trained = train(settings(4, 1, 1e-2, false), record, output);
+    assertEquals(12, record.steps.size());
+    assertTrue(record.steps.get(11).loss() < record.steps.get(0).loss() - 0.5);
+    assertEquals(List.of(6, 12), record.evaluations.stream().map(EvalMetrics::step).toList());
+    try (LoraAdapter loaded = AdapterStore.load(model, output)) {
+      assertArrayEquals(trained, loaded.parameters().values().toFloats());
+    }
+    assertFalse(Files.exists(output.resolve("checkpoint-4")), "beyond save_total_limit");
+    for (String kept : List.of("checkpoint-8", "checkpoint-12")) {
+      assertTrue(Files.isRegularFile(output.resolve(kept).resolve(AdapterStore.WEIGHTS)));
+    }
+  }
+
+  @Test
+  void theSameSeedGivesTheSameBitsWithAndWithoutCheckpointing() {
+    float[] first = train(settings(3, 2, 1e-2, false), new Record(), output.resolve("a"));
+    float[] second = train(settings(3, 2, 1e-2, false), new Record(), output.resolve("b"));
+    float[] recomputed = train(settings(3, 2, 1e-2, true), new Record(), output.resolve("c"));
+    assertArrayEquals(first, second);
+    assertArrayEquals(first, recomputed);
+  }
+
+  @Test
+  void accumulatedMicroBatchesEqualOneBigBatch() {
+    List<Example> rows = rows(8, 3);
+    try (LoraAdapter adapter = inject(0)) {
+      TrainStep.Outcome big = probe(adapter, List.of(Batch.of(rows)));
+      List<Batch> small = new ArrayList<>();
+      rows.forEach(row -> small.add(Batch.of(List.of(row))));
+      TrainStep.Outcome accumulated = probe(adapter, small);
+      assertEquals(big.loss(), accumulated.loss(), 1e-6 * big.loss());
+      assertEquals(big.gradNorm(), accumulated.gradNorm(), 1e-5 * big.gradNorm());
+      // the control: a mean of means would differ, for the rows differ in length
+      double meanOfMeans =
+          small.stream()
+              .mapToDouble(b -> probe(adapter, List.of(b)).loss())
+              .average()
+              .orElseThrow();
+      assertTrue(Math.abs(meanOfMeans - big.loss()) > 1e-4);
+    }
+  }
+
+  /** Loss and gradient norm at the adapter's present values: a step of rate 0 changes nothing. */
+  private TrainStep.Outcome probe(LoraAdapter adapter, List<Batch> batches) {
+    int elements = Math.toIntExact(adapter.parameters().numel());
+    AdamW adamW = new AdamW(AdamWConfig.DEFAULT, elements);
+    return new TrainStep(model, adapter, new SupervisedFineTuning(), adamW, 0, false)
+        .run(batches, 0, 1);
+  }
+
+  @Test
+  void onlyTheAdapterChangesAndTakingItOffRestoresTheBase() {
+    int[] ids = {3, 9, 4, 1};
+    int[] last = {3};
+    float[] before;
+    try (Tensor logits = model.logits(ids, Pass.evaluating(0, 4), last)) {
+      before = logits.toFloats();
+    }
+    train(settings(4, 1, 1e-2, false), new Record(), output);
+    try (Tensor logits = model.logits(ids, Pass.evaluating(0, 4), last)) {
+      assertArrayEquals(before, logits.toFloats());
+    }
+  }
+
+  @Test
+  void aRunThatDivergesStopsNamesTheStepAndKeepsTheLastGoodAdapter() {
+    Record record = new Record();
+    TrainingStoppedException e =
+        assertThrows(
+            TrainingStoppedException.class,
+            () -> train(settings(4, 1, 1e30, false), record, output));
+    int good = record.steps.size();
+    assertTrue(e.getMessage().startsWith("step " + (good + 1) + ": loss "), e.getMessage());
+    if (good > 0 && e.getMessage().contains("the adapter of step " + good)) {
+      try (LoraAdapter kept = AdapterStore.load(model, output)) {
+        for (float value : kept.parameters().values().toFloats()) {
+          assertTrue(Float.isFinite(value));
+        }
+      }
+    }
+  }
+
+  @Test
+  void anAdapterThatFitsNoModuleIsRefusedWithEveryTensor() throws Exception {
+    train(settings(4, 1, 1e-2, false), new Record(), output);
+    Path config = output.resolve("adapter_config.json");
+    Files.writeString(config, Files.readString(config).replace("\"r\" : 4", "\"r\" : 3"));
+    InvalidInputException e =
+        assertThrows(InvalidInputException.class, () -> AdapterStore.load(model, output));
+    assertEquals(42, e.problems().size());
+    assertTrue(e.problems().get(0).contains("expected [3, 64]"), e.problems().get(0));
+  }
+
+  @Test
+  void anUntrainedAdapterIsNotSavedAsATrainedOne() {
+    try (LoraAdapter adapter = inject(0)) {
+      assertThrows(
+          InvalidInputException.class, () -> AdapterStore.save(adapter, output, "base", true));
+    }
+  }
+}

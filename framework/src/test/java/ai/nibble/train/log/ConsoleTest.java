@@ -1,0 +1,124 @@
+package ai.nibble.train.log;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.concurrent.atomic.AtomicLong;
+import org.junit.jupiter.api.Test;
+
+class ConsoleTest {
+  private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+  private final AtomicLong nanos = new AtomicLong();
+
+  private Console console(boolean interactive, int loggingSteps) {
+    PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
+    return new Console(out, interactive, loggingSteps, nanos::get);
+  }
+
+  private String printed() {
+    return bytes.toString(StandardCharsets.UTF_8).replace(System.lineSeparator(), "\n");
+  }
+
+  private static StepMetrics step(int step, double loss) {
+    return new StepMetrics(step, 300, 0, loss, 2e-4, 0.5123, 1234.4, 2254857830L, 0);
+  }
+
+  /** What a terminal shows: a carriage return begins the line anew. */
+  private String screen() {
+    StringBuilder screen = new StringBuilder();
+    for (String line : printed().split("\n", -1)) {
+      StringBuilder row = new StringBuilder();
+      for (String part : line.split("\r", -1)) {
+        row.replace(0, Math.min(part.length(), row.length()), part);
+      }
+      screen.append(row.toString().stripTrailing()).append('\n');
+    }
+    return screen.toString();
+  }
+
+  @Test
+  void aStepIsALineInFixedOrder() {
+    Console console = console(false, 1);
+    console.runStarted(new RunInfo("a", 0, 300, ""));
+    nanos.set(24_000_000_000L); // 2 s a step, 288 to go
+    console.stepEnded(step(12, 1.23456));
+    assertEquals(
+        "run a: 300 steps\n"
+            + "step 12/300  loss 1.2346  lr 2.00e-04  grad_norm 0.512  tokens/s 1234  ETA 9m36s "
+            + " memory 2.1 GiB\n",
+        printed());
+  }
+
+  @Test
+  void loggingStepsAndTheLastArePrinted() {
+    Console console = console(false, 7);
+    for (int s = 1; s <= 300; s++) {
+      console.stepEnded(step(s, 1));
+    }
+    assertEquals(300 / 7 + 1, printed().lines().count());
+    assertTrue(printed().startsWith("step 7/300"));
+    assertTrue(printed().lines().reduce((a, b) -> b).orElseThrow().startsWith("step 300/300"));
+    assertFalse(printed().contains("\r"));
+  }
+
+  @Test
+  void theBarIsRedrawnInPlaceBelowTheLines() {
+    Console console = console(true, 2);
+    console.runStarted(new RunInfo("a", 0, 300, ""));
+    nanos.set(1_000_000_000L);
+    console.stepEnded(step(1, 1));
+    assertEquals("run a: 300 steps\n[------------------------]   0%  1/300  ETA 4m59s\n", screen());
+    nanos.set(300_000_000_000L);
+    console.stepEnded(step(150, 1));
+    console.evaluated(new EvalMetrics(150, 0.5, 2, 77, 61));
+    console.stepEnded(step(151, 1));
+    console.saved(Path.of("out", "checkpoint-150"));
+    String[] lines = screen().split("\n");
+    assertTrue(lines[1].startsWith("step 150/300"), lines[1]);
+    assertEquals("eval at step 150  eval_loss 2.0000  tokens 77  took 1m01s", lines[2]);
+    assertEquals("saved " + Path.of("out", "checkpoint-150"), lines[3]);
+    console.stepEnded(step(299, 1));
+    assertTrue(screen().contains("[#######################-]  99%  299/300  ETA 1s"), screen());
+    console.stepEnded(step(300, 1));
+    assertFalse(screen().contains("["), screen());
+    printed().lines().forEach(line -> assertTrue(line.length() < 400));
+  }
+
+  @Test
+  void aResumedRunTellsAndCountsOnlyItsOwnSteps() {
+    Console console = console(false, 1);
+    console.runStarted(new RunInfo("a", 200, 300, ""));
+    nanos.set(10_000_000_000L);
+    console.stepEnded(step(210, 1));
+    assertTrue(printed().startsWith("run a: steps 201 to 300, resumed\n"));
+    assertTrue(printed().contains("ETA 1m30s"), printed());
+  }
+
+  @Test
+  void notANumberIsShown() {
+    Console console = console(false, 1);
+    console.stepEnded(step(1, Double.NaN));
+    assertTrue(printed().contains("loss NaN"));
+  }
+
+  @Test
+  void durationsAndSizesAreShort() {
+    assertEquals("59s", Console.duration(59.4));
+    assertEquals("1m00s", Console.duration(59.6));
+    assertEquals("2h03m", Console.duration(7380));
+    assertEquals("2d03h", Console.duration(2 * 86400 + 3 * 3600 + 59));
+    assertEquals("1023 MiB", Console.bytes(1023L << 20));
+    assertEquals("1.0 GiB", Console.bytes(1L << 30));
+  }
+
+  @Test
+  void loggingStepsOfZeroIsRefused() {
+    assertThrows(IllegalArgumentException.class, () -> console(false, 0));
+  }
+}
