@@ -1,6 +1,6 @@
 package ai.nibble.quant;
 
-/** IEEE 754 binary16 and bfloat16, to and from float32; JDK 17 has no conversions of its own. */
+/** IEEE 754 binary16, to and from float32; JDK 17 has no conversions of its own. */
 final class Float16 {
   private Float16() {}
 
@@ -33,11 +33,5 @@ final class Float16 {
     }
     int rounded = magnitude + 0xFFF + (magnitude >>> 13 & 1);
     return sign | (rounded - (112 << 23) >>> 13);
-  }
-
-  /** Nearest bfloat16 number of a finite or infinite value, ties to even. */
-  static int bfloat16FromFloat(float value) {
-    int bits = Float.floatToRawIntBits(value);
-    return bits + 0x7FFF + (bits >>> 16 & 1) >>> 16;
   }
 }

@@ -14,9 +14,6 @@ public final class NestedAbsmax {
   /** Weight blocks that share one second-level absmax; bitsandbytes fixes it. */
   public static final int BLOCK_SIZE = 256;
 
-  /** So small a second-level absmax has no finite reciprocal; bitsandbytes guards with this too. */
-  private static final float LEAST_SCALE = 1e-38f;
-
   private final float[] absmax2;
   private final float[] map;
   private final float offset;
@@ -100,13 +97,21 @@ public final class NestedAbsmax {
         max = Math.max(max, Math.abs(absmax.get(b) - offset));
       }
       absmax2[j] = max;
-      float scale = 1f / Math.max(max, LEAST_SCALE);
       for (int b = begin; b < end; b++) {
-        int index = SignedDynamicMap.nearest((absmax.get(b) - offset) * scale);
-        indices.put(b, (byte) index);
+        indices.put(b, (byte) index(absmax.get(b) - offset, max));
       }
     }
     return new NestedAbsmax(absmax2, SignedDynamicMap.values(), offset);
+  }
+
+  private static int index(float residual, float max) {
+    if (max == 0) {
+      return 0; // every index recovers the offset; bitsandbytes stores 0
+    }
+    float reciprocal = 1f / max;
+    // Of the smallest subnormals the reciprocal is infinite, the quotient is not.
+    return SignedDynamicMap.nearest(
+        Float.isInfinite(reciprocal) ? residual / max : residual * reciprocal);
   }
 
   @Override

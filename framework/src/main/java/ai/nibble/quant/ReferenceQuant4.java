@@ -66,8 +66,11 @@ final class ReferenceQuant4 {
       absmax2[b / 256] = Math.max(absmax2[b / 256], Math.abs(absmax[b] - offset));
     }
     for (int b = 0; b < absmax.length; b++) {
-      float x = (absmax[b] - offset) * (1f / Math.max(absmax2[b / 256], 1e-38f));
-      indices[b] = (byte) nearest(x);
+      float residual = absmax[b] - offset;
+      float max = absmax2[b / 256];
+      boolean invertible = 1f / max < Float.POSITIVE_INFINITY; // not so for the least subnormals
+      float x = invertible ? residual * (1f / max) : residual / max;
+      indices[b] = (byte) (max == 0 ? 0 : nearest(x));
     }
     return new NestedAbsmax(absmax2, SignedDynamicMap.values(), offset);
   }

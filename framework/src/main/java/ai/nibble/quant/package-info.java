@@ -35,8 +35,8 @@
  * and a block's index names the map entry nearest to (absmax − offset) · (1 / absmax2). Back:
  * {@code absmax[b] = map[index[b]] · absmax2[b / 256] + offset}, product and sum rounded one after
  * the other. bitsandbytes' CPU backend searches the map through a coarse table and picks the
- * neighbouring entry for about 0.2 % of blocks; indices here are the nearest, as on CUDA. Indices
- * and maps from a checkpoint are used as they are.
+ * neighbouring entry for about 0.2 % of blocks; indices here are the nearest, as on CUDA. Where
+ * absmax2 is 0 every index is 0. Indices and maps from a checkpoint are used as they are.
  *
  * <h2>Dequantising</h2>
  *

@@ -26,7 +26,7 @@ class GoldenQuant4Test {
   private int signsOfZero;
   private int misreadRows;
   private int nestedIndices;
-  private int nestedOffByOne;
+  private int nestedOff;
 
   @Test
   void codesAbsmaxAndDequantizedBitsAreThoseOfBitsandbytes() throws IOException {
@@ -58,8 +58,8 @@ class GoldenQuant4Test {
     System.out.printf(
         "quant fixtures checked: %s; kinds not supported: %s; dequantised by a kernel that misreads"
             + " blocks across rows, compared with the reference instead: %d; zeros of FP4's code 8"
-            + " with the other sign: %d; nested indices one off bitsandbytes' CPU table: %d of %d%n",
-        checked, unsupported, misreadRows, signsOfZero, nestedOffByOne, nestedIndices);
+            + " with the other sign: %d; nested indices that bitsandbytes' coarse CPU table puts beside the nearest: %d of %d%n",
+        checked, unsupported, misreadRows, signsOfZero, nestedOff, nestedIndices);
     assertTrue(checked.size() > 0, "no case was checked");
   }
 
@@ -87,22 +87,27 @@ class GoldenQuant4Test {
 
   /**
    * The offset within the error of a float32 sum (here n < 1000 blocks: 16 ulp covers pairwise
-   * summation with room), absmax2 as far as the offsets differ, indices at most one off.
+   * summation with room), absmax2 as far as the offsets differ, indices at most one off, or as far
+   * as the bins of bitsandbytes' CPU table reach: 2 / 65535 wide, while near zero the map's entries
+   * lie closer. Two bins cover the value's error and both entries' own distance.
    */
   private void checkNested(String name, SafetensorsFixture golden, Quantized4Bit own) {
     NestedAbsmax nested = own.nested().orElseThrow();
     float offset = golden.floats("nested_offset")[0];
     assertEquals(offset, nested.offset(), 16 * Math.ulp(offset), name);
     float[] absmax2 = golden.floats("nested_absmax");
-    assertArrayEquals(absmax2, nested.absmax2(), 32 * Math.ulp(offset), name);
+    assertArrayEquals(absmax2, nested.absmax2(), 32 * Math.ulp(Math.max(offset, absmax2[0])), name);
     assertArrayEquals(golden.floats("nested_code"), nested.map(), name);
     byte[] expected = golden.bytes("absmax");
     byte[] actual = Bits.of(own.absmax());
     assertEquals(expected.length, actual.length, name);
     for (int b = 0; b < expected.length; b++) {
       int off = Math.abs((expected[b] & 0xFF) - (actual[b] & 0xFF));
-      assertTrue(off <= 1, name + ": index of block " + b + " is " + off + " entries off");
-      nestedOffByOne += off;
+      float apart = Math.abs(nested.map()[expected[b] & 0xFF] - nested.map()[actual[b] & 0xFF]);
+      assertTrue(
+          off <= 1 || apart <= 4f / 65535,
+          name + ": index of block " + b + " is " + off + " entries off");
+      nestedOff += off == 0 ? 0 : 1;
       nestedIndices++;
     }
   }
