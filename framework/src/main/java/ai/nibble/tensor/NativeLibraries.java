@@ -117,9 +117,6 @@ final class NativeLibraries {
   private static void prepareProcess() {
     try {
       NativeLibrary c = NativeLibrary.getInstance("c");
-      // OpenMP's threads would spin after every product, on the cores that Java's loops need next.
-      Function setenv = c.getFunction("setenv");
-      setenv.invokeInt(new Object[] {"OMP_WAIT_POLICY", "passive", 0});
       Function mallopt = c.getFunction("mallopt");
       mallopt.invokeInt(new Object[] {M_ARENA_MAX, 1});
       mallopt.invokeInt(new Object[] {M_MMAP_THRESHOLD, 32 << 20});

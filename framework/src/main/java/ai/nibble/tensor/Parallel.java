@@ -1,9 +1,10 @@
 package ai.nibble.tensor;
 
-import java.util.stream.IntStream;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.stream.LongStream;
 
 /**
- * Loops over raw memory, split into ranges that run on the common fork-join pool.
+ * Loops over raw memory, split into ranges that run on libtorch's threads.
  *
  * <p>How a range is cut depends on its length and grain only, never on the number of threads, so
  * whatever a body computes per range is the same on every machine.
@@ -35,8 +36,18 @@ public final class Parallel {
       body.run(0, n);
       return;
     }
-    IntStream.range(0, Math.toIntExact(ranges))
-        .parallel()
-        .forEach(r -> body.run(r * grain, Math.min(n, (r + 1) * grain)));
+    if (OmpTeam.isAvailable()) {
+      AtomicLong next = new AtomicLong();
+      OmpTeam.run(
+          () -> {
+            for (long r = next.getAndIncrement(); r < ranges; r = next.getAndIncrement()) {
+              body.run(r * grain, Math.min(n, (r + 1) * grain));
+            }
+          });
+    } else {
+      LongStream.range(0, ranges)
+          .parallel()
+          .forEach(r -> body.run(r * grain, Math.min(n, (r + 1) * grain)));
+    }
   }
 }

@@ -25,7 +25,6 @@ final class LauncherTest {
       #!/bin/bash
       if [ "$1" = -version ]; then echo 'openjdk version "%s" 2030-01-01' >&2; exit 0; fi
       echo "pid $$"
-      echo "omp $OMP_WAIT_POLICY"
       printf '<%%s>\\n' "$@"
       exit 7
       """;
@@ -74,7 +73,6 @@ final class LauncherTest {
     List<String> command = new ArrayList<>(List.of(script.toString()));
     command.addAll(List.of(args));
     ProcessBuilder builder = new ProcessBuilder(command).directory(temp.toFile());
-    builder.environment().remove("OMP_WAIT_POLICY");
     builder.environment().remove("NIBBLE_JAVA_OPTS");
     builder.environment().put("JAVA_HOME", temp.resolve("jdk").toString());
     builder.environment().put("PATH", temp.resolve("bin") + ":/usr/bin:/bin");
@@ -112,7 +110,6 @@ final class LauncherTest {
     assertTrue(ran.text.endsWith(String.join("\n", ends) + "\n"), ran.text);
     assertTrue(
         ran.text.contains("<" + jar + ":" + project.resolve("framework/target/lib/*") + ">"));
-    assertTrue(ran.text.contains("omp passive"));
   }
 
   @Test
@@ -134,12 +131,10 @@ final class LauncherTest {
   @Test
   void theEnvironmentHasTheLastWord() throws Exception {
     built();
-    Map<String, String> environment =
-        Map.of("NIBBLE_JAVA_OPTS", "-Xmx9g -Dx=y", "OMP_WAIT_POLICY", "active");
+    Map<String, String> environment = Map.of("NIBBLE_JAVA_OPTS", "-Xmx9g -Dx=y");
     Ran ran = run(environment, project.resolve("nibble"));
     assertTrue(ran.text.indexOf("<-Xmx9g>") > ran.text.indexOf("<-Xmx1g>"), ran.text);
     assertTrue(ran.text.contains("<-Dx=y>"));
-    assertTrue(ran.text.contains("omp active"));
   }
 
   @Test

@@ -1,0 +1,101 @@
+package ai.nibble.tensor;
+
+import com.sun.jna.Callback;
+import com.sun.jna.CallbackThreadInitializer;
+import com.sun.jna.Function;
+import com.sun.jna.Native;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicLong;
+
+/**
+ * Runs Java code on the OpenMP threads that libtorch's own operations run on.
+ *
+ * <p>With two teams, one of Java's and one of OpenMP's, each operation finds its threads asleep or
+ * its core taken by a thread of the other team: on two cores a product then often runs on one.
+ */
+final class OmpTeam {
+  /** What each thread of the team runs, the calling one among them. */
+  private interface Entry extends Callback {
+    /**
+     * @param job key of the job
+     */
+    void invoke(long job);
+  }
+
+  /** {@code GOMP_parallel(fn, data, num_threads, flags)}; the same libgomp that libtorch uses. */
+  private static final Function PARALLEL = find();
+
+  private static final Map<Long, Job> JOBS = new ConcurrentHashMap<>();
+  private static final AtomicLong NEXT = new AtomicLong();
+  private static final Entry ENTRY = OmpTeam::enter;
+
+  static {
+    // The team's threads live as long as the process: they are attached once and never detached.
+    Native.setCallbackThreadInitializer(
+        ENTRY, new CallbackThreadInitializer(true, false, "nibble-omp"));
+  }
+
+  private OmpTeam() {}
+
+  private static Function find() {
+    try {
+      return NativeLibraries.libtorch().getFunction("GOMP_parallel");
+    } catch (UnsatisfiedLinkError e) {
+      return null; // a libtorch with another OpenMP runtime
+    }
+  }
+
+  static boolean isAvailable() {
+    return PARALLEL != null;
+  }
+
+  /**
+   * Runs the work once on every thread of the team and returns when all have returned.
+   *
+   * @throws RuntimeException what the work threw, on whichever thread
+   */
+  static void run(Runnable work) {
+    long key = NEXT.getAndIncrement();
+    Job job = new Job(work);
+    JOBS.put(key, job);
+    try {
+      // 0 threads: the team's own number, for another would make libgomp form the team anew.
+      PARALLEL.invokeVoid(new Object[] {ENTRY, key, 0, 0});
+    } finally {
+      JOBS.remove(key);
+    }
+    job.rethrow();
+  }
+
+  private static void enter(long key) {
+    JOBS.get(key).run();
+  }
+
+  /** One parallel region; no exception may pass through native frames. */
+  private static final class Job {
+    private final Runnable work;
+    private volatile Throwable thrown;
+
+    Job(Runnable work) {
+      this.work = work;
+    }
+
+    void run() {
+      try {
+        work.run();
+      } catch (Throwable t) {
+        thrown = t;
+      }
+    }
+
+    void rethrow() {
+      if (thrown instanceof Error e) {
+        throw e;
+      }
+      if (thrown instanceof RuntimeException e) {
+        throw e;
+      }
+    }
+  }
+}
