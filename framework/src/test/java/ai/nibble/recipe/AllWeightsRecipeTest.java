@@ -1,13 +1,23 @@
 package ai.nibble.recipe;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.Shared;
+import ai.nibble.model.CausalLm;
+import ai.nibble.model.LoadOptions;
+import ai.nibble.tensor.DType;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -144,6 +154,57 @@ final class AllWeightsRecipeTest {
     OutputFolder.prepare(recipe.output());
     try (var left = Files.list(files.path("out"))) {
       assertEquals(List.of(files.path("out/mine.txt")), left.toList());
+    }
+  }
+
+  /** A small model with a real tokenizer, from random weights to a directory that loads. */
+  @Test
+  void aRunFromScratchWritesAModel() throws IOException {
+    Path real = Shared.path("models/smollm2-135m-instruct");
+    for (String name : List.of("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")) {
+      Files.copy(real.resolve(name), files.path("small").resolve(name));
+    }
+    files.write(
+        "small/config.json",
+        "{\"model_type\":\"llama\",\"hidden_size\":8,\"intermediate_size\":12,"
+            + "\"num_hidden_layers\":1,\"num_attention_heads\":2,\"vocab_size\":49152,"
+            + "\"tie_word_embeddings\":true,\"dtype\":\"bfloat16\"}");
+    files.write("text.jsonl", "{\"text\": \"one two three\"}\n".repeat(3));
+    files.write(
+        "chat.jsonl",
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"},"
+            + " {\"role\": \"assistant\", \"content\": \"Hello\"}]}\n");
+    Recipe recipe =
+        files.loadText(
+            RecipeFiles.LEAST
+                    .replace("base_model: model", "base_model: small")
+                    .replace(
+                        "[{path: rows.jsonl, type: alpaca}]",
+                        "[{path: text.jsonl, type: text}, {path: chat.jsonl, type: messages}]")
+                    .replace("1e-4", "1e-2")
+                + "adapter: none\nmethod: pretrain\ninit: random\nmax_steps: 2\nreport_to: []\n"
+                + "micro_batch_size: 4\n");
+    ByteArrayOutputStream printed = new ByteArrayOutputStream();
+    new RecipeRun(recipe, new PrintStream(printed, true, StandardCharsets.UTF_8), false).run();
+    String lines = printed.toString(StandardCharsets.UTF_8);
+    for (String file : List.of("text", "chat")) {
+      Matcher counts =
+          Pattern.compile(
+                  file + "\\.jsonl: (\\d) examples? of .*?, (\\d+) tokens, (\\d+) with loss")
+              .matcher(lines);
+      assertTrue(counts.find(), lines);
+      // all but the first of each row, which nothing predicts
+      int rows = Integer.parseInt(counts.group(1));
+      int tokens = Integer.parseInt(counts.group(2));
+      assertEquals(tokens - rows, Integer.parseInt(counts.group(3)), lines);
+    }
+    assertTrue(lines.contains("all weights are trained, 393,784 parameters"), lines);
+    Path out = files.path("out");
+    assertArrayEquals(
+        Files.readAllBytes(real.resolve("tokenizer.json")),
+        Files.readAllBytes(out.resolve("tokenizer.json")));
+    try (CausalLm model = CausalLm.load(out, LoadOptions.unquantized(DType.FLOAT32))) {
+      assertEquals(DType.BFLOAT16, model.config().dtype());
     }
   }
 }
