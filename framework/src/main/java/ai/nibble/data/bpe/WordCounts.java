@@ -33,7 +33,7 @@ public final class WordCounts {
   }
 
   /**
-   * Adds a data file row by row: the column {@code text}, or the content of each of {@code
+   * Adds a data file row by row: the column {@code text}, or role and content of each of {@code
    * messages}; plain text line by line, without the lines' ends.
    *
    * @throws InvalidInputException where the file cannot be read, or a row has neither column
@@ -53,6 +53,10 @@ public final class WordCounts {
     } else if (row.has("messages")) {
       List<Map<String, Object>> messages = row.objects("messages");
       for (int i = 0; i < messages.size(); i++) {
+        // Templates write the role beside the content.
+        if (messages.get(i).get("role") instanceof String role) {
+          add(role);
+        }
         Object content = messages.get(i).get("content");
         if (!(content instanceof String text)) {
           throw row.wrong("messages[" + i + "].content", content, "a string");
