@@ -53,14 +53,22 @@ final class TokenizerCommandTest {
     Files.writeString(template, "{{ messages[0].content }}<|end|>");
     int code =
         tokenizer(
-            "--vocab-size", "262", "--special", "<|end|>", "--eos", "<|end|>", "--split", "words",
-            "--chat-template", template.toString());
+            "--vocab-size",
+            "262",
+            "--special",
+            "<|end|>",
+            "--eos",
+            "<|end|>",
+            "--split",
+            "words",
+            "--chat-template",
+            template.toString());
     assertEquals(0, code, err.toString());
-    assertEquals(folder + ": 259 tokens, 2 merges, from 2 rows and 13 words\n", out.toString());
+    assertEquals(folder + ": 260 tokens, 3 merges, from 2 rows and 13 words\n", out.toString());
     assertEquals("note: --vocab-size is 262, but no other pair comes up 2 times\n", err.toString());
     try (Tokenizer tokenizer = Tokenizer.load(folder)) {
       assertEquals(0, tokenizer.eosId().getAsInt());
-      assertEquals(259, tokenizer.vocabSize());
+      assertEquals(260, tokenizer.vocabSize());
       int[] ids = tokenizer.encode("low2<|end|>").ids();
       int low = tokenizer.tokenToId("low").getAsInt();
       assertArrayEquals(new int[] {low, tokenizer.tokenToId("2").getAsInt(), 0}, ids);
@@ -86,17 +94,29 @@ final class TokenizerCommandTest {
   void mistakesAreNamedAndNothingIsWritten() throws IOException {
     refused(
         "the vocabulary size is 10, expected at least 256: 256 bytes and 0 special tokens",
-        "--vocab-size", "10");
-    refused("--split is 'gpt', expected one of [qwen2, words]", "--vocab-size", "300", "--split", "gpt");
+        "--vocab-size",
+        "10");
+    refused(
+        "--split is 'gpt', expected one of [qwen2, words]",
+        "--vocab-size",
+        "300",
+        "--split",
+        "gpt");
     refused(
         "eos_token is '<e>', expected one of the special tokens [<s>]",
-        "--vocab-size", "300", "--special", "<s>", "--eos", "<e>");
+        "--vocab-size",
+        "300",
+        "--special",
+        "<s>",
+        "--eos",
+        "<e>");
     Files.writeString(rows, "\n\n");
     refused("the input holds no text, expected some to learn from", "--vocab-size", "300");
     assertFalse(Files.exists(folder));
     Files.createDirectory(folder);
     refused(
         folder + " exists, expected a new directory: choose another, or remove it",
-        "--vocab-size", "300");
+        "--vocab-size",
+        "300");
   }
 }

@@ -114,7 +114,8 @@ final class BpeTrainerTest {
         "the special tokens are [<a>, <a>], expected different ones of at least two characters",
         problem(() -> new BpeTrainer(300, List.of("<a>", "<a>"), 1)));
     assertTrue(
-        problem(() -> new BpeTrainer(300, List.of("x"), 1)).startsWith("the special tokens are [x]"));
+        problem(() -> new BpeTrainer(300, List.of("x"), 1))
+            .startsWith("the special tokens are [x]"));
     assertTrue(problem(() -> new BpeTrainer(300, List.of(""), 1)).startsWith("the special tokens"));
     assertEquals(
         "the input holds no text, expected some to learn from",
