@@ -39,7 +39,7 @@ record DecoderLayer(
     Variable attended;
     try (Variable normed = inputNorm.apply(tape, x);
         Variable projected = qkv.apply(tape, normed, pass, precision, work);
-        Variable heads = attention.apply(tape, projected, pass, precision, work);
+        Variable heads = attention.apply(tape, projected, pass, precision);
         Variable mixed = output.apply(tape, heads, pass, precision, work)) {
       attended = tape.apply(new Residual(), x, mixed);
     }

@@ -91,8 +91,7 @@ public final class LinearCrossEntropy extends Function {
       Tensor logits =
           scope.own(work.get(Purpose.LOGITS, precision.product(), rows, head.outFeatures()));
       Ops.mm(logits, input, scope.own(weight.t()));
-      Tensor logProbs =
-          logits.dtype() == DType.FLOAT32 ? logits : scope.own(logits.to(DType.FLOAT32));
+      Tensor logProbs = logits.dtype() == DType.FLOAT32 ? logits : scope.own(widened(logits));
       Ops.logSoftmax(logProbs, logProbs);
       double loss = negativeLogLikelihood(logProbs, begin);
       if (grads != null) {
@@ -115,6 +114,10 @@ public final class LinearCrossEntropy extends Function {
     }
   }
 
+  private Tensor widened(Tensor logits) {
+    return work.get(Purpose.LOG_PROBABILITIES, DType.FLOAT32, logits.shape()).copyFrom(logits);
+  }
+
   private double negativeLogLikelihood(Tensor logProbs, int begin) {
     double sum = 0;
     for (int r = 0; r < logProbs.size(0); r++) {
@@ -130,15 +133,16 @@ public final class LinearCrossEntropy extends Function {
         probabilities.size(0),
         8,
         (first, last) -> {
-          Rows rows = Rows.of(probabilities, first, last);
-          float[] row = new float[rows.width()];
-          for (long r = first; r < last; r++) {
-            rows.load(r, row);
-            row[targets[begin + (int) r]] -= 1;
-            for (int c = 0; c < row.length; c++) {
-              row[c] *= scale;
+          try (Rows rows = Rows.updating(probabilities, first, last)) {
+            float[] row = new float[rows.width()];
+            for (long r = first; r < last; r++) {
+              rows.load(r, row);
+              row[targets[begin + (int) r]] -= 1;
+              for (int c = 0; c < row.length; c++) {
+                row[c] *= scale;
+              }
+              rows.store(r, row);
             }
-            rows.store(r, row);
           }
         });
   }

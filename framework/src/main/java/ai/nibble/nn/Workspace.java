@@ -21,12 +21,10 @@ public final class Workspace implements AutoCloseable {
     OUTPUT,
     /** An input after dropout. */
     DROPPED,
-    /** A block of attention scores. */
-    SCORES,
-    /** The gradient of a block of attention scores. */
-    SCORE_GRADS,
     /** Logits of some positions. */
     LOGITS,
+    /** Their log-probabilities in float32. */
+    LOG_PROBABILITIES,
     /** The output head's weight, or part of it, in the product's dtype. */
     HEAD
   }
