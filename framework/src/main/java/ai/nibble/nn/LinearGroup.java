@@ -85,7 +85,16 @@ public final class LinearGroup implements AutoCloseable {
    * @return {@code [N, sum of out]}, the members' outputs side by side
    */
   public Variable apply(Tape tape, Variable x, Pass pass, Precision precision, Workspace work) {
-    return tape.apply(new LinearGroupFunction(this, pass, precision, work), x);
+    return tape.apply(new LinearGroupFunction(this, pass, precision, work, true), x);
+  }
+
+  /**
+   * Applies the group for its backward only: saves what that needs and leaves the product out. The
+   * output's values are undefined.
+   */
+  public Variable applyUnread(
+      Tape tape, Variable x, Pass pass, Precision precision, Workspace work) {
+    return tape.apply(new LinearGroupFunction(this, pass, precision, work, false), x);
   }
 
   /** Writes {@code [W, s·B]} of all members into {@code [out, in + rank]}. */

@@ -22,6 +22,7 @@ final class LinearGroupFunction extends Function {
   private final Pass pass;
   private final Precision precision;
   private final Workspace work;
+  private final boolean outputIsRead;
   private final int in;
   private final int out;
   private final int rank;
@@ -30,11 +31,16 @@ final class LinearGroupFunction extends Function {
   private Tensor x;
   private Tensor down;
 
-  LinearGroupFunction(LinearGroup group, Pass pass, Precision precision, Workspace work) {
+  /**
+   * @param outputIsRead whether the output's values are needed
+   */
+  LinearGroupFunction(
+      LinearGroup group, Pass pass, Precision precision, Workspace work, boolean outputIsRead) {
     this.group = group;
     this.pass = pass;
     this.precision = precision;
     this.work = work;
+    this.outputIsRead = outputIsRead;
     this.in = group.inFeatures();
     this.out = group.outFeatures();
     this.rank = group.rank();
@@ -59,6 +65,9 @@ final class LinearGroupFunction extends Function {
         Tensor a = scope.own(group.downProjections(precision.product()));
         Ops.mm(h, scope.own(adapterInput(input)), scope.own(a.t()));
         down = save(h);
+        if (!outputIsRead) {
+          return new Tensor[] {Tensor.empty(precision.compute(), n, out)};
+        }
         extended = scope.own(extend(input, h));
       } else if (precision.widens()) {
         extended = scope.own(work.get(Purpose.INPUT, precision.product(), n, in));

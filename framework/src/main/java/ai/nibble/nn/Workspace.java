@@ -23,8 +23,6 @@ public final class Workspace implements AutoCloseable {
     DROPPED,
     /** Logits of some positions. */
     LOGITS,
-    /** Their log-probabilities in float32. */
-    LOG_PROBABILITIES,
     /** The output head's weight, or part of it, in the product's dtype. */
     HEAD
   }

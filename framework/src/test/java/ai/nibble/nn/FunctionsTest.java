@@ -415,7 +415,10 @@ class FunctionsTest {
             (tape, in) ->
                 tape.apply(
                     new Checkpoint(
-                        (inner, values) -> group.apply(inner, values[0], pass, FLOAT32, work)),
+                        (inner, values, repeated) ->
+                            repeated
+                                ? group.applyUnread(inner, values[0], pass, FLOAT32, work)
+                                : group.apply(inner, values[0], pass, FLOAT32, work)),
                     in.get(0)),
             List.of(x),
             DType.FLOAT32,
