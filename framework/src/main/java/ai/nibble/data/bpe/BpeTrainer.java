@@ -106,8 +106,12 @@ public final class BpeTrainer {
    * often enough.
    *
    * @throws InvalidInputException where there are no words
+   * @throws IllegalStateException where this trainer has trained already
    */
   public BpeVocabulary train(WordCounts input) {
+    if (words != null) {
+      throw new IllegalStateException("this trainer has trained already, expected a new one");
+    }
     if (input.counts().isEmpty()) {
       throw new InvalidInputException("the input holds no text, expected some to learn from");
     }
