@@ -42,6 +42,7 @@ public final class Nibble implements Callable<Integer> {
     Failures failures = new Failures();
     return new CommandLine(new Nibble())
         .addSubcommand(new TrainCommand(train))
+        .addSubcommand(new TokenizerCommand())
         .setParameterExceptionHandler(failures)
         .setExecutionExceptionHandler(failures)
         // A file name may begin with @; options come from the command line only.

@@ -122,11 +122,12 @@ final class WeightLoader {
         matrix.size(0),
         ROWS_A_RANGE,
         (begin, end) -> {
-          Rows to = Rows.of(matrix, begin, end);
-          float[] row = new float[columns];
-          for (long r = begin; r < end; r++) {
-            source.read(name, r * columns, row, 0, columns);
-            to.store(r, row);
+          try (Rows to = Rows.writing(matrix, begin, end)) {
+            float[] row = new float[columns];
+            for (long r = begin; r < end; r++) {
+              source.read(name, r * columns, row, 0, columns);
+              to.store(r, row);
+            }
           }
         });
     requireFinite(name, matrix);
@@ -176,27 +177,32 @@ final class WeightLoader {
           rows.size(0),
           ROWS_A_RANGE,
           (begin, end) -> {
-            Rows from = Rows.of(rows, begin, end);
-            float[] row = new float[(int) width];
-            for (long r = begin; r < end; r++) {
-              from.load(r, row);
-              for (int c = 0; c < row.length; c++) {
-                if (!Float.isFinite(row[c])) {
-                  throw new InvalidInputException(
-                      base
-                          + ": tensor '"
-                          + name
-                          + "' holds "
-                          + row[c]
-                          + " at ["
-                          + r
-                          + ", "
-                          + c
-                          + "], expected finite weights: fetch the file again");
-                }
+            try (Rows from = Rows.reading(rows, begin, end)) {
+              float[] row = new float[(int) width];
+              for (long r = begin; r < end; r++) {
+                from.load(r, row);
+                requireFinite(name, r, row);
               }
             }
           });
+    }
+  }
+
+  private void requireFinite(String name, long r, float[] row) {
+    for (int c = 0; c < row.length; c++) {
+      if (!Float.isFinite(row[c])) {
+        throw new InvalidInputException(
+            base
+                + ": tensor '"
+                + name
+                + "' holds "
+                + row[c]
+                + " at ["
+                + r
+                + ", "
+                + c
+                + "], expected finite weights: fetch the file again");
+      }
     }
   }
 }

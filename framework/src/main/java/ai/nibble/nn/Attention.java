@@ -32,8 +32,7 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
    * @param qkv {@code [N, (heads + 2·keyValueHeads)·headDim]}: queries, keys, values side by side
    * @return {@code [N, heads·headDim]}
    */
-  public Variable apply(
-      Tape tape, Variable qkv, Pass pass, Precision precision, Workspace workspace) {
-    return tape.apply(new AttentionFunction(this, pass, precision, workspace), qkv);
+  public Variable apply(Tape tape, Variable qkv, Pass pass, Precision precision) {
+    return tape.apply(new AttentionFunction(this, pass, precision), qkv);
   }
 }

@@ -2,6 +2,7 @@ package ai.nibble.nn;
 
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
+import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
@@ -53,35 +54,43 @@ public final class Embedding extends Function {
 
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
-    Tensor dy = gradOutputs[0];
     Tensor grad = table.parameter().orElseThrow().grad();
     int[] starts = new int[Math.toIntExact(grad.size(0)) + 1];
     int[] positions = positionsByToken(starts);
-    Parallel.forRanges(
-        grad.size(0),
-        TOKENS_A_RANGE,
-        (begin, end) -> {
-          if (starts[(int) begin] == starts[(int) end]) {
-            return;
-          }
-          Rows sums = Rows.of(grad, begin, end);
-          Rows from = Rows.of(dy, 0, ids.length);
-          float[] sum = new float[sums.width()];
-          float[] row = new float[sums.width()];
-          for (int token = (int) begin; token < end; token++) {
-            if (starts[token] == starts[token + 1]) {
-              continue;
+    boolean wide = gradOutputs[0].dtype() == DType.FLOAT32;
+    try (Tensor dy = wide ? gradOutputs[0].share() : gradOutputs[0].to(DType.FLOAT32)) {
+      Parallel.forRanges(
+          grad.size(0),
+          TOKENS_A_RANGE,
+          (begin, end) -> {
+            if (starts[(int) begin] < starts[(int) end]) {
+              addRows(grad, dy, starts, positions, (int) begin, (int) end);
             }
-            sums.load(token, sum);
-            for (int i = starts[token]; i < starts[token + 1]; i++) {
-              from.load(positions[i], row);
-              for (int c = 0; c < row.length; c++) {
-                sum[c] += row[c];
-              }
-            }
-            sums.store(token, sum);
+          });
+    }
+  }
+
+  /** Adds to the gradients of tokens {@code [begin, end)}. */
+  private static void addRows(
+      Tensor grad, Tensor dy, int[] starts, int[] positions, int begin, int end) {
+    try (Rows sums = Rows.updating(grad, begin, end);
+        Rows from = Rows.reading(dy, 0, dy.size(0))) {
+      float[] sum = new float[sums.width()];
+      float[] row = new float[sums.width()];
+      for (int token = begin; token < end; token++) {
+        if (starts[token] == starts[token + 1]) {
+          continue;
+        }
+        sums.load(token, sum);
+        for (int i = starts[token]; i < starts[token + 1]; i++) {
+          from.load(positions[i], row);
+          for (int c = 0; c < row.length; c++) {
+            sum[c] += row[c];
           }
-        });
+        }
+        sums.store(token, sum);
+      }
+    }
   }
 
   /**

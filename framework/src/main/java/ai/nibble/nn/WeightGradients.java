@@ -14,8 +14,6 @@ import ai.nibble.tensor.Tensor;
  * added, as automatic mixed precision does it.
  */
 final class WeightGradients {
-  private static final int ROWS_A_RANGE = 64;
-
   private WeightGradients() {}
 
   /**
@@ -74,18 +72,19 @@ final class WeightGradients {
   /** Adds the sums of dy's columns from {@code column} on to a vector. */
   private static void addColumnSums(Tensor grad, Tensor dy, int column) {
     int out = (int) grad.size(0);
-    ColumnSums sums = new ColumnSums(dy.size(0), ROWS_A_RANGE, out);
+    ColumnSums sums = new ColumnSums(dy.size(0), Rows.grain(out), out);
     Parallel.forRanges(
         dy.size(0),
-        ROWS_A_RANGE,
+        Rows.grain(out),
         (begin, end) -> {
-          Rows rows = Rows.of(dy, begin, end);
-          float[] sum = sums.of(begin);
-          float[] row = new float[out];
-          for (long r = begin; r < end; r++) {
-            rows.load(r, column, row, out);
-            for (int c = 0; c < out; c++) {
-              sum[c] += row[c];
+          try (Rows rows = Rows.reading(dy, begin, end, column, out)) {
+            float[] sum = sums.of(begin);
+            float[] row = new float[out];
+            for (long r = begin; r < end; r++) {
+              rows.load(r, row);
+              for (int c = 0; c < out; c++) {
+                sum[c] += row[c];
+              }
             }
           }
         });

@@ -21,10 +21,6 @@ public final class Workspace implements AutoCloseable {
     OUTPUT,
     /** An input after dropout. */
     DROPPED,
-    /** A block of attention scores. */
-    SCORES,
-    /** The gradient of a block of attention scores. */
-    SCORE_GRADS,
     /** Logits of some positions. */
     LOGITS,
     /** The gradient of a trained weight, before it is added to the others. */
