@@ -28,12 +28,22 @@ final class WeightGradients {
       if (x.dtype() != dy.dtype()) {
         input = scope.own(work.get(Purpose.INPUT, dy.dtype(), x.shape())).copyFrom(x);
       }
+      // a product that must be rounded is made for all members at once
+      Tensor all = null;
+      if (dy.dtype() != DType.FLOAT32) {
+        all = scope.own(work.get(Purpose.WEIGHT_GRAD, dy.dtype(), dy.size(1), x.size(1)));
+        Ops.mm(all, scope.own(dy.t()), input);
+      }
       long column = 0;
       for (Linear member : group.members()) {
         long out = member.weight().outFeatures();
         if (member.weight().parameter().isPresent()) {
           Tensor grad = member.weight().parameter().get().grad();
-          addProduct(grad, scope.own(dy.narrow(1, column, out)), input, work);
+          if (all != null) {
+            add(grad, scope.own(all.narrow(0, column, out)), 1);
+          } else {
+            addProduct(grad, scope.own(dy.narrow(1, column, out)), input, work);
+          }
         }
         if (member.trainedBias().isPresent()) {
           addColumnSums(member.trainedBias().get().grad(), dy, (int) column);
@@ -62,11 +72,27 @@ final class WeightGradients {
     }
   }
 
-  /** {@code grad += scale · gradient}. */
-  static void add(Tensor grad, Tensor gradient, double scale) {
-    try (Tensor sum = Ops.add(grad, gradient, scale)) {
-      grad.copyFrom(sum);
-    }
+  /** {@code grad += scale · gradient}, matrices; the gradient may be bfloat16. */
+  static void add(Tensor grad, Tensor gradient, float scale) {
+    int width = (int) grad.size(1);
+    Parallel.forRanges(
+        grad.size(0),
+        Rows.grain(width),
+        (begin, end) -> {
+          try (Rows sums = Rows.updating(grad, begin, end);
+              Rows more = Rows.reading(gradient, begin, end)) {
+            float[] sum = new float[width];
+            float[] row = new float[width];
+            for (long r = begin; r < end; r++) {
+              sums.load(r, sum);
+              more.load(r, row);
+              for (int c = 0; c < width; c++) {
+                sum[c] += scale * row[c];
+              }
+              sums.store(r, sum);
+            }
+          }
+        });
   }
 
   /** Adds the sums of dy's columns from {@code column} on to a vector. */
