@@ -2,6 +2,8 @@ package ai.nibble.nn;
 
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.nn.HeadLayout.Part;
+import ai.nibble.tensor.Tensor;
 
 /**
  * Causal grouped-query attention with rotary positions (Vaswani et al. 2017; Ainslie et al. 2023).
@@ -35,5 +37,50 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
   public Variable apply(
       Tape tape, Variable qkv, Pass pass, Precision precision, Workspace workspace) {
     return tape.apply(new AttentionFunction(this, pass, precision, workspace), qkv);
+  }
+
+  /**
+   * As {@link #apply}, with the keys and values of the pass's caches before those of {@code qkv},
+   * which join them. Inference only.
+   *
+   * @param layer which of the caches' layers this is
+   * @throws IllegalStateException if the tape records, a cache has no room, or sequences that have
+   *     begun get more than one token
+   */
+  public Variable applyCached(
+      Tape tape, Variable qkv, Pass pass, int layer, Precision precision, Workspace workspace) {
+    if (tape.isRecording()) {
+      throw new IllegalStateException("attention to a cache has no gradient");
+    }
+    for (int s = 0; s < pass.sequences(); s++) {
+      pass.caches().get(s).requireRoom(length(pass, s));
+    }
+    if (pass.tokens() == pass.sequences()) {
+      return tape.apply(new CachedAttention(this, pass, layer, precision, workspace), qkv);
+    }
+    fillCaches(qkv.value(), pass, layer);
+    return apply(tape, qkv, pass, precision, workspace);
+  }
+
+  private static int length(Pass pass, int sequence) {
+    return pass.sequenceStarts()[sequence + 1] - pass.sequenceStarts()[sequence];
+  }
+
+  private void fillCaches(Tensor qkv, Pass pass, int layer) {
+    for (int s = 0; s < pass.sequences(); s++) {
+      KvCache cache = pass.caches().get(s);
+      if (cache.length() > 0) {
+        throw new IllegalStateException(
+            "a sequence of " + cache.length() + " tokens gets more than one at once");
+      }
+      int tokens = length(pass, s);
+      rotary.cover(cache.capacity());
+      HeadLayout layout = new HeadLayout(this, pass.sequenceStarts()[s], tokens);
+      try (Tensor keys = cache.keys(layer, tokens);
+          Tensor values = cache.values(layer, tokens)) {
+        layout.gather(Part.KEY, qkv, keys);
+        layout.gather(Part.VALUE, qkv, values);
+      }
+    }
   }
 }
