@@ -11,7 +11,13 @@ public final class Checkpoint extends Function {
   /** The part: from inputs on a tape to one output on the same tape. */
   @FunctionalInterface
   public interface Part {
-    Variable run(Tape tape, Variable[] inputs);
+    /**
+     * Runs the part.
+     *
+     * @param again whether it runs for its backward: the output's value is then not read, so that
+     *     the part need not compute what only the output depends on
+     */
+    Variable run(Tape tape, Variable[] inputs, boolean again);
   }
 
   private final Part part;
@@ -37,7 +43,7 @@ public final class Checkpoint extends Function {
       for (int i = 0; i < values.length; i++) {
         constants[i] = tape.constant(values[i].share());
       }
-      return new Tensor[] {part.run(tape, constants).value().share()};
+      return new Tensor[] {part.run(tape, constants, false).value().share()};
     }
   }
 
@@ -49,7 +55,7 @@ public final class Checkpoint extends Function {
         Tensor value = inputs[i].share();
         variables[i] = gradients.wanted(i) ? tape.leaf(value) : tape.constant(value);
       }
-      Variable output = part.run(tape, variables);
+      Variable output = part.run(tape, variables, true);
       tape.backward(output, gradOutputs[0].share());
       for (int i = 0; i < inputs.length; i++) {
         Tensor gradient = tape.takeGradient(variables[i]);

@@ -48,6 +48,7 @@ public final class Nibble implements Callable<Integer> {
     return new CommandLine(new Nibble())
         .addSubcommand(new TrainCommand(train))
         .addSubcommand(new GenerateCommand(generate))
+        .addSubcommand(new TokenizerCommand())
         .setParameterExceptionHandler(failures)
         .setExecutionExceptionHandler(failures)
         // A file name may begin with @; options come from the command line only.

@@ -121,9 +121,10 @@ public final class CausalLm implements AutoCloseable {
           checkpoint && tape.isRecording()
               ? tape.apply(
                   new Checkpoint(
-                      (inner, inputs) -> layer.forward(inner, inputs[0], pass, precision, work)),
+                      (inner, inputs, again) ->
+                          layer.forward(inner, inputs[0], pass, precision, work, !again)),
                   x)
-              : layer.forward(tape, x, pass, precision, work);
+              : layer.forward(tape, x, pass, precision, work, true);
       x.close();
       x = next;
     }

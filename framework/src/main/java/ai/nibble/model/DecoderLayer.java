@@ -36,14 +36,19 @@ record DecoderLayer(
     return List.of(qkv, output, gateUp, down);
   }
 
-  /** From a hidden state {@code [N, hidden]} to the next; values in between are given up early. */
-  Variable forward(Tape tape, Variable x, Pass pass, Precision precision, Workspace work) {
+  /**
+   * From a hidden state {@code [N, hidden]} to the next; values in between are given up early.
+   *
+   * @param outputIsRead whether the result's value is needed; if not, the last product is left out
+   */
+  Variable forward(
+      Tape tape, Variable x, Pass pass, Precision precision, Workspace work, boolean outputIsRead) {
     Variable attended;
     try (Variable normed = inputNorm.apply(tape, x);
         Variable projected = qkv.apply(tape, normed, pass, precision, work);
         Variable heads =
             pass.caches().isEmpty()
-                ? attention.apply(tape, projected, pass, precision, work)
+                ? attention.apply(tape, projected, pass, precision)
                 : attention.applyCached(tape, projected, pass, index, precision, work);
         Variable mixed = output.apply(tape, heads, pass, precision, work)) {
       attended = tape.apply(new Residual(), x, mixed);
@@ -52,7 +57,10 @@ record DecoderLayer(
         Variable normed = postAttentionNorm.apply(tape, attended);
         Variable gated = gateUp.apply(tape, normed, pass, precision, work);
         Variable active = tape.apply(new SwiGlu(), gated);
-        Variable lowered = down.apply(tape, active, pass, precision, work)) {
+        Variable lowered =
+            outputIsRead
+                ? down.apply(tape, active, pass, precision, work)
+                : down.applyUnread(tape, active, pass, precision, work)) {
       return tape.apply(new Residual(), attended, lowered);
     }
   }

@@ -80,11 +80,12 @@ final class WeightLoader {
           rows,
           ROWS_A_RANGE,
           (begin, end) -> {
-            Rows to = Rows.of(tensor, begin, end);
-            float[] row = new float[(int) columns];
-            for (long r = begin; r < end; r++) {
-              source.read(name, r * columns, row, 0, row.length);
-              to.store(r, row);
+            try (Rows to = Rows.writing(tensor, begin, end)) {
+              float[] row = new float[(int) columns];
+              for (long r = begin; r < end; r++) {
+                source.read(name, r * columns, row, 0, row.length);
+                to.store(r, row);
+              }
             }
           });
       requireFinite(name, tensor);
@@ -136,27 +137,32 @@ final class WeightLoader {
           rows.size(0),
           ROWS_A_RANGE,
           (begin, end) -> {
-            Rows from = Rows.of(rows, begin, end);
-            float[] row = new float[(int) width];
-            for (long r = begin; r < end; r++) {
-              from.load(r, row);
-              for (int c = 0; c < row.length; c++) {
-                if (!Float.isFinite(row[c])) {
-                  throw new InvalidInputException(
-                      base
-                          + ": tensor '"
-                          + name
-                          + "' holds "
-                          + row[c]
-                          + " at ["
-                          + r
-                          + ", "
-                          + c
-                          + "], expected finite weights: fetch the file again");
-                }
+            try (Rows from = Rows.reading(rows, begin, end)) {
+              float[] row = new float[(int) width];
+              for (long r = begin; r < end; r++) {
+                from.load(r, row);
+                requireFinite(name, r, row);
               }
             }
           });
+    }
+  }
+
+  private void requireFinite(String name, long r, float[] row) {
+    for (int c = 0; c < row.length; c++) {
+      if (!Float.isFinite(row[c])) {
+        throw new InvalidInputException(
+            base
+                + ": tensor '"
+                + name
+                + "' holds "
+                + row[c]
+                + " at ["
+                + r
+                + ", "
+                + c
+                + "], expected finite weights: fetch the file again");
+      }
     }
   }
 }

@@ -4,6 +4,7 @@ import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.nn.HeadLayout.Part;
 import ai.nibble.tensor.Tensor;
+import java.util.stream.IntStream;
 
 /**
  * Causal grouped-query attention with rotary positions (Vaswani et al. 2017; Ainslie et al. 2023).
@@ -34,9 +35,8 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
    * @param qkv {@code [N, (heads + 2·keyValueHeads)·headDim]}: queries, keys, values side by side
    * @return {@code [N, heads·headDim]}
    */
-  public Variable apply(
-      Tape tape, Variable qkv, Pass pass, Precision precision, Workspace workspace) {
-    return tape.apply(new AttentionFunction(this, pass, precision, workspace), qkv);
+  public Variable apply(Tape tape, Variable qkv, Pass pass, Precision precision) {
+    return tape.apply(new AttentionFunction(this, pass, precision), qkv);
   }
 
   /**
@@ -59,7 +59,7 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
       return tape.apply(new CachedAttention(this, pass, layer, precision, workspace), qkv);
     }
     fillCaches(qkv.value(), pass, layer);
-    return apply(tape, qkv, pass, precision, workspace);
+    return apply(tape, qkv, pass, precision);
   }
 
   private static int length(Pass pass, int sequence) {
@@ -75,11 +75,12 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
       }
       int tokens = length(pass, s);
       rotary.cover(cache.capacity());
-      HeadLayout layout = new HeadLayout(this, pass.sequenceStarts()[s], tokens);
-      try (Tensor keys = cache.keys(layer, tokens);
+      HeadLayout layout = new HeadLayout(this, IntStream.range(0, tokens).toArray());
+      try (Tensor own = qkv.narrow(0, pass.sequenceStarts()[s], tokens);
+          Tensor keys = cache.keys(layer, tokens);
           Tensor values = cache.values(layer, tokens)) {
-        layout.gather(Part.KEY, qkv, keys);
-        layout.gather(Part.VALUE, qkv, values);
+        layout.gather(Part.KEY, own, keys);
+        layout.gather(Part.VALUE, own, values);
       }
     }
   }

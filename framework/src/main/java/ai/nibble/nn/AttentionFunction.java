@@ -3,18 +3,17 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.nn.HeadLayout.Part;
-import ai.nibble.nn.Workspace.Purpose;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
+import ai.nibble.tensor.Torch;
+import java.util.List;
 
 /**
- * Forward and backward of {@link Attention}, sequence by sequence, by blocks of query rows. A block
- * of rows meets only the keys up to its last row, so what causality masks is mostly never computed.
- * Saves the projections; backward rotates them again and makes each block's probabilities anew.
+ * Forward and backward of {@link Attention}. Each span of tokens and key/value head is a task of
+ * its own, so that threads need not wait for each other inside and a task's scores stay in its
+ * core's cache. Saves rotated queries, keys and values; backward makes the probabilities anew.
  */
 final class AttentionFunction extends Function {
   /**
@@ -26,186 +25,181 @@ final class AttentionFunction extends Function {
   private static final int MAX_BLOCKS = 8;
 
   private final Attention attention;
-  private final Pass pass;
   private final Precision precision;
-  private final Workspace work;
-  private Tensor qkv;
+  private final int[] positions;
+  private final List<AttentionSpan> spans;
+  private Heads saved;
 
-  AttentionFunction(Attention attention, Pass pass, Precision precision, Workspace work) {
+  AttentionFunction(Attention attention, Pass pass, Precision precision) {
     this.attention = attention;
-    this.pass = pass;
     this.precision = precision;
-    this.work = work;
+    this.positions = pass.positions();
+    this.spans = AttentionSpan.of(pass.sequenceStarts(), BLOCK_TOKENS);
   }
 
   @Override
   protected Tensor[] forward(Tensor[] inputs) {
-    qkv = save(inputs[0]);
-    long width = (long) attention.heads() * attention.headDim();
-    Tensor output = Tensor.empty(precision.compute(), inputs[0].size(0), width);
+    Tensor qkv = inputs[0];
     coverPositions();
-    for (int s = 0; s < pass.sequences(); s++) {
-      try (Scope scope = new Scope()) {
-        HeadLayout layout = layout(s);
-        Tensor q = gathered(scope, layout, Part.QUERY, inputs[0]);
-        Tensor k = gathered(scope, layout, Part.KEY, inputs[0]);
-        Tensor v = gathered(scope, layout, Part.VALUE, inputs[0]);
-        Tensor o = scope.own(layout.allocate(Part.QUERY, precision));
-        for (Block block : blocks(length(s))) {
-          forwardBlock(block, q, k, v, o);
-        }
-        layout.scatterOutput(o, output);
-      }
+    HeadLayout layout = new HeadLayout(attention, positions);
+    saved =
+        new Heads(
+            keep(layout.allocate(Part.QUERY, precision)),
+            keep(layout.allocate(Part.KEY, precision)),
+            keep(layout.allocate(Part.VALUE, precision)));
+    layout.gather(Part.QUERY, qkv, saved.q);
+    layout.gather(Part.KEY, qkv, saved.k);
+    layout.gather(Part.VALUE, qkv, saved.v);
+    long width = (long) attention.heads() * attention.headDim();
+    Tensor output = Tensor.empty(precision.compute(), qkv.size(0), width);
+    try (Tensor o = layout.allocate(Part.QUERY, precision)) {
+      forEachTask((span, head) -> forwardSpan(span, saved.of(head), o, head));
+      layout.scatterOutput(o, output);
+    } catch (RuntimeException e) {
+      output.close();
+      throw e;
     }
     return new Tensor[] {output};
   }
 
-  private void forwardBlock(Block block, Tensor q, Tensor k, Tensor v, Tensor o) {
-    try (Scope scope = new Scope()) {
-      Tensor p = scope.own(probabilities(block, q, k));
-      Tensor part = scope.own(Tensor.empty(q.dtype(), q.size(0), block.rows(), q.size(2)));
-      Ops.bmm(part, p, scope.own(v.narrow(1, 0, block.end)));
-      scope.own(o.narrow(1, block.firstRow(), block.rows())).copyFrom(part);
+  private void coverPositions() {
+    int longest = 0;
+    for (int position : positions) {
+      longest = Math.max(longest, position + 1);
     }
+    attention.rotary().cover(longest);
   }
 
-  /** Softmax of the masked scores of a block's rows, {@code [kvHeads, rows, end]}. */
-  private Tensor probabilities(Block block, Tensor q, Tensor k) {
-    Tensor scores = work.get(Purpose.SCORES, q.dtype(), q.size(0), block.rows(), block.end);
-    try (Scope scope = new Scope()) {
-      Tensor rows = scope.own(q.narrow(1, block.firstRow(), block.rows()));
-      Tensor keys = scope.own(scope.own(k.narrow(1, 0, block.end)).transpose(1, 2));
-      Ops.baddbmm(scores, scores, rows, keys, 0, attention.scale());
-    }
-    mask(block, scores);
-    return Ops.softmax(scores, scores);
+  private interface Task {
+    void run(AttentionSpan span, int head);
   }
 
-  /** Sets to −∞ what lies above the diagonal. */
-  private void mask(Block block, Tensor scores) {
-    int size = scores.dtype().bytes();
-    int group = attention.group();
-    int tokens = block.end - block.begin;
-    byte[] minusInfinity = minusInfinity(tokens, size);
-    long rowBytes = (long) block.end * size;
+  /** Tasks go to threads, unless they are too few: then each one's products use all threads. */
+  private void forEachTask(Task task) {
+    int heads = attention.keyValueHeads();
+    int tasks = spans.size() * heads;
+    int tasksARange = tasks < Torch.threads() ? tasks : 1;
     Parallel.forRanges(
-        scores.size(0) * tokens,
-        BLOCK_TOKENS / 2,
-        (first, last) -> {
-          for (long i = first; i < last; i++) {
-            int t = (int) (i % tokens);
-            int masked = (tokens - 1 - t) * size;
-            long row = i / tokens * block.rows() + (long) t * group;
-            ByteBuffer bytes = scores.bytes(row * rowBytes, Math.toIntExact(group * rowBytes));
-            for (int g = 0; g < group; g++) {
-              int at = (int) (g * rowBytes) + (block.begin + t + 1) * size;
-              bytes.put(at, minusInfinity, 0, masked);
-            }
+        tasks,
+        tasksARange,
+        (begin, end) -> {
+          for (int t = (int) begin; t < end; t++) {
+            task.run(spans.get(t / heads), t % heads);
           }
         });
   }
 
-  private static byte[] minusInfinity(int count, int size) {
-    ByteBuffer bytes = ByteBuffer.allocate(count * size).order(ByteOrder.LITTLE_ENDIAN);
-    while (bytes.hasRemaining()) {
-      if (size == Float.BYTES) {
-        bytes.putFloat(Float.NEGATIVE_INFINITY);
-      } else {
-        bytes.putShort((short) 0xff80);
+  private void forwardSpan(AttentionSpan span, Heads in, Tensor o, int head) {
+    try (in;
+        Tensor out = Heads.matrix(o, head)) {
+      for (AttentionSpan block : span.blocks(BLOCK_TOKENS, MAX_BLOCKS)) {
+        try (Scope scope = new Scope()) {
+          Tensor p = scope.own(probabilities(span, block, in));
+          Tensor values = scope.own(in.v.narrow(0, span.begin(), block.end() - span.begin()));
+          Ops.mm(scope.own(queryRows(out, block)), p, values);
+        }
       }
     }
-    return bytes.array();
+  }
+
+  /** Rows of a {@code [N·group, D]} matrix that belong to a block's tokens. */
+  private Tensor queryRows(Tensor matrix, AttentionSpan block) {
+    long group = attention.group();
+    return matrix.narrow(0, block.begin() * group, block.tokens() * group);
+  }
+
+  /** Softmax of the masked scores of a block's rows, {@code [tokens·group, keys]}. */
+  private Tensor probabilities(AttentionSpan span, AttentionSpan block, Heads in) {
+    long keys = block.end() - span.begin();
+    try (Scope scope = new Scope()) {
+      Tensor rows = scope.own(queryRows(in.q, block));
+      Tensor transposed = scope.own(scope.own(in.k.narrow(0, span.begin(), keys)).t());
+      Tensor scores = Tensor.empty(in.q.dtype(), rows.size(0), keys);
+      try {
+        Ops.addmm(scores, rows, transposed, 0, attention.scale());
+        new CausalMask(positions, attention.group()).apply(scores, span, block);
+        return Ops.softmax(scores, scores);
+      } catch (RuntimeException e) {
+        scores.close();
+        throw e;
+      }
+    }
   }
 
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
-    Tensor result = Tensor.empty(precision.compute(), qkv.shape());
-    for (int s = 0; s < pass.sequences(); s++) {
-      try (Scope scope = new Scope()) {
-        HeadLayout layout = layout(s);
-        Tensor q = gathered(scope, layout, Part.QUERY, qkv);
-        Tensor k = gathered(scope, layout, Part.KEY, qkv);
-        Tensor v = gathered(scope, layout, Part.VALUE, qkv);
-        Tensor dO = scope.own(layout.allocate(Part.QUERY, precision));
-        layout.gatherOutputGradient(gradOutputs[0], dO);
-        Tensor dQ = scope.own(layout.allocate(Part.QUERY, precision));
-        Tensor dK = scope.own(layout.allocate(Part.KEY, precision)).zero();
-        Tensor dV = scope.own(layout.allocate(Part.VALUE, precision)).zero();
-        for (Block block : blocks(length(s))) {
-          backwardBlock(block, new Heads(q, k, v), dO, new Heads(dQ, dK, dV));
-        }
-        layout.scatterGradient(Part.QUERY, dQ, result);
-        layout.scatterGradient(Part.KEY, dK, result);
-        layout.scatterGradient(Part.VALUE, dV, result);
+    HeadLayout layout = new HeadLayout(attention, positions);
+    try (Scope scope = new Scope()) {
+      Tensor dO = scope.own(layout.allocate(Part.QUERY, precision));
+      layout.gatherOutputGradient(gradOutputs[0], dO);
+      Heads grads =
+          new Heads(
+              scope.own(layout.allocate(Part.QUERY, precision)),
+              scope.own(layout.allocate(Part.KEY, precision)).zero(),
+              scope.own(layout.allocate(Part.VALUE, precision)).zero());
+      forEachTask((span, head) -> backwardSpan(span, saved.of(head), dO, head, grads.of(head)));
+      long width = (attention.heads() + 2L * attention.keyValueHeads()) * attention.headDim();
+      Tensor result = Tensor.empty(precision.compute(), positions.length, width);
+      layout.scatterGradient(Part.QUERY, grads.q, result);
+      layout.scatterGradient(Part.KEY, grads.k, result);
+      layout.scatterGradient(Part.VALUE, grads.v, result);
+      gradients.add(0, result);
+    }
+  }
+
+  private void backwardSpan(AttentionSpan span, Heads in, Tensor dO, int head, Heads grad) {
+    try (in;
+        grad;
+        Tensor dOut = Heads.matrix(dO, head)) {
+      for (AttentionSpan block : span.blocks(BLOCK_TOKENS, MAX_BLOCKS)) {
+        backwardBlock(span, block, in, dOut, grad);
       }
     }
-    gradients.add(0, result);
   }
 
   /**
    * {@code dV += Pᵀ·dO}; {@code dS = P ⊙ (dO·Vᵀ − rowsum(P ⊙ dO·Vᵀ))}; {@code dQ = s·dS·K}; {@code
    * dK += s·dSᵀ·Q}.
    */
-  private void backwardBlock(Block block, Heads in, Tensor dO, Heads grad) {
+  private void backwardBlock(
+      AttentionSpan span, AttentionSpan block, Heads in, Tensor dOut, Heads grad) {
+    long first = span.begin();
+    long keys = block.end() - first;
     try (Scope scope = new Scope()) {
-      Tensor p = scope.own(probabilities(block, in.q, in.k));
-      Tensor rows = scope.own(dO.narrow(1, block.firstRow(), block.rows()));
-      Tensor values = scope.own(scope.own(in.v.narrow(1, 0, block.end)).transpose(1, 2));
-      Tensor dS = scope.own(work.get(Purpose.SCORE_GRADS, p.dtype(), p.shape()));
-      Ops.bmm(dS, rows, values);
-      Tensor dV = scope.own(grad.v.narrow(1, 0, block.end));
-      Ops.baddbmm(dV, dV, scope.own(p.transpose(1, 2)), rows, 1, 1);
+      Tensor p = scope.own(probabilities(span, block, in));
+      Tensor rows = scope.own(queryRows(dOut, block));
+      Tensor dS = scope.own(Tensor.empty(p.dtype(), p.shape()));
+      Ops.mm(dS, rows, scope.own(scope.own(in.v.narrow(0, first, keys)).t()));
+      Ops.addmm(scope.own(grad.v.narrow(0, first, keys)), scope.own(p.t()), rows, 1, 1);
       Ops.softmaxBackward(dS, dS, p);
-      Tensor queries = scope.own(in.q.narrow(1, block.firstRow(), block.rows()));
-      Tensor dK = scope.own(grad.k.narrow(1, 0, block.end));
-      Ops.baddbmm(dK, dK, scope.own(dS.transpose(1, 2)), queries, 1, attention.scale());
-      Tensor dQ = scope.own(grad.q.narrow(1, block.firstRow(), block.rows()));
-      Tensor keys = scope.own(in.k.narrow(1, 0, block.end));
-      Ops.baddbmm(dQ, dQ, dS, keys, 0, attention.scale());
+      Tensor dK = scope.own(grad.k.narrow(0, first, keys));
+      Ops.addmm(dK, scope.own(dS.t()), scope.own(queryRows(in.q, block)), 1, attention.scale());
+      Tensor dQ = scope.own(queryRows(grad.q, block));
+      Ops.addmm(dQ, dS, scope.own(in.k.narrow(0, first, keys)), 0, attention.scale());
     }
   }
 
-  private Tensor gathered(Scope scope, HeadLayout layout, Part part, Tensor from) {
-    Tensor heads = scope.own(layout.allocate(part, precision));
-    layout.gather(part, from, heads);
-    return heads;
-  }
-
-  private HeadLayout layout(int sequence) {
-    return new HeadLayout(attention, pass.sequenceStarts()[sequence], length(sequence));
-  }
-
-  private int length(int sequence) {
-    return pass.sequenceStarts()[sequence + 1] - pass.sequenceStarts()[sequence];
-  }
-
-  private void coverPositions() {
-    int longest = 0;
-    for (int s = 0; s < pass.sequences(); s++) {
-      longest = Math.max(longest, length(s));
-    }
-    attention.rotary().cover(longest);
-  }
-
-  private Block[] blocks(int length) {
-    int step = Math.max(BLOCK_TOKENS, (length + MAX_BLOCKS - 1) / MAX_BLOCKS);
-    Block[] result = new Block[(length + step - 1) / step];
-    for (int b = 0; b < result.length; b++) {
-      result[b] = new Block(b * step, Math.min(length, (b + 1) * step), attention.group());
-    }
-    return result;
-  }
-
-  /** Query tokens {@code [begin, end)} of a sequence, which meet keys {@code [0, end)}. */
-  private record Block(int begin, int end, int group) {
-    long firstRow() {
-      return (long) begin * group;
+  /**
+   * Queries, keys and values: head-major, all heads {@code [kvHeads, rows, D]} or one {@code [rows,
+   * D]}.
+   */
+  private record Heads(Tensor q, Tensor k, Tensor v) implements AutoCloseable {
+    /** One head's matrices, the caller's to close. */
+    Heads of(int head) {
+      return new Heads(matrix(q, head), matrix(k, head), matrix(v, head));
     }
 
-    long rows() {
-      return (long) (end - begin) * group;
+    static Tensor matrix(Tensor all, int head) {
+      try (Tensor one = all.narrow(0, head, 1)) {
+        return one.view(all.size(1), all.size(2));
+      }
+    }
+
+    @Override
+    public void close() {
+      q.close();
+      k.close();
+      v.close();
     }
   }
-
-  private record Heads(Tensor q, Tensor k, Tensor v) {}
 }

@@ -61,18 +61,19 @@ final class CachedAttention extends Function {
     int d = attention.headDim();
     int firstKey = attention.heads() * d;
     int firstValue = firstKey + attention.keyValueHeads() * d;
-    Rows from = Rows.of(qkv, begin, end);
-    Rows to = Rows.of(queries, begin, end);
-    float[] row = new float[from.width()];
-    for (long s = begin; s < end; s++) {
-      KvCache cache = pass.caches().get((int) s);
-      from.load(s, row);
-      for (int at = 0; at < firstValue; at += d) {
-        attention.rotary().rotate(row, at, cache.length(), 1);
+    try (Rows from = Rows.reading(qkv, begin, end);
+        Rows to = Rows.writing(queries, begin, end)) {
+      float[] row = new float[from.width()];
+      for (long s = begin; s < end; s++) {
+        KvCache cache = pass.caches().get((int) s);
+        from.load(s, row);
+        for (int at = 0; at < firstValue; at += d) {
+          attention.rotary().rotate(row, at, cache.length(), 1);
+        }
+        to.store(s, row);
+        cache.putKey(layer, row, firstKey);
+        cache.putValue(layer, row, firstValue);
       }
-      to.store(s, 0, row, firstKey);
-      cache.putKey(layer, row, firstKey);
-      cache.putValue(layer, row, firstValue);
     }
   }
 

@@ -1,15 +1,10 @@
 package ai.nibble.nn;
 
-import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
-import ai.nibble.tensor.Parallel;
-import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
 
 /** A weight held as it was stored: float32 or bfloat16. Takes over the tensor. */
 public final class DenseWeight implements FrozenWeight {
-  private static final int ROWS_A_RANGE = 32;
-
   private final Tensor weight;
 
   /**
@@ -50,24 +45,11 @@ public final class DenseWeight implements FrozenWeight {
         precision.compute() == DType.BFLOAT16
             && weight.dtype() != DType.BFLOAT16
             && destination.dtype() != DType.BFLOAT16;
-    int in = (int) inFeatures();
-    Parallel.forRanges(
-        outFeatures(),
-        ROWS_A_RANGE,
-        (begin, end) -> {
-          Rows from = Rows.of(weight, begin, end);
-          Rows to = Rows.of(destination, firstRow + begin, firstRow + end);
-          float[] row = new float[in];
-          for (long r = begin; r < end; r++) {
-            from.load(r, row);
-            if (round) {
-              for (int c = 0; c < in; c++) {
-                row[c] = Bfloat16.round(row[c]);
-              }
-            }
-            to.store(firstRow + r, 0, row, in);
-          }
-        });
+    try (Tensor rows = destination.narrow(0, firstRow, outFeatures());
+        Tensor columns = rows.narrow(1, 0, inFeatures());
+        Tensor source = round ? weight.to(DType.BFLOAT16) : weight.share()) {
+      columns.copyFrom(source);
+    }
   }
 
   @Override

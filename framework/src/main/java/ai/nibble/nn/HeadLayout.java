@@ -6,25 +6,20 @@ import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 
 /**
- * Moves one sequence between token-major rows, as projections write them, and head-major matrices,
- * as batched products want them: queries {@code [kvHeads, T·group, D]} (row t·group + g), keys and
- * values {@code [kvHeads, T, D]}. Queries and keys are rotated on the way.
+ * Moves the tokens of a pass between token-major rows, as projections write them, and head-major
+ * matrices, as attention's products want them: queries {@code [kvHeads, N·group, D]} (row t·group +
+ * g), keys and values {@code [kvHeads, N, D]}. Queries and keys are rotated on the way.
  */
 final class HeadLayout {
-  private static final int TOKENS_A_RANGE = 64;
-
   private final Attention attention;
-  private final int start;
-  private final int length;
+  private final int[] positions;
 
   /**
-   * @param start first token of the sequence
-   * @param length tokens of the sequence, T
+   * @param positions each token's position in its sequence, {@code [N]}
    */
-  HeadLayout(Attention attention, int start, int length) {
+  HeadLayout(Attention attention, int[] positions) {
     this.attention = attention;
-    this.start = start;
-    this.length = length;
+    this.positions = positions;
   }
 
   /** Which third of a token's row. */
@@ -34,8 +29,7 @@ final class HeadLayout {
     VALUE
   }
 
-  /** Heads of a part that share one matrix row's token. */
-  int group(Part part) {
+  private int group(Part part) {
     return part == Part.QUERY ? attention.group() : 1;
   }
 
@@ -48,16 +42,16 @@ final class HeadLayout {
     };
   }
 
-  /** An uninitialised head-major matrix for a part. */
+  /** An uninitialised head-major matrix for a part; the caller's to close. */
   Tensor allocate(Part part, Precision precision) {
     return Tensor.empty(
         precision.product(),
         attention.keyValueHeads(),
-        (long) length * group(part),
+        (long) positions.length * group(part),
         attention.headDim());
   }
 
-  /** Reads a part of {@code qkv [N, …]} into {@code [kvHeads, T·group, D]}, rotated. */
+  /** Reads a part of {@code qkv [N, …]} into {@code [kvHeads, N·group, D]}, rotated. */
   void gather(Part part, Tensor qkv, Tensor heads) {
     move(part, firstColumn(part), qkv, heads, part == Part.VALUE ? 0 : 1, true);
   }
@@ -67,7 +61,7 @@ final class HeadLayout {
     move(part, firstColumn(part), qkv, heads, part == Part.VALUE ? 0 : -1, false);
   }
 
-  /** Writes attention's result {@code [kvHeads, T·group, D]} to {@code [N, heads·D]}. */
+  /** Writes attention's result {@code [kvHeads, N·group, D]} to {@code [N, heads·D]}. */
   void scatterOutput(Tensor heads, Tensor output) {
     move(Part.QUERY, 0, output, heads, 0, false);
   }
@@ -80,56 +74,47 @@ final class HeadLayout {
   private void move(
       Part part, int column, Tensor tokens, Tensor heads, int direction, boolean toHeads) {
     int d = attention.headDim();
-    int group = group(part);
     int kvHeads = attention.keyValueHeads();
-    int width = kvHeads * group * d;
+    int block = group(part) * d;
     try (Scope scope = new Scope()) {
       Tensor[] perHead = new Tensor[kvHeads];
       for (int h = 0; h < kvHeads; h++) {
         Tensor one = scope.own(heads.narrow(0, h, 1));
-        perHead[h] = scope.own(one.view(length, (long) group * d));
+        perHead[h] = scope.own(one.view(positions.length, block));
       }
       Parallel.forRanges(
-          length,
-          TOKENS_A_RANGE,
+          positions.length,
+          Rows.grain((long) kvHeads * block),
           (begin, end) -> {
-            Rows outer = Rows.of(tokens, start + begin, start + end);
-            Rows[] inner = new Rows[kvHeads];
             for (int h = 0; h < kvHeads; h++) {
-              inner[h] = Rows.of(perHead[h], begin, end);
-            }
-            float[] row = new float[width];
-            float[] block = new float[group * d];
-            for (long t = begin; t < end; t++) {
+              int from = column + h * block;
               if (toHeads) {
-                outer.load(start + t, column, row, width);
-                rotate(row, (int) t, direction);
-              }
-              for (int h = 0; h < kvHeads; h++) {
-                if (toHeads) {
-                  System.arraycopy(row, h * block.length, block, 0, block.length);
-                  inner[h].store(t, block);
-                } else {
-                  inner[h].load(t, block);
-                  System.arraycopy(block, 0, row, h * block.length, block.length);
+                try (Rows in = Rows.reading(tokens, begin, end, from, block);
+                    Rows out = Rows.writing(perHead[h], begin, end)) {
+                  move(in, out, begin, end, direction);
                 }
-              }
-              if (!toHeads) {
-                rotate(row, (int) t, direction);
-                outer.store(start + t, column, row, width);
+              } else {
+                try (Rows in = Rows.reading(perHead[h], begin, end);
+                    Rows out = Rows.writing(tokens, begin, end, from, block)) {
+                  move(in, out, begin, end, direction);
+                }
               }
             }
           });
     }
   }
 
-  private void rotate(float[] row, int position, int direction) {
-    if (direction == 0) {
-      return;
-    }
+  private void move(Rows in, Rows out, long begin, long end, int direction) {
+    float[] row = new float[in.width()];
     int d = attention.headDim();
-    for (int at = 0; at < row.length; at += d) {
-      attention.rotary().rotate(row, at, position, direction);
+    for (long t = begin; t < end; t++) {
+      in.load(t, row);
+      if (direction != 0) {
+        for (int at = 0; at < row.length; at += d) {
+          attention.rotary().rotate(row, at, positions[(int) t], direction);
+        }
+      }
+      out.store(t, row);
     }
   }
 }

@@ -91,16 +91,8 @@ public final class LinearCrossEntropy extends Function {
       Tensor logits =
           scope.own(work.get(Purpose.LOGITS, precision.product(), rows, head.outFeatures()));
       Ops.mm(logits, input, scope.own(weight.t()));
-      Tensor logProbs =
-          logits.dtype() == DType.FLOAT32 ? logits : scope.own(logits.to(DType.FLOAT32));
-      Ops.logSoftmax(logProbs, logProbs);
-      double loss = negativeLogLikelihood(logProbs, begin);
+      double loss = softmaxes(logits, begin, grads != null);
       if (grads != null) {
-        Ops.exp(logProbs, logProbs);
-        finishLogitGradient(logProbs, begin);
-        if (logProbs != logits) {
-          logits.copyFrom(logProbs);
-        }
         Tensor out = scope.own(grads.narrow(0, begin, rows));
         Tensor product =
             precision.widens()
@@ -115,37 +107,54 @@ public final class LinearCrossEntropy extends Function {
     }
   }
 
-  private double negativeLogLikelihood(Tensor logProbs, int begin) {
+  /**
+   * The loss of a chunk's rows; where gradients are wanted, these take the logits' place. A few
+   * rows at a time from start to end, so that they are read from memory once.
+   */
+  private double softmaxes(Tensor logits, int begin, boolean gradient) {
+    double[] losses = new double[(int) logits.size(0)];
+    Parallel.forRanges(
+        losses.length,
+        Rows.grain(2 * logits.size(1)),
+        (first, last) -> {
+          try (Tensor rows = logits.narrow(0, first, last - first);
+              Tensor logProbs = rows.to(DType.FLOAT32)) {
+            Ops.logSoftmax(logProbs, logProbs);
+            FloatBuffer values = logProbs.floats();
+            int width = (int) logProbs.size(1);
+            for (int r = 0; r < last - first; r++) {
+              losses[(int) first + r] = -values.get(r * width + target(begin, first, r));
+            }
+            if (gradient) {
+              Ops.exp(logProbs, logProbs);
+              for (int r = 0; r < last - first; r++) {
+                finishGradient(values, r * width, width, target(begin, first, r));
+              }
+              rows.copyFrom(logProbs);
+            }
+          }
+        });
     double sum = 0;
-    for (int r = 0; r < logProbs.size(0); r++) {
-      sum -= row(logProbs, r).get(targets[begin + r]);
+    for (double loss : losses) {
+      sum += loss;
     }
     return sum;
   }
 
-  /** Subtracts one at the target and divides by the normaliser. */
-  private void finishLogitGradient(Tensor probabilities, int begin) {
-    float scale = (float) (1 / normalizer);
-    Parallel.forRanges(
-        probabilities.size(0),
-        8,
-        (first, last) -> {
-          Rows rows = Rows.of(probabilities, first, last);
-          float[] row = new float[rows.width()];
-          for (long r = first; r < last; r++) {
-            rows.load(r, row);
-            row[targets[begin + (int) r]] -= 1;
-            for (int c = 0; c < row.length; c++) {
-              row[c] *= scale;
-            }
-            rows.store(r, row);
-          }
-        });
+  private int target(int chunk, long first, int row) {
+    return targets[chunk + (int) first + row];
   }
 
-  private static FloatBuffer row(Tensor matrix, int row) {
-    int bytes = Math.toIntExact(matrix.size(1) * Float.BYTES);
-    return matrix.bytes((long) row * bytes, bytes).asFloatBuffer();
+  /** Subtracts one at the target of a row of probabilities and divides by the normaliser. */
+  private void finishGradient(FloatBuffer values, int at, int width, int target) {
+    float scale = (float) (1 / normalizer);
+    float[] row = new float[width];
+    values.get(at, row);
+    row[target] -= 1;
+    for (int c = 0; c < width; c++) {
+      row[c] *= scale;
+    }
+    values.put(at, row);
   }
 
   @Override

@@ -17,8 +17,6 @@ import java.util.List;
  * {@code xAᵀ} as columns of {@code dy · [W, s·B]}. Members share one dropout mask.
  */
 public final class LinearGroup implements AutoCloseable {
-  private static final int ROWS_A_RANGE = 64;
-
   private final List<Linear> members;
   private final int layer;
   private Tensor kept;
@@ -88,7 +86,16 @@ public final class LinearGroup implements AutoCloseable {
    * @return {@code [N, sum of out]}, the members' outputs side by side
    */
   public Variable apply(Tape tape, Variable x, Pass pass, Precision precision, Workspace work) {
-    return tape.apply(new LinearGroupFunction(this, pass, precision, work), x);
+    return tape.apply(new LinearGroupFunction(this, pass, precision, work, true), x);
+  }
+
+  /**
+   * Applies the group for its backward only: saves what that needs and leaves the product out. The
+   * output's values are undefined.
+   */
+  public Variable applyUnread(
+      Tape tape, Variable x, Pass pass, Precision precision, Workspace work) {
+    return tape.apply(new LinearGroupFunction(this, pass, precision, work, false), x);
   }
 
   /** Bytes that {@link #keepWeights} takes. */
@@ -149,20 +156,21 @@ public final class LinearGroup implements AutoCloseable {
     long out = member.weight().outFeatures();
     Parallel.forRanges(
         out,
-        ROWS_A_RANGE * 4L,
+        Rows.grain(rank),
         (begin, end) -> {
-          Rows to = Rows.of(destination, firstRow + begin, firstRow + end);
-          Rows from = adapter == null ? null : Rows.of(adapter.b().value(), begin, end);
-          float[] all = new float[rank];
-          float[] own = new float[adapter == null ? 0 : adapter.rank()];
-          for (long r = begin; r < end; r++) {
-            if (adapter != null) {
-              from.load(r, own);
-              for (int c = 0; c < own.length; c++) {
-                all[column - in + c] = (float) (own[c] * adapter.scaling());
+          try (Rows to = Rows.writing(destination, firstRow + begin, firstRow + end, in, rank);
+              Rows from = adapter == null ? null : Rows.reading(adapter.b().value(), begin, end)) {
+            float[] all = new float[rank];
+            float[] own = new float[adapter == null ? 0 : adapter.rank()];
+            for (long r = begin; r < end; r++) {
+              if (adapter != null) {
+                from.load(r, own);
+                for (int c = 0; c < own.length; c++) {
+                  all[column - in + c] = (float) (own[c] * adapter.scaling());
+                }
               }
+              to.store(firstRow + r, all);
             }
-            to.store(firstRow + r, in, all, rank);
           }
         });
   }
@@ -199,16 +207,17 @@ public final class LinearGroup implements AutoCloseable {
     }
     Parallel.forRanges(
         y.size(0),
-        ROWS_A_RANGE,
+        Rows.grain(all.length),
         (begin, end) -> {
-          Rows rows = Rows.of(y, begin, end);
-          float[] row = new float[all.length];
-          for (long r = begin; r < end; r++) {
-            rows.load(r, row);
-            for (int c = 0; c < all.length; c++) {
-              row[c] += all[c];
+          try (Rows rows = Rows.updating(y, begin, end)) {
+            float[] row = new float[all.length];
+            for (long r = begin; r < end; r++) {
+              rows.load(r, row);
+              for (int c = 0; c < all.length; c++) {
+                row[c] += all[c];
+              }
+              rows.store(r, row);
             }
-            rows.store(r, row);
           }
         });
   }

@@ -18,12 +18,11 @@ import ai.nibble.tensor.Tensor;
  * d(dh·A)}.
  */
 final class LinearGroupFunction extends Function {
-  private static final int ROWS_A_RANGE = 64;
-
   private final LinearGroup group;
   private final Pass pass;
   private final Precision precision;
   private final Workspace work;
+  private final boolean outputIsRead;
   private final int in;
   private final int out;
   private final int rank;
@@ -32,11 +31,16 @@ final class LinearGroupFunction extends Function {
   private Tensor x;
   private Tensor down;
 
-  LinearGroupFunction(LinearGroup group, Pass pass, Precision precision, Workspace work) {
+  /**
+   * @param outputIsRead whether the output's values are needed
+   */
+  LinearGroupFunction(
+      LinearGroup group, Pass pass, Precision precision, Workspace work, boolean outputIsRead) {
     this.group = group;
     this.pass = pass;
     this.precision = precision;
     this.work = work;
+    this.outputIsRead = outputIsRead;
     this.in = group.inFeatures();
     this.out = group.outFeatures();
     this.rank = group.rank();
@@ -61,6 +65,9 @@ final class LinearGroupFunction extends Function {
         Tensor a = scope.own(group.downProjections(precision.product()));
         Ops.mm(h, scope.own(adapterInput(input)), scope.own(a.t()));
         down = save(h);
+        if (!outputIsRead) {
+          return new Tensor[] {Tensor.empty(precision.compute(), n, out)};
+        }
         extended = scope.own(extend(input, h));
       } else if (precision.widens()) {
         extended = scope.own(work.get(Purpose.INPUT, precision.product(), n, in));
@@ -107,15 +114,16 @@ final class LinearGroupFunction extends Function {
     long key = group.dropoutKey(pass);
     Parallel.forRanges(
         input.size(0),
-        ROWS_A_RANGE,
+        Rows.grain(in),
         (begin, end) -> {
-          Rows from = Rows.of(input, begin, end);
-          Rows to = Rows.of(dropped, begin, end);
-          float[] row = new float[in];
-          for (long r = begin; r < end; r++) {
-            from.load(r, row);
-            Dropout.apply(row, in, r * dropoutStride(), key, dropout);
-            to.store(r, row);
+          try (Rows from = Rows.reading(input, begin, end);
+              Rows to = Rows.writing(dropped, begin, end)) {
+            float[] row = new float[in];
+            for (long r = begin; r < end; r++) {
+              from.load(r, row);
+              Dropout.apply(row, in, r * dropoutStride(), key, dropout);
+              to.store(r, row);
+            }
           }
         });
     return dropped;
@@ -129,22 +137,11 @@ final class LinearGroupFunction extends Function {
   /** {@code [x, h]} in the product's dtype. */
   private Tensor extend(Tensor input, Tensor h) {
     Tensor extended = work.get(Purpose.INPUT, precision.product(), input.size(0), in + rank);
-    Parallel.forRanges(
-        input.size(0),
-        ROWS_A_RANGE,
-        (begin, end) -> {
-          Rows left = Rows.of(input, begin, end);
-          Rows right = Rows.of(h, begin, end);
-          Rows to = Rows.of(extended, begin, end);
-          float[] row = new float[in];
-          float[] columns = new float[rank];
-          for (long r = begin; r < end; r++) {
-            left.load(r, row);
-            to.store(r, 0, row, in);
-            right.load(r, columns);
-            to.store(r, in, columns, rank);
-          }
-        });
+    try (Tensor left = extended.narrow(1, 0, in);
+        Tensor right = extended.narrow(1, in, rank)) {
+      left.copyFrom(input);
+      right.copyFrom(h);
+    }
     return extended;
   }
 
@@ -237,28 +234,29 @@ final class LinearGroupFunction extends Function {
     long key = group.dropoutKey(pass);
     Parallel.forRanges(
         result.size(0),
-        ROWS_A_RANGE,
+        Rows.grain(in),
         (begin, end) -> {
-          Rows base = Rows.of(all, begin, end);
-          Rows low = through == null ? null : Rows.of(through, begin, end);
-          Rows prior = before == null ? null : Rows.of(before, begin, end);
-          Rows to = Rows.of(result, begin, end);
-          float[] row = new float[in];
-          float[] other = new float[in];
-          for (long r = begin; r < end; r++) {
-            base.load(r, 0, row, in);
-            if (low != null) {
-              low.load(r, other);
-              if (drops) {
-                Dropout.apply(other, in, r * dropoutStride(), key, dropout);
+          try (Rows base = Rows.reading(all, begin, end, 0, in);
+              Rows low = through == null ? null : Rows.reading(through, begin, end);
+              Rows prior = before == null ? null : Rows.reading(before, begin, end);
+              Rows to = Rows.writing(result, begin, end)) {
+            float[] row = new float[in];
+            float[] other = new float[in];
+            for (long r = begin; r < end; r++) {
+              base.load(r, row);
+              if (low != null) {
+                low.load(r, other);
+                if (drops) {
+                  Dropout.apply(other, in, r * dropoutStride(), key, dropout);
+                }
+                add(row, other);
               }
-              add(row, other);
+              if (prior != null) {
+                prior.load(r, other);
+                add(row, other);
+              }
+              to.store(r, row);
             }
-            if (prior != null) {
-              prior.load(r, other);
-              add(row, other);
-            }
-            to.store(r, row);
           }
         });
   }

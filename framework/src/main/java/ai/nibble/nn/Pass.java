@@ -50,6 +50,17 @@ public record Pass(int[] sequenceStarts, boolean training, long dropoutKey, List
     return new Pass(sequenceStarts, false, 0);
   }
 
+  /** Each token's position in its sequence. */
+  public int[] positions() {
+    int[] positions = new int[tokens()];
+    for (int s = 0; s < sequences(); s++) {
+      for (int t = sequenceStarts[s]; t < sequenceStarts[s + 1]; t++) {
+        positions[t] = t - sequenceStarts[s];
+      }
+    }
+    return positions;
+  }
+
   public int tokens() {
     return sequenceStarts[sequenceStarts.length - 1];
   }

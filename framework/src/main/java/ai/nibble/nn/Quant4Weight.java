@@ -5,6 +5,7 @@ import ai.nibble.quant.Quantized4Bit;
 import ai.nibble.quant.Quantizer4Bit;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Parallel;
+import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
 import java.util.Locale;
 
@@ -82,12 +83,18 @@ public final class Quant4Weight implements FrozenWeight {
 
   @Override
   public void writeTo(Tensor destination, long firstRow, Precision precision) {
-    try (Tensor plain = Tensor.empty(precision.compute(), out, in);
-        Tensor rows = destination.narrow(0, firstRow, out);
-        Tensor columns = rows.narrow(1, 0, in)) {
-      weight.dequantize(plain);
-      columns.copyFrom(plain);
-    }
+    // A few rows at a time, so that they are still in the cache when they are put in their place.
+    Parallel.forRanges(
+        out,
+        Rows.grain(in),
+        (begin, end) -> {
+          try (Tensor plain = Tensor.empty(precision.compute(), end - begin, in);
+              Tensor rows = destination.narrow(0, firstRow + begin, end - begin);
+              Tensor columns = rows.narrow(1, 0, in)) {
+            weight.dequantize(begin * in, plain);
+            columns.copyFrom(plain);
+          }
+        });
   }
 
   @Override

@@ -17,8 +17,6 @@ import java.util.Arrays;
  * before it meets the weight, as in transformers' Llama.
  */
 public final class RmsNorm implements AutoCloseable {
-  private static final int ROWS_A_RANGE = 64;
-
   private final Tensor weight;
   private final float eps;
   private final float[] scale;
@@ -43,27 +41,35 @@ public final class RmsNorm implements AutoCloseable {
     weight.close();
   }
 
-  /** Sum of squares in four chains, so that additions need not wait for each other. */
-  private static float sumOfSquares(float[] row) {
+  /** {@code Σ a·b} in eight chains, so that additions need not wait for each other. */
+  private static float dot(float[] a, float[] b) {
     float s0 = 0;
     float s1 = 0;
     float s2 = 0;
     float s3 = 0;
+    float s4 = 0;
+    float s5 = 0;
+    float s6 = 0;
+    float s7 = 0;
     int i = 0;
-    for (; i + 3 < row.length; i += 4) {
-      s0 += row[i] * row[i];
-      s1 += row[i + 1] * row[i + 1];
-      s2 += row[i + 2] * row[i + 2];
-      s3 += row[i + 3] * row[i + 3];
+    for (; i + 7 < a.length; i += 8) {
+      s0 += a[i] * b[i];
+      s1 += a[i + 1] * b[i + 1];
+      s2 += a[i + 2] * b[i + 2];
+      s3 += a[i + 3] * b[i + 3];
+      s4 += a[i + 4] * b[i + 4];
+      s5 += a[i + 5] * b[i + 5];
+      s6 += a[i + 6] * b[i + 6];
+      s7 += a[i + 7] * b[i + 7];
     }
-    for (; i < row.length; i++) {
-      s0 += row[i] * row[i];
+    for (; i < a.length; i++) {
+      s0 += a[i] * b[i];
     }
-    return (s0 + s1) + (s2 + s3);
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7));
   }
 
   private float inverseRms(float[] row) {
-    return (float) (1 / Math.sqrt(sumOfSquares(row) / row.length + eps));
+    return (float) (1 / Math.sqrt(dot(row, row) / row.length + eps));
   }
 
   private final class Normalize extends Function {
@@ -77,29 +83,34 @@ public final class RmsNorm implements AutoCloseable {
       boolean round = input.dtype() == DType.BFLOAT16;
       Parallel.forRanges(
           input.size(0),
-          ROWS_A_RANGE,
+          Rows.grain(scale.length),
           (begin, end) -> {
-            Rows from = Rows.of(input, begin, end);
-            Rows to = Rows.of(y, begin, end);
-            float[] row = new float[scale.length];
-            for (long r = begin; r < end; r++) {
-              from.load(r, row);
-              float inverse = inverseRms(row);
-              for (int c = 0; c < row.length; c++) {
-                row[c] *= inverse;
+            try (Rows from = Rows.reading(input, begin, end);
+                Rows to = Rows.writing(y, begin, end)) {
+              float[] row = new float[scale.length];
+              for (long r = begin; r < end; r++) {
+                from.load(r, row);
+                normalize(row, round);
+                to.store(r, row);
               }
-              if (round) {
-                for (int c = 0; c < row.length; c++) {
-                  row[c] = Bfloat16.round(row[c]);
-                }
-              }
-              for (int c = 0; c < row.length; c++) {
-                row[c] *= scale[c];
-              }
-              to.store(r, row);
             }
           });
       return new Tensor[] {y};
+    }
+
+    private void normalize(float[] row, boolean round) {
+      float inverse = inverseRms(row);
+      for (int c = 0; c < row.length; c++) {
+        row[c] *= inverse;
+      }
+      if (round) {
+        for (int c = 0; c < row.length; c++) {
+          row[c] = Bfloat16.round(row[c]);
+        }
+      }
+      for (int c = 0; c < row.length; c++) {
+        row[c] *= scale[c];
+      }
     }
 
     /** {@code dx = i·(w⊙g) − x·i³/H·Σ(w⊙g⊙x)}, i the inverse root of the mean square. */
@@ -110,25 +121,26 @@ public final class RmsNorm implements AutoCloseable {
         Tensor dx = Tensor.empty(dy.dtype(), dy.shape());
         Parallel.forRanges(
             dy.size(0),
-            ROWS_A_RANGE,
+            Rows.grain(scale.length),
             (begin, end) -> {
-              Rows grads = Rows.of(dy, begin, end);
-              Rows values = Rows.of(x, begin, end);
-              Rows prior = before == null ? null : Rows.of(before, begin, end);
-              Rows to = Rows.of(dx, begin, end);
-              float[] g = new float[scale.length];
-              float[] v = new float[scale.length];
-              float[] sum = new float[scale.length];
-              for (long r = begin; r < end; r++) {
-                grads.load(r, g);
-                values.load(r, v);
-                if (prior != null) {
-                  prior.load(r, sum);
-                }
-                addRowGradient(g, v, sum);
-                to.store(r, sum);
-                if (prior == null) {
-                  Arrays.fill(sum, 0);
+              try (Rows grads = Rows.reading(dy, begin, end);
+                  Rows values = Rows.reading(x, begin, end);
+                  Rows prior = before == null ? null : Rows.reading(before, begin, end);
+                  Rows to = Rows.writing(dx, begin, end)) {
+                float[] g = new float[scale.length];
+                float[] v = new float[scale.length];
+                float[] sum = new float[scale.length];
+                for (long r = begin; r < end; r++) {
+                  grads.load(r, g);
+                  values.load(r, v);
+                  if (prior != null) {
+                    prior.load(r, sum);
+                  }
+                  addRowGradient(g, v, sum);
+                  to.store(r, sum);
+                  if (prior == null) {
+                    Arrays.fill(sum, 0);
+                  }
                 }
               }
             });
@@ -138,12 +150,10 @@ public final class RmsNorm implements AutoCloseable {
 
     private void addRowGradient(float[] g, float[] v, float[] sum) {
       float inverse = inverseRms(v);
-      float dot = 0;
       for (int c = 0; c < g.length; c++) {
         g[c] *= scale[c];
-        dot += g[c] * v[c];
       }
-      float back = inverse * inverse * inverse * dot / g.length;
+      float back = inverse * inverse * inverse * dot(g, v) / g.length;
       for (int c = 0; c < g.length; c++) {
         sum[c] += inverse * g[c] - back * v[c];
       }

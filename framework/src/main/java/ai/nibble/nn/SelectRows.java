@@ -4,7 +4,6 @@ import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
-import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
 
 /** Some rows of {@code [N, hidden]}, each at most once; saves nothing. */
@@ -36,12 +35,11 @@ public final class SelectRows extends Function {
         rows.length,
         256,
         (begin, end) -> {
-          Rows from = Rows.of(grad, begin, end);
-          Rows to = Rows.of(result, 0, total);
-          float[] row = new float[from.width()];
           for (long r = begin; r < end; r++) {
-            from.load(r, row);
-            to.store(rows[(int) r], row);
+            try (Tensor from = grad.narrow(0, r, 1);
+                Tensor to = result.narrow(0, rows[(int) r], 1)) {
+              to.copyFrom(from);
+            }
           }
         });
     gradients.add(0, result);

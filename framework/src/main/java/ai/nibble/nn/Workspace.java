@@ -21,10 +21,8 @@ public final class Workspace implements AutoCloseable {
     OUTPUT,
     /** An input after dropout. */
     DROPPED,
-    /** A block of attention scores. */
+    /** One token's attention scores. */
     SCORES,
-    /** The gradient of a block of attention scores. */
-    SCORE_GRADS,
     /** Logits of some positions. */
     LOGITS,
     /** The output head's weight, or part of it, in the product's dtype. */

@@ -23,6 +23,7 @@ import ai.nibble.train.objective.SupervisedFineTuning;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -36,12 +37,14 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Sweeps the golden values of the reference stack: models, adapters, training runs. */
 @Tag("golden")
 class GoldenModelTest {
   private static final ObjectMapper JSON = new ObjectMapper();
 
+  @TempDir Path temp;
   private long liveBefore;
   private final List<String> checked = new ArrayList<>();
   private final List<String> unsupported = new ArrayList<>();
@@ -82,8 +85,11 @@ class GoldenModelTest {
     contradicted.forEach(
         (name, why) ->
             System.out.printf(
-                "golden %s: %s is not counted: %s; equal to the reference made anew%n",
-                kind, name, why));
+                "golden %s: %s is not counted: %s; equal to the reference made anew%s%n",
+                kind,
+                name,
+                why,
+                why.equals(Contradicted.AVX512) ? ", and misread alike to the shipped one" : ""));
     assertTrue(!checked.isEmpty(), "no case of " + kind + " was checked");
   }
 
@@ -163,18 +169,31 @@ class GoldenModelTest {
   private void train(Path folder) throws IOException {
     String name = folder.getFileName().toString();
     JsonNode golden = JSON.readTree(folder.resolve("golden.json").toFile());
-    boolean anew = isContradicted(folder, "golden.json");
-    JsonNode log =
-        (anew ? JSON.readTree(Contradicted.anew(name + ".json").toFile()) : golden).get("log");
-    Path finalWeights =
-        anew
-            ? Contradicted.anew(name + ".safetensors")
-            : folder.resolve("final").resolve(AdapterStore.WEIGHTS);
+    Path shipped = folder.resolve("final").resolve(AdapterStore.WEIGHTS);
     Run run = Run.of(golden);
+    Path base = folder.resolve(golden.get("base_model").asText()).normalize();
+    if (!isContradicted(folder, "golden.json")) {
+      train(folder, base, run, run.quantization, golden.get("log"), shipped);
+      return;
+    }
+    JsonNode log = JSON.readTree(Contradicted.anew(name + ".json").toFile()).get("log");
+    train(folder, base, run, run.quantization, log, Contradicted.anew(name + ".safetensors"));
+    Path misread = Files.createDirectory(temp.resolve(name));
+    MisreadBase.write(base, run.quantization.orElseThrow(), misread);
+    train(folder, misread, run, Optional.empty(), golden.get("log"), shipped);
+  }
+
+  private void train(
+      Path folder,
+      Path base,
+      Run run,
+      Optional<Quant4Config> quantization,
+      JsonNode log,
+      Path finalWeights)
+      throws IOException {
     // double-quantised statistics differ by a map entry between bitsandbytes' own backends
     double slack = run.quantization.map(q -> q.doubleQuant() ? 10 : 1).orElse(1);
-    Path base = folder.resolve(golden.get("base_model").asText()).normalize();
-    try (CausalLm model = load(base, run.quantization);
+    try (CausalLm model = load(base, quantization);
         LoraAdapter adapter = AdapterStore.load(model, folder.resolve("initial"));
         SafetensorsFile batches = SafetensorsFile.open(folder.resolve("batches.safetensors"))) {
       for (boolean checkpoint : new boolean[] {true, false}) {
