@@ -116,13 +116,20 @@ final class Generation {
         request.loadIn4bit()
             ? LoadOptions.nf4().quantization()
             : trained.flatMap(TrainedWith::quantization);
-    quantization.ifPresent(q -> note("weights in 4 bits: " + q));
+    quantization.ifPresent(q -> note("base weights in " + described(q)));
     LoadOptions options =
         new LoadOptions(
             quantization, request.computeDtype().orElseGet(LoadOptions::autoComputeDtype));
     try (WeightSource source = WeightSource.open(base, this::note)) {
       return CausalLm.load(source, base, options, (done, total) -> {});
     }
+  }
+
+  private static String described(Quant4Config config) {
+    return config.type().name().toLowerCase(Locale.ROOT)
+        + ", blocks of "
+        + config.blockSize()
+        + (config.doubleQuant() ? ", double quantisation" : "");
   }
 
   private void stream(

@@ -73,7 +73,7 @@ final class GenerationTest {
     assertEquals("b" + System.lineSeparator(), out.toString());
     String said = err.toString();
     assertTrue(said.contains("note: base model " + temp.resolve("chat")), said);
-    assertTrue(said.contains("note: weights in 4 bits"), said);
+    assertTrue(said.contains("note: base weights in nf4, blocks of 64, double quantisation"), said);
     assertTrue(said.strip().matches("(?s).*\\R1 tokens in .* tokens/s, ended by the model"), said);
 
     Path prompts = temp.resolve("prompts.jsonl");
