@@ -2,11 +2,14 @@ package ai.nibble.lora;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Trainable;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
+import java.io.IOException;
 import java.nio.FloatBuffer;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -17,7 +20,7 @@ import java.util.Optional;
  * The low-rank updates on a model's linears: what is trained. Closing it takes them off the model
  * and frees their memory; close it before the model.
  */
-public final class LoraAdapter implements AutoCloseable {
+public final class LoraAdapter implements Trainable {
   private final CausalLm model;
   private final LoraConfig config;
   private final List<String> modules;
@@ -118,11 +121,13 @@ public final class LoraAdapter implements AutoCloseable {
   }
 
   /** All A and B under PEFT's names, float32. */
+  @Override
   public ParameterSet parameters() {
     return parameters;
   }
 
   /** Names of the B matrices whose gradient is zero or not finite. */
+  @Override
   public List<String> withoutGradient() {
     List<String> names = new ArrayList<>();
     for (String path : modules) {
@@ -144,6 +149,12 @@ public final class LoraAdapter implements AutoCloseable {
       any |= g != 0;
     }
     return any;
+  }
+
+  /** Writes a trained adapter: see {@link AdapterStore#save}. */
+  @Override
+  public void save(Path directory, String baseModel) throws IOException {
+    AdapterStore.save(this, directory, baseModel, true);
   }
 
   @Override

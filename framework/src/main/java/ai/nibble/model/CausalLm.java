@@ -5,14 +5,16 @@ import ai.nibble.autograd.Checkpoint;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.nn.DenseWeight;
-import ai.nibble.nn.FrozenWeight;
+import ai.nibble.nn.Embedding;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LinearCrossEntropy;
 import ai.nibble.nn.LinearGroup;
+import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Pass;
 import ai.nibble.nn.Precision;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.SelectRows;
+import ai.nibble.nn.Weight;
 import ai.nibble.nn.Workspace;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
@@ -22,10 +24,11 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
- * A decoder language model with frozen weights, whose linears may carry adapters. Computes on one
- * thread at a time. Owns its weights.
+ * A decoder language model. Its weights are frozen, and its linears may carry adapters, or all of
+ * its weights are trained. Computes on one thread at a time. Owns its weights.
  */
 public final class CausalLm implements AutoCloseable {
   private final ModelConfig config;
@@ -33,13 +36,15 @@ public final class CausalLm implements AutoCloseable {
   private final DenseWeight embedding;
   private final List<DecoderLayer> layers;
   private final RmsNorm finalNorm;
-  private final FrozenWeight head;
+  private final Weight head;
+  private final ParameterSet parameters;
   private final Workspace work = new Workspace();
   private final Map<String, Linear> linears = new LinkedHashMap<>();
 
   /**
    * @param embedding {@code [vocabulary, hidden]}
    * @param head {@code [vocabulary, hidden]}; the embedding itself where the two are tied
+   * @param parameters what the layers' weights are views of, taken over; null where they are frozen
    */
   CausalLm(
       ModelConfig config,
@@ -47,13 +52,15 @@ public final class CausalLm implements AutoCloseable {
       DenseWeight embedding,
       List<DecoderLayer> layers,
       RmsNorm finalNorm,
-      FrozenWeight head) {
+      Weight head,
+      ParameterSet parameters) {
     this.config = config;
     this.precision = precision;
     this.embedding = embedding;
     this.layers = List.copyOf(layers);
     this.finalNorm = finalNorm;
     this.head = head;
+    this.parameters = parameters;
     for (DecoderLayer layer : layers) {
       layer
           .groups()
@@ -103,6 +110,11 @@ public final class CausalLm implements AutoCloseable {
     return precision;
   }
 
+  /** All weights under their Hugging Face names; empty where they are frozen. */
+  public Optional<ParameterSet> parameters() {
+    return Optional.ofNullable(parameters);
+  }
+
   /** The linears that may carry an adapter, by module path, in the model's order. */
   public Map<String, Linear> linears() {
     return Collections.unmodifiableMap(linears);
@@ -115,7 +127,8 @@ public final class CausalLm implements AutoCloseable {
    * @param checkpoint whether each layer is computed again in backward instead of saved
    */
   public Variable hidden(Tape tape, int[] inputIds, Pass pass, boolean checkpoint) {
-    Variable x = tape.constant(embed(inputIds));
+    requireInVocabulary(inputIds);
+    Variable x = tape.apply(new Embedding(embedding, inputIds, precision));
     for (DecoderLayer layer : layers) {
       Variable next =
           checkpoint && tape.isRecording()
@@ -131,19 +144,12 @@ public final class CausalLm implements AutoCloseable {
     return x;
   }
 
-  private Tensor embed(int[] inputIds) {
+  private void requireInVocabulary(int[] inputIds) {
     for (int id : inputIds) {
       if (id < 0 || id >= config.vocabSize()) {
         throw new IllegalArgumentException(
             "token id " + id + " is outside the vocabulary of " + config.vocabSize());
       }
-    }
-    Tensor table = embedding.tensor();
-    try (Tensor index = Tensor.ofIndices(inputIds);
-        Tensor rows =
-            Ops.indexSelect(
-                Tensor.empty(table.dtype(), inputIds.length, table.size(1)), table, index)) {
-      return rows.to(precision.compute());
     }
   }
 
@@ -234,6 +240,9 @@ public final class CausalLm implements AutoCloseable {
     embedding.close();
     if (head != embedding) {
       head.close();
+    }
+    if (parameters != null) {
+      parameters.close();
     }
     work.close();
   }

@@ -2,10 +2,10 @@ package ai.nibble.model;
 
 import ai.nibble.nn.Attention;
 import ai.nibble.nn.DenseWeight;
-import ai.nibble.nn.FrozenWeight;
 import ai.nibble.nn.LinearGroup;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.RotaryTable;
+import ai.nibble.nn.Weight;
 import ai.nibble.tensor.Scope;
 import java.util.ArrayList;
 import java.util.List;
@@ -29,10 +29,10 @@ final class Llama {
   static CausalLm load(WeightLoader weights, CausalLm.LoadProgress progress) {
     ModelConfig config = weights.config();
     List<AutoCloseable> done = new ArrayList<>();
+    weights.parameters().ifPresent(done::add);
     try {
       DenseWeight embedding =
-          new DenseWeight(
-              weights.dense("model.embed_tokens.weight", config.vocabSize(), config.hiddenSize()));
+          weights.dense("model.embed_tokens.weight", config.vocabSize(), config.hiddenSize());
       done.add(embedding);
       RotaryFrequencies frequencies = RotaryFrequencies.of(config);
       RotaryTable rotary =
@@ -46,12 +46,18 @@ final class Llama {
       }
       RmsNorm norm = weights.norm("model.norm.weight");
       done.add(norm);
-      FrozenWeight head =
+      Weight head =
           config.tieWordEmbeddings()
               ? embedding
-              : new DenseWeight(
-                  weights.dense("lm_head.weight", config.vocabSize(), config.hiddenSize()));
-      return new CausalLm(config, weights.precision(), embedding, layers, norm, head);
+              : weights.dense("lm_head.weight", config.vocabSize(), config.hiddenSize());
+      return new CausalLm(
+          config,
+          weights.precision(),
+          embedding,
+          layers,
+          norm,
+          head,
+          weights.parameters().orElse(null));
     } catch (RuntimeException e) {
       try (Scope scope = new Scope()) {
         done.forEach(scope::own);

@@ -12,9 +12,23 @@ import java.util.Optional;
  *
  * @param quantization of the linears' weights; empty to hold them as they were stored. Embeddings,
  *     norms and the output head are never quantised
- * @param computeDtype of activations and dequantised weights: float32 or bfloat16
+ * @param computeDtype of activations and of weights as they are used: float32 or bfloat16
+ * @param trained whether the weights themselves are trained: they are held in float32 then, in one
+ *     {@link ai.nibble.nn.ParameterSet}, and cannot be quantised
  */
-public record LoadOptions(Optional<Quant4Config> quantization, DType computeDtype) {
+public record LoadOptions(
+    Optional<Quant4Config> quantization, DType computeDtype, boolean trained) {
+  public LoadOptions {
+    if (trained && quantization.isPresent()) {
+      throw new IllegalArgumentException("quantised weights cannot be trained");
+    }
+  }
+
+  /** Frozen weights. */
+  public LoadOptions(Optional<Quant4Config> quantization, DType computeDtype) {
+    this(quantization, computeDtype, false);
+  }
+
   /** NF4 with double quantisation, blocks of 64, the compute dtype that suits this machine. */
   public static LoadOptions nf4() {
     return new LoadOptions(
@@ -24,6 +38,11 @@ public record LoadOptions(Optional<Quant4Config> quantization, DType computeDtyp
   /** Weights as they were stored. */
   public static LoadOptions unquantized(DType computeDtype) {
     return new LoadOptions(Optional.empty(), computeDtype);
+  }
+
+  /** All weights to be trained. */
+  public static LoadOptions trained(DType computeDtype) {
+    return new LoadOptions(Optional.empty(), computeDtype, true);
   }
 
   /** bfloat16 where the device multiplies it fast, else float32. */

@@ -31,6 +31,7 @@ import java.util.function.Consumer;
  * @param tieWordEmbeddings whether the output head is the embedding
  * @param attentionBias whether q, k, v and o projections have biases
  * @param mlpBias whether gate, up and down projections have biases
+ * @param initializerRange standard deviation that untrained weights are drawn with
  * @param dtype dtype the weights were saved in; float32 where the file names none
  * @param bosTokenId begins a text
  * @param eosTokenIds any of them ends generation; may be empty
@@ -54,6 +55,7 @@ public record ModelConfig(
     boolean tieWordEmbeddings,
     boolean attentionBias,
     boolean mlpBias,
+    double initializerRange,
     DType dtype,
     OptionalInt bosTokenId,
     List<Integer> eosTokenIds,
@@ -151,6 +153,7 @@ public record ModelConfig(
         tied,
         attentionBias,
         mlpBias,
+        initializerRange,
         dtype,
         bosTokenId,
         eosTokenIds,

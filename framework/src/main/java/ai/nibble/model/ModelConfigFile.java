@@ -52,7 +52,6 @@ final class ModelConfigFile {
           "name_or_path",
           "_commit_hash",
           "use_cache",
-          "initializer_range",
           "unk_token_id",
           "is_encoder_decoder",
           "is_decoder",
@@ -111,6 +110,7 @@ final class ModelConfigFile {
     boolean tied = f.flag("tie_word_embeddings", false);
     boolean attentionBias = f.flag("attention_bias", false);
     boolean mlpBias = f.flag("mlp_bias", false);
+    double initializerRange = f.number("initializer_range", 0.02);
     DType dtype = dtype(f);
     OptionalInt bos = f.has("bos_token_id") ? f.integerOrNull("bos_token_id") : OptionalInt.of(1);
     List<Integer> eos = f.tokenIds("eos_token_id", List.of(2));
@@ -134,6 +134,7 @@ final class ModelConfigFile {
         tied,
         attentionBias,
         mlpBias,
+        initializerRange,
         dtype,
         bos,
         eos,

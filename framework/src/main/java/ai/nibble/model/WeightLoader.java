@@ -2,17 +2,22 @@ package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.nn.DenseWeight;
-import ai.nibble.nn.FrozenWeight;
 import ai.nibble.nn.Linear;
+import ai.nibble.nn.Parameter;
+import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Precision;
 import ai.nibble.nn.Quant4Weight;
 import ai.nibble.nn.RmsNorm;
+import ai.nibble.nn.Weight;
 import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
 
 /**
  * Turns a base's stored tensors into layers, one tensor at a time: memory never holds more than the
@@ -24,6 +29,7 @@ final class WeightLoader {
   private final WeightSource source;
   private final Path base;
   private final LoadOptions options;
+  private final ParameterSet parameters;
 
   /**
    * @param base for messages
@@ -32,6 +38,19 @@ final class WeightLoader {
     this.source = source;
     this.base = base;
     this.options = options;
+    this.parameters = options.trained() ? allWeights(source, base) : null;
+  }
+
+  private static ParameterSet allWeights(WeightSource source, Path base) {
+    AllWeights.requireFits(source.config(), base.toString());
+    Map<String, long[]> shapes = new LinkedHashMap<>();
+    source.names().forEach(name -> shapes.put(name, source.shape(name)));
+    return new ParameterSet(shapes);
+  }
+
+  /** All weights, if they are to be trained; filled as the layers are made. */
+  Optional<ParameterSet> parameters() {
+    return Optional.ofNullable(parameters);
   }
 
   ModelConfig config() {
@@ -45,10 +64,11 @@ final class WeightLoader {
   /** A linear of the module at a path, quantised if the options say so. */
   Linear linear(String path, long out, long in, boolean bias) {
     String name = path + ".weight";
-    FrozenWeight weight =
-        options.quantization().isPresent()
-            ? quantized(name, out, in)
-            : new DenseWeight(dense(name, out, in));
+    if (parameters != null) {
+      return Linear.trained(path, filled(name), bias ? filled(path + ".bias") : null);
+    }
+    Weight weight =
+        options.quantization().isPresent() ? quantized(name, out, in) : dense(name, out, in);
     try {
       return new Linear(path, weight, bias ? vector(path + ".bias", out) : null);
     } catch (RuntimeException e) {
@@ -57,7 +77,7 @@ final class WeightLoader {
     }
   }
 
-  private FrozenWeight quantized(String name, long out, long in) {
+  private Weight quantized(String name, long out, long in) {
     DType dtype = heldDtype(name);
     return Quant4Weight.quantize(
         name,
@@ -71,32 +91,52 @@ final class WeightLoader {
         });
   }
 
-  /** A matrix as it was stored. */
-  Tensor dense(String name, long rows, long columns) {
-    DType dtype = heldDtype(name);
-    Tensor tensor = Tensor.empty(dtype, rows, columns);
+  /** A matrix as it was stored, or to be trained. */
+  DenseWeight dense(String name, long rows, long columns) {
+    if (parameters != null) {
+      return new DenseWeight(filled(name));
+    }
+    Tensor tensor = Tensor.empty(heldDtype(name), rows, columns);
     try {
-      Parallel.forRanges(
-          rows,
-          ROWS_A_RANGE,
-          (begin, end) -> {
-            try (Rows to = Rows.writing(tensor, begin, end)) {
-              float[] row = new float[(int) columns];
-              for (long r = begin; r < end; r++) {
-                source.read(name, r * columns, row, 0, row.length);
-                to.store(r, row);
-              }
-            }
-          });
-      requireFinite(name, tensor);
-      return tensor;
+      read(name, tensor);
+      return new DenseWeight(tensor);
     } catch (RuntimeException e) {
       tensor.close();
       throw e;
     }
   }
 
+  /** A trained tensor with its first values: as they were stored, not rounded. */
+  private Parameter filled(String name) {
+    Parameter parameter = parameters.get(name);
+    long width = parameter.value().size(-1);
+    try (Tensor rows = parameter.value().view(parameter.value().numel() / width, width)) {
+      read(name, rows);
+    }
+    return parameter;
+  }
+
+  private void read(String name, Tensor matrix) {
+    int columns = (int) matrix.size(1);
+    Parallel.forRanges(
+        matrix.size(0),
+        ROWS_A_RANGE,
+        (begin, end) -> {
+          try (Rows to = Rows.writing(matrix, begin, end)) {
+            float[] row = new float[columns];
+            for (long r = begin; r < end; r++) {
+              source.read(name, r * columns, row, 0, columns);
+              to.store(r, row);
+            }
+          }
+        });
+    requireFinite(name, matrix);
+  }
+
   RmsNorm norm(String name) {
+    if (parameters != null) {
+      return new RmsNorm(filled(name), config().rmsNormEps());
+    }
     return new RmsNorm(vector(name, config().hiddenSize()), config().rmsNormEps());
   }
 

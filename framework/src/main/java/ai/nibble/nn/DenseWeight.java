@@ -2,16 +2,31 @@ package ai.nibble.nn;
 
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
+import java.util.Optional;
 
-/** A weight held as it was stored: float32 or bfloat16. Takes over the tensor. */
-public final class DenseWeight implements FrozenWeight {
+/** A weight held as plain values: frozen as it was stored, or trained in float32. */
+public final class DenseWeight implements Weight {
   private final Tensor weight;
+  private final Parameter parameter;
 
   /**
-   * @param weight contiguous {@code [out, in]}, float32 or bfloat16
+   * A frozen weight.
+   *
+   * @param weight contiguous {@code [out, in]}, float32 or bfloat16; taken over
    */
   public DenseWeight(Tensor weight) {
     this.weight = weight;
+    this.parameter = null;
+  }
+
+  /**
+   * A trained weight.
+   *
+   * @param parameter {@code [out, in]}, which stays its set's
+   */
+  public DenseWeight(Parameter parameter) {
+    this.weight = parameter.value().share();
+    this.parameter = parameter;
   }
 
   /** The weight itself. */
@@ -32,6 +47,11 @@ public final class DenseWeight implements FrozenWeight {
   @Override
   public long bytes() {
     return weight.byteSize();
+  }
+
+  @Override
+  public Optional<Parameter> parameter() {
+    return Optional.ofNullable(parameter);
   }
 
   @Override

@@ -3,11 +3,15 @@ package ai.nibble.nn;
 import ai.nibble.tensor.Tensor;
 import java.util.Optional;
 
-/** A frozen linear layer {@code y = x·Wᵀ + bias} that may carry a trained low-rank update. */
+/**
+ * A linear layer {@code y = x·Wᵀ + bias}: frozen, where it may carry a trained low-rank update, or
+ * trained itself.
+ */
 public final class Linear implements AutoCloseable {
   private final String path;
-  private final FrozenWeight weight;
+  private final Weight weight;
   private final Tensor bias;
+  private final Parameter trainedBias;
   private LowRank adapter;
 
   /**
@@ -16,23 +20,44 @@ public final class Linear implements AutoCloseable {
    * @param weight {@code [out, in]}, taken over
    * @param bias float32 {@code [out]}, taken over, or null
    */
-  public Linear(String path, FrozenWeight weight, Tensor bias) {
+  public Linear(String path, Weight weight, Tensor bias) {
+    this(path, weight, bias, null);
+  }
+
+  private Linear(String path, Weight weight, Tensor bias, Parameter trainedBias) {
     this.path = path;
     this.weight = weight;
     this.bias = bias;
+    this.trainedBias = trainedBias;
+  }
+
+  /**
+   * A layer whose weight and bias are trained.
+   *
+   * @param weight {@code [out, in]}
+   * @param bias {@code [out]}, or null
+   */
+  public static Linear trained(String path, Parameter weight, Parameter bias) {
+    Tensor values = bias == null ? null : bias.value().share();
+    return new Linear(path, new DenseWeight(weight), values, bias);
   }
 
   public String path() {
     return path;
   }
 
-  public FrozenWeight weight() {
+  public Weight weight() {
     return weight;
   }
 
   /** The bias, float32 {@code [out]}; null where the layer has none. */
   Tensor bias() {
     return bias;
+  }
+
+  /** What backward adds the bias's gradient to; empty where it is frozen or there is none. */
+  Optional<Parameter> trainedBias() {
+    return Optional.ofNullable(trainedBias);
   }
 
   public Optional<LowRank> adapter() {

@@ -13,8 +13,8 @@ import java.nio.FloatBuffer;
 
 /**
  * The output head and the cross-entropy after it, for rows of hidden states in chunks, so that the
- * logits of all positions never exist at once. The head is frozen, so the gradient by the hidden
- * states is made in the same sweep and only that is saved.
+ * logits of all positions never exist at once. The gradients by the hidden states and by a trained
+ * head are made in the same sweep, and only they are saved.
  *
  * <p>Input: hidden states {@code [M, hidden]} of the positions that carry loss. Output: float32
  * {@code [1]}, the sum of the negative log-likelihoods divided by the normaliser.
@@ -22,12 +22,13 @@ import java.nio.FloatBuffer;
 public final class LinearCrossEntropy extends Function {
   private static final int ROWS_A_CHUNK = 512;
 
-  private final FrozenWeight head;
+  private final Weight head;
   private final int[] targets;
   private final double normalizer;
   private final Precision precision;
   private final Workspace work;
   private Tensor gradient;
+  private Tensor headGradient;
   private double lossSum;
 
   /**
@@ -37,7 +38,7 @@ public final class LinearCrossEntropy extends Function {
    *     step, of which this micro-batch may be a part
    */
   public LinearCrossEntropy(
-      FrozenWeight head, int[] targets, double normalizer, Precision precision, Workspace work) {
+      Weight head, int[] targets, double normalizer, Precision precision, Workspace work) {
     this.head = head;
     this.targets = targets.clone();
     this.normalizer = normalizer;
@@ -51,6 +52,11 @@ public final class LinearCrossEntropy extends Function {
   }
 
   @Override
+  protected boolean hasParameters() {
+    return head.parameter().isPresent();
+  }
+
+  @Override
   protected Tensor[] forward(Tensor[] inputs) {
     Tensor hidden = inputs[0];
     if (hidden.size(0) != targets.length) {
@@ -59,6 +65,9 @@ public final class LinearCrossEntropy extends Function {
     try (Scope scope = new Scope()) {
       Tensor grads = isRecording() ? scope.own(Tensor.empty(hidden.dtype(), hidden.shape())) : null;
       Tensor weight = scope.own(headWeight());
+      if (isRecording() && hasParameters()) {
+        headGradient = keep(Tensor.zeros(DType.FLOAT32, head.outFeatures(), head.inFeatures()));
+      }
       lossSum = 0;
       for (int begin = 0; begin < targets.length; begin += ROWS_A_CHUNK) {
         int end = Math.min(targets.length, begin + ROWS_A_CHUNK);
@@ -73,7 +82,9 @@ public final class LinearCrossEntropy extends Function {
 
   /** The head in the product's dtype: itself where it is held so, else a converted copy. */
   private Tensor headWeight() {
-    if (head instanceof DenseWeight dense && dense.tensor().dtype() == precision.product()) {
+    if (head instanceof DenseWeight dense
+        && dense.tensor().dtype() == precision.product()
+        && !precision.widens()) {
       return dense.tensor().share();
     }
     Tensor weight =
@@ -99,6 +110,9 @@ public final class LinearCrossEntropy extends Function {
                 ? scope.own(Tensor.empty(precision.product(), rows, head.inFeatures()))
                 : out;
         Ops.mm(product, logits, weight);
+        if (headGradient != null) {
+          WeightGradients.addProduct(headGradient, logits, input, work);
+        }
         if (product != out) {
           out.copyFrom(product);
         }
@@ -160,6 +174,9 @@ public final class LinearCrossEntropy extends Function {
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
     float factor = gradOutputs[0].toFloats()[0];
+    if (headGradient != null) {
+      WeightGradients.add(head.parameter().orElseThrow().grad(), headGradient, factor);
+    }
     if (factor == 1) {
       gradients.pass(0, gradient);
       return;

@@ -60,6 +60,12 @@ public final class LinearGroup implements AutoCloseable {
     return members.stream().mapToInt(m -> m.adapter().map(LowRank::rank).orElse(0)).sum();
   }
 
+  /** Whether a member's own weight or bias is trained. */
+  boolean isTrained() {
+    return members.stream()
+        .anyMatch(m -> m.weight().parameter().isPresent() || m.trainedBias().isPresent());
+  }
+
   /** The adapters' dropout; they share one mask, so they must agree on it. */
   double dropout() {
     double[] distinct =

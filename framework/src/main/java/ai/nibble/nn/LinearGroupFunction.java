@@ -15,7 +15,7 @@ import ai.nibble.tensor.Tensor;
  *
  * <p>With {@code We = [W, s·B]}, {@code xe = [x, d(x)Aᵀ]} and d the dropout: {@code y = xe·Weᵀ};
  * {@code [dx, dh] = dy·We}; {@code dB = s·dyᵀ·d(x)Aᵀ}; {@code dA = dhᵀ·d(x)}; {@code dx +=
- * d(dh·A)}.
+ * d(dh·A)}. Members that are trained themselves: {@link WeightGradients}.
  */
 final class LinearGroupFunction extends Function {
   private final LinearGroup group;
@@ -26,6 +26,7 @@ final class LinearGroupFunction extends Function {
   private final int in;
   private final int out;
   private final int rank;
+  private final boolean trained;
   private final double dropout;
   private final boolean drops;
   private Tensor x;
@@ -44,13 +45,14 @@ final class LinearGroupFunction extends Function {
     this.in = group.inFeatures();
     this.out = group.outFeatures();
     this.rank = group.rank();
+    this.trained = group.isTrained();
     this.dropout = group.dropout();
     this.drops = pass.training() && dropout > 0;
   }
 
   @Override
   protected boolean hasParameters() {
-    return rank > 0;
+    return rank > 0 || trained;
   }
 
   @Override
@@ -59,17 +61,20 @@ final class LinearGroupFunction extends Function {
     long n = input.size(0);
     try (Scope scope = new Scope()) {
       Tensor extended = input;
-      if (rank > 0) {
+      if (rank > 0 || trained) {
         x = save(input);
+      }
+      if (rank > 0) {
         Tensor h = scope.own(Tensor.empty(precision.product(), n, rank));
         Tensor a = scope.own(group.downProjections(precision.product()));
         Ops.mm(h, scope.own(adapterInput(input)), scope.own(a.t()));
         down = save(h);
-        if (!outputIsRead) {
-          return new Tensor[] {Tensor.empty(precision.compute(), n, out)};
-        }
-        extended = scope.own(extend(input, h));
-      } else if (precision.widens()) {
+        extended = outputIsRead ? scope.own(extend(input, h)) : input;
+      }
+      if (!outputIsRead) {
+        return new Tensor[] {Tensor.empty(precision.compute(), n, out)};
+      }
+      if (rank == 0 && precision.widens()) {
         extended = scope.own(work.get(Purpose.INPUT, precision.product(), n, in));
         extended.copyFrom(input);
       }
@@ -153,6 +158,9 @@ final class LinearGroupFunction extends Function {
       if (precision.widens()) {
         dy = scope.own(work.get(Purpose.OUTPUT, precision.product(), n, out));
         dy.copyFrom(gradOutputs[0]);
+      }
+      if (trained) {
+        WeightGradients.accumulate(group, x, dy, work);
       }
       Tensor weight = scope.own(weight());
       boolean wanted = gradients.wanted(0);

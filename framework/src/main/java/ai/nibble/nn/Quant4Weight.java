@@ -10,7 +10,7 @@ import ai.nibble.tensor.Tensor;
 import java.util.Locale;
 
 /** A weight held in 4 bits and dequantised at each use. Takes over what it is made of. */
-public final class Quant4Weight implements FrozenWeight {
+public final class Quant4Weight implements Weight {
   /** A multiple of every block size: ranges are quantised on their own. */
   private static final long ELEMENTS_A_RANGE = 1L << 16;
 

@@ -19,7 +19,8 @@ import java.util.Arrays;
 public final class RmsNorm implements AutoCloseable {
   private final Tensor weight;
   private final float eps;
-  private final float[] scale;
+  private final Parameter parameter;
+  private final float[] frozen;
 
   /**
    * @param weight {@code [hidden]}, taken over
@@ -28,7 +29,20 @@ public final class RmsNorm implements AutoCloseable {
   public RmsNorm(Tensor weight, double eps) {
     this.weight = weight;
     this.eps = (float) eps;
-    this.scale = weight.toFloats();
+    this.parameter = null;
+    this.frozen = weight.toFloats();
+  }
+
+  /**
+   * A norm whose weight is trained.
+   *
+   * @param parameter {@code [hidden]}, which stays its set's
+   */
+  public RmsNorm(Parameter parameter, double eps) {
+    this.weight = parameter.value().share();
+    this.eps = (float) eps;
+    this.parameter = parameter;
+    this.frozen = null;
   }
 
   /** Normalises rows of {@code [N, hidden]}, float32 or bfloat16. */
@@ -73,7 +87,13 @@ public final class RmsNorm implements AutoCloseable {
   }
 
   private final class Normalize extends Function {
+    private final float[] scale = frozen != null ? frozen : weight.toFloats();
     private Tensor x;
+
+    @Override
+    protected boolean hasParameters() {
+      return parameter != null;
+    }
 
     @Override
     protected Tensor[] forward(Tensor[] inputs) {
@@ -117,6 +137,9 @@ public final class RmsNorm implements AutoCloseable {
     @Override
     protected void backward(Tensor[] gradOutputs, Gradients gradients) {
       Tensor dy = gradOutputs[0];
+      if (parameter != null) {
+        accumulateWeightGradient(dy);
+      }
       try (Tensor before = gradients.take(0)) {
         Tensor dx = Tensor.empty(dy.dtype(), dy.shape());
         Parallel.forRanges(
@@ -146,6 +169,33 @@ public final class RmsNorm implements AutoCloseable {
             });
         gradients.add(0, dx);
       }
+    }
+
+    /** {@code dw = Σ dy ⊙ x·i}, over the rows. */
+    private void accumulateWeightGradient(Tensor dy) {
+      boolean round = x.dtype() == DType.BFLOAT16;
+      ColumnSums sums = new ColumnSums(dy.size(0), Rows.grain(scale.length), scale.length);
+      Parallel.forRanges(
+          dy.size(0),
+          Rows.grain(scale.length),
+          (begin, end) -> {
+            try (Rows grads = Rows.reading(dy, begin, end);
+                Rows values = Rows.reading(x, begin, end)) {
+              float[] sum = sums.of(begin);
+              float[] g = new float[scale.length];
+              float[] v = new float[scale.length];
+              for (long r = begin; r < end; r++) {
+                grads.load(r, g);
+                values.load(r, v);
+                float inverse = inverseRms(v);
+                for (int c = 0; c < g.length; c++) {
+                  float normed = v[c] * inverse;
+                  sum[c] += g[c] * (round ? Bfloat16.round(normed) : normed);
+                }
+              }
+            }
+          });
+      sums.addTo(parameter.grad());
     }
 
     private void addRowGradient(float[] g, float[] v, float[] sum) {

@@ -25,6 +25,8 @@ public final class Workspace implements AutoCloseable {
     SCORES,
     /** Logits of some positions. */
     LOGITS,
+    /** The gradient of a trained weight, before it is added to the others. */
+    WEIGHT_GRAD,
     /** The output head's weight, or part of it, in the product's dtype. */
     HEAD
   }

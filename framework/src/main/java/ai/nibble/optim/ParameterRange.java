@@ -1,5 +1,10 @@
 package ai.nibble.optim;
 
+import ai.nibble.nn.Parameter;
+import ai.nibble.nn.ParameterSet;
+import java.util.ArrayList;
+import java.util.List;
+
 /**
  * A stretch of the flat parameter buffer with its own rate and decay: LoRA+ gives the B matrices a
  * higher rate, biases usually go without decay.
@@ -23,5 +28,25 @@ public record ParameterRange(int begin, int end, double lrMultiplier, double wei
       throw new IllegalArgumentException(
           "weight_decay is " + weightDecay + ", expected at least 0 and finite");
     }
+  }
+
+  /**
+   * Ranges of the step's own rate in which matrices decay and vectors (norms, biases) do not: what
+   * transformers' Trainer does with a decoder.
+   */
+  public static List<ParameterRange> decayingMatrices(ParameterSet parameters, double weightDecay) {
+    List<ParameterRange> ranges = new ArrayList<>();
+    for (Parameter p : parameters.parameters()) {
+      int begin = Math.toIntExact(parameters.offset(p.name()));
+      int end = begin + Math.toIntExact(p.value().numel());
+      double decay = p.value().dim() > 1 ? weightDecay : 0;
+      ParameterRange last = ranges.isEmpty() ? null : ranges.get(ranges.size() - 1);
+      if (last != null && last.weightDecay == decay) {
+        ranges.set(ranges.size() - 1, new ParameterRange(last.begin, end, 1, decay));
+      } else {
+        ranges.add(new ParameterRange(begin, end, 1, decay));
+      }
+    }
+    return ranges;
   }
 }

@@ -1,6 +1,7 @@
 package ai.nibble.recipe;
 
 import ai.nibble.recipe.Quantization.QuantType;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -34,11 +35,25 @@ final class Conflicts {
           "'load_in_4bit' is 'false', but adapter qlora trains on a 4-bit base: remove it, or use"
               + " adapter: lora");
     }
+    if (is("adapter", Recipe.Adapter.NONE) && is("load_in_4bit", true)) {
+      problem(
+          "load_in_4bit",
+          "'load_in_4bit' is 'true', but adapter none trains all weights, which 4 bits cannot hold:"
+              + " remove it, or use adapter: qlora");
+    }
+    if (is("init", Recipe.Init.RANDOM) && isOtherThan("adapter", Recipe.Adapter.NONE)) {
+      problem(
+          "init",
+          "'init' is 'random', but an adapter needs a trained base: use adapter: none, or init:"
+              + " pretrained");
+    }
     notBoth("warmup_steps", "warmup_ratio");
     notBoth("eval_steps", "evals_per_epoch");
     notBoth("save_steps", "saves_per_epoch");
     notBoth("test_datasets", "val_set_size");
-    if (is("train_on_inputs", true) && !is("roles_to_train", List.of("assistant"))) {
+    if (is("method", Recipe.Method.SFT)
+        && is("train_on_inputs", true)
+        && !is("roles_to_train", List.of("assistant"))) {
       problem(
           "roles_to_train",
           "'roles_to_train' picks roles, but 'train_on_inputs' trains on every token: keep one");
@@ -52,6 +67,14 @@ final class Conflicts {
   }
 
   private void withoutEffect() {
+    if (is("adapter", Recipe.Adapter.NONE)) {
+      ignored(Schema.LORA, "adapter: none");
+    }
+    if (is("method", Recipe.Method.PRETRAIN)) {
+      ignored(
+          List.of("train_on_inputs", "roles_to_train", "train_on_eos"),
+          "method: pretrain, which trains on every token");
+    }
     if (isSet("max_steps") && values.get("num_epochs") instanceof Double epochs && epochs != 1) {
       notice("num_epochs", "'num_epochs' has no effect: 'max_steps' says when to stop");
     }
@@ -85,6 +108,16 @@ final class Conflicts {
     }
   }
 
+  /** Notices for those of the keys that the recipe sets to something else than their default. */
+  private void ignored(Collection<String> keys, String with) {
+    for (String key : keys) {
+      Object value = values.get(key);
+      if (value != null && !Schema.isDefault(key, value)) {
+        notice(key, "'" + key + "' has no effect with " + with);
+      }
+    }
+  }
+
   private void notBoth(String a, String b) {
     if (isSet(a) && isSet(b)) {
       Position other = at.positions().getOrDefault(a, whole);
@@ -94,6 +127,10 @@ final class Conflicts {
 
   private boolean is(String key, Object value) {
     return value.equals(values.get(key));
+  }
+
+  private boolean isOtherThan(String key, Object value) {
+    return values.containsKey(key) && !is(key, value);
   }
 
   /** Whether the value asks for something: not empty, zero or none. */

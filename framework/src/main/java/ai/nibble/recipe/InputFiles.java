@@ -52,7 +52,16 @@ final class InputFiles {
   private void baseModel(Path model) {
     String key = "base_model";
     String expected = ", expected a directory with config.json and safetensors, or a .gguf file";
-    if (!Files.exists(model)) {
+    if (values.get("init") == Recipe.Init.RANDOM) {
+      if (!Files.isRegularFile(model.resolve("config.json"))) {
+        problem(
+            key,
+            "no config.json in "
+                + shown(model)
+                + ", expected a directory with config.json and tokenizer files: init random takes"
+                + " the model's shape from it");
+      }
+    } else if (!Files.exists(model)) {
       problem(key, "nothing at " + shown(model) + expected + whereFrom(key, "DIR"));
     } else if (Files.isDirectory(model)) {
       modelDirectory(key, model, expected);

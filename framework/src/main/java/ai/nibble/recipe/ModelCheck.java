@@ -3,6 +3,7 @@ package ai.nibble.recipe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.TargetMatcher;
+import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelConfig;
 import java.nio.file.Files;
@@ -36,10 +37,18 @@ final class ModelCheck {
       return; // said already
     }
     List<String> linears;
+    boolean adapts = values.get("adapter") != Recipe.Adapter.NONE;
     try {
-      linears = CausalLm.linearPaths(ModelConfig.read(file, notice -> {}));
+      ModelConfig config = ModelConfig.read(file, notice -> {});
+      linears = CausalLm.linearPaths(config);
+      if (!adapts) {
+        AllWeights.requireFits(config, file.toString());
+      }
     } catch (InvalidInputException e) {
       e.problems().forEach(problem -> report("base_model", problem, at));
+      return;
+    }
+    if (!adapts) {
       return;
     }
     Optional<LoraConfig> lora;

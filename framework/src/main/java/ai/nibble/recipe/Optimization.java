@@ -21,7 +21,11 @@ public record Optimization(
         OptimizerName optimizer,
     @Key(value = "learning_rate", range = "(0, 1]", doc = "The highest learning rate")
         double learningRate,
-    @Key(value = "weight_decay", byDefault = "0", range = "[0, 10]", doc = "Decoupled weight decay")
+    @Key(
+            value = "weight_decay",
+            byDefault = "0",
+            range = "[0, 10]",
+            doc = "Decoupled weight decay of matrices; vectors (norms, biases) have none")
         double weightDecay,
     @Key(value = "adam_beta1", byDefault = "0.9", range = "[0, 1)", doc = "Decay of the mean")
         double adamBeta1,

@@ -15,7 +15,8 @@ import java.util.Optional;
  * @param reportTo besides the console and {@code metrics.jsonl}
  */
 public record Output(
-    @Key(value = "output_dir", doc = "Where adapter, checkpoints and logs go") Path outputDir,
+    @Key(value = "output_dir", doc = "Where the adapter or model, checkpoints and logs go")
+        Path outputDir,
     @Key(
             value = "overwrite_output_dir",
             byDefault = "false",

@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.model.ModelStore;
 import java.io.IOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
@@ -10,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /** Whether a run may write to {@code output_dir}; leaves nothing behind there. */
@@ -20,7 +22,11 @@ final class OutputFolder {
       Pattern.compile(
           "adapter_config\\.json|adapter_model\\.safetensors|recipe\\.yaml|metrics\\.jsonl|runs"
               + "|answers\\.jsonl|\\.tmp-answers\\.jsonl"
-              + "|checkpoint-\\d+|\\.tmp-checkpoint-\\d+");
+              + "|checkpoint-\\d+|\\.tmp-checkpoint-\\d+|"
+              + Stream.concat(
+                      Stream.of(ModelStore.WEIGHTS, ModelStore.CONFIG), ModelStore.COPIED.stream())
+                  .map(Pattern::quote)
+                  .collect(Collectors.joining("|")));
 
   private OutputFolder() {}
 
@@ -121,7 +127,7 @@ final class OutputFolder {
 
   /**
    * Makes the directory, and with {@code overwrite_output_dir} removes what an earlier run wrote
-   * there: its adapter, checkpoints and logs would pass for this run's. Other files stay.
+   * there: its adapter or model, checkpoints and logs would pass for this run's. Other files stay.
    */
   static void prepare(Output output) throws IOException {
     Path directory = output.outputDir();

@@ -10,33 +10,43 @@ import java.util.Map;
  * <p>Two recipes are equal if their settings are, wherever these were written.
  *
  * @param baseModel a directory with {@code config.json} and safetensors, or a {@code .gguf} file;
- *     absolute
- * @param seed of adapter initialisation, shuffling and dropout
+ *     with {@code init: random} a directory with {@code config.json}; absolute
+ * @param seed of initialisation, shuffling and dropout
  * @param provenance where each setting was written
  */
 public record Recipe(
     @Key(
             value = "base_model",
-            doc =
-                "The model to fine-tune: a directory with config.json and safetensors, or a .gguf")
+            doc = "The model to train: a directory with config.json and safetensors, or a .gguf")
         Path baseModel,
+    @Key(
+            value = "init",
+            byDefault = "pretrained",
+            doc =
+                "First weights: the base's, or `random` by its config.json, for training from scratch")
+        Init init,
     @Key(
             value = "method",
             byDefault = "sft",
-            doc = "What is trained towards: `sft`, supervised fine-tuning",
+            doc =
+                "What is trained towards: `sft`, the trained roles' turns; `pretrain`, every token",
+            means = @Key.Means(value = "pt|cpt", as = "pretrain"),
             refuse =
                 @Key.Refuse(
-                    value = "pretrain|pt|dpo|ipo|kto|orpo|simpo|grpo|ppo|rm|reward|cpt",
-                    why = "not supported yet: what is supported is [sft]"))
+                    value = "dpo|ipo|kto|orpo|simpo|grpo|ppo|rm|reward",
+                    why = "not supported yet: what is supported is [sft, pretrain]"))
         Method method,
     @Key(
             value = "adapter",
             byDefault = "qlora",
-            doc = "`qlora`: LoRA on a 4-bit base; `lora`: on the base as it is",
+            doc =
+                "`qlora`: LoRA on a 4-bit base; `lora`: on the base as it is; `none`: all weights are"
+                    + " trained",
+            means = @Key.Means(value = "full", as = "none"),
             refuse =
                 @Key.Refuse(
-                    value = "none|full|freeze",
-                    why = "not supported yet (training all weights): use qlora or lora"))
+                    value = "freeze",
+                    why = "not supported yet (training some layers): use qlora, lora or none"))
         Adapter adapter,
     Quantization quantization,
     @Key(
@@ -58,19 +68,32 @@ public record Recipe(
             value = "seed",
             byDefault = "42",
             range = "[0, inf)",
-            doc = "Seed of adapter initialisation, shuffling and dropout")
+            doc = "Seed of initialisation, shuffling and dropout")
         long seed,
     Provenance provenance) {
 
+  /** First weights. */
+  public enum Init {
+    /** Those of the base. */
+    PRETRAINED,
+    /** Drawn as its {@code config.json} says; its weights, if it has any, are ignored. */
+    RANDOM
+  }
+
   /** What is trained towards. */
   public enum Method {
-    SFT
+    /** The turns of the trained roles, completions, and text. */
+    SFT,
+    /** Every token of every row. */
+    PRETRAIN
   }
 
   /** What is trained. */
   public enum Adapter {
     QLORA,
-    LORA
+    LORA,
+    /** All weights, in float32. */
+    NONE
   }
 
   /** Where to compute. */

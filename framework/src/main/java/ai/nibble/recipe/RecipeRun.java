@@ -11,8 +11,11 @@ import ai.nibble.data.RowFile;
 import ai.nibble.data.Tokenizer;
 import ai.nibble.data.format.RowFormat;
 import ai.nibble.lora.LoraAdapter;
+import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
+import ai.nibble.model.RandomWeights;
+import ai.nibble.model.Trainable;
 import ai.nibble.model.WeightSource;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
@@ -39,9 +42,10 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 
-/** Does what a recipe says: reads rows, loads the base, trains, writes the adapter. */
+/** Does what a recipe says: reads rows, loads the base, trains, writes what was trained. */
 public final class RecipeRun {
   private final Recipe recipe;
   private final PrintStream out;
@@ -69,16 +73,15 @@ public final class RecipeRun {
     Rows rows = readRows();
     try (AnswerCheck answers = answerCheck();
         CausalLm model = loadModel();
-        LoraAdapter adapter =
-            LoraAdapter.inject(model, LoraSettings.of(recipe.lora()), recipe.seed())) {
-      describe(model, adapter);
+        Trainable trained = trainable(model)) {
+      describe(model, trained);
       OutputFolder.prepare(recipe.output());
       Files.writeString(output.resolve("recipe.yaml"), recipe.resolvedYaml());
       try (Listeners listeners = listeners(output)) {
         Trainer trainer =
             new Trainer(
                 model,
-                adapter,
+                trained,
                 new SupervisedFineTuning(),
                 RunSettings.of(recipe, rows.train.size()),
                 rows.train,
@@ -116,7 +119,8 @@ public final class RecipeRun {
 
   private void whatNext(Path output) {
     out.println("try it:");
-    out.println("  nibble generate --adapter " + quoted(output) + " --prompt \"...\"");
+    String option = recipe.adapter() == Recipe.Adapter.NONE ? "--model " : "--adapter ";
+    out.println("  nibble generate " + option + quoted(output) + " --prompt \"...\"");
     if (recipe.output().reportTo().contains(Output.Reporter.TENSORBOARD)) {
       out.println("  tensorboard --logdir " + quoted(output.resolve("runs")));
     }
@@ -182,9 +186,9 @@ public final class RecipeRun {
     }
   }
 
-  private static EncodingSettings encodingSettings(Data data) {
+  private EncodingSettings encodingSettings(Data data) {
     return new EncodingSettings(
-        data.trainOnInputs(),
+        data.trainOnInputs() || recipe.method() == Recipe.Method.PRETRAIN,
         new LinkedHashSet<>(data.rolesToTrain()),
         EncodingSettings.TrainOnEos.valueOf(data.trainOnEos().name()),
         data.sequenceLen(),
@@ -236,6 +240,16 @@ public final class RecipeRun {
     };
   }
 
+  private boolean trainsAllWeights() {
+    return recipe.adapter() == Recipe.Adapter.NONE;
+  }
+
+  private Trainable trainable(CausalLm model) {
+    return trainsAllWeights()
+        ? new AllWeights(model)
+        : LoraAdapter.inject(model, LoraSettings.of(recipe.lora()), recipe.seed());
+  }
+
   private CausalLm loadModel() {
     Quantization q = recipe.quantization();
     DType compute =
@@ -254,21 +268,29 @@ public final class RecipeRun {
       out.println("4-bit weights on a CPU save memory rather than time");
     }
     Path base = recipe.baseModel();
-    try (WeightSource source = WeightSource.open(base, notice -> out.println("note: " + notice))) {
-      return CausalLm.load(
-          source, base, new LoadOptions(quantization, compute), (done, total) -> {});
+    Consumer<String> notices = notice -> out.println("note: " + notice);
+    try (WeightSource source =
+        recipe.init() == Recipe.Init.RANDOM
+            ? RandomWeights.of(base, recipe.seed(), notices)
+            : WeightSource.open(base, notices)) {
+      LoadOptions options = new LoadOptions(quantization, compute, trainsAllWeights());
+      return CausalLm.load(source, base, options, (done, total) -> {});
     }
   }
 
-  private void describe(CausalLm model, LoraAdapter adapter) {
+  private void describe(CausalLm model, Trainable trained) {
+    String what =
+        trained instanceof LoraAdapter adapter
+            ? "adapter on " + adapter.modules().size() + " modules"
+            : "all weights are trained";
     out.printf(
         Locale.ROOT,
-        "%s: %d layers, weights %.1f MB; adapter on %d modules, %,d parameters%n",
+        "%s: %d layers, weights %.1f MB; %s, %,d parameters%n",
         recipe.baseModel().getFileName(),
         model.config().numHiddenLayers(),
         model.weightBytes() / 1e6,
-        adapter.modules().size(),
-        adapter.parameters().numel());
+        what,
+        trained.parameters().numel());
     out.flush();
   }
 

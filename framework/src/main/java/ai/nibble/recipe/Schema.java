@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -7,11 +8,15 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 /** All the keys a recipe may hold. */
 final class Schema {
   /** The keys that do something. */
   static final RecordType RECIPE = RecordType.of(Recipe.class);
+
+  /** The keys that say how adapters are made. */
+  static final Set<String> LORA = RecordType.of(Lora.class).settings().keySet();
 
   /** Files whose keys come first; not a setting, so that it is gone once they are merged. */
   static final String INCLUDE = "include";
@@ -110,6 +115,14 @@ final class Schema {
       all.putIfAbsent("eval_batch_size", batch);
     }
     return new Node.Fields(all, fields.at());
+  }
+
+  /** Whether a key's value is its default, so that naming it asks for nothing. */
+  static boolean isDefault(String key, Object value) {
+    Position nowhere = new Position("", 0, 0, Path.of(""));
+    Node.Fields none = new Node.Fields(Map.of(), nowhere);
+    Object byDefault = RECIPE.settings().get(key).read(none, Reading.begin(new Problems()));
+    return value.equals(byDefault);
   }
 
   private static Node.Field scalar(String text, Position at) {

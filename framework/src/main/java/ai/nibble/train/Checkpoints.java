@@ -1,7 +1,6 @@
 package ai.nibble.train;
 
-import ai.nibble.lora.AdapterStore;
-import ai.nibble.lora.LoraAdapter;
+import ai.nibble.model.Trainable;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -13,8 +12,8 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /**
- * Writes adapters where people look for them: the last one into the output directory itself, those
- * on the way into {@code checkpoint-N} beside it. A checkpoint appears whole or not at all.
+ * Writes what is trained where people look for it: the last one into the output directory itself,
+ * those on the way into {@code checkpoint-N} beside it. A checkpoint appears whole or not at all.
  */
 final class Checkpoints {
   private static final String PREFIX = "checkpoint-";
@@ -24,7 +23,7 @@ final class Checkpoints {
   private final int limit;
 
   /**
-   * @param baseModel what the adapters' configuration names as their base
+   * @param baseModel the base that an adapter names, or that a whole model's configuration is from
    * @param limit checkpoints kept; 0: all
    */
   Checkpoints(Path output, String baseModel, int limit) {
@@ -33,23 +32,23 @@ final class Checkpoints {
     this.limit = limit;
   }
 
-  /** Writes the adapter into the output directory. */
-  Path saveFinal(LoraAdapter adapter, boolean trained) {
+  /** Writes what was trained into the output directory. */
+  Path saveFinal(Trainable trained) {
     try {
-      AdapterStore.save(adapter, output, baseModel, trained);
+      trained.save(output, baseModel);
       return output;
     } catch (IOException e) {
-      throw new UncheckedIOException(output + ": the adapter could not be written", e);
+      throw new UncheckedIOException(output + ": what was trained could not be written", e);
     }
   }
 
   /** Writes {@code checkpoint-step}, then removes the oldest beyond the limit. */
-  Path save(LoraAdapter adapter, int step) {
+  Path save(Trainable trained, int step) {
     Path target = output.resolve(PREFIX + step);
     Path temporary = output.resolve(".tmp-" + PREFIX + step);
     try {
       delete(temporary);
-      AdapterStore.save(adapter, temporary, baseModel, true);
+      trained.save(temporary, baseModel);
       delete(target);
       Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
       rotate(step);

@@ -15,7 +15,7 @@ import ai.nibble.optim.Schedule;
  * @param checkpointBlocks whether blocks are computed again in backward instead of saved
  * @param evalSteps steps between evaluations; 0: only at the end
  * @param evalBatchSize rows of an evaluation computed at once
- * @param saveSteps steps between checkpoints; 0: only the adapter at the end
+ * @param saveSteps steps between checkpoints; 0: only at the end
  * @param saveTotalLimit checkpoints kept; 0: all
  * @param seed of shuffling and dropout
  */

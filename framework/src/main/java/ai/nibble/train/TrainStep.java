@@ -2,8 +2,8 @@ package ai.nibble.train;
 
 import ai.nibble.autograd.Tape;
 import ai.nibble.data.Batch;
-import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Trainable;
 import ai.nibble.nn.Pass;
 import ai.nibble.optim.GradientNorm;
 import ai.nibble.optim.GradientTree;
@@ -20,7 +20,7 @@ import java.util.List;
  */
 public final class TrainStep {
   private final CausalLm model;
-  private final LoraAdapter adapter;
+  private final Trainable trained;
   private final Objective objective;
   private final Optimizer optimizer;
   private final double maxGradNorm;
@@ -30,27 +30,27 @@ public final class TrainStep {
   private final FloatBuffer grads;
 
   /**
-   * @param adapter on the model; its parameters are what is trained
-   * @param optimizer over the adapter's flat parameters
+   * @param trained of the model, or on it; its parameters are what is trained
+   * @param optimizer over the flat parameters
    * @param maxGradNorm gradients of a larger global norm are scaled down to it; 0: never
    * @param checkpointBlocks whether blocks are computed again in backward instead of saved
    */
   public TrainStep(
       CausalLm model,
-      LoraAdapter adapter,
+      Trainable trained,
       Objective objective,
       Optimizer optimizer,
       double maxGradNorm,
       boolean checkpointBlocks) {
     this.model = model;
-    this.adapter = adapter;
+    this.trained = trained;
     this.objective = objective;
     this.optimizer = optimizer;
     this.maxGradNorm = maxGradNorm;
     this.checkpointBlocks = checkpointBlocks;
-    this.tree = new GradientTree(Math.toIntExact(adapter.parameters().numel()));
-    this.values = adapter.parameters().values().floats();
-    this.grads = adapter.parameters().grads().floats();
+    this.tree = new GradientTree(Math.toIntExact(trained.parameters().numel()));
+    this.values = trained.parameters().values().floats();
+    this.grads = trained.parameters().grads().floats();
   }
 
   /**
@@ -77,7 +77,7 @@ public final class TrainStep {
     tree.clear();
     for (int micro = 0; micro < batches.size(); micro++) {
       Batch batch = batches.get(micro);
-      adapter.parameters().grads().zero();
+      trained.parameters().grads().zero();
       Pass pass = new Pass(batch.sequenceStarts(), true, dropoutKey + ((long) micro << 40));
       lossSum += forwardBackward(batch, pass, lossTokens);
       tree.add(grads);

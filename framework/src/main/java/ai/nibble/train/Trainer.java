@@ -4,10 +4,11 @@ import ai.nibble.autograd.Tape;
 import ai.nibble.data.Batch;
 import ai.nibble.data.EpochSampler;
 import ai.nibble.data.Example;
-import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Trainable;
 import ai.nibble.nn.Pass;
 import ai.nibble.optim.AdamW;
+import ai.nibble.optim.ParameterRange;
 import ai.nibble.train.log.EvalMetrics;
 import ai.nibble.train.log.ProcessMemory;
 import ai.nibble.train.log.RunEnd;
@@ -20,10 +21,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalDouble;
 
-/** The training loop: steps, evaluations, checkpoints, and the adapter at the end. */
+/** The training loop: steps, evaluations, checkpoints, and what was trained at the end. */
 public final class Trainer {
   private final CausalLm model;
-  private final LoraAdapter adapter;
+  private final Trainable trained;
   private final Objective objective;
   private final TrainSettings settings;
   private final int rows;
@@ -34,47 +35,49 @@ public final class Trainer {
   private long tokensSeen;
 
   /**
-   * @param adapter on the model; its parameters are what is trained
+   * @param trained of the model, or on it; its parameters are what is trained
    * @param rows at least one, each with a token that carries loss
    * @param evalRows may be empty
    * @param listeners hear of every step, in this order
    */
   public Trainer(
       CausalLm model,
-      LoraAdapter adapter,
+      Trainable trained,
       Objective objective,
       TrainSettings settings,
       List<Example> rows,
       List<Example> evalRows,
       List<TrainListener> listeners) {
     this.model = model;
-    this.adapter = adapter;
+    this.trained = trained;
     this.objective = objective;
     this.settings = settings;
     this.rows = rows.size();
     this.evalRows = List.copyOf(evalRows);
     this.listeners = List.copyOf(listeners);
     this.sampler = new EpochSampler(rows, settings.microBatchSize(), settings.seed());
-    int elements = Math.toIntExact(adapter.parameters().numel());
     this.trainStep =
         new TrainStep(
             model,
-            adapter,
+            trained,
             objective,
-            new AdamW(settings.adamW(), elements),
+            new AdamW(
+                settings.adamW(),
+                ParameterRange.decayingMatrices(
+                    trained.parameters(), settings.adamW().weightDecay())),
             settings.maxGradNorm(),
             settings.checkpointBlocks());
   }
 
   /**
-   * Trains from the first step to the last and writes the adapter.
+   * Trains from the first step to the last and writes what was trained.
    *
-   * @param output where the adapter and its checkpoints go
-   * @param baseModel what the adapter's configuration names as its base
+   * @param output where what was trained and its checkpoints go
+   * @param baseModel the base: see {@link Trainable#save}
    * @param recipe the resolved recipe, for those who log it
    * @return the last evaluation's loss; empty without rows to evaluate on
    * @throws TrainingStoppedException if the loss or a gradient is not finite, or an adapter gets no
-   *     gradient; the last good adapter has been written
+   *     gradient; the last good weights have been written
    */
   public OptionalDouble run(Path output, String baseModel, String recipe) {
     Checkpoints checkpoints = new Checkpoints(output, baseModel, settings.saveTotalLimit());
@@ -96,10 +99,10 @@ public final class Trainer {
           listeners.forEach(l -> l.evaluated(evaluation));
         }
         if (isDue(done, settings.saveSteps())) {
-          announce(checkpoints.save(adapter, done));
+          announce(checkpoints.save(trained, done));
         }
       }
-      announce(checkpoints.saveFinal(adapter, true));
+      announce(checkpoints.saveFinal(trained));
       reason = "finished";
       return evalLoss;
     } catch (RuntimeException e) {
@@ -161,12 +164,12 @@ public final class Trainer {
     return settings.seed() * 0x9E3779B97F4A7C15L + step;
   }
 
-  /** The update was not applied, so the adapter that is written is the last good one. */
+  /** The update was not applied, so what is written are the last good weights. */
   private void stop(int step, TrainStep.Outcome outcome, Checkpoints checkpoints) {
     String kept =
         step == 0
             ? "nothing was learned before it, so nothing was written"
-            : "the adapter of step " + step + " is in " + checkpoints.saveFinal(adapter, true);
+            : "the weights of step " + step + " is in " + checkpoints.saveFinal(trained);
     throw new TrainingStoppedException(
         "step "
             + (step + 1)
@@ -180,12 +183,12 @@ public final class Trainer {
   }
 
   private void stopUnlessAllLearn() {
-    List<String> without = adapter.withoutGradient();
+    List<String> without = trained.withoutGradient();
     if (!without.isEmpty()) {
       throw new TrainingStoppedException(
           "step 1: no gradient reaches "
               + without.size()
-              + " of the adapters' B matrices, first "
+              + " of the trained tensors, first "
               + without.get(0)
               + ": they would never learn");
     }

@@ -157,7 +157,7 @@ final class BadRecipeTest {
         "bnb_4bit_compute_dtype: int8 | 'bnb_4bit_compute_dtype' is 'int8', which is an integer"
             + " type, which cannot hold activations or gradients; use auto, bfloat16 or float32 (the"
             + " weights are 4-bit by 'load_in_4bit')",
-        "method: dpo | 'method' is 'dpo', which is not supported yet: what is supported is [sft]",
+        "method: dpo | 'method' is 'dpo', which is not supported yet: what is supported is [sft, pretrain]",
         "device_map: cuda:1 | 'device_map' is 'cuda:1', which is not supported yet: this version"
             + " computes on the CPU; use auto or cpu",
         "device_map: {x: cpu} | 'device_map' is a map, expected one of [auto, cpu]",

@@ -208,7 +208,7 @@ class TrainerTest {
             () -> train(settings(4, 1, 1e30, false), record, output));
     int good = record.steps.size();
     assertTrue(e.getMessage().startsWith("step " + (good + 1) + ": loss "), e.getMessage());
-    if (good > 0 && e.getMessage().contains("the adapter of step " + good)) {
+    if (good > 0 && e.getMessage().contains("the weights of step " + good)) {
       try (LoraAdapter kept = AdapterStore.load(model, output)) {
         for (float value : kept.parameters().values().toFloats()) {
           assertTrue(Float.isFinite(value));

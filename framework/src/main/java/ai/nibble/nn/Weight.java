@@ -1,9 +1,10 @@
 package ai.nibble.nn;
 
 import ai.nibble.tensor.Tensor;
+import java.util.Optional;
 
-/** A weight matrix {@code [out, in]} that is read and never trained. */
-public interface FrozenWeight extends AutoCloseable {
+/** A weight matrix {@code [out, in]}: frozen in one format or another, or trained. */
+public interface Weight extends AutoCloseable {
   long outFeatures();
 
   long inFeatures();
@@ -13,6 +14,11 @@ public interface FrozenWeight extends AutoCloseable {
 
   /** How the weight is held, for people: {@code bfloat16}, {@code nf4 (double quantised)}. */
   String format();
+
+  /** What backward adds this weight's gradient to; empty where the weight is frozen. */
+  default Optional<Parameter> parameter() {
+    return Optional.empty();
+  }
 
   /**
    * Writes the weight, row-major, into the left columns of some rows of a matrix, rounded first to

@@ -1,0 +1,115 @@
+package ai.nibble.nn;
+
+import ai.nibble.autograd.Function;
+import ai.nibble.autograd.Gradients;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Ops;
+import ai.nibble.tensor.Parallel;
+import ai.nibble.tensor.Rows;
+import ai.nibble.tensor.Tensor;
+
+/**
+ * Rows of the embedding table, {@code [N, hidden]} in the compute dtype; no inputs on the tape.
+ * Backward adds each row's gradient to its token's, in the order of the positions.
+ */
+public final class Embedding extends Function {
+  private static final int TOKENS_A_RANGE = 64;
+
+  private final DenseWeight table;
+  private final int[] ids;
+  private final Precision precision;
+
+  /**
+   * @param table {@code [vocabulary, hidden]}
+   * @param ids below the vocabulary's size
+   */
+  public Embedding(DenseWeight table, int[] ids, Precision precision) {
+    this.table = table;
+    this.ids = ids.clone();
+    this.precision = precision;
+  }
+
+  @Override
+  protected boolean hasParameters() {
+    return table.parameter().isPresent();
+  }
+
+  @Override
+  protected Tensor[] forward(Tensor[] inputs) {
+    Tensor weight = table.tensor();
+    Tensor rows = Tensor.empty(weight.dtype(), ids.length, weight.size(1));
+    try (Tensor index = Tensor.ofIndices(ids)) {
+      Ops.indexSelect(rows, weight, index);
+      if (rows.dtype() == precision.compute()) {
+        return new Tensor[] {rows};
+      }
+      try (rows) {
+        return new Tensor[] {rows.to(precision.compute())};
+      }
+    } catch (RuntimeException e) {
+      rows.close();
+      throw e;
+    }
+  }
+
+  @Override
+  protected void backward(Tensor[] gradOutputs, Gradients gradients) {
+    Tensor grad = table.parameter().orElseThrow().grad();
+    int[] starts = new int[Math.toIntExact(grad.size(0)) + 1];
+    int[] positions = positionsByToken(starts);
+    boolean wide = gradOutputs[0].dtype() == DType.FLOAT32;
+    try (Tensor dy = wide ? gradOutputs[0].share() : gradOutputs[0].to(DType.FLOAT32)) {
+      Parallel.forRanges(
+          grad.size(0),
+          TOKENS_A_RANGE,
+          (begin, end) -> {
+            if (starts[(int) begin] < starts[(int) end]) {
+              addRows(grad, dy, starts, positions, (int) begin, (int) end);
+            }
+          });
+    }
+  }
+
+  /** Adds to the gradients of tokens {@code [begin, end)}. */
+  private static void addRows(
+      Tensor grad, Tensor dy, int[] starts, int[] positions, int begin, int end) {
+    try (Rows sums = Rows.updating(grad, begin, end);
+        Rows from = Rows.reading(dy, 0, dy.size(0))) {
+      float[] sum = new float[sums.width()];
+      float[] row = new float[sums.width()];
+      for (int token = begin; token < end; token++) {
+        if (starts[token] == starts[token + 1]) {
+          continue;
+        }
+        sums.load(token, sum);
+        for (int i = starts[token]; i < starts[token + 1]; i++) {
+          from.load(positions[i], row);
+          for (int c = 0; c < row.length; c++) {
+            sum[c] += row[c];
+          }
+        }
+        sums.store(token, sum);
+      }
+    }
+  }
+
+  /**
+   * Positions sorted by their token, ascending within a token (a counting sort).
+   *
+   * @param starts zeros, {@code [vocabulary + 1]}; takes where each token's positions begin
+   */
+  private int[] positionsByToken(int[] starts) {
+    for (int id : ids) {
+      starts[id + 1]++;
+    }
+    for (int token = 1; token < starts.length; token++) {
+      starts[token] += starts[token - 1];
+    }
+    int[] next = starts.clone();
+    int[] positions = new int[ids.length];
+    for (int p = 0; p < ids.length; p++) {
+      positions[next[ids[p]]++] = p;
+    }
+    return positions;
+  }
+}
