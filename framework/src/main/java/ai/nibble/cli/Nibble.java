@@ -1,6 +1,8 @@
 package ai.nibble.cli;
 
 import ai.nibble.recipe.RecipeRun;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine;
@@ -30,18 +32,22 @@ public final class Nibble implements Callable<Integer> {
           new RecipeRun(recipe, System.out, System.console() != null).run();
           return 0;
         };
-    System.exit(run(commandLine(train), args));
+    // answers and lines of JSON are UTF-8, whatever the locale says
+    PrintWriter out = new PrintWriter(System.out, false, StandardCharsets.UTF_8);
+    System.exit(run(commandLine(train, Generation::run).setOut(out), args));
   }
 
   /**
    * The command line, ready to execute.
    *
    * @param train what {@code nibble train} runs
+   * @param generate what {@code nibble generate} runs
    */
-  static CommandLine commandLine(TrainRun train) {
+  static CommandLine commandLine(TrainRun train, GenerateRun generate) {
     Failures failures = new Failures();
     return new CommandLine(new Nibble())
         .addSubcommand(new TrainCommand(train))
+        .addSubcommand(new GenerateCommand(generate))
         .addSubcommand(new TokenizerCommand())
         .setParameterExceptionHandler(failures)
         .setExecutionExceptionHandler(failures)

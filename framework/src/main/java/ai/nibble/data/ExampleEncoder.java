@@ -104,7 +104,7 @@ public final class ExampleEncoder {
   }
 
   /** The conversation with such tool calls as the template ignores written out as its text. */
-  private static Sample.Conversation withVisibleCalls(
+  static Sample.Conversation withVisibleCalls(
       Sample.Conversation conversation, Rendering rendering) {
     List<Map<String, Object>> messages = new ArrayList<>(conversation.messages());
     boolean changed = false;

@@ -8,6 +8,7 @@ import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.Embedding;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LinearCrossEntropy;
+import ai.nibble.nn.LinearGroup;
 import ai.nibble.nn.OutputHead;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Pass;
@@ -200,17 +201,46 @@ public final class CausalLm implements AutoCloseable {
    * @param positions ascending
    */
   public Tensor logits(int[] inputIds, Pass pass, int[] positions) {
+    try (Tensor weight = headWeight()) {
+      return logits(inputIds, pass, positions, weight);
+    }
+  }
+
+  /** As {@link #logits(int[], Pass, int[])}, with the {@link #headWeight} at hand. */
+  Tensor logits(int[] inputIds, Pass pass, int[] positions, Tensor headWeight) {
     try (Tape tape = Tape.inference();
         Variable hidden = hidden(tape, inputIds, pass, false);
         Variable selected = tape.apply(new SelectRows(positions), hidden);
         Variable normed = finalNorm.apply(tape, selected);
         Tensor input = normed.value().to(precision.product());
-        Tensor weight = Tensor.empty(precision.product(), head.outFeatures(), head.inFeatures());
-        Tensor transposed = weight.t();
+        Tensor transposed = headWeight.t();
         Tensor result = Tensor.empty(precision.product(), positions.length, head.outFeatures())) {
-      head.writeTo(weight, 0, precision);
       return Ops.mm(result, input, transposed).to(DType.FLOAT32);
     }
+  }
+
+  /** Bytes that {@link #headWeight} takes besides the head itself. */
+  long headWeightBytes() {
+    return headIsReady() ? 0 : head.outFeatures() * head.inFeatures() * precision.product().bytes();
+  }
+
+  /** The output head in the product's dtype, itself where it is held so; the caller closes it. */
+  Tensor headWeight() {
+    if (headIsReady()) {
+      return ((DenseWeight) head).tensor().share();
+    }
+    Tensor weight = Tensor.empty(precision.product(), head.outFeatures(), head.inFeatures());
+    head.writeTo(weight, 0, precision);
+    return weight;
+  }
+
+  private boolean headIsReady() {
+    return head instanceof DenseWeight dense && dense.tensor().dtype() == precision.product();
+  }
+
+  /** The groups of linears, in the order in which they are computed. */
+  List<LinearGroup> groups() {
+    return layers.stream().flatMap(layer -> layer.groups().stream()).toList();
   }
 
   /** Bytes of the weights as they are held. */

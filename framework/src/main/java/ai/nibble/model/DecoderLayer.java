@@ -17,10 +17,12 @@ import java.util.stream.Stream;
  * One block of a Llama-like decoder: attention and a gated MLP, each on the normalised hidden state
  * and added to it.
  *
+ * @param index of the layer, from 0
  * @param qkv q, k and v projections
  * @param gateUp gate and up projections
  */
 record DecoderLayer(
+    int index,
     RmsNorm inputNorm,
     LinearGroup qkv,
     Attention attention,
@@ -44,7 +46,10 @@ record DecoderLayer(
     Variable attended;
     try (Variable normed = inputNorm.apply(tape, x);
         Variable projected = qkv.apply(tape, normed, pass, precision, work);
-        Variable heads = attention.apply(tape, projected, pass, precision);
+        Variable heads =
+            pass.caches().isEmpty()
+                ? attention.apply(tape, projected, pass, precision)
+                : attention.applyCached(tape, projected, pass, index, precision, work);
         Variable mixed = output.apply(tape, heads, pass, precision, work)) {
       attended = tape.apply(new Residual(), x, mixed);
     }

@@ -89,6 +89,7 @@ final class Llama {
     boolean bias = c.attentionBias();
     boolean mlpBias = c.mlpBias();
     return new DecoderLayer(
+        index,
         weights.norm(at + "input_layernorm.weight"),
         new LinearGroup(
             key,

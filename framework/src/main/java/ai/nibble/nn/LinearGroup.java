@@ -19,6 +19,7 @@ import java.util.List;
 public final class LinearGroup implements AutoCloseable {
   private final List<Linear> members;
   private final int layer;
+  private Tensor kept;
 
   /**
    * @param layer a number that no other group of the model has; it keys dropout
@@ -101,6 +102,41 @@ public final class LinearGroup implements AutoCloseable {
   public Variable applyUnread(
       Tape tape, Variable x, Pass pass, Precision precision, Workspace work) {
     return tape.apply(new LinearGroupFunction(this, pass, precision, work, false), x);
+  }
+
+  /** Bytes that {@link #keepWeights} takes. */
+  public long keptBytes(Precision precision) {
+    return (long) outFeatures() * (inFeatures() + rank()) * precision.product().bytes();
+  }
+
+  /**
+   * Keeps {@code [W, s·B]} ready for products until {@link #dropWeights}, for generation, where
+   * making it anew for every token would cost more than the product. Adapters must stay as they are
+   * meanwhile.
+   */
+  public void keepWeights(Precision precision) {
+    dropWeights();
+    Tensor weights = Tensor.empty(precision.product(), outFeatures(), inFeatures() + rank());
+    try {
+      writeWeights(weights, precision);
+      kept = weights;
+    } catch (RuntimeException e) {
+      weights.close();
+      throw e;
+    }
+  }
+
+  /** Ends {@link #keepWeights}; nothing happens where nothing is kept. */
+  public void dropWeights() {
+    if (kept != null) {
+      kept.close();
+      kept = null;
+    }
+  }
+
+  /** What {@link #keepWeights} keeps; null where nothing is kept. */
+  Tensor keptWeights() {
+    return kept;
   }
 
   /** Writes {@code [W, s·B]} of all members into {@code [out, in + rank]}. */
@@ -194,6 +230,7 @@ public final class LinearGroup implements AutoCloseable {
 
   @Override
   public void close() {
+    dropWeights();
     members.forEach(Linear::close);
   }
 }

@@ -99,6 +99,9 @@ final class LinearGroupFunction extends Function {
   }
 
   private Tensor weight() {
+    if (group.keptWeights() != null) {
+      return group.keptWeights().share();
+    }
     Tensor weight = work.get(Purpose.WEIGHT, precision.product(), out, in + rank);
     group.writeWeights(weight, precision);
     return weight;

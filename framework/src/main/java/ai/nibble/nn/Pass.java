@@ -1,6 +1,7 @@
 package ai.nibble.nn;
 
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * One forward pass over a micro-batch: where its sequences lie and what its dropout is keyed by.
@@ -9,9 +10,12 @@ import java.util.Arrays;
  * @param training whether dropout is on
  * @param dropoutKey with the layer and the element it decides what is dropped, so that computing a
  *     layer a second time drops the same
+ * @param caches empty, or in generation one for each sequence: what came before the pass. Either
+ *     all are empty and the pass begins the sequences, or it adds one token to each
  */
-public record Pass(int[] sequenceStarts, boolean training, long dropoutKey) {
+public record Pass(int[] sequenceStarts, boolean training, long dropoutKey, List<KvCache> caches) {
   public Pass {
+    caches = List.copyOf(caches);
     for (int i = 1; i < sequenceStarts.length; i++) {
       if (sequenceStarts[i] <= sequenceStarts[i - 1]) {
         throw new IllegalArgumentException(
@@ -23,6 +27,22 @@ public record Pass(int[] sequenceStarts, boolean training, long dropoutKey) {
           "sequence starts must begin with 0 and end with the number of tokens: "
               + Arrays.toString(sequenceStarts));
     }
+    if (!caches.isEmpty() && caches.size() != sequenceStarts.length - 1) {
+      throw new IllegalArgumentException(
+          caches.size() + " caches for " + (sequenceStarts.length - 1) + " sequences");
+    }
+  }
+
+  /** A pass over whole sequences. */
+  public Pass(int[] sequenceStarts, boolean training, long dropoutKey) {
+    this(sequenceStarts, training, dropoutKey, List.of());
+  }
+
+  /**
+   * A pass of generation, without dropout: keys and values are read from caches and added there.
+   */
+  public static Pass cached(List<KvCache> caches, int... sequenceStarts) {
+    return new Pass(sequenceStarts, false, 0, caches);
   }
 
   /** A pass without dropout. */

@@ -21,6 +21,8 @@ public final class Workspace implements AutoCloseable {
     OUTPUT,
     /** An input after dropout. */
     DROPPED,
+    /** One token's attention scores. */
+    SCORES,
     /** Logits of some positions. */
     LOGITS,
     /** The gradient of a trained weight, before it is added to the others. */

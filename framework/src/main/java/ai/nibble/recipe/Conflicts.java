@@ -90,6 +90,13 @@ final class Conflicts {
       notice("bnb_4bit_quant_type", "'bnb_4bit_quant_type' has no effect without 'load_in_4bit'");
     }
     if (values.get("datasets") instanceof List<?> training
+        && InputFiles.generationEval(values)
+            .filter(e -> training.stream().anyMatch(d -> ((Dataset) d).file().equals(e.path())))
+            .isPresent()) {
+      String key = "generation_eval.path";
+      notice(key, "'" + key + "' is also trained on: right answers to it say little");
+    }
+    if (values.get("datasets") instanceof List<?> training
         && values.get("test_datasets") instanceof List<?> test) {
       for (int i = 0; i < test.size(); i++) {
         Dataset file = (Dataset) test.get(i);

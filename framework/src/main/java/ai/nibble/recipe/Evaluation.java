@@ -8,6 +8,7 @@ import java.util.Optional;
  * @param evalSteps optimizer steps between evaluations
  * @param evalsPerEpoch evaluations in each epoch
  * @param evalBatchSize rows computed at once
+ * @param generationEval rows whose answers are generated before and after training
  */
 public record Evaluation(
     @Key(
@@ -27,4 +28,9 @@ public record Evaluation(
             derived = "as `micro_batch_size`",
             range = "[1, 65536]",
             doc = "Rows computed at once in evaluation")
-        int evalBatchSize) {}
+        int evalBatchSize,
+    @Key(
+            value = "generation_eval",
+            byDefault = "null",
+            doc = "Generate answers to held-out rows before and after training, and compare them")
+        Optional<GenerationEval> generationEval) {}

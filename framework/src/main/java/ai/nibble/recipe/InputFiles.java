@@ -32,6 +32,7 @@ final class InputFiles {
     if (values.get("chat_template") instanceof Optional<?> template && template.isPresent()) {
       files.chatTemplate((Path) template.get());
     }
+    generationEval(values).ifPresent(eval -> files.dataset("generation_eval.path", eval.dataset()));
     for (String key : List.of("datasets", "test_datasets")) {
       if (values.get(key) instanceof List<?> datasets) {
         for (int i = 0; i < datasets.size(); i++) {
@@ -39,6 +40,13 @@ final class InputFiles {
         }
       }
     }
+  }
+
+  /** The rows to answer, where the recipe names any and they could be read. */
+  static Optional<GenerationEval> generationEval(Map<String, Object> values) {
+    return values.get("generation_eval") instanceof Optional<?> eval
+        ? eval.map(GenerationEval.class::cast)
+        : Optional.empty();
   }
 
   private void baseModel(Path model) {

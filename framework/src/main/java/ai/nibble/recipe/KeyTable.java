@@ -17,6 +17,9 @@ final class KeyTable {
     out.append("\nAn entry of `datasets` and `test_datasets`:\n\n");
     header(out);
     RecordType.of(Dataset.class).settings().values().forEach(setting -> row(out, setting));
+    out.append("\nThe keys of `generation_eval`:\n\n");
+    header(out);
+    RecordType.of(GenerationEval.class).settings().values().forEach(setting -> row(out, setting));
     out.append("\nKnown, and refused when switched on, because they are not supported yet:\n\n");
     out.append("| key | what it would do |\n|---|---|\n");
     for (Schema.Later later : Schema.Later.values()) {
@@ -50,6 +53,9 @@ final class KeyTable {
 
   /** A list of entries has a table of its own. */
   private static String fits(Setting setting) {
+    if (setting.type() instanceof GroupTypes.Maybe maybe && maybe.type() instanceof RecordType) {
+      return "a map, below";
+    }
     boolean entries =
         setting.type() instanceof GroupTypes.ListOf list && list.type() instanceof RecordType;
     return entries ? "a list of entries, below" : setting.type().expected();

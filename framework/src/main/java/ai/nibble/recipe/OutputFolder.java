@@ -21,6 +21,7 @@ final class OutputFolder {
   private static final Pattern WRITTEN =
       Pattern.compile(
           "adapter_config\\.json|adapter_model\\.safetensors|recipe\\.yaml|metrics\\.jsonl|runs"
+              + "|answers\\.jsonl|\\.tmp-answers\\.jsonl"
               + "|checkpoint-\\d+|\\.tmp-checkpoint-\\d+|"
               + Stream.concat(
                       Stream.of(ModelStore.WEIGHTS, ModelStore.CONFIG), ModelStore.COPIED.stream())
@@ -61,6 +62,8 @@ final class OutputFolder {
         }
       }
     }
+    InputFiles.generationEval(values)
+        .ifPresent(eval -> inputs.put("'generation_eval'", eval.path()));
     return inputs;
   }
 

@@ -22,6 +22,7 @@ import ai.nibble.quant.Quant4Type;
 import ai.nibble.recipe.Quantization.ComputeDtype;
 import ai.nibble.tensor.DType;
 import ai.nibble.train.Trainer;
+import ai.nibble.train.log.AnswerMetrics;
 import ai.nibble.train.log.Console;
 import ai.nibble.train.log.MetricsFile;
 import ai.nibble.train.log.TensorBoardFile;
@@ -70,7 +71,8 @@ public final class RecipeRun {
     Path output = recipe.output().outputDir();
     // rows first: a bad one is found in seconds, before the weights are read
     Rows rows = readRows();
-    try (CausalLm model = loadModel();
+    try (AnswerCheck answers = answerCheck();
+        CausalLm model = loadModel();
         Trainable trained = trainable(model)) {
       describe(model, trained);
       OutputFolder.prepare(recipe.output());
@@ -85,21 +87,64 @@ public final class RecipeRun {
                 rows.train,
                 rows.eval,
                 listeners.all);
-        return trainer.run(output, recipe.baseModel().toString(), recipe.resolvedYaml());
+        if (answers != null) {
+          AnswerMetrics metrics = answers.before(model, output);
+          listeners.all.forEach(l -> l.answered(metrics));
+        }
+        OptionalDouble loss =
+            trainer.run(output, recipe.baseModel().toString(), recipe.resolvedYaml());
+        if (answers != null) {
+          int steps = RunSettings.of(recipe, rows.train.size()).totalSteps();
+          AnswerMetrics metrics = answers.after(model, output, steps);
+          listeners.all.forEach(l -> l.answered(metrics));
+        }
+        whatNext(output);
+        return loss;
       }
     } catch (IOException e) {
       throw new UncheckedIOException(output + ": cannot be written: " + e.getMessage(), e);
     }
   }
 
+  /** The rows to answer before and after; null where the recipe asks for none. */
+  private AnswerCheck answerCheck() {
+    Optional<GenerationEval> eval = recipe.evaluation().generationEval();
+    if (eval.isEmpty()) {
+      return null;
+    }
+    Path directory = modelDirectory();
+    return new AnswerCheck(
+        recipe, directory, template(directory), r -> limited(r, eval.get().limit()), out);
+  }
+
+  private void whatNext(Path output) {
+    out.println("try it:");
+    String option = recipe.adapter() == Recipe.Adapter.NONE ? "--model " : "--adapter ";
+    out.println("  nibble generate " + option + quoted(output) + " --prompt \"...\"");
+    if (recipe.output().reportTo().contains(Output.Reporter.TENSORBOARD)) {
+      out.println("  tensorboard --logdir " + quoted(output.resolve("runs")));
+    }
+    out.flush();
+  }
+
+  /** As a shell takes it. */
+  private static String quoted(Path path) {
+    String text = path.toString();
+    return text.matches("[\\w/.,:+@%=-]+") ? text : "'" + text.replace("'", "'\\''") + "'";
+  }
+
+  /** The directory of the base model's files. */
+  private Path modelDirectory() {
+    return Files.isDirectory(recipe.baseModel())
+        ? recipe.baseModel()
+        : recipe.baseModel().toAbsolutePath().getParent();
+  }
+
   private record Rows(List<Example> train, List<Example> eval) {}
 
   private Rows readRows() {
     Data data = recipe.data();
-    Path directory =
-        Files.isDirectory(recipe.baseModel())
-            ? recipe.baseModel()
-            : recipe.baseModel().toAbsolutePath().getParent();
+    Path directory = modelDirectory();
     try (Tokenizer tokenizer = Tokenizer.load(directory)) {
       ExampleEncoder encoder =
           new ExampleEncoder(tokenizer, template(directory), encodingSettings(data));
@@ -122,7 +167,11 @@ public final class RecipeRun {
       return ChatTemplate.load(file.get(), directory, Map.of());
     }
     boolean conversations =
-        Stream.concat(recipe.data().datasets().stream(), recipe.data().testDatasets().stream())
+        Stream.of(
+                recipe.data().datasets(),
+                recipe.data().testDatasets(),
+                recipe.evaluation().generationEval().map(GenerationEval::dataset).stream().toList())
+            .flatMap(List::stream)
             .anyMatch(
                 dataset ->
                     dataset.type() != Dataset.RowType.TEXT

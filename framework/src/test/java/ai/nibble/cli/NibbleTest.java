@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.recipe.Recipe;
+import ai.nibble.tensor.DType;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -29,7 +30,9 @@ final class NibbleTest {
   private final StringWriter err = new StringWriter();
   private final List<Recipe> trained = new ArrayList<>();
   private Path recipe;
+  private final List<GenerateRequest> generated = new ArrayList<>();
   private TrainRun train = (recipe, out) -> 0;
+  private GenerateRun generate = (request, out, err) -> generated.add(request);
 
   @BeforeEach
   void writeARecipe() throws IOException {
@@ -59,7 +62,9 @@ final class NibbleTest {
           return train.run(recipe, writer);
         };
     CommandLine command =
-        Nibble.commandLine(recording).setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
+        Nibble.commandLine(recording, generate)
+            .setOut(new PrintWriter(out))
+            .setErr(new PrintWriter(err));
     return Nibble.run(command, args);
   }
 
@@ -164,6 +169,13 @@ final class NibbleTest {
         "train | Missing required parameter: FILE",
         "train - | The recipe is '-', expected a file",
         "'' | Missing required subcommand",
+        "generate --prompt a | Missing required option: --model, or --adapter, or both",
+        "generate --model m | Expected one of --prompt and --prompts",
+        "generate --model m --prompt a --prompts b | Expected one of --prompt and --prompts",
+        "generate --model m --prompt a --raw --system s | --system is a turn of the chat template",
+        "generate --model m --prompt a --max-new-tokens 0 | --max-new-tokens is 0",
+        "generate --model m --prompt a --max-new-tokens x | Invalid value for option",
+        "generate --model m --prompt a --compute-dtype int8 | --compute-dtype is 'int8', expected",
         "tarin | Unmatched argument at index 0: 'tarin'",
       })
   void badUsageSaysSoAndHow(String line, String expected) {
@@ -183,11 +195,34 @@ final class NibbleTest {
   }
 
   @Test
+  void optionsOfGenerateArriveAndHaveDefaults() {
+    assertEquals(0, nibble("generate", "--adapter", "out", "--prompt", "hi"));
+    GenerateRequest request = generated.get(0);
+    assertEquals(Path.of("out"), request.adapter().orElseThrow());
+    assertEquals("hi", request.prompt().orElseThrow());
+    assertEquals(256, request.maxNewTokens());
+    assertTrue(request.model().isEmpty() && request.computeDtype().isEmpty());
+    assertFalse(request.raw() || request.loadIn4bit());
+    String line =
+        "generate --model m --prompts p.jsonl --system s --load-in-4bit --max-new-tokens 5"
+            + " --compute-dtype float32";
+    assertEquals(0, nibble(line.split(" ")));
+    request = generated.get(1);
+    assertEquals(Path.of("p.jsonl"), request.promptsFile().orElseThrow());
+    assertEquals("s", request.system().orElseThrow());
+    assertTrue(request.loadIn4bit());
+    assertEquals(5, request.maxNewTokens());
+    assertEquals(DType.FLOAT32, request.computeDtype().orElseThrow());
+  }
+
+  @Test
   void helpAndVersionAreOnStandardOutput() {
     assertEquals(0, nibble("--help"));
     assertTrue(out.toString().contains("train"));
     assertEquals(0, nibble("train", "--help"));
     assertTrue(out.toString().contains("--dry-run"));
+    assertEquals(0, nibble("generate", "--help"));
+    assertTrue(out.toString().contains("nibble generate --adapter out --prompt"));
     assertEquals(0, nibble("--version"));
     assertTrue(out.toString().contains("Java " + Runtime.version()));
     assertEquals("", err.toString());

@@ -41,7 +41,7 @@ final class TokenizerCommandTest {
     args.addAll(List.of("--out", folder.toString()));
     args.addAll(List.of(more));
     CommandLine command =
-        Nibble.commandLine((recipe, writer) -> 0)
+        Nibble.commandLine((recipe, writer) -> 0, (request, out, err) -> {})
             .setOut(new PrintWriter(out))
             .setErr(new PrintWriter(err));
     return Nibble.run(command, args.toArray(String[]::new));

@@ -6,19 +6,19 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /** A byte-level tokenizer without merges, made by the tests: one token a byte, and ChatML's. */
-final class SmallTokenizer {
+public final class SmallTokenizer {
   static final int BOS = 256;
   static final int START = 257;
-  static final int END = 258;
+  public static final int END = 258;
 
-  static final String CHATML =
+  public static final String CHATML =
       "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
           + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
   private SmallTokenizer() {}
 
   /** Writes {@code tokenizer.json} and its configuration. */
-  static void write(Path directory, boolean withBos) {
+  public static void write(Path directory, boolean withBos) {
     StringBuilder vocab = new StringBuilder();
     int next = 0;
     for (int b = 0; b < 256; b++) {

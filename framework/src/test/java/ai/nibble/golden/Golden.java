@@ -2,6 +2,8 @@ package ai.nibble.golden;
 
 import ai.nibble.data.Batch;
 import ai.nibble.data.Example;
+import ai.nibble.generate.GenerationSettings;
+import ai.nibble.generate.Generator;
 import ai.nibble.model.CausalLm;
 import ai.nibble.nn.Pass;
 import ai.nibble.safetensors.SafetensorsFile;
@@ -15,6 +17,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Stream;
 
 /** Reads golden values and computes what is compared with them. */
@@ -69,6 +72,20 @@ final class Golden {
       ids[ids.length - 1] = best;
     }
     return ids;
+  }
+
+  /** As {@link #greedy}, with a cache instead of the whole sequence each time. */
+  static int[] generated(CausalLm model, int[] prompt, int newTokens) {
+    try (Generator generator = new Generator(model)) {
+      int[] tokens =
+          generator
+              .complete(List.of(prompt), GenerationSettings.greedy(newTokens, Set.of()))
+              .get(0)
+              .tokens();
+      int[] ids = Arrays.copyOf(prompt, prompt.length + tokens.length);
+      System.arraycopy(tokens, 0, ids, prompt.length, tokens.length);
+      return ids;
+    }
   }
 
   static int argmax(float[] values) {

@@ -113,6 +113,7 @@ class GoldenModelTest {
                   folder + "");
               int[] all = Golden.ints(golden, "greedy_24_tokens_from_first_12");
               assertArrayEquals(all, Golden.greedy(model, Arrays.copyOf(all, 12), 24));
+              assertArrayEquals(all, Golden.generated(model, Arrays.copyOf(all, 12), 24));
             }
           });
     }

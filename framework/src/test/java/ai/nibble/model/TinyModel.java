@@ -19,7 +19,7 @@ import java.util.stream.Collectors;
  * A random model of a few kilobytes, to be changed and written as safetensors or GGUF. The writers
  * are the tests' own, so that an error shared by a reader and a writer would show.
  */
-final class TinyModel {
+public final class TinyModel {
   static final String EMBEDDING = "model.embed_tokens.weight";
   static final String HEAD = "lm_head.weight";
   static final String Q = "model.layers.1.self_attn.q_proj.weight";
@@ -30,10 +30,10 @@ final class TinyModel {
 
   final Map<String, float[]> values = new LinkedHashMap<>();
   final Map<String, List<Long>> shapes = new LinkedHashMap<>();
-  final Map<String, String> fields = new LinkedHashMap<>();
+  public final Map<String, String> fields = new LinkedHashMap<>();
   private final Random random;
 
-  TinyModel(long seed, boolean biases) {
+  public TinyModel(long seed, boolean biases) {
     random = new Random(seed);
     fields.put("model_type", "\"llama\"");
     fields.put("hidden_size", "12");
@@ -63,7 +63,7 @@ final class TinyModel {
   }
 
   /** Puts a tensor of random values, in the place of one of that name if there is one. */
-  void add(String name, long... shape) {
+  public void add(String name, long... shape) {
     List<Long> sizes = Arrays.stream(shape).boxed().toList();
     float[] tensor = new float[Math.toIntExact(sizes.stream().reduce(1L, (a, b) -> a * b))];
     for (int i = 0; i < tensor.length; i++) {
@@ -85,7 +85,7 @@ final class TinyModel {
     }
   }
 
-  void writeConfig(Path folder) {
+  public void writeConfig(Path folder) {
     String json =
         fields.entrySet().stream()
             .map(e -> "\"" + e.getKey() + "\": " + e.getValue())
@@ -94,7 +94,7 @@ final class TinyModel {
   }
 
   /** One file, all float32, no metadata. */
-  void writeSafetensors(Path file) {
+  public void writeSafetensors(Path file) {
     StringBuilder header = new StringBuilder("{");
     ByteArrayOutputStream data = new ByteArrayOutputStream();
     values.forEach(

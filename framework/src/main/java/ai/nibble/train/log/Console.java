@@ -100,6 +100,20 @@ public final class Console implements TrainListener {
   }
 
   @Override
+  public void answered(AnswerMetrics m) {
+    line(
+        String.format(
+            Locale.ROOT,
+            "exact match %.1f %% (%d of %d) at step %d, %d tokens in %s",
+            100 * m.exactMatch(),
+            m.right(),
+            m.rows(),
+            m.step(),
+            m.tokens(),
+            duration(m.seconds())));
+  }
+
+  @Override
   public void saved(Path path) {
     line("saved " + path);
   }

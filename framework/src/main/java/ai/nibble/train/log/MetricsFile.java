@@ -142,6 +142,18 @@ public final class MetricsFile implements TrainListener, AutoCloseable {
     write(json);
   }
 
+  @Override
+  public void answered(AnswerMetrics metrics) {
+    ObjectNode json = JSON.createObjectNode();
+    json.put("step", metrics.step());
+    json.put("exact_match", metrics.exactMatch());
+    json.put("exact_rows", metrics.right());
+    json.put("answer_rows", metrics.rows());
+    json.put("answer_tokens", metrics.tokens());
+    json.put("answer_seconds", metrics.seconds());
+    write(json);
+  }
+
   private void write(ObjectNode json) {
     try {
       // Jackson quotes what is not finite

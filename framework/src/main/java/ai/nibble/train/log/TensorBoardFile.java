@@ -103,6 +103,12 @@ public final class TensorBoardFile implements TrainListener, AutoCloseable {
     write(EventProto.scalars(now(), metrics.step(), Map.of("eval/loss", metrics.evalLoss())));
   }
 
+  @Override
+  public void answered(AnswerMetrics metrics) {
+    Map<String, Double> scalar = Map.of("eval/exact_match", metrics.exactMatch());
+    write(EventProto.scalars(now(), metrics.step(), scalar));
+  }
+
   private double now() {
     Instant now = clock.instant();
     return now.getEpochSecond() + now.getNano() / 1e9;

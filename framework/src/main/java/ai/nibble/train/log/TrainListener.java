@@ -16,6 +16,9 @@ public interface TrainListener {
   /** An evaluation is done. */
   default void evaluated(EvalMetrics metrics) {}
 
+  /** Answers to held-out rows have been generated: before the first step, or after the last. */
+  default void answered(AnswerMetrics metrics) {}
+
   /** A checkpoint or the final adapter is whole and under its own name. */
   default void saved(Path path) {}
 

@@ -1,0 +1,83 @@
+package ai.nibble.cli;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.data.PromptEncoder;
+import ai.nibble.data.Row;
+import ai.nibble.data.RowFile;
+import ai.nibble.data.Sample;
+import ai.nibble.data.format.RowFormat;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A prompt.
+ *
+ * @param ids what the model goes on from
+ * @param request its text, of a conversation the last turn's; for people
+ */
+record Prompt(int[] ids, String request) {
+
+  /**
+   * The prompts of a request, at least one.
+   *
+   * @throws InvalidInputException with the place of one that is malformed
+   */
+  static List<Prompt> read(GenerateRequest request, PromptEncoder encoder) {
+    if (request.prompt().isPresent()) {
+      return List.of(of(request.prompt().get(), request, encoder));
+    }
+    Path file = request.promptsFile().orElseThrow();
+    List<Prompt> prompts = new ArrayList<>();
+    try (RowFile rows = new RowFile(file, Map.of())) {
+      while (rows.hasNext()) {
+        Row row = rows.next();
+        try {
+          prompts.add(of(row, request, encoder));
+        } catch (InvalidInputException e) {
+          String message = e.getMessage();
+          throw message.startsWith(row.where())
+              ? e
+              : new InvalidInputException(row.where() + ": " + message, e);
+        }
+      }
+    }
+    if (prompts.isEmpty()) {
+      throw new InvalidInputException(file + ": no prompts, expected at least one");
+    }
+    return prompts;
+  }
+
+  private static Prompt of(String text, GenerateRequest request, PromptEncoder encoder) {
+    if (request.raw()) {
+      return new Prompt(encoder.encode(text), text);
+    }
+    List<Map<String, Object>> messages = system(request);
+    messages.add(Map.of("role", "user", "content", text));
+    return new Prompt(encoder.encode(messages, List.of()), text);
+  }
+
+  private static Prompt of(Row row, GenerateRequest request, PromptEncoder encoder) {
+    if (!row.has("messages")) {
+      return of(row.text(row.has("text") ? "text" : "prompt"), request, encoder);
+    }
+    if (request.raw()) {
+      throw row.wrong("messages", "given", "'prompt', as --raw leaves the chat template out");
+    }
+    Sample.Conversation given = (Sample.Conversation) RowFormat.named("messages").read(row);
+    List<Map<String, Object>> messages = system(request);
+    messages.addAll(given.messages());
+    Map<String, Object> last = messages.get(messages.size() - 1);
+    if ("assistant".equals(last.get("role"))) {
+      throw row.wrong("messages", "closed by the assistant", "a turn for it to answer");
+    }
+    return new Prompt(encoder.encode(messages, given.tools()), String.valueOf(last.get("content")));
+  }
+
+  private static List<Map<String, Object>> system(GenerateRequest request) {
+    List<Map<String, Object>> messages = new ArrayList<>();
+    request.system().ifPresent(text -> messages.add(Map.of("role", "system", "content", text)));
+    return messages;
+  }
+}

@@ -1,0 +1,2 @@
+/** Measures what a model writes against what it should have written. */
+package ai.nibble.eval;

@@ -1,0 +1,27 @@
+package ai.nibble.generate;
+
+import java.util.Set;
+
+/**
+ * How a model goes on from a prompt.
+ *
+ * @param maxNewTokens most tokens of an answer, at least 1
+ * @param stopTokens any of them ends the answer, and is not part of it
+ */
+public record GenerationSettings(int maxNewTokens, Set<Integer> stopTokens, Sampler sampler) {
+  /** Most new tokens where nothing is said. */
+  public static final int MAX_NEW_TOKENS = 256;
+
+  public GenerationSettings {
+    stopTokens = Set.copyOf(stopTokens);
+    if (maxNewTokens < 1) {
+      throw new IllegalArgumentException(
+          "max_new_tokens is " + maxNewTokens + ", expected at least 1");
+    }
+  }
+
+  /** The most likely token each time. */
+  public static GenerationSettings greedy(int maxNewTokens, Set<Integer> stopTokens) {
+    return new GenerationSettings(maxNewTokens, stopTokens, Sampler.GREEDY);
+  }
+}

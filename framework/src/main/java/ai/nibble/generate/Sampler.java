@@ -1,0 +1,41 @@
+package ai.nibble.generate;
+
+import java.nio.FloatBuffer;
+
+/**
+ * Picks a sequence's next token from its logits.
+ *
+ * <p>A sampler keeps no state: one that draws at random takes its numbers from a seed, the sequence
+ * and the position, so that a prompt gets the same answer alone and in any batch.
+ */
+@FunctionalInterface
+public interface Sampler {
+  /** Takes the most likely token; of equals the lowest id. */
+  Sampler GREEDY = (logits, sequence, position) -> argmax(logits);
+
+  /**
+   * Picks.
+   *
+   * @param logits float32 {@code [vocabulary]}, not to be changed, valid during the call
+   * @param sequence index of the prompt among those given
+   * @param position tokens generated before for this prompt
+   * @return the token's id
+   */
+  int pick(FloatBuffer logits, int sequence, int position);
+
+  private static int argmax(FloatBuffer logits) {
+    int best = 0;
+    for (int i = 1; i < logits.limit(); i++) {
+      if (logits.get(i) > logits.get(best)) {
+        best = i;
+      }
+    }
+    if (!Float.isFinite(logits.get(best))) {
+      throw new IllegalStateException(
+          "the largest logit is "
+              + logits.get(best)
+              + ", expected a finite number: the model's weights or its adapter are damaged");
+    }
+    return best;
+  }
+}

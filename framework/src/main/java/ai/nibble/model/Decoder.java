@@ -1,0 +1,117 @@
+package ai.nibble.model;
+
+import ai.nibble.nn.KvCache;
+import ai.nibble.nn.LinearGroup;
+import ai.nibble.nn.Pass;
+import ai.nibble.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * A model made ready to compute token after token: weights that would have to be dequantised or
+ * converted for every token are kept in the dtype of products, with their adapters, as far as a
+ * bound on memory allows. One decoder at a time on a model; while it is open the adapters must stay
+ * as they are.
+ */
+public final class Decoder implements AutoCloseable {
+  private final CausalLm model;
+  private final List<LinearGroup> kept = new ArrayList<>();
+  private long keptBytes;
+  private Tensor head;
+
+  /**
+   * @param model computes as always once this is closed
+   * @param weightBytes most bytes of weights to keep: the output head first, then layer by layer
+   */
+  public Decoder(CausalLm model, long weightBytes) {
+    this.model = model;
+    try {
+      long headBytes = model.headWeightBytes();
+      if (headBytes <= weightBytes) {
+        head = model.headWeight();
+        keptBytes = headBytes;
+      }
+      for (LinearGroup group : model.groups()) {
+        long bytes = group.keptBytes(model.precision());
+        if (keptBytes + bytes <= weightBytes) {
+          kept.add(group);
+          group.keepWeights(model.precision());
+          keptBytes += bytes;
+        }
+      }
+    } catch (RuntimeException e) {
+      close();
+      throw e;
+    }
+  }
+
+  public CausalLm model() {
+    return model;
+  }
+
+  /** Bytes of weights kept, beyond those of the model. */
+  public long keptBytes() {
+    return keptBytes;
+  }
+
+  /** One line that says what is kept, for people. */
+  public String description() {
+    int all = model.groups().size();
+    String dtype = model.precision().product().torchName();
+    String megabytes = String.format(Locale.ROOT, "%.0f MB", keptBytes / 1e6);
+    return kept.size() == all && head != null
+        ? "generation keeps the weights in " + dtype + ": " + megabytes
+        : "generation keeps "
+            + kept.size()
+            + " of "
+            + all
+            + " groups of weights in "
+            + dtype
+            + " ("
+            + megabytes
+            + "); the others are made anew for every token, as memory is short";
+  }
+
+  /** Room for a sequence; the caller closes it. */
+  public KvCache cache(int capacity) {
+    ModelConfig c = model.config();
+    return new KvCache(
+        c.numHiddenLayers(), c.numKeyValueHeads(), c.headDim(), capacity, model.precision());
+  }
+
+  /**
+   * Computes some sequences' new tokens, which join the caches.
+   *
+   * @param tokens of each sequence: all of its first ones if its cache is empty, else one
+   * @param caches of the sequences, in the same order
+   * @return logits of what comes after each sequence, float32 {@code [sequences, vocabulary]}; the
+   *     caller closes them
+   */
+  public Tensor next(List<int[]> tokens, List<KvCache> caches) {
+    int[] starts = new int[tokens.size() + 1];
+    int[] last = new int[tokens.size()];
+    for (int s = 0; s < last.length; s++) {
+      starts[s + 1] = starts[s] + tokens.get(s).length;
+      last[s] = starts[s + 1] - 1;
+    }
+    int[] ids = tokens.stream().flatMapToInt(java.util.Arrays::stream).toArray();
+    Pass pass = Pass.cached(caches, starts);
+    Tensor logits =
+        head == null ? model.logits(ids, pass, last) : model.logits(ids, pass, last, head);
+    for (int s = 0; s < last.length; s++) {
+      caches.get(s).advance(tokens.get(s).length);
+    }
+    return logits;
+  }
+
+  @Override
+  public void close() {
+    kept.forEach(LinearGroup::dropWeights);
+    kept.clear();
+    if (head != null) {
+      head.close();
+      head = null;
+    }
+  }
+}

@@ -1,0 +1,103 @@
+package ai.nibble.nn;
+
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Scope;
+import ai.nibble.tensor.Tensor;
+import java.util.Arrays;
+
+/**
+ * One sequence's rotated keys and its values in every layer, so that its next token is computed
+ * without computing what came before again. Room for all positions is allocated at once; the kernel
+ * gives the pages as they are written.
+ *
+ * <p>Held head-major, {@code [kvHeads, capacity, headDim]} a layer, in the dtype of matrix products
+ * ({@link Precision#product}), in which attention reads them without converting.
+ */
+public final class KvCache implements AutoCloseable {
+  private final Scope scope = new Scope();
+  private final Tensor[] keys;
+  private final Tensor[] values;
+  private final int capacity;
+  private int length;
+
+  /**
+   * @param layers of the model
+   * @param capacity most tokens of the sequence
+   */
+  public KvCache(int layers, int keyValueHeads, int headDim, int capacity, Precision precision) {
+    this.capacity = capacity;
+    this.keys = new Tensor[layers];
+    this.values = new Tensor[layers];
+    DType dtype = precision.product();
+    try {
+      for (int l = 0; l < layers; l++) {
+        keys[l] = scope.empty(dtype, keyValueHeads, capacity, headDim);
+        values[l] = scope.empty(dtype, keyValueHeads, capacity, headDim);
+      }
+    } catch (RuntimeException e) {
+      scope.close();
+      throw e;
+    }
+  }
+
+  /** Tokens held. */
+  public int length() {
+    return length;
+  }
+
+  /** Most tokens of the sequence. */
+  public int capacity() {
+    return capacity;
+  }
+
+  /**
+   * Counts tokens whose keys and values every layer has written.
+   *
+   * @throws IllegalStateException if they are more than there is room for
+   */
+  public void advance(int tokens) {
+    requireRoom(tokens);
+    length += tokens;
+  }
+
+  void requireRoom(int tokens) {
+    if (length + tokens > capacity) {
+      throw new IllegalStateException(
+          length + " tokens and " + tokens + " more, in a cache of " + capacity);
+    }
+  }
+
+  /** Keys of the first tokens, {@code [kvHeads, tokens, headDim]}; the caller closes them. */
+  Tensor keys(int layer, int tokens) {
+    return keys[layer].narrow(1, 0, tokens);
+  }
+
+  /** Values of the first tokens, {@code [kvHeads, tokens, headDim]}; the caller closes them. */
+  Tensor values(int layer, int tokens) {
+    return values[layer].narrow(1, 0, tokens);
+  }
+
+  /** Writes the next token's key of every head, side by side from {@code at} on. */
+  void putKey(int layer, float[] heads, int at) {
+    put(keys[layer], heads, at);
+  }
+
+  /** Writes the next token's value of every head, side by side from {@code at} on. */
+  void putValue(int layer, float[] heads, int at) {
+    put(values[layer], heads, at);
+  }
+
+  private void put(Tensor to, float[] heads, int at) {
+    int width = (int) (to.size(0) * to.size(2));
+    float[] own = Arrays.copyOfRange(heads, at, at + width);
+    try (Tensor from = Tensor.of(own, to.size(0), 1, to.size(2));
+        Tensor slot = to.narrow(1, length, 1)) {
+      slot.copyFrom(from);
+    }
+  }
+
+  @Override
+  public void close() {
+    scope.close();
+  }
+}

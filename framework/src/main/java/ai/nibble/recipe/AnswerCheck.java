@@ -1,0 +1,117 @@
+package ai.nibble.recipe;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.data.ChatTemplate;
+import ai.nibble.data.PromptEncoder;
+import ai.nibble.data.Row;
+import ai.nibble.data.RowFile;
+import ai.nibble.data.Tokenizer;
+import ai.nibble.data.format.RowFormat;
+import ai.nibble.eval.AnswerMetric;
+import ai.nibble.eval.AnswerReport;
+import ai.nibble.eval.Answers;
+import ai.nibble.eval.Question;
+import ai.nibble.generate.GenerationSettings;
+import ai.nibble.generate.Generator;
+import ai.nibble.generate.StopTokens;
+import ai.nibble.model.CausalLm;
+import ai.nibble.train.log.AnswerMetrics;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.file.Path;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.function.Function;
+
+/** The answers to held-out rows before and after training, as {@code generation_eval} asks. */
+final class AnswerCheck implements AutoCloseable {
+  static final String FILE = "answers.jsonl";
+
+  private final GenerationEval settings;
+  private final Path directory;
+  private final PrintStream out;
+  private final AnswerMetric metric;
+  private final Tokenizer tokenizer;
+  private final PromptEncoder prompts;
+  private List<Question> questions;
+  private Answers before;
+
+  /**
+   * Reads the rows.
+   *
+   * @param directory of the base model's files
+   * @param template null where there is none
+   * @param limited the rows up to a limit
+   * @throws InvalidInputException for a row that has no answer, or none that can be compared
+   */
+  AnswerCheck(
+      Recipe recipe,
+      Path directory,
+      ChatTemplate template,
+      Function<Iterator<Row>, Iterator<Row>> limited,
+      PrintStream out) {
+    this.settings = recipe.evaluation().generationEval().orElseThrow();
+    this.directory = directory;
+    this.out = out;
+    this.metric = AnswerMetric.valueOf(settings.metric().name());
+    this.tokenizer = Tokenizer.load(directory);
+    this.prompts = new PromptEncoder(tokenizer, template);
+    String type = settings.type().name().toLowerCase(Locale.ROOT);
+    Path file = settings.path();
+    try (RowFile rows = new RowFile(file, settings.dataset().columns())) {
+      questions =
+          Question.read(
+              file.toString(), limited.apply(rows), RowFormat.named(type), prompts, metric);
+    } catch (InvalidInputException e) {
+      tokenizer.close();
+      String where = recipe.where("generation_eval.path");
+      throw new InvalidInputException(e.problems().stream().map(p -> where + ": " + p).toList());
+    } catch (RuntimeException e) {
+      tokenizer.close();
+      throw e;
+    }
+  }
+
+  /** Answers before training, printed and written. */
+  AnswerMetrics before(CausalLm model, Path output) throws IOException {
+    before = answers(model);
+    report(output, Optional.empty());
+    return metrics(0, before);
+  }
+
+  /** Answers after training, printed and written beside those before. */
+  AnswerMetrics after(CausalLm model, Path output, int step) throws IOException {
+    Answers after = answers(model);
+    report(output, Optional.of(after));
+    return metrics(step, after);
+  }
+
+  private Answers answers(CausalLm model) {
+    GenerationSettings greedy =
+        GenerationSettings.greedy(
+            settings.maxNewTokens(), StopTokens.of(directory, model.config(), tokenizer, prompts));
+    try (Generator generator = new Generator(model)) {
+      out.println(generator.description());
+      out.flush();
+      return Answers.of(generator, tokenizer, questions, metric, greedy);
+    }
+  }
+
+  private void report(Path output, Optional<Answers> after) throws IOException {
+    AnswerReport report = new AnswerReport(questions);
+    report.print(out, settings.show(), before, after);
+    report.write(output.resolve(FILE), before, after);
+  }
+
+  private static AnswerMetrics metrics(int step, Answers answers) {
+    return new AnswerMetrics(
+        step, answers.right(), answers.answers().size(), answers.tokens(), answers.seconds());
+  }
+
+  @Override
+  public void close() {
+    tokenizer.close();
+  }
+}

@@ -1,0 +1,234 @@
+package ai.nibble.model;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.nibble.autograd.Tape;
+import ai.nibble.lora.LoraAdapter;
+import ai.nibble.lora.LoraConfig;
+import ai.nibble.nn.KvCache;
+import ai.nibble.nn.Pass;
+import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.Quant4Type;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Tensor;
+import java.nio.FloatBuffer;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.Random;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** Token after token with a cache is what the whole sequence gives. */
+class DecoderTest {
+  /** Sequences begin with different numbers of tokens: one, and past a block of attention. */
+  private static final int[] PROMPTS = {1, 7, 140, 2};
+
+  private static final int NEW_TOKENS = 9;
+  private static final int VOCABULARY = 11;
+  private static final long ALL = Long.MAX_VALUE;
+
+  @TempDir Path folder;
+  private long liveBefore;
+
+  @BeforeEach
+  void countTensors() {
+    liveBefore = Tensor.live();
+  }
+
+  @AfterEach
+  void everyTensorIsClosed() {
+    assertEquals(liveBefore, Tensor.live());
+  }
+
+  private CausalLm model(boolean biases, String ropeScaling, boolean nf4, DType compute) {
+    TinyModel tiny = new TinyModel(11, biases);
+    if (!ropeScaling.isEmpty()) {
+      tiny.fields.put("rope_scaling", ropeScaling);
+    }
+    tiny.writeConfig(folder);
+    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    Optional<Quant4Config> quantization =
+        nf4 ? Optional.of(new Quant4Config(Quant4Type.NF4, 32, true)) : Optional.empty();
+    return CausalLm.load(folder, new LoadOptions(quantization, compute));
+  }
+
+  /** An adapter that changes the logits: B drawn too. */
+  private static LoraAdapter adapter(CausalLm model) {
+    LoraAdapter adapter =
+        LoraAdapter.inject(model, LoraConfig.DEFAULT.withRank(3, 6).withDropout(0.5), 4);
+    FloatBuffer values = adapter.parameters().values().floats();
+    Random random = new Random(8);
+    for (int i = 0; i < values.limit(); i++) {
+      values.put(i, (float) (random.nextGaussian() * 0.3));
+    }
+    return adapter;
+  }
+
+  private static List<int[]> sequences() {
+    Random random = new Random(3);
+    List<int[]> sequences = new ArrayList<>();
+    for (int prompt : PROMPTS) {
+      sequences.add(random.ints(prompt + NEW_TOKENS, 0, VOCABULARY).toArray());
+    }
+    return sequences;
+  }
+
+  private static float[][] whole(CausalLm model, int[] ids) {
+    int[] positions = new int[ids.length];
+    Arrays.setAll(positions, i -> i);
+    try (Tensor logits = model.logits(ids, Pass.evaluating(0, ids.length), positions)) {
+      return rows(logits);
+    }
+  }
+
+  private static float[][] rows(Tensor logits) {
+    float[] all = logits.toFloats();
+    int width = (int) logits.size(1);
+    float[][] rows = new float[all.length / width][];
+    Arrays.setAll(rows, r -> Arrays.copyOfRange(all, r * width, (r + 1) * width));
+    return rows;
+  }
+
+  /** Largest difference from the whole sequences' logits, as a share of the largest logit. */
+  private static double worst(CausalLm model, long weightBytes) {
+    List<int[]> all = sequences();
+    double worst = 0;
+    double scale = 0;
+    List<KvCache> caches = new ArrayList<>();
+    try (Decoder decoder = new Decoder(model, weightBytes)) {
+      List<float[][]> expected = all.stream().map(ids -> whole(model, ids)).toList();
+      List<int[]> due = new ArrayList<>();
+      for (int s = 0; s < PROMPTS.length; s++) {
+        caches.add(decoder.cache(all.get(s).length));
+        due.add(Arrays.copyOf(all.get(s), PROMPTS[s]));
+      }
+      for (int step = 0; step <= NEW_TOKENS; step++) {
+        float[][] actual;
+        try (Tensor logits = decoder.next(due, caches)) {
+          actual = rows(logits);
+        }
+        due.clear();
+        for (int s = 0; s < PROMPTS.length; s++) {
+          int at = PROMPTS[s] + step;
+          assertEquals(at, caches.get(s).length());
+          for (int v = 0; v < VOCABULARY; v++) {
+            float e = expected.get(s)[at - 1][v];
+            assertTrue(Float.isFinite(actual[s][v]));
+            worst = Math.max(worst, Math.abs(e - actual[s][v]));
+            scale = Math.max(scale, Math.abs(e));
+          }
+          due.add(step == NEW_TOKENS ? null : new int[] {all.get(s)[at]});
+        }
+      }
+    } finally {
+      caches.forEach(KvCache::close);
+    }
+    return worst / scale;
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "false | '' | false | false",
+        "true  | '' | false | true",
+        "false | '' | true  | true",
+        "false | {\"rope_type\": \"linear\", \"factor\": 4.0} | false | false",
+        "false | {\"rope_type\": \"yarn\", \"factor\": 4.0,"
+            + " \"original_max_position_embeddings\": 512} | false | true",
+      })
+  void everyPositionOfEverySequenceHasTheLogitsOfTheWhole(
+      boolean biases, String ropeScaling, boolean nf4, boolean adapted) {
+    try (CausalLm model = model(biases, ropeScaling, nf4, DType.FLOAT32)) {
+      LoraAdapter adapter = adapted ? adapter(model) : null;
+      // products of other shapes sum in another order: a few float32 roundings of 6e-8
+      assertEquals(0, worst(model, ALL), 1e-5);
+      assertEquals(0, worst(model, 0), 1e-5);
+      if (adapter != null) {
+        adapter.close();
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"false", "true"})
+  void inBfloat16TheyDifferByItsRounding(boolean adapted) {
+    try (CausalLm model = model(true, "", true, DType.BFLOAT16)) {
+      LoraAdapter adapter = adapted ? adapter(model) : null;
+      // a sum in another order rounds some of two layers' values one step of 2^-8 the other way
+      assertEquals(0, worst(model, ALL), 4 * 0x1p-8);
+      if (adapter != null) {
+        adapter.close();
+      }
+    }
+  }
+
+  @Test
+  void keptWeightsChangeNothingAndAreGivenBack() {
+    try (CausalLm model = model(false, "", true, DType.FLOAT32);
+        LoraAdapter adapter = adapter(model)) {
+      int[] ids = sequences().get(1);
+      float[][] before = whole(model, ids);
+      long open = Tensor.live();
+      try (Decoder decoder = new Decoder(model, ALL)) {
+        assertTrue(decoder.keptBytes() > 0);
+        assertTrue(decoder.description().startsWith("generation keeps the weights in float32"));
+        assertArrayEquals(before, whole(model, ids));
+      }
+      assertEquals(open, Tensor.live());
+      float first = adapter.parameters().values().floats().get(0);
+      adapter.parameters().values().floats().put(0, first + 1);
+      assertTrue(!Arrays.deepEquals(before, whole(model, ids)), "the adapter is read again");
+    }
+  }
+
+  @Test
+  void memoryThatIsShortKeepsPartOfTheWeights() {
+    try (CausalLm model = model(false, "", true, DType.FLOAT32)) {
+      long one = model.groups().get(0).keptBytes(model.precision());
+      try (Decoder decoder = new Decoder(model, one)) {
+        assertEquals(one, decoder.keptBytes());
+        assertTrue(decoder.description().contains("1 of 8 groups"), decoder.description());
+      }
+    }
+  }
+
+  @Test
+  void aCacheThatIsFullOrAnswersOfTwoTokensAreRefused() {
+    try (CausalLm model = model(false, "", false, DType.FLOAT32);
+        Decoder decoder = new Decoder(model, ALL);
+        KvCache cache = decoder.cache(3)) {
+      decoder.next(List.of(new int[] {1, 2}), List.of(cache)).close();
+      assertThrows(
+          IllegalStateException.class,
+          () -> decoder.next(List.of(new int[] {1, 2}), List.of(cache)));
+      decoder.next(List.of(new int[] {3}), List.of(cache)).close();
+      assertThrows(
+          IllegalStateException.class, () -> decoder.next(List.of(new int[] {4}), List.of(cache)));
+    }
+  }
+
+  @Test
+  void aTapeThatRecordsIsRefused() {
+    try (CausalLm model = model(false, "", false, DType.FLOAT32);
+        LoraAdapter adapter = adapter(model);
+        Decoder decoder = new Decoder(model, ALL);
+        KvCache cache = decoder.cache(3);
+        Tape tape = Tape.recording()) {
+      Pass pass = Pass.cached(List.of(cache), 0, 1);
+      assertEquals(14, adapter.modules().size());
+      assertThrows(
+          IllegalStateException.class, () -> model.hidden(tape, new int[] {1}, pass, false));
+    }
+  }
+}

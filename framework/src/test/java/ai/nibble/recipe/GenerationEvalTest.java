@@ -1,0 +1,164 @@
+package ai.nibble.recipe;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.TinyChat;
+import ai.nibble.tensor.Tensor;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Answers before and after training: what is checked, printed, written, and left untouched. */
+final class GenerationEvalTest {
+  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final String ROW =
+      "{\"messages\": [{\"role\": \"user\", \"content\": \"%s\"},"
+          + " {\"role\": \"assistant\", \"content\": \"%s\"}]}\n";
+
+  @TempDir Path temp;
+  private RecipeFiles files;
+
+  @BeforeEach
+  void makeFiles() throws IOException {
+    files = new RecipeFiles(temp);
+  }
+
+  @Test
+  void keysAreReadAndHaveDefaults() throws IOException {
+    assertTrue(files.load("").evaluation().generationEval().isEmpty());
+    GenerationEval least =
+        files.load("generation_eval: {path: test.jsonl}\n").evaluation().generationEval().get();
+    assertEquals(files.path("test.jsonl"), least.path());
+    assertEquals(Dataset.RowType.MESSAGES, least.type());
+    assertEquals(GenerationEval.Metric.EXACT_TEXT, least.metric());
+    assertEquals(256, least.maxNewTokens());
+    Recipe all =
+        files.load(
+            "generation_eval: {path: test.jsonl, type: alpaca, limit: 2, metric: exact_json,"
+                + " max_new_tokens: 5, show: 0}\n");
+    assertEquals(2, all.evaluation().generationEval().get().limit().orElseThrow());
+    assertEquals(all, files.loadText(all.resolvedYaml()));
+  }
+
+  @Test
+  void whatIsWrongIsSaidWithItsPlace() throws IOException {
+    String model = "generation_eval: {path: test.jsonl, ";
+    assertEquals(
+        List.of(
+            "a.yaml:6:45: 'generation_eval.metric' is 'exact_jsn', expected one of [exact_json,"
+                + " exact_text] (did you mean 'exact_json'?)"),
+        files.problems(model + "metric: exact_jsn}\n"));
+    assertEquals(
+        List.of(
+            "a.yaml:6:25: 'generation_eval.path': nothing at '"
+                + files.path("none.jsonl").toString().replace(temp + "/", "")
+                + "', expected a file of rows: check the path, or give it with --set"
+                + " generation_eval.path=FILE"),
+        files.problems("generation_eval: {path: none.jsonl}\n"));
+    assertTrue(
+        files.problems(model + "shw: 1}\n").get(0).contains("unknown key 'generation_eval.shw'"));
+    assertTrue(files.problems(model + "type: text}\n").get(0).contains("without a question"));
+    String missing = files.problems("generation_eval: {metric: exact_json}\n").get(0);
+    assertTrue(missing.contains("'generation_eval.path' is missing"), missing);
+  }
+
+  @Test
+  void rowsThatAreTrainedOnAreNoticed() throws IOException {
+    List<String> notices =
+        files.load("generation_eval: {path: rows.jsonl, type: alpaca}\n").notices();
+    assertEquals(1, notices.size());
+    assertTrue(notices.get(0).contains("'generation_eval.path' is also trained on"));
+  }
+
+  private Recipe recipe(String name, String more) throws IOException {
+    TinyChat.write(temp.resolve("chat"));
+    files.write("train.jsonl", ROW.formatted("a", "b") + ROW.formatted("c", "d"));
+    files.write("held.jsonl", ROW.formatted("a", "b").repeat(2) + ROW.formatted("größe", "{}"));
+    return files.loadText(
+        """
+        base_model: chat
+        datasets: [{path: train.jsonl, type: messages}]
+        learning_rate: 0.02
+        lora_r: 4
+        lora_dropout: 0
+        bnb_4bit_compute_dtype: float32
+        sequence_len: 64
+        max_steps: 40
+        micro_batch_size: 2
+        """
+            + "output_dir: "
+            + name
+            + "\n"
+            + more);
+  }
+
+  private String run(Recipe recipe) {
+    ByteArrayOutputStream out = new ByteArrayOutputStream();
+    long live = Tensor.live();
+    new RecipeRun(recipe, new PrintStream(out, true, StandardCharsets.UTF_8), false).run();
+    assertEquals(live, Tensor.live());
+    return out.toString(StandardCharsets.UTF_8);
+  }
+
+  private byte[] weights(String output) throws IOException {
+    return Files.readAllBytes(temp.resolve(output).resolve("adapter_model.safetensors"));
+  }
+
+  @Test
+  void answersArePrintedAndWrittenAndTrainingIsTheSameToTheBit() throws IOException {
+    String eval = "generation_eval: {path: held.jsonl, max_new_tokens: 8, show: 2}\n";
+    String printed = run(recipe("with", eval));
+    run(recipe("without", ""));
+    assertArrayEquals(weights("without"), weights("with"));
+
+    assertTrue(printed.contains("exact match 0.0 % (0 of 3) at step 0"), printed);
+    assertTrue(printed.contains("(2 of 3) at step 40"), printed);
+    assertTrue(printed.contains("  request   a\n  expected  b\n  before    "), printed);
+    assertTrue(printed.contains("  after     b  [exact]\n"), printed);
+    assertFalse(printed.contains("größe"), "only two are shown");
+    assertTrue(printed.contains("nibble generate --adapter " + temp.resolve("with") + " --prompt"));
+    assertTrue(printed.contains("tensorboard --logdir " + temp.resolve("with/runs")));
+
+    List<String> metrics = Files.readAllLines(temp.resolve("with/metrics.jsonl"));
+    assertEquals(42, metrics.size());
+    JsonNode first = JSON.readTree(metrics.get(0));
+    assertEquals(0, first.get("step").asInt());
+    assertEquals(0.0, first.get("exact_match").asDouble());
+    JsonNode last = JSON.readTree(metrics.get(41));
+    assertEquals(40, last.get("step").asInt());
+    assertEquals(2 / 3.0, last.get("exact_match").asDouble());
+
+    List<String> answers = Files.readAllLines(temp.resolve("with/answers.jsonl"));
+    assertEquals(3, answers.size());
+    JsonNode answer = JSON.readTree(answers.get(0));
+    assertEquals("b", answer.get("after").asText());
+    assertTrue(answer.get("after_exact").asBoolean());
+    assertFalse(answer.get("before_exact").asBoolean());
+    assertEquals("größe", JSON.readTree(answers.get(2)).get("request").asText());
+  }
+
+  @Test
+  void aRowThatCannotBeComparedIsSaidBeforeAnythingIsTrained() throws IOException {
+    Recipe json = recipe("out", "generation_eval: {path: held.jsonl, metric: exact_json}\n");
+    InvalidInputException e = assertThrows(InvalidInputException.class, () -> run(json));
+    assertTrue(
+        e.getMessage().contains("held.jsonl:1: the expected answer is not JSON"), e.getMessage());
+    files.write("held.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}\n");
+    assertThrows(InvalidInputException.class, () -> run(json));
+    assertFalse(Files.exists(temp.resolve("out")));
+  }
+}
