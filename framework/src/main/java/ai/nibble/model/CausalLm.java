@@ -235,7 +235,10 @@ public final class CausalLm implements AutoCloseable {
   }
 
   private boolean headIsReady() {
-    return head instanceof DenseWeight dense && dense.tensor().dtype() == precision.product();
+    // a float32 head that is used in bfloat16 is rounded first, whatever the product's dtype
+    return head instanceof DenseWeight dense
+        && dense.tensor().dtype() == precision.product()
+        && !precision.widens();
   }
 
   /** The groups of linears, in the order in which they are computed. */
