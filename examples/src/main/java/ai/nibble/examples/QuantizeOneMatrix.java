@@ -7,6 +7,7 @@ import ai.nibble.quant.Quantizer4Bit;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
 import java.io.PrintStream;
+import java.util.Locale;
 import java.util.Random;
 
 /** One matrix to NF4 with double quantisation and back: what it takes and what it costs. */
@@ -37,9 +38,10 @@ public final class QuantizeOneMatrix {
       quantized.dequantize(back);
       float[] values = back.toFloats();
       double bits = 8.0 * quantized.bytes() / matrix.length;
-      out.printf("%,d bytes as float32%n", weight.byteSize());
-      out.printf("%,d bytes in NF4, %.3f bits a value%n", quantized.bytes(), bits);
-      out.printf("relative error %.4f (root mean square)%n", relativeError(matrix, values));
+      double error = relativeError(matrix, values);
+      out.printf(Locale.ROOT, "%,d bytes as float32%n", weight.byteSize());
+      out.printf(Locale.ROOT, "%,d bytes in NF4, %.3f bits a value%n", quantized.bytes(), bits);
+      out.printf(Locale.ROOT, "relative error %.4f (root mean square)%n", error);
       return values;
     }
   }

@@ -9,6 +9,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Locale;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
@@ -36,15 +37,16 @@ class QuantizeOneMatrixTest {
     }
     assertEquals(live, Tensor.live());
     double error = QuantizeOneMatrix.relativeError(matrix, back);
-    // half a byte a value, a byte for each 64 of them, a float32 for each 256 of those, one mean
-    int expected = ROWS * COLUMNS / 2 + ROWS * COLUMNS / 64 + 4 * (ROWS * COLUMNS / 64 / 256) + 4;
+    // half a byte a value, a byte for each 64 of them, a float32 for each 256 of those
+    int blocks = ROWS * COLUMNS / 64;
+    int expected = ROWS * COLUMNS / 2 + blocks + Float.BYTES * blocks / 256;
+    double bits = 8.0 * expected / (ROWS * COLUMNS);
     List<String> lines = bytes.toString(StandardCharsets.UTF_8).lines().toList();
     assertEquals(
         List.of(
             "131,072 bytes as float32",
-            "%,d bytes in NF4, %.3f bits a value"
-                .formatted(expected, 8.0 * expected / (ROWS * COLUMNS)),
-            "relative error %.4f (root mean square)".formatted(error)),
+            String.format(Locale.ROOT, "%,d bytes in NF4, %.3f bits a value", expected, bits),
+            String.format(Locale.ROOT, "relative error %.4f (root mean square)", error)),
         lines);
     assertTrue(error > 0.05 && error < 0.12, "relative error " + error);
   }

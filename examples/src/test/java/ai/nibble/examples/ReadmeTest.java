@@ -55,7 +55,9 @@ class ReadmeTest {
   void theTreeListsAllThatIsThere() throws Exception {
     assumeTrue(Files.exists(ROOT.resolve(".git")), "skipped: needs a git checkout");
     Process git =
-        new ProcessBuilder("git", "ls-files").directory(ROOT.toFile()).redirectErrorStream(true)
+        new ProcessBuilder("git", "ls-files")
+            .directory(ROOT.toFile())
+            .redirectErrorStream(true)
             .start();
     String listed = new String(git.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     assertEquals(0, git.waitFor(), listed);
