@@ -25,7 +25,7 @@ class CustomLoopTest {
         CustomLoop.train(base, TinyBase.rows(temp), new SupervisedFineTuning(), 20, output);
     assertEquals(live, Tensor.live());
     assertEquals(20, losses.length);
-    assertTrue(losses[19] < losses[0] - 0.5, losses[0] + " to " + losses[19]);
+    assertTrue(losses[19] < losses[0] - 2, losses[0] + " to " + losses[19]);
     try (CausalLm model = CausalLm.load(base, LoadOptions.nf4());
         LoraAdapter adapter = AdapterStore.load(model, output)) {
       assertEquals(14, adapter.modules().size());
