@@ -91,8 +91,7 @@ class ReadmeTest {
           .forEach(
               target -> {
                 links.add(target);
-                assertTrue(
-                    Files.exists(page.resolveSibling(target)), page + " links to " + target);
+                assertTrue(Files.exists(page.resolveSibling(target)), page + " links to " + target);
               });
     }
     assertTrue(links.contains("datasets/README.md"), "found " + links);
