@@ -1,79 +1,48 @@
 package ai.nibble.examples;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import ai.nibble.data.Example;
-import ai.nibble.lora.AdapterStore;
-import ai.nibble.lora.LoraAdapter;
-import ai.nibble.model.CausalLm;
-import ai.nibble.model.LoadOptions;
+import java.io.IOException;
+import java.lang.reflect.Method;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
+/** Every example is short and has a test of its name. */
 class ExamplesTest {
-  @TempDir Path temp;
+  private static final List<String> EXAMPLES =
+      List.of(
+          "CustomLoop", "LabelSmoothing", "QuantizeOneMatrix", "QuestionRows", "TrainFromRecipe");
 
-  private static Path shared(String relative) {
-    Path root = Path.of(System.getProperty("nibble.root", "..")).toAbsolutePath().normalize();
-    Path path = root.resolveSibling("shared").resolve(relative);
-    assumeTrue(Files.exists(path), "skipped: needs ../shared/" + relative + ", which is not here");
-    return path;
-  }
-
-  @Test
-  void aLoopOfOnesOwnLearnsAndWritesAnAdapterThatLoads() throws Exception {
-    Path base = shared("fixtures/models/llama_plain");
-    List<Example> rows = new ArrayList<>();
-    for (int first = 1; first <= 16; first++) {
-      int[] ids = new int[10];
-      for (int t = 0; t < ids.length; t++) {
-        ids[t] = first + t;
-      }
-      rows.add(new Example(ids, ids));
-    }
-    double[] losses = CustomLoop.train(base, rows, 20, temp);
-    assertTrue(losses[19] < losses[0] - 0.5, losses[0] + " to " + losses[19]);
-    try (CausalLm model = CausalLm.load(base, LoadOptions.nf4());
-        LoraAdapter adapter = AdapterStore.load(model, temp)) {
-      assertEquals(21, adapter.modules().size());
+  private static List<Path> sources() throws IOException {
+    Path folder = TinyBase.root().resolve("examples/src/main/java");
+    try (Stream<Path> files = Files.walk(folder)) {
+      return files.filter(f -> f.toString().endsWith(".java")).sorted().toList();
     }
   }
 
   @Test
-  void aRecipeTrainsARealModelFromCode() throws Exception {
-    Path model = shared("models/smollm2-135m-instruct").resolve("SmolLM2-135M-Instruct.Q4_1.gguf");
-    Path rows = temp.resolve("rows.jsonl");
-    Files.writeString(
-        rows,
-        "{\"instruction\": \"Say hello.\", \"output\": \"Hello!\"}\n"
-            + "{\"instruction\": \"What is 2 + 2?\", \"output\": \"4\"}\n");
-    Path recipe = temp.resolve("recipe.yaml");
-    Files.writeString(
-        recipe,
-        "base_model: "
-            + model
-            + "\ndatasets: [{path: rows.jsonl, type: alpaca}]\n"
-            + "test_datasets: [{path: rows.jsonl, type: alpaca}]\n"
-            + "sequence_len: 64\nlearning_rate: 1e-3\noutput_dir: out\n");
-    double before = TrainFromRecipe.run(recipe, List.of("max_steps=1")).orElseThrow();
-    double after =
-        TrainFromRecipe.run(recipe, List.of("max_steps=4", "overwrite_output_dir=true"))
-            .orElseThrow();
-    assertTrue(after < before, before + " to " + after);
-    Path out = temp.resolve("out");
-    for (String file :
-        List.of(
-            "adapter_config.json", "adapter_model.safetensors", "metrics.jsonl", "recipe.yaml")) {
-      assertTrue(Files.isRegularFile(out.resolve(file)), file);
+  void eachHasATest() throws Exception {
+    List<String> names =
+        sources().stream().map(f -> f.getFileName().toString().replace(".java", "")).toList();
+    assertEquals(EXAMPLES, names);
+    for (String name : names) {
+      Method[] methods = Class.forName("ai.nibble.examples." + name + "Test").getDeclaredMethods();
+      assertTrue(
+          Arrays.stream(methods).anyMatch(m -> m.isAnnotationPresent(Test.class)),
+          name + "Test tests nothing");
     }
-    assertEquals(5, Files.readAllLines(out.resolve("metrics.jsonl")).size());
-    assertFalse(Files.readString(out.resolve("recipe.yaml")).isBlank());
+  }
+
+  @Test
+  void eachIsUnderAHundredLines() throws IOException {
+    for (Path source : sources()) {
+      int lines = Files.readAllLines(source).size();
+      assertTrue(lines < 100, source + " has " + lines + " lines");
+    }
   }
 }

@@ -9,6 +9,7 @@ import ai.nibble.nn.Embedding;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LinearCrossEntropy;
 import ai.nibble.nn.LinearGroup;
+import ai.nibble.nn.OutputHead;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Pass;
 import ai.nibble.nn.Precision;
@@ -171,10 +172,25 @@ public final class CausalLm implements AutoCloseable {
   }
 
   /**
+   * Logits of the given positions on a tape, float32 {@code [positions, vocabulary]}, for losses
+   * that {@link #loss} is not: {@link ai.nibble.autograd.EngineSegment} takes them as an NDArray.
+   * They exist all at once, as their gradient does.
+   *
+   * @param hidden from {@link #hidden}
+   * @param positions rows of hidden, ascending
+   */
+  public Variable logits(Tape tape, Variable hidden, int[] positions) {
+    try (Variable selected = tape.apply(new SelectRows(positions), hidden);
+        Variable normed = finalNorm.apply(tape, selected)) {
+      return tape.apply(new OutputHead(head, precision, work), normed);
+    }
+  }
+
+  /**
    * A loss on a tape.
    *
    * @param value float32 {@code [1]}, to differentiate
-   * @param sum the summed negative log-likelihoods, in nats
+   * @param sum over the loss tokens, not yet divided by a normaliser; of cross-entropy in nats
    */
   public record Loss(Variable value, double sum) {}
 
@@ -219,7 +235,10 @@ public final class CausalLm implements AutoCloseable {
   }
 
   private boolean headIsReady() {
-    return head instanceof DenseWeight dense && dense.tensor().dtype() == precision.product();
+    // a float32 head that is used in bfloat16 is rounded first, whatever the product's dtype
+    return head instanceof DenseWeight dense
+        && dense.tensor().dtype() == precision.product()
+        && !precision.widens();
   }
 
   /** The groups of linears, in the order in which they are computed. */

@@ -64,7 +64,7 @@ public final class LinearCrossEntropy extends Function {
     }
     try (Scope scope = new Scope()) {
       Tensor grads = isRecording() ? scope.own(Tensor.empty(hidden.dtype(), hidden.shape())) : null;
-      Tensor weight = scope.own(headWeight());
+      Tensor weight = scope.own(headWeight(head, precision, work));
       if (isRecording() && hasParameters()) {
         headGradient = keep(Tensor.zeros(DType.FLOAT32, head.outFeatures(), head.inFeatures()));
       }
@@ -81,7 +81,7 @@ public final class LinearCrossEntropy extends Function {
   }
 
   /** The head in the product's dtype: itself where it is held so, else a converted copy. */
-  private Tensor headWeight() {
+  static Tensor headWeight(Weight head, Precision precision, Workspace work) {
     if (head instanceof DenseWeight dense
         && dense.tensor().dtype() == precision.product()
         && !precision.widens()) {

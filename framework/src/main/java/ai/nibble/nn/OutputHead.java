@@ -1,0 +1,77 @@
+package ai.nibble.nn;
+
+import ai.nibble.autograd.Function;
+import ai.nibble.autograd.Gradients;
+import ai.nibble.nn.Workspace.Purpose;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Ops;
+import ai.nibble.tensor.Scope;
+import ai.nibble.tensor.Tensor;
+
+/**
+ * The output head by itself, for losses other than {@link LinearCrossEntropy}, which never holds
+ * all logits. Saves the hidden states where the head is trained, else nothing.
+ *
+ * <p>Input: hidden states {@code [M, hidden]} in the compute dtype. Output: logits {@code [M,
+ * vocabulary]}, float32.
+ */
+public final class OutputHead extends Function {
+  private final Weight head;
+  private final Precision precision;
+  private final Workspace work;
+  private Tensor x;
+
+  /**
+   * @param head {@code [vocabulary, hidden]}
+   */
+  public OutputHead(Weight head, Precision precision, Workspace work) {
+    this.head = head;
+    this.precision = precision;
+    this.work = work;
+  }
+
+  @Override
+  protected boolean hasParameters() {
+    return head.parameter().isPresent();
+  }
+
+  @Override
+  protected Tensor[] forward(Tensor[] inputs) {
+    if (hasParameters()) {
+      x = save(inputs[0]);
+    }
+    long rows = inputs[0].size(0);
+    DType product = precision.product();
+    try (Scope scope = new Scope()) {
+      Tensor weight = scope.own(LinearCrossEntropy.headWeight(head, precision, work));
+      Tensor input = scope.own(inProductDtype(inputs[0]));
+      if (product == DType.FLOAT32) {
+        Tensor logits = Tensor.empty(DType.FLOAT32, rows, head.outFeatures());
+        return new Tensor[] {Ops.mm(logits, input, scope.own(weight.t()))};
+      }
+      Tensor logits = scope.own(work.get(Purpose.LOGITS, product, rows, head.outFeatures()));
+      return new Tensor[] {Ops.mm(logits, input, scope.own(weight.t())).to(DType.FLOAT32)};
+    }
+  }
+
+  private Tensor inProductDtype(Tensor tensor) {
+    return tensor.dtype() == precision.product() ? tensor.share() : tensor.to(precision.product());
+  }
+
+  @Override
+  protected void backward(Tensor[] gradOutputs, Gradients gradients) {
+    try (Scope scope = new Scope()) {
+      Tensor dy = scope.own(inProductDtype(gradOutputs[0]));
+      if (hasParameters()) {
+        Tensor grad = head.parameter().orElseThrow().grad();
+        WeightGradients.addProduct(grad, dy, scope.own(inProductDtype(x)), work);
+      }
+      if (gradients.wanted(0)) {
+        Tensor weight = scope.own(LinearCrossEntropy.headWeight(head, precision, work));
+        Tensor dx = Tensor.empty(precision.product(), dy.size(0), head.inFeatures());
+        Ops.mm(dx, dy, weight);
+        gradients.add(0, precision.widens() ? scope.own(dx).to(precision.compute()) : dx);
+      }
+    }
+  }
+}

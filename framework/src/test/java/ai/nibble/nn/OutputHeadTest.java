@@ -1,0 +1,92 @@
+package ai.nibble.nn;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.NdArrays;
+import ai.nibble.tensor.Scope;
+import ai.nibble.tensor.Tensor;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** The head by itself, against the engine's autograd and central differences. */
+class OutputHeadTest {
+  private static final int ROWS = 37;
+  private static final int VOCABULARY = 21;
+  private static final int HIDDEN = 6;
+
+  private Scope scope;
+  private Workspace work;
+  private long liveBefore;
+
+  @BeforeEach
+  void open() {
+    liveBefore = Tensor.live();
+    scope = new Scope();
+    work = scope.own(new Workspace());
+  }
+
+  @AfterEach
+  void everyTensorIsClosed() {
+    scope.close();
+    assertEquals(liveBefore, Tensor.live());
+  }
+
+  /** bfloat16 keeps 8 bits: a few roundings of 2⁻⁹ each, relative to the largest value. */
+  private static double tolerance(DType dtype) {
+    return dtype == DType.FLOAT32 ? 1e-5 : 2e-2;
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  void logitsOfAFrozenHeadAgreeWithTheEngine(DType dtype) {
+    Tensor w = scope.own(scope.own(Oracle.gaussian(1, 0.5, VOCABULARY, HIDDEN)).to(dtype));
+    DenseWeight head = new DenseWeight(w);
+    List<Tensor> inputs = List.of(scope.own(Oracle.gaussian(2, 1, ROWS, HIDDEN)));
+    Oracle.OnTape ours =
+        (tape, in) -> tape.apply(new OutputHead(head, Precision.of(dtype), work), in.get(0));
+    Oracle.assertAgreesWithEngine(
+        ours,
+        (in, manager) -> {
+          NDArray weight = NdArrays.toNdArray(scope.own(w.to(DType.FLOAT32)), manager);
+          return in.get(0).matMul(weight.transpose());
+        },
+        inputs,
+        dtype,
+        tolerance(dtype));
+    if (dtype == DType.FLOAT32) {
+      Oracle.assertAgreesWithDifferences(ours, inputs);
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  void aTrainedHeadTakesItsGradientTwiceOverTwoBackwards(DType dtype) {
+    ParameterSet parameters =
+        scope.own(new ParameterSet(Map.of("head", new long[] {VOCABULARY, HIDDEN})));
+    parameters.values().floats().put(0, Oracle.gaussians(3, VOCABULARY * HIDDEN, 0.5));
+    DenseWeight head = scope.own(new DenseWeight(parameters.get("head")));
+    List<Tensor> inputs = List.of(scope.own(Oracle.gaussian(4, 1, ROWS, HIDDEN)));
+    Oracle.OnTape ours =
+        (tape, in) -> tape.apply(new OutputHead(head, Precision.of(dtype), work), in.get(0));
+    Oracle.onTape(ours, inputs, dtype, 99);
+    Oracle.onTape(ours, inputs, dtype, 99);
+    // dW = dyᵀ·x, in the engine's own product
+    try (NDManager manager = NdArrays.newManager()) {
+      Tensor dy = scope.own(Oracle.gaussian(99, 1, ROWS, VOCABULARY));
+      NDArray expected =
+          NdArrays.toNdArray(dy, manager)
+              .transpose()
+              .matMul(NdArrays.toNdArray(inputs.get(0), manager))
+              .mul(2);
+      Oracle.assertClose(
+          "dW", expected.toFloatArray(), parameters.grads().toFloats(), tolerance(dtype));
+    }
+  }
+}
