@@ -19,7 +19,7 @@ final class ShippedRecipesTest {
   private static final String END = "<!-- generated: end -->";
 
   /** As many as there are: a recipe that this test does not see is a recipe nobody checks. */
-  private static final int RECIPES = 3;
+  private static final int RECIPES = 4;
 
   private static final int CONFIGS = 8;
 
@@ -47,11 +47,19 @@ final class ShippedRecipesTest {
     assertEquals(RECIPES, recipes.size());
   }
 
+  /** A file of the tests' own for the base and for every entry of rows. */
   private static List<String> sets(String text, RecipeFiles files) {
     List<String> sets = new ArrayList<>(List.of("base_model=" + files.path("model")));
-    sets.add("datasets.0.path=" + files.path("rows.jsonl"));
-    if (text.contains("\ntest_datasets:")) {
-      sets.add("test_datasets.0.path=" + files.path("test.jsonl"));
+    String key = "";
+    int entry = 0;
+    for (String line : text.lines().toList()) {
+      if (line.matches("\\w+:.*")) {
+        key = line.substring(0, line.indexOf(':'));
+        entry = 0;
+      } else if (line.startsWith("  - ") && key.endsWith("datasets")) {
+        String file = key.equals("datasets") ? "rows.jsonl" : "test.jsonl";
+        sets.add(key + "." + entry++ + ".path=" + files.path(file));
+      }
     }
     return sets;
   }
