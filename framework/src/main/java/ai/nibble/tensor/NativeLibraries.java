@@ -26,6 +26,9 @@ final class NativeLibraries {
    */
   private static final String SPINS = "30000";
 
+  /** Buffers from this size on are mappings of their own, given back when they are freed. */
+  static final int MMAP_THRESHOLD = 32 << 20;
+
   private static final int M_TRIM_THRESHOLD = -1;
   private static final int M_TOP_PAD = -2;
   private static final int M_MMAP_THRESHOLD = -3;
@@ -128,7 +131,7 @@ final class NativeLibraries {
       setenv.invokeInt(new Object[] {"GOMP_SPINCOUNT", SPINS, 0});
       Function mallopt = c.getFunction("mallopt");
       mallopt.invokeInt(new Object[] {M_ARENA_MAX, 1});
-      mallopt.invokeInt(new Object[] {M_MMAP_THRESHOLD, 32 << 20});
+      mallopt.invokeInt(new Object[] {M_MMAP_THRESHOLD, MMAP_THRESHOLD});
       mallopt.invokeInt(new Object[] {M_TRIM_THRESHOLD, Integer.MAX_VALUE});
       mallopt.invokeInt(new Object[] {M_TOP_PAD, 64 << 20});
     } catch (UnsatisfiedLinkError e) {

@@ -46,6 +46,33 @@ public final class Tensor implements AutoCloseable {
   public static Tensor empty(Device device, DType dtype, long... shape) {
     long[] sizes = shape.clone();
     long[] strides = contiguousStrides(sizes);
+    long numel = numel(sizes);
+    long room = device.isCpu() ? roundedUp(numel * dtype.bytes()) / dtype.bytes() : numel;
+    if (room == numel) {
+      return new Tensor(allocate(device, dtype, sizes, strides), dtype, device, sizes, strides);
+    }
+    long[] flat = {room};
+    try (Tensor whole =
+        new Tensor(allocate(device, dtype, flat, new long[] {1}), dtype, device, flat, flat)) {
+      return whole.reinterpret(sizes, strides, 0);
+    }
+  }
+
+  /**
+   * Bytes to allocate for so many: from 64 KiB to 32 MiB one of eight sizes an octave. Rows of changing
+   * lengths then ask for the same few sizes again and again, and what one step freed serves the
+   * next; with sizes as they come the heap of a long run goes to pieces and grows. Larger ones are
+   * the kernel's own mappings, which leave nothing behind.
+   */
+  private static long roundedUp(long bytes) {
+    if (bytes < 1 << 16 || bytes > NativeLibraries.MMAP_THRESHOLD) {
+      return bytes;
+    }
+    long unit = Long.highestOneBit(bytes - 1) >> 3;
+    return (bytes + unit - 1) / unit * unit;
+  }
+
+  private static long allocate(Device device, DType dtype, long[] sizes, long[] strides) {
     long[] result = new long[1];
     int code =
         Libtorch.aoti_torch_empty_strided(
@@ -60,7 +87,7 @@ public final class Tensor implements AutoCloseable {
       throw new TensorException(
           "empty: cannot allocate " + dtype.torchName() + Arrays.toString(sizes) + " on " + device);
     }
-    return new Tensor(result[0], dtype, device, sizes, strides);
+    return result[0];
   }
 
   /** A tensor of zeros on the CPU. */
@@ -142,8 +169,12 @@ public final class Tensor implements AutoCloseable {
   }
 
   public long numel() {
+    return numel(shape);
+  }
+
+  private static long numel(long[] sizes) {
     long n = 1;
-    for (long s : shape) {
+    for (long s : sizes) {
       n *= s;
     }
     return n;
