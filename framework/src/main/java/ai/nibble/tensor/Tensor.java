@@ -59,10 +59,10 @@ public final class Tensor implements AutoCloseable {
   }
 
   /**
-   * Bytes to allocate for so many: from 64 KiB to 32 MiB one of eight sizes an octave. Rows of changing
-   * lengths then ask for the same few sizes again and again, and what one step freed serves the
-   * next; with sizes as they come the heap of a long run goes to pieces and grows. Larger ones are
-   * the kernel's own mappings, which leave nothing behind.
+   * Bytes to allocate for so many: from 64 KiB to 32 MiB one of eight sizes an octave. Rows of
+   * changing lengths then ask for the same few sizes again and again, and what one step freed
+   * serves the next; with sizes as they come the heap of a long run goes to pieces and grows.
+   * Larger ones are the kernel's own mappings, which leave nothing behind.
    */
   private static long roundedUp(long bytes) {
     if (bytes < 1 << 16 || bytes > NativeLibraries.MMAP_THRESHOLD) {
