@@ -10,6 +10,7 @@ import ai.nibble.data.Sample;
 import ai.nibble.data.Tokenizer;
 import ai.nibble.data.format.RowFormat;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
@@ -26,17 +27,16 @@ public final class QuestionRows implements RowFormat {
   /** A column that is missing or no string is an error that names file, line and column. */
   @Override
   public Sample read(Row row) {
-    Map<String, Object> question = Map.of("role", "user", "content", row.text("q"));
-    Map<String, Object> answer = Map.of("role", "assistant", "content", row.text("a"));
-    return row.optionalText("source")
-        .map(source -> Map.<String, Object>of("role", "system", "content", "Source: " + source))
-        .map(system -> conversation(system, question, answer))
-        .orElseGet(() -> conversation(question, answer));
+    List<Map<String, Object>> messages = new ArrayList<>();
+    row.optionalText("source")
+        .ifPresent(source -> messages.add(message("system", "Source: " + source)));
+    messages.add(message("user", row.text("q")));
+    messages.add(message("assistant", row.text("a")));
+    return new Sample.Conversation(messages, List.of(), 0);
   }
 
-  @SafeVarargs
-  private static Sample conversation(Map<String, Object>... messages) {
-    return new Sample.Conversation(List.of(messages), List.of(), 0);
+  private static Map<String, Object> message(String role, String content) {
+    return Map.of("role", role, "content", content);
   }
 
   /**
