@@ -26,21 +26,21 @@ record CommandFunction(String name, List<Argument> arguments) {
   /** The functions of the shipped data set. */
   static List<CommandFunction> all() {
     return List.of(
-        function("set_alarm", "time", "day", "label"),
-        function("set_timer", "minutes#", "label"),
-        function("add_reminder", "task", "day", "time"),
-        function("set_lights", "room", "state", "brightness#", "color"),
-        function("set_thermostat", "degrees#", "room"),
-        function("set_lock", "door", "state"),
-        function("add_to_list", "item", "quantity#", "store"),
-        function("order_product", "product", "quantity#", "recipient"),
-        function("book_train", "from", "to", "day", "time"),
-        function("book_hotel", "city", "nights#", "guests#", "name"),
-        function("book_taxi", "from", "to", "time", "name"),
-        function("get_weather", "city", "day"),
-        function("play_song", "title", "artist"),
-        function("play_playlist", "playlist", "shuffle?"),
-        function("set_volume", "level#", "room"));
+        function("setAlarm", "time", "day", "label"),
+        function("setTimer", "minutes#", "label"),
+        function("addReminder", "task", "day", "time"),
+        function("setLights", "room", "state", "brightness#", "color"),
+        function("setThermostat", "degrees#", "room"),
+        function("setLock", "door", "state"),
+        function("addToList", "item", "quantity#", "store"),
+        function("orderProduct", "product", "quantity#", "recipient"),
+        function("bookTrain", "from", "to", "day", "time"),
+        function("bookHotel", "city", "nights#", "guests#", "name"),
+        function("bookTaxi", "from", "to", "time", "name"),
+        function("getWeather", "city", "day"),
+        function("playSong", "title", "artist"),
+        function("playPlaylist", "playlist", "shuffle?"),
+        function("setVolume", "level#", "room"));
   }
 
   /** {@code #} behind a name is an integer, {@code ?} a boolean. */

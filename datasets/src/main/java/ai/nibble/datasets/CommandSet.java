@@ -12,7 +12,7 @@ import java.util.stream.Stream;
  * way to say something nor a value that is copied out of a request.
  */
 final class CommandSet {
-  static final int TRAIN_ROWS = 4000;
+  static final int TRAIN_ROWS = 4500;
   static final int TEST_ROWS = 200;
 
   private static final double BEFORE = 0.15;

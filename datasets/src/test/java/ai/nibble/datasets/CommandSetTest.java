@@ -51,7 +51,7 @@ final class CommandSetTest {
       assertEquals(
           -1, Files.mismatch(temp.resolve(file), SHIPPED.resolve(file)), file + " differs");
     }
-    assertEquals(4000, Files.readAllLines(SHIPPED.resolve("train.jsonl")).size());
+    assertEquals(4500, Files.readAllLines(SHIPPED.resolve("train.jsonl")).size());
     assertEquals(200, Files.readAllLines(SHIPPED.resolve("test.jsonl")).size());
     assertTrue(Files.size(SHIPPED.resolve("train.jsonl")) <= 1_000_000);
   }

@@ -93,7 +93,7 @@ final class ShippedBaseTest {
   @Test
   void noCommandIsLongerThanExpected() {
     List<Sample.Conversation> commands = commands("train.jsonl");
-    assertEquals(4000, commands.size());
+    assertEquals(4500, commands.size());
     for (Sample.Conversation command : commands) {
       String text = template.render(command.messages(), List.of(), false);
       assertTrue(tokenizer.encode(text).length() <= LONGEST, text);
