@@ -55,7 +55,7 @@ final class AnswerCheck implements AutoCloseable {
     this.settings = recipe.evaluation().generationEval().orElseThrow();
     this.directory = directory;
     this.out = out;
-    this.metric = AnswerMetric.valueOf(settings.metric().name());
+    this.metric = settings.metric();
     this.tokenizer = Tokenizer.load(directory);
     this.prompts = new PromptEncoder(tokenizer, template);
     String type = settings.type().name().toLowerCase(Locale.ROOT);

@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.eval.AnswerMetric;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
@@ -33,7 +34,7 @@ public record GenerationEval(
             byDefault = "exact_text",
             doc =
                 "When an answer is right: `exact_json` as trees of JSON, `exact_text` but for white space at its ends")
-        Metric metric,
+        AnswerMetric metric,
     @Key(
             value = "max_new_tokens",
             byDefault = "256",
@@ -41,12 +42,6 @@ public record GenerationEval(
             doc = "Most tokens of an answer")
         int maxNewTokens,
     @Key(value = "show", byDefault = "3", range = "[0, 1000]", doc = "Examples printed") int show) {
-
-  /** When an answer is right. */
-  public enum Metric {
-    EXACT_JSON,
-    EXACT_TEXT
-  }
 
   /** The same rows as a dataset. */
   Dataset dataset() {

@@ -1,5 +1,7 @@
 package ai.nibble.recipe;
 
+import ai.nibble.quant.Quant4Type;
+
 /**
  * How the frozen base is held and what is computed in.
  *
@@ -13,7 +15,7 @@ public record Quantization(
             doc = "Hold the base's linear weights in 4 bits")
         boolean loadIn4bit,
     @Key(value = "bnb_4bit_quant_type", byDefault = "nf4", doc = "The 4-bit code")
-        QuantType quantType,
+        Quant4Type quantType,
     @Key(
             value = "bnb_4bit_use_double_quant",
             byDefault = "true",
@@ -48,12 +50,6 @@ public record Quantization(
             choices = {32, 64, 128, 256, 512, 1024, 2048, 4096},
             doc = "Weights that share one scale")
         int blocksize) {
-
-  /** The 4-bit code. */
-  public enum QuantType {
-    NF4,
-    FP4
-  }
 
   /** What is computed in; {@code AUTO} is bfloat16 where the device has it, else float32. */
   public enum ComputeDtype {

@@ -18,7 +18,6 @@ import ai.nibble.model.RandomWeights;
 import ai.nibble.model.Trainable;
 import ai.nibble.model.WeightSource;
 import ai.nibble.quant.Quant4Config;
-import ai.nibble.quant.Quant4Type;
 import ai.nibble.recipe.Quantization.ComputeDtype;
 import ai.nibble.tensor.DType;
 import ai.nibble.train.Trainer;
@@ -190,13 +189,9 @@ public final class RecipeRun {
     return new EncodingSettings(
         data.trainOnInputs() || recipe.method() == Recipe.Method.PRETRAIN,
         new LinkedHashSet<>(data.rolesToTrain()),
-        EncodingSettings.TrainOnEos.valueOf(data.trainOnEos().name()),
+        data.trainOnEos(),
         data.sequenceLen(),
-        switch (data.excessLengthStrategy()) {
-          case RAISE -> EncodingSettings.ExcessLength.RAISE;
-          case DROP -> EncodingSettings.ExcessLength.DROP;
-          case TRUNCATE -> EncodingSettings.ExcessLength.TRUNCATE;
-        });
+        data.excessLengthStrategy());
   }
 
   private List<Example> encode(String key, List<Dataset> datasets, ExampleEncoder encoder) {
@@ -263,8 +258,7 @@ public final class RecipeRun {
     }
     Optional<Quant4Config> quantization = Optional.empty();
     if (q.loadIn4bit()) {
-      Quant4Type type = Quant4Type.valueOf(q.quantType().name());
-      quantization = Optional.of(new Quant4Config(type, q.blocksize(), q.useDoubleQuant()));
+      quantization = Optional.of(new Quant4Config(q.quantType(), q.blocksize(), q.useDoubleQuant()));
       out.println("4-bit weights on a CPU save memory rather than time");
     }
     Path base = recipe.baseModel();

@@ -2,7 +2,6 @@ package ai.nibble.recipe;
 
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
-import ai.nibble.recipe.Quantization.QuantType;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
@@ -46,16 +45,15 @@ public record TrainedWith(
 
   private static Optional<Quant4Config> quantization(Map<String, Object> values) {
     boolean known =
-        values.get("bnb_4bit_quant_type") instanceof QuantType
+        values.get("bnb_4bit_quant_type") instanceof Quant4Type
             && values.get("bnb_4bit_blocksize") instanceof Integer
             && values.get("bnb_4bit_use_double_quant") instanceof Boolean;
     if (!known || !Boolean.TRUE.equals(values.get("load_in_4bit"))) {
       return Optional.empty();
     }
-    Quant4Type type = Quant4Type.valueOf(((QuantType) values.get("bnb_4bit_quant_type")).name());
     return Optional.of(
         new Quant4Config(
-            type,
+            (Quant4Type) values.get("bnb_4bit_quant_type"),
             (Integer) values.get("bnb_4bit_blocksize"),
             (Boolean) values.get("bnb_4bit_use_double_quant")));
   }

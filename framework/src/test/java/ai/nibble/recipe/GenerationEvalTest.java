@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.TinyChat;
+import ai.nibble.eval.AnswerMetric;
 import ai.nibble.tensor.Tensor;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -44,7 +45,7 @@ final class GenerationEvalTest {
         files.load("generation_eval: {path: test.jsonl}\n").evaluation().generationEval().get();
     assertEquals(files.path("test.jsonl"), least.path());
     assertEquals(Dataset.RowType.MESSAGES, least.type());
-    assertEquals(GenerationEval.Metric.EXACT_TEXT, least.metric());
+    assertEquals(AnswerMetric.EXACT_TEXT, least.metric());
     assertEquals(256, least.maxNewTokens());
     Recipe all =
         files.load(
