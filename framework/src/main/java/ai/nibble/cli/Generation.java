@@ -52,7 +52,7 @@ final class Generation {
 
   private void run() {
     Path base = base();
-    Path directory = Files.isDirectory(base) ? base : base.toAbsolutePath().getParent();
+    Path directory = WeightSource.directory(base);
     try (Tokenizer tokenizer = Tokenizer.load(directory)) {
       PromptEncoder encoder = new PromptEncoder(tokenizer, template(directory));
       // prompts first: a bad one is found before the weights are read

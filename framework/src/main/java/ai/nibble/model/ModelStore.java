@@ -74,7 +74,7 @@ public final class ModelStore {
             .parameters()
             .orElseThrow(() -> new IllegalArgumentException("the model's weights are frozen"));
     requireFinite(parameters, directory);
-    Path source = Files.isDirectory(base) ? base : base.toAbsolutePath().getParent();
+    Path source = WeightSource.directory(base);
     DType dtype = savedDtype(model.config());
     byte[] config = configJson(Files.readAllBytes(source.resolve(CONFIG)), model.config(), dtype);
     Files.createDirectories(directory);

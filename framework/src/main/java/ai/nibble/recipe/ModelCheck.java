@@ -6,6 +6,7 @@ import ai.nibble.lora.TargetMatcher;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelConfig;
+import ai.nibble.model.WeightSource;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -32,7 +33,7 @@ final class ModelCheck {
     if (!(values.get("base_model") instanceof Path base)) {
       return;
     }
-    Path file = (Files.isDirectory(base) ? base : base.resolveSibling("")).resolve("config.json");
+    Path file = WeightSource.directory(base).resolve("config.json");
     if (!Files.isRegularFile(file)) {
       return; // said already
     }
