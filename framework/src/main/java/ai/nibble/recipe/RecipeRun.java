@@ -1,19 +1,22 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.WholeFile;
 import ai.nibble.data.ChatTemplate;
 import ai.nibble.data.EncodedDataset;
 import ai.nibble.data.EncodingSettings;
 import ai.nibble.data.Example;
 import ai.nibble.data.ExampleEncoder;
-import ai.nibble.data.Row;
 import ai.nibble.data.RowFile;
 import ai.nibble.data.Tokenizer;
 import ai.nibble.data.format.RowFormat;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.AllWeights;
+import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
+import ai.nibble.model.ModelConfig;
+import ai.nibble.model.ModelStore;
 import ai.nibble.model.RandomWeights;
 import ai.nibble.model.Trainable;
 import ai.nibble.model.WeightSource;
@@ -35,7 +38,6 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Iterator;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
@@ -69,14 +71,18 @@ public final class RecipeRun {
    */
   public OptionalDouble run() {
     Path output = recipe.output().outputDir();
+    // what the base and the template say now is kept: a long run may outlive their files
+    Optional<String> ownTemplate =
+        recipe.data().chatTemplate().map(file -> template(modelDirectory()).source());
+    Optional<BaseFiles> baseFiles =
+        trainsAllWeights() ? Optional.of(baseFiles(ownTemplate)) : Optional.empty();
     // rows first: a bad one is found in seconds, before the weights are read
     Rows rows = readRows();
     try (AnswerCheck answers = answerCheck();
         CausalLm model = loadModel();
-        Trainable trained = trainable(model)) {
+        Trainable trained = trainable(model, baseFiles)) {
       describe(model, trained);
-      OutputFolder.prepare(recipe.output());
-      Files.writeString(output.resolve("recipe.yaml"), recipe.resolvedYaml());
+      begin(output, ownTemplate);
       try (Listeners listeners = listeners(output)) {
         Trainer trainer =
             new Trainer(
@@ -98,7 +104,7 @@ public final class RecipeRun {
           AnswerMetrics metrics = answers.after(model, output, steps);
           listeners.all.forEach(l -> l.answered(metrics));
         }
-        whatNext(output);
+        NextSteps.print(out, recipe, answers == null ? List.of() : answers.questions());
         return loss;
       }
     } catch (IOException e) {
@@ -106,31 +112,22 @@ public final class RecipeRun {
     }
   }
 
+  /** Makes the directory, with what says how its adapter is to be used; a model says it itself. */
+  private void begin(Path output, Optional<String> ownTemplate) throws IOException {
+    OutputFolder.prepare(recipe.output());
+    WholeFile.write(output.resolve(TrainedWith.RECIPE), recipe.resolvedYaml());
+    if (ownTemplate.isPresent() && !trainsAllWeights()) {
+      WholeFile.write(output.resolve(ModelStore.CHAT_TEMPLATE), ownTemplate.get());
+    }
+  }
+
   /** The rows to answer before and after; null where the recipe asks for none. */
   private AnswerCheck answerCheck() {
-    Optional<GenerationEval> eval = recipe.evaluation().generationEval();
-    if (eval.isEmpty()) {
+    if (recipe.evaluation().generationEval().isEmpty()) {
       return null;
     }
     Path directory = modelDirectory();
-    return new AnswerCheck(
-        recipe, directory, template(directory), r -> limited(r, eval.get().limit()), out);
-  }
-
-  private void whatNext(Path output) {
-    out.println("try it:");
-    String option = recipe.adapter() == Recipe.Adapter.NONE ? "--model " : "--adapter ";
-    out.println("  nibble generate " + option + quoted(output) + " --prompt \"...\"");
-    if (recipe.output().reportTo().contains(Output.Reporter.TENSORBOARD)) {
-      out.println("  tensorboard --logdir " + quoted(output.resolve("runs")));
-    }
-    out.flush();
-  }
-
-  /** As a shell takes it. */
-  private static String quoted(Path path) {
-    String text = path.toString();
-    return text.matches("[\\w/.,:+@%=-]+") ? text : "'" + text.replace("'", "'\\''") + "'";
+    return new AnswerCheck(recipe, config(directory), directory, template(directory), out);
   }
 
   /** The directory of the base model's files. */
@@ -138,6 +135,10 @@ public final class RecipeRun {
     return Files.isDirectory(recipe.baseModel())
         ? recipe.baseModel()
         : recipe.baseModel().toAbsolutePath().getParent();
+  }
+
+  private static ModelConfig config(Path directory) {
+    return ModelConfig.read(directory.resolve(ModelStore.CONFIG), notice -> {});
   }
 
   private record Rows(List<Example> train, List<Example> eval) {}
@@ -157,6 +158,8 @@ public final class RecipeRun {
         out.println(
             "val_set_size: " + split.held().size() + " rows held back, " + train.size() + " left");
       }
+      List<Example> all = Stream.of(train, eval).flatMap(List::stream).toList();
+      VocabularyCheck.check(recipe, config(directory), tokenizer, all);
       return new Rows(train, eval);
     }
   }
@@ -208,7 +211,7 @@ public final class RecipeRun {
       try (RowFile rows = new RowFile(file, dataset.columns())) {
         EncodedDataset encoded =
             EncodedDataset.encode(
-                file.toString(), limited(rows, dataset.limit()), RowFormat.named(type), encoder);
+                file.toString(), dataset.limited(rows), RowFormat.named(type), encoder);
         encoded.summary().lines().forEach(line -> out.println(file.getFileName() + ": " + line));
         examples.addAll(encoded.examples());
       } catch (InvalidInputException e) {
@@ -220,44 +223,24 @@ public final class RecipeRun {
     return examples;
   }
 
-  private static Iterator<Row> limited(Iterator<Row> rows, Optional<Integer> limit) {
-    if (limit.isEmpty()) {
-      return rows;
-    }
-    return new Iterator<>() {
-      private int left = limit.get();
-
-      @Override
-      public boolean hasNext() {
-        return left > 0 && rows.hasNext();
-      }
-
-      @Override
-      public Row next() {
-        left--;
-        return rows.next();
-      }
-    };
-  }
-
   private boolean trainsAllWeights() {
     return recipe.adapter() == Recipe.Adapter.NONE;
   }
 
-  private Trainable trainable(CausalLm model) {
+  private BaseFiles baseFiles(Optional<String> template) {
+    BaseFiles files = BaseFiles.read(recipe.baseModel());
+    return template.map(files::withChatTemplate).orElse(files);
+  }
+
+  private Trainable trainable(CausalLm model, Optional<BaseFiles> baseFiles) {
     return trainsAllWeights()
-        ? new AllWeights(model)
+        ? new AllWeights(model, baseFiles.orElseThrow())
         : LoraAdapter.inject(model, LoraSettings.of(recipe.lora()), recipe.seed());
   }
 
   private CausalLm loadModel() {
     Quantization q = recipe.quantization();
-    DType compute =
-        switch (q.computeDtype()) {
-          case AUTO -> LoadOptions.autoComputeDtype();
-          case BFLOAT16 -> DType.BFLOAT16;
-          case FLOAT32 -> DType.FLOAT32;
-        };
+    DType compute = q.computeDtype().type().orElseGet(LoadOptions::autoComputeDtype);
     if (q.computeDtype() == ComputeDtype.AUTO) {
       out.println(LoadOptions.autoReason());
     }
