@@ -14,6 +14,8 @@ import ai.nibble.generate.GenerationSettings;
 import ai.nibble.generate.Generator;
 import ai.nibble.generate.StopTokens;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.ModelConfig;
+import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
 import ai.nibble.train.log.AnswerMetrics;
 import java.io.IOException;
@@ -33,7 +35,7 @@ final class AnswerCheck implements AutoCloseable {
   private final AnswerMetric metric;
   private final Tokenizer tokenizer;
   private final PromptEncoder prompts;
-  private List<Question> questions;
+  private final List<Question> questions;
   private Answers before;
 
   /**
@@ -41,7 +43,8 @@ final class AnswerCheck implements AutoCloseable {
    *
    * @param recipe asks for it
    * @param out progress goes there
-   * @throws InvalidInputException for a row that has no answer, or none that can be compared
+   * @throws InvalidInputException for a row that has no answer, none that can be compared, or a
+   *     question that the model cannot go on from
    */
   AnswerCheck(Recipe recipe, PrintStream out) {
     this.settings = recipe.evaluation().generationEval().orElseThrow();
@@ -49,18 +52,16 @@ final class AnswerCheck implements AutoCloseable {
     this.out = out;
     this.metric = settings.metric();
     ChatTemplate template = RecipeRows.template(recipe);
+    ModelConfig model = ModelConfig.read(directory.resolve(ModelStore.CONFIG), notice -> {});
     this.tokenizer = Tokenizer.load(directory);
-    this.prompts = new PromptEncoder(tokenizer, template);
+    this.prompts = new PromptEncoder(tokenizer, template, model);
     String type = settings.type().name().toLowerCase(Locale.ROOT);
-    Path file = settings.path();
-    try (RowFile rows = new RowFile(file, settings.dataset().columns())) {
+    Dataset dataset = settings.dataset();
+    Path file = dataset.file();
+    try (RowFile rows = new RowFile(file, dataset.columns())) {
       questions =
           Question.read(
-              file.toString(),
-              RecipeRows.limited(rows, settings.limit()),
-              RowFormat.named(type),
-              prompts,
-              metric);
+              file.toString(), dataset.limited(rows), RowFormat.named(type), prompts, metric);
     } catch (InvalidInputException e) {
       tokenizer.close();
       String where = recipe.where("generation_eval.path");
@@ -69,6 +70,11 @@ final class AnswerCheck implements AutoCloseable {
       tokenizer.close();
       throw e;
     }
+  }
+
+  /** The rows' questions, in their order. */
+  List<Question> questions() {
+    return questions;
   }
 
   /** Answers before training, printed and written. */

@@ -91,7 +91,10 @@ final class Conflicts {
     }
     if (values.get("datasets") instanceof List<?> training
         && InputFiles.generationEval(values)
-            .filter(e -> training.stream().anyMatch(d -> ((Dataset) d).file().equals(e.path())))
+            .filter(
+                e ->
+                    training.stream()
+                        .anyMatch(d -> ((Dataset) d).file().equals(e.dataset().file())))
             .isPresent()) {
       String key = "generation_eval.path";
       notice(key, "'" + key + "' is also trained on: right answers to it say little");

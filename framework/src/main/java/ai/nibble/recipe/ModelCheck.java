@@ -42,6 +42,7 @@ final class ModelCheck {
     try {
       ModelConfig config = ModelConfig.read(file, notice -> {});
       linears = CausalLm.linearPaths(config);
+      context(config, values, at);
       if (!adapts) {
         AllWeights.requireFits(config, file.toString());
       }
@@ -58,6 +59,20 @@ final class ModelCheck {
       lora.ifPresent(config -> new TargetMatcher(config).select(linears, Optional.empty()));
     } catch (InvalidInputException e) {
       e.problems().forEach(problem -> report(key(problem), problem, at));
+    }
+  }
+
+  /** Rows may be longer than what the model saw before, where that is meant. */
+  private static void context(ModelConfig config, Map<String, Object> values, Reading at) {
+    int context = config.maxPositionEmbeddings();
+    if (values.get("sequence_len") instanceof Integer length && length > context) {
+      at.notice(
+          at.positions().getOrDefault("sequence_len", at.positions().get("base_model")),
+          "'sequence_len' is "
+              + length
+              + ", more than the model's max_position_embeddings, "
+              + context
+              + ": it may compute nonsense beyond, and generates no further");
     }
   }
 

@@ -1,6 +1,8 @@
 package ai.nibble.recipe;
 
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.tensor.DType;
+import java.util.Optional;
 
 /**
  * How the frozen base is held and what is computed in.
@@ -55,6 +57,15 @@ public record Quantization(
   public enum ComputeDtype {
     AUTO,
     BFLOAT16,
-    FLOAT32
+    FLOAT32;
+
+    /** The type; empty: what suits the machine. */
+    Optional<DType> type() {
+      return switch (this) {
+        case AUTO -> Optional.empty();
+        case BFLOAT16 -> Optional.of(DType.BFLOAT16);
+        case FLOAT32 -> Optional.of(DType.FLOAT32);
+      };
+    }
   }
 }

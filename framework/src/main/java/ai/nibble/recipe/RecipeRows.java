@@ -6,15 +6,15 @@ import ai.nibble.data.EncodedDataset;
 import ai.nibble.data.EncodingSettings;
 import ai.nibble.data.Example;
 import ai.nibble.data.ExampleEncoder;
-import ai.nibble.data.Row;
 import ai.nibble.data.RowFile;
 import ai.nibble.data.Tokenizer;
 import ai.nibble.data.format.RowFormat;
+import ai.nibble.model.ModelConfig;
+import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Iterator;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
@@ -51,6 +51,9 @@ record RecipeRows(List<Example> train, List<Example> eval) {
         out.println(
             "val_set_size: " + split.held().size() + " rows held back, " + train.size() + " left");
       }
+      ModelConfig model = ModelConfig.read(directory.resolve(ModelStore.CONFIG), notice -> {});
+      List<Example> all = Stream.of(train, eval).flatMap(List::stream).toList();
+      VocabularyCheck.check(recipe, model, tokenizer, all);
       return new RecipeRows(train, eval);
     }
   }
@@ -102,7 +105,7 @@ record RecipeRows(List<Example> train, List<Example> eval) {
       try (RowFile rows = new RowFile(file, dataset.columns())) {
         EncodedDataset encoded =
             EncodedDataset.encode(
-                file.toString(), limited(rows, dataset.limit()), RowFormat.named(type), encoder);
+                file.toString(), dataset.limited(rows), RowFormat.named(type), encoder);
         encoded.summary().lines().forEach(line -> out.println(file.getFileName() + ": " + line));
         examples.addAll(encoded.examples());
       } catch (InvalidInputException e) {
@@ -112,26 +115,5 @@ record RecipeRows(List<Example> train, List<Example> eval) {
       }
     }
     return examples;
-  }
-
-  /** The first rows, as many as a recipe wants of them. */
-  static Iterator<Row> limited(Iterator<Row> rows, Optional<Integer> limit) {
-    if (limit.isEmpty()) {
-      return rows;
-    }
-    return new Iterator<>() {
-      private int left = limit.get();
-
-      @Override
-      public boolean hasNext() {
-        return left > 0 && rows.hasNext();
-      }
-
-      @Override
-      public Row next() {
-        left--;
-        return rows.next();
-      }
-    };
   }
 }

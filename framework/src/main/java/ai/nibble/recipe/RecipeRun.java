@@ -1,10 +1,13 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.WholeFile;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.AllWeights;
+import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
+import ai.nibble.model.ModelStore;
 import ai.nibble.model.RandomWeights;
 import ai.nibble.model.Trainable;
 import ai.nibble.model.WeightSource;
@@ -22,7 +25,6 @@ import java.io.Closeable;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -55,14 +57,18 @@ public final class RecipeRun {
    */
   public OptionalDouble run() {
     Path output = recipe.output().outputDir();
+    // what the base and the template say now is kept: a long run may outlive their files
+    Optional<String> ownTemplate =
+        recipe.data().chatTemplate().map(file -> RecipeRows.template(recipe).source());
+    Optional<BaseFiles> baseFiles =
+        trainsAllWeights() ? Optional.of(baseFiles(ownTemplate)) : Optional.empty();
     // rows first: a bad one is found in seconds, before the weights are read
     RecipeRows rows = RecipeRows.read(recipe, out);
     try (AnswerCheck answers = answerCheck();
         CausalLm model = loadModel();
-        Trainable trained = trainable(model)) {
+        Trainable trained = trainable(model, baseFiles)) {
       describe(model, trained);
-      OutputFolder.prepare(recipe.output());
-      Files.writeString(output.resolve("recipe.yaml"), recipe.resolvedYaml());
+      begin(output, ownTemplate);
       try (Listeners listeners = listeners(output)) {
         Trainer trainer =
             new Trainer(
@@ -84,11 +90,20 @@ public final class RecipeRun {
           AnswerMetrics metrics = answers.after(model, output, steps);
           listeners.all.forEach(l -> l.answered(metrics));
         }
-        whatNext(output);
+        NextSteps.print(out, recipe, answers == null ? List.of() : answers.questions());
         return loss;
       }
     } catch (IOException e) {
       throw new UncheckedIOException(output + ": cannot be written: " + e.getMessage(), e);
+    }
+  }
+
+  /** Makes the directory, with what says how its adapter is to be used; a model says it itself. */
+  private void begin(Path output, Optional<String> ownTemplate) throws IOException {
+    OutputFolder.prepare(recipe.output());
+    WholeFile.write(output.resolve(TrainedWith.RECIPE), recipe.resolvedYaml());
+    if (ownTemplate.isPresent() && !trainsAllWeights()) {
+      WholeFile.write(output.resolve(ModelStore.CHAT_TEMPLATE), ownTemplate.get());
     }
   }
 
@@ -97,40 +112,24 @@ public final class RecipeRun {
     return recipe.evaluation().generationEval().isPresent() ? new AnswerCheck(recipe, out) : null;
   }
 
-  private void whatNext(Path output) {
-    out.println("try it:");
-    String option = recipe.adapter() == Recipe.Adapter.NONE ? "--model " : "--adapter ";
-    out.println("  nibble generate " + option + quoted(output) + " --prompt \"...\"");
-    if (recipe.output().reportTo().contains(Output.Reporter.TENSORBOARD)) {
-      out.println("  tensorboard --logdir " + quoted(output.resolve("runs")));
-    }
-    out.flush();
-  }
-
-  /** As a shell takes it. */
-  private static String quoted(Path path) {
-    String text = path.toString();
-    return text.matches("[\\w/.,:+@%=-]+") ? text : "'" + text.replace("'", "'\\''") + "'";
-  }
-
   private boolean trainsAllWeights() {
     return recipe.adapter() == Recipe.Adapter.NONE;
   }
 
-  private Trainable trainable(CausalLm model) {
+  private BaseFiles baseFiles(Optional<String> template) {
+    BaseFiles files = BaseFiles.read(recipe.baseModel());
+    return template.map(files::withChatTemplate).orElse(files);
+  }
+
+  private Trainable trainable(CausalLm model, Optional<BaseFiles> baseFiles) {
     return trainsAllWeights()
-        ? new AllWeights(model)
+        ? new AllWeights(model, baseFiles.orElseThrow())
         : LoraAdapter.inject(model, LoraSettings.of(recipe.lora()), recipe.seed());
   }
 
   private CausalLm loadModel() {
     Quantization q = recipe.quantization();
-    DType compute =
-        switch (q.computeDtype()) {
-          case AUTO -> LoadOptions.autoComputeDtype();
-          case BFLOAT16 -> DType.BFLOAT16;
-          case FLOAT32 -> DType.FLOAT32;
-        };
+    DType compute = q.computeDtype().type().orElseGet(LoadOptions::autoComputeDtype);
     if (q.computeDtype() == ComputeDtype.AUTO) {
       out.println(LoadOptions.autoReason());
     }

@@ -22,8 +22,8 @@ class AnswerReportTest {
   private final AnswerReport report =
       new AnswerReport(
           List.of(
-              new Question(new int[] {1}, "light\n on", "{\"a\": 1}"),
-              new Question(new int[] {2}, "second", "two")));
+              new Question(new int[] {1}, "light\n on", true, "{\"a\": 1}"),
+              new Question(new int[] {2}, "second", true, "two")));
 
   private static Answers answers(boolean right, String... texts) {
     return new Answers(

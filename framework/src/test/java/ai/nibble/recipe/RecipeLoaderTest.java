@@ -34,6 +34,17 @@ final class RecipeLoaderTest {
   }
 
   @Test
+  void rowsBeyondTheModelsContextAreNoticed() throws IOException {
+    assertEquals(List.of(), files.load("", "sequence_len=2048").notices());
+    assertEquals(
+        List.of(
+            "--set sequence_len=2049: 'sequence_len' is 2049, more than the model's"
+                + " max_position_embeddings, 2048: it may compute nonsense beyond, and generates no"
+                + " further"),
+        files.load("", "sequence_len=2049").notices());
+  }
+
+  @Test
   void theDefaultsAreThoseThatUsersKnow() throws IOException {
     Recipe recipe = files.load("");
     assertEquals(Recipe.Method.SFT, recipe.method());
