@@ -3,6 +3,8 @@ package ai.nibble.cli;
 import ai.nibble.InvalidInputException;
 import java.io.PrintWriter;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import picocli.CommandLine;
 import picocli.CommandLine.IExecutionExceptionHandler;
 import picocli.CommandLine.IParameterExceptionHandler;
@@ -13,6 +15,14 @@ import picocli.CommandLine.ParseResult;
 final class Failures implements IExecutionExceptionHandler, IParameterExceptionHandler {
   static final int FAILED = 1;
   static final int BAD_INPUT = 2;
+
+  /** The virtual machine's words for it. */
+  private static final Pattern SET_UP =
+      Pattern.compile(
+          "Exception "
+              + Pattern.quote(InvalidInputException.class.getName())
+              + ": (.*) \\[in thread \".*\"]",
+          Pattern.DOTALL);
 
   @Override
   public int handleParseException(ParameterException e, String[] args) {
@@ -33,7 +43,8 @@ final class Failures implements IExecutionExceptionHandler, IParameterExceptionH
   }
 
   /** One line for each problem, and the exit code. */
-  static int report(Throwable e, PrintWriter err, boolean debug) {
+  static int report(Throwable thrown, PrintWriter err, boolean debug) {
+    Throwable e = thrown instanceof LinkageError ? cause(thrown) : thrown;
     if (e instanceof InvalidInputException invalid) {
       invalid.problems().forEach(problem -> err.println("error: " + problem));
     } else if (e instanceof OutOfMemoryError) {
@@ -47,10 +58,27 @@ final class Failures implements IExecutionExceptionHandler, IParameterExceptionH
       err.println("error: " + oneLine(describe(e)) + hint);
     }
     if (debug) {
-      e.printStackTrace(err);
+      thrown.printStackTrace(err);
     }
     err.flush();
     return e instanceof InvalidInputException ? BAD_INPUT : FAILED;
+  }
+
+  /**
+   * What a person can mend behind a class that could not be set up, as libtorch's cannot without
+   * libtorch. The first use of the class has the exception as its cause, later ones only its text.
+   */
+  private static Throwable cause(Throwable thrown) {
+    for (Throwable e = thrown; e != null; e = e.getCause()) {
+      Matcher later = SET_UP.matcher(String.valueOf(e.getMessage()));
+      if (e instanceof InvalidInputException) {
+        return e;
+      }
+      if (e instanceof ExceptionInInitializerError && later.matches()) {
+        return new InvalidInputException(later.group(1), thrown);
+      }
+    }
+    return thrown;
   }
 
   private static String describe(Throwable e) {

@@ -1,6 +1,7 @@
 package ai.nibble.cli;
 
 import ai.nibble.generate.GenerationSettings;
+import ai.nibble.model.LoadOptions;
 import ai.nibble.tensor.DType;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -78,8 +79,8 @@ final class GenerateCommand implements Callable<Integer> {
   @Option(
       names = "--compute-dtype",
       paramLabel = "TYPE",
-      description = "auto, bfloat16 or float32 (default: ${DEFAULT-VALUE}).")
-  private String computeDtype = "auto";
+      description = "auto, bfloat16 or float32; without it: as the adapter was trained, else auto.")
+  private String computeDtype;
 
   GenerateCommand(GenerateRun run) {
     this.run = run;
@@ -115,8 +116,11 @@ final class GenerateCommand implements Callable<Integer> {
   }
 
   private Optional<DType> dtype() {
+    if (computeDtype == null) {
+      return Optional.empty();
+    }
     return switch (computeDtype) {
-      case "auto" -> Optional.empty();
+      case "auto" -> Optional.of(LoadOptions.autoComputeDtype());
       case "bfloat16" -> Optional.of(DType.BFLOAT16);
       case "float32" -> Optional.of(DType.FLOAT32);
       default ->

@@ -14,7 +14,7 @@ import java.util.Optional;
  * @param system the system's turn before the user's
  * @param raw whether the prompt is text to go on from rather than a user's turn
  * @param loadIn4bit whether to hold the base in NF4; else as the adapter was trained, or as stored
- * @param computeDtype empty: what suits this machine
+ * @param computeDtype empty: as the adapter was trained, or what suits this machine
  */
 record GenerateRequest(
     Optional<Path> model,

@@ -15,9 +15,12 @@ import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
+import ai.nibble.model.ModelConfig;
+import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.recipe.TrainedWith;
+import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Scope;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -52,9 +55,10 @@ final class Generation {
 
   private void run() {
     Path base = base();
-    Path directory = Files.isDirectory(base) ? base : base.toAbsolutePath().getParent();
+    Path directory = WeightSource.directory(base);
     try (Tokenizer tokenizer = Tokenizer.load(directory)) {
-      PromptEncoder encoder = new PromptEncoder(tokenizer, template(directory));
+      ModelConfig config = ModelConfig.read(directory.resolve(ModelStore.CONFIG), notice -> {});
+      PromptEncoder encoder = new PromptEncoder(tokenizer, template(directory), config);
       // prompts first: a bad one is found before the weights are read
       List<Prompt> prompts = Prompt.read(request, encoder);
       try (Scope scope = new Scope()) {
@@ -109,20 +113,27 @@ final class Generation {
   }
 
   private CausalLm load(Path base) {
-    if (request.computeDtype().isEmpty()) {
-      note(LoadOptions.autoReason());
-    }
     Optional<Quant4Config> quantization =
         request.loadIn4bit()
             ? LoadOptions.nf4().quantization()
             : trained.flatMap(TrainedWith::quantization);
     quantization.ifPresent(q -> note("base weights in " + described(q)));
-    LoadOptions options =
-        new LoadOptions(
-            quantization, request.computeDtype().orElseGet(LoadOptions::autoComputeDtype));
+    LoadOptions options = new LoadOptions(quantization, computeDtype());
     try (WeightSource source = WeightSource.open(base, this::note)) {
       return CausalLm.load(source, base, options, (done, total) -> {});
     }
+  }
+
+  private DType computeDtype() {
+    if (request.computeDtype().isPresent()) {
+      return request.computeDtype().get();
+    }
+    Optional<DType> before = trained.flatMap(TrainedWith::computeDtype);
+    note(
+        before
+            .map(dtype -> "compute dtype " + dtype.torchName() + ", as the adapter was trained")
+            .orElseGet(LoadOptions::autoReason));
+    return before.orElseGet(LoadOptions::autoComputeDtype);
   }
 
   private static String described(Quant4Config config) {

@@ -1,6 +1,7 @@
 package ai.nibble.cli;
 
 import ai.nibble.recipe.RecipeRun;
+import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
@@ -26,15 +27,19 @@ public final class Nibble implements Callable<Integer> {
    * @param args as {@code nibble --help} says
    */
   public static void main(String[] args) {
+    // answers, lines of JSON and names of files are UTF-8, whatever the locale says
+    PrintStream console = new PrintStream(System.out, true, StandardCharsets.UTF_8);
     TrainRun train =
         (recipe, out) -> {
           out.flush();
-          new RecipeRun(recipe, System.out, System.console() != null).run();
+          new RecipeRun(recipe, console, System.console() != null).run();
           return 0;
         };
-    // answers and lines of JSON are UTF-8, whatever the locale says
-    PrintWriter out = new PrintWriter(System.out, false, StandardCharsets.UTF_8);
-    System.exit(run(commandLine(train, Generation::run).setOut(out), args));
+    CommandLine command =
+        commandLine(train, Generation::run)
+            .setOut(new PrintWriter(console, false, StandardCharsets.UTF_8))
+            .setErr(new PrintWriter(System.err, true, StandardCharsets.UTF_8));
+    System.exit(run(command, args));
   }
 
   /**
@@ -60,7 +65,7 @@ public final class Nibble implements Callable<Integer> {
   static int run(CommandLine command, String... args) {
     try {
       return command.execute(args);
-    } catch (StackOverflowError | OutOfMemoryError e) {
+    } catch (StackOverflowError | OutOfMemoryError | LinkageError e) {
       return Failures.report(e, command.getErr(), List.of(args).contains("--debug"));
     }
   }

@@ -1,17 +1,20 @@
 package ai.nibble.cli;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.data.RowFile;
 import ai.nibble.data.bpe.BpeTrainer;
 import ai.nibble.data.bpe.BpeVocabulary;
 import ai.nibble.data.bpe.SplitPattern;
 import ai.nibble.data.bpe.TokenizerFolder;
 import ai.nibble.data.bpe.TokenizerSettings;
 import ai.nibble.data.bpe.WordCounts;
+import ai.nibble.data.jinja.JinjaTemplate;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -92,8 +95,7 @@ final class TokenizerCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    TokenizerFolder.requireNew(out);
-    TokenizerSettings settings = new TokenizerSettings(pattern(), roles(), template());
+    TokenizerSettings settings = soundSettings();
     BpeTrainer trainer = new BpeTrainer(vocabSize, special, minFrequency);
     WordCounts words = new WordCounts(settings.pattern());
     inputs.forEach(words::add);
@@ -101,6 +103,39 @@ final class TokenizerCommand implements Callable<Integer> {
     TokenizerFolder.write(out, vocabulary, settings);
     report(words, vocabulary);
     return 0;
+  }
+
+  /** All that can be wrong is looked for before the text is read, which may take long. */
+  private TokenizerSettings soundSettings() {
+    List<String> problems = new ArrayList<>();
+    check(problems, () -> TokenizerFolder.requireNew(out));
+    for (Path input : inputs) {
+      check(problems, () -> new RowFile(input, Map.of()).close());
+    }
+    check(problems, () -> new BpeTrainer(vocabSize, special, minFrequency));
+    check(problems, this::pattern);
+    check(problems, () -> template().ifPresent(this::compile));
+    check(
+        problems,
+        () ->
+            new TokenizerSettings(SplitPattern.QWEN2, roles(), Optional.empty())
+                .requireSpecial(special));
+    if (!problems.isEmpty()) {
+      throw new InvalidInputException(problems);
+    }
+    return new TokenizerSettings(pattern(), roles(), template());
+  }
+
+  private static void check(List<String> problems, Runnable part) {
+    try {
+      part.run();
+    } catch (InvalidInputException e) {
+      problems.addAll(e.problems());
+    }
+  }
+
+  private void compile(String template) {
+    JinjaTemplate.compile(template, "--chat-template " + chatTemplate);
   }
 
   private void report(WordCounts words, BpeVocabulary vocabulary) {

@@ -24,7 +24,8 @@ import picocli.CommandLine.Spec;
     footer = {
       "",
       "Recipes and all their keys: recipes/README.md",
-      "Example: nibble train recipes/a.yaml --set learning_rate=1e-4 --set datasets.0.path=rows.jsonl"
+      "Example: nibble train --config recipes/a.yaml --set learning_rate=1e-4"
+          + " --set datasets.0.path=rows.jsonl"
     })
 final class TrainCommand implements Callable<Integer> {
   private final TrainRun run;

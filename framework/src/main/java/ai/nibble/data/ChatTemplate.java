@@ -4,6 +4,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.data.jinja.JinjaTemplate;
 import ai.nibble.data.jinja.Rendering;
 import ai.nibble.data.jinja.Traced;
+import ai.nibble.model.ModelStore;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -52,7 +53,7 @@ public final class ChatTemplate {
    */
   public static ChatTemplate load(Path directory, Map<String, Object> variables) {
     SpecialTokens special = SpecialTokens.read(directory);
-    Path file = directory.resolve("chat_template.jinja");
+    Path file = directory.resolve(ModelStore.CHAT_TEMPLATE);
     if (Files.exists(file)) {
       Path tools = directory.resolve("additional_chat_templates").resolve("tool_use.jinja");
       Source forTools = Files.exists(tools) ? read(tools) : null;

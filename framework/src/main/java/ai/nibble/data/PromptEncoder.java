@@ -2,9 +2,11 @@ package ai.nibble.data;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.jinja.Rendering;
+import ai.nibble.model.ModelConfig;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 
 /**
@@ -14,13 +16,28 @@ import java.util.OptionalInt;
 public final class PromptEncoder {
   private final Tokenizer tokenizer;
   private final ChatTemplate template;
+  private final Optional<ModelConfig> model;
 
   /**
    * @param template null where only text is encoded
    */
   public PromptEncoder(Tokenizer tokenizer, ChatTemplate template) {
+    this(tokenizer, template, Optional.empty());
+  }
+
+  /**
+   * An encoder that refuses what a model cannot go on from ({@link ModelConfig#requirePrompt}).
+   *
+   * @param template null where only text is encoded
+   */
+  public PromptEncoder(Tokenizer tokenizer, ChatTemplate template, ModelConfig model) {
+    this(tokenizer, template, Optional.of(model));
+  }
+
+  private PromptEncoder(Tokenizer tokenizer, ChatTemplate template, Optional<ModelConfig> model) {
     this.tokenizer = tokenizer;
     this.template = template;
+    this.model = model;
   }
 
   /**
@@ -29,7 +46,8 @@ public final class PromptEncoder {
    *
    * @param messages at least one
    * @param tools function descriptions, possibly none
-   * @throws InvalidInputException where there is no template, or it refuses the conversation
+   * @throws InvalidInputException where there is no template, it refuses the conversation, or the
+   *     model the prompt
    */
   public int[] encode(List<Map<String, Object>> messages, List<Map<String, Object>> tools) {
     if (template == null) {
@@ -43,14 +61,14 @@ public final class PromptEncoder {
     if (shown != given) {
       rendering = template.trace(shown.messages(), shown.tools(), true);
     }
-    return nonEmpty(tokenizer.encode(rendering).ids());
+    return checked(tokenizer.encode(rendering).ids());
   }
 
   /**
    * Text that the model goes on from, with what Hugging Face puts before plain text. Control tokens
    * in it count.
    *
-   * @throws InvalidInputException where there is no token in it
+   * @throws InvalidInputException where there is no token in it, or the model refuses it
    */
   public int[] encode(String text) {
     int[] prefix = tokenizer.textPrefix();
@@ -61,13 +79,14 @@ public final class PromptEncoder {
     int[] all = new int[added + ids.length];
     System.arraycopy(prefix, 0, all, 0, added);
     System.arraycopy(ids, 0, all, added, ids.length);
-    return nonEmpty(all);
+    return checked(all);
   }
 
-  private static int[] nonEmpty(int[] ids) {
+  private int[] checked(int[] ids) {
     if (ids.length == 0) {
       throw new InvalidInputException("the prompt is empty, expected at least one token");
     }
+    model.ifPresent(config -> config.requirePrompt(ids));
     return ids;
   }
 

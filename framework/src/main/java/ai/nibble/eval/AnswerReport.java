@@ -1,12 +1,11 @@
 package ai.nibble.eval;
 
+import ai.nibble.WholeFile;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.PrintStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.Optional;
 
@@ -71,9 +70,7 @@ public final class AnswerReport {
       }
       lines.append(JSON.writeValueAsString(json)).append('\n');
     }
-    Path temporary = file.resolveSibling(".tmp-" + file.getFileName());
-    Files.writeString(temporary, lines);
-    Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING);
+    WholeFile.write(file, lines.toString());
   }
 
   private static void put(ObjectNode json, String key, Answers.Answer answer) {

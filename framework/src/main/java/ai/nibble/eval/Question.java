@@ -15,9 +15,10 @@ import java.util.Map;
  *
  * @param prompt token ids that the model goes on from
  * @param request the last message before the answer, or the text; for people
+ * @param standsAlone whether the request is all that is asked, without turns or tools before it
  * @param expected the row's own last assistant turn, or its completion
  */
-public record Question(int[] prompt, String request, String expected) {
+public record Question(int[] prompt, String request, boolean standsAlone, String expected) {
 
   /**
    * Reads rows of which each ends with an answer.
@@ -60,7 +61,7 @@ public record Question(int[] prompt, String request, String expected) {
         throw new InvalidInputException(
             "the row is text without a prompt, expected a question and its answer");
       }
-      return new Question(prompts.encode(text.prompt()), text.prompt(), text.completion());
+      return new Question(prompts.encode(text.prompt()), text.prompt(), true, text.completion());
     }
     Sample.Conversation conversation = (Sample.Conversation) sample;
     List<Map<String, Object>> messages = conversation.messages();
@@ -76,6 +77,9 @@ public record Question(int[] prompt, String request, String expected) {
     List<Map<String, Object>> before = messages.subList(0, messages.size() - 1);
     Object asked = before.get(before.size() - 1).get("content");
     return new Question(
-        prompts.encode(before, conversation.tools()), String.valueOf(asked), expected);
+        prompts.encode(before, conversation.tools()),
+        String.valueOf(asked),
+        before.size() == 1 && conversation.tools().isEmpty(),
+        expected);
   }
 }

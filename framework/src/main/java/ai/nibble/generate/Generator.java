@@ -3,6 +3,7 @@ package ai.nibble.generate;
 import ai.nibble.InvalidInputException;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Decoder;
+import ai.nibble.model.ModelConfig;
 import ai.nibble.tensor.Tensor;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
@@ -100,19 +101,12 @@ public final class Generator implements AutoCloseable {
 
   /** Tokens that fit behind a prompt. */
   private int room(int[] prompt) {
-    int context = decoder.model().config().maxPositionEmbeddings();
     if (prompt.length == 0) {
       throw new IllegalArgumentException("a prompt has no token, expected at least one");
     }
-    if (prompt.length >= context) {
-      throw new InvalidInputException(
-          "the prompt has "
-              + prompt.length
-              + " tokens, expected fewer than the model's max_position_embeddings, "
-              + context
-              + ": shorten it");
-    }
-    return context - prompt.length;
+    ModelConfig config = decoder.model().config();
+    config.requirePrompt(prompt);
+    return config.maxPositionEmbeddings() - prompt.length;
   }
 
   /** Computes one sequence's next token; returns whether there is one. */

@@ -19,14 +19,14 @@ public final class WeightMemory {
   }
 
   /**
-   * As the kernel counts it, caches that can be dropped included; at most the container's limit.
+   * As the kernel counts it, caches that can be dropped included; at most what is left of the
+   * container's limit.
    */
   private static long available() {
-    OperatingSystemMXBean system = ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class);
     try {
-      return Math.min(system.getTotalMemorySize(), parse(Files.readAllLines(MEMINFO)));
+      return Math.min(ContainerMemory.free(), parse(Files.readAllLines(MEMINFO)));
     } catch (IOException | IllegalArgumentException e) {
-      return system.getFreeMemorySize();
+      return ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getFreeMemorySize();
     }
   }
 

@@ -1,5 +1,6 @@
 package ai.nibble.gguf;
 
+import ai.nibble.tensor.Float16;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
@@ -109,18 +110,8 @@ final class BlockDecoder {
     }
   }
 
-  /**
-   * IEEE binary16 to binary32, exact. Exponent and mantissa shifted into float32's place make a
-   * number 2^112 too small, subnormals included, so one exact product mends both; only the largest
-   * exponent (infinity, NaN) needs its bits put back.
-   */
-  static float half(byte[] in, int at) {
-    short half = (short) SHORTS.get(in, at);
-    int magnitude = (half & 0x7fff) << 13;
-    int bits =
-        magnitude >= 0x7c00 << 13
-            ? magnitude | 0x7f800000
-            : Float.floatToRawIntBits(Float.intBitsToFloat(magnitude) * 0x1p112f);
-    return Float.intBitsToFloat(bits | (half & 0x8000) << 16);
+  /** The binary16 number at a byte. */
+  private static float half(byte[] in, int at) {
+    return Float16.toFloat((short) SHORTS.get(in, at));
   }
 }

@@ -1,6 +1,7 @@
 package ai.nibble.lora;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.WholeFile;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
@@ -11,9 +12,9 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.Collection;
 import java.util.Map;
 
@@ -88,13 +89,17 @@ public final class AdapterConfigFile {
   }
 
   /**
-   * Writes the file into a directory of the caller's, who renames that once it is complete.
+   * Writes the file into a directory that has none yet.
    *
    * @param config targets by name or pattern, nothing excluded: see {@link TargetMatcher#resolve}
    * @throws IOException if the file exists or cannot be written
    */
   public static void write(Path directory, AdapterConfig config) throws IOException {
-    Files.writeString(directory.resolve(NAME), toJson(config), StandardOpenOption.CREATE_NEW);
+    Path file = directory.resolve(NAME);
+    if (Files.exists(file)) {
+      throw new FileAlreadyExistsException(file.toString());
+    }
+    WholeFile.write(file, toJson(config));
   }
 
   /**

@@ -1,6 +1,7 @@
 package ai.nibble.lora;
 
 import ai.nibble.InvalidInputException;
+import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
@@ -42,7 +43,7 @@ final class PathPattern {
 
   /** The same between two fixed pieces of pattern, as PEFT wraps keys before it compiles them. */
   static PathPattern compile(String place, String text, String before, String after) {
-    if (text.length() > MAX_LENGTH) {
+    if (isTooLong(text)) {
       throw new InvalidInputException(
           place
               + ": a regular expression of "
@@ -51,18 +52,46 @@ final class PathPattern {
               + MAX_LENGTH);
     }
     try {
-      String translated = new PythonRegex(before + text + after).translate();
-      return new PathPattern(place, text, Pattern.compile(translated));
+      return new PathPattern(place, text, pattern(before + text + after));
     } catch (PatternSyntaxException e) {
       throw new InvalidInputException(
           place
               + ": '"
               + text
               + "' is no regular expression as Python writes them ("
-              + e.getDescription().lines().findFirst().orElse("")
+              + description(e)
               + "): correct it, or list module names",
           e);
     }
+  }
+
+  /**
+   * What keeps a text from being such a pattern, in a few words; empty where nothing does.
+   *
+   * @param before as in {@link #compile(String, String, String, String)}
+   */
+  static Optional<String> flaw(String text, String before, String after) {
+    if (isTooLong(text)) {
+      return Optional.of("it is longer than " + MAX_LENGTH + " characters");
+    }
+    try {
+      pattern(before + text + after);
+      return Optional.empty();
+    } catch (PatternSyntaxException e) {
+      return Optional.of(description(e));
+    }
+  }
+
+  private static boolean isTooLong(String text) {
+    return text.length() > MAX_LENGTH;
+  }
+
+  private static Pattern pattern(String python) {
+    return Pattern.compile(new PythonRegex(python).translate());
+  }
+
+  private static String description(PatternSyntaxException e) {
+    return e.getDescription().lines().findFirst().orElse("");
   }
 
   /** Whether the whole path matches. */

@@ -18,6 +18,9 @@ import java.util.Optional;
  * @param <V> the numbers' type
  */
 public final class PathValues<V extends Number> {
+  private static final String BEFORE = "(.*\\.)?(";
+  private static final String AFTER = ")$";
+
   private record Entry<V>(String key, PathPattern pattern, V value) {}
 
   private final Map<String, V> map;
@@ -34,7 +37,7 @@ public final class PathValues<V extends Number> {
     this.map.forEach(
         (key, value) -> {
           try {
-            PathPattern pattern = PathPattern.compile(place, key, "(.*\\.)?(", ")$");
+            PathPattern pattern = PathPattern.compile(place, key, BEFORE, AFTER);
             entries.add(new Entry<>(key, pattern, value));
           } catch (InvalidInputException e) {
             problems.addAll(e.problems());
@@ -48,6 +51,11 @@ public final class PathValues<V extends Number> {
   /** No number for any module. */
   public static <V extends Number> PathValues<V> none() {
     return new PathValues<>("", Map.of());
+  }
+
+  /** What keeps a text from being a key, in a few words; empty where nothing does. */
+  public static Optional<String> flawOf(String key) {
+    return PathPattern.flaw(key, BEFORE, AFTER);
   }
 
   /** The number for a module, if a pattern matches its path. */

@@ -3,6 +3,7 @@ package ai.nibble.lora;
 import ai.nibble.InvalidInputException;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Optional;
 
 /** Which modules are meant, in the three ways PEFT knows. */
 public sealed interface TargetModules {
@@ -38,6 +39,11 @@ public sealed interface TargetModules {
 
   /** Every linear module except the output head. */
   record AllLinear() implements TargetModules {}
+
+  /** What keeps a text from being a {@link Regex}, in a few words; empty where nothing does. */
+  static Optional<String> flawOf(String regex) {
+    return PathPattern.flaw(regex, "", "");
+  }
 
   /** What a string stands for: {@code all-linear} in any case, otherwise a regular expression. */
   static TargetModules ofString(String text) {

@@ -5,6 +5,7 @@ import ai.nibble.nn.ParameterSet;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * All weights of a model, trained together: full fine-tuning, or pretraining from {@link
@@ -15,13 +16,30 @@ public final class AllWeights implements Trainable {
   private static final long MAX_WEIGHTS = Integer.MAX_VALUE / Float.BYTES;
 
   private final CausalLm model;
+  private final Optional<BaseFiles> base;
   private final ParameterSet parameters;
 
   /**
+   * Weights that are saved with the files that the base has at that time.
+   *
    * @param model loaded with {@link LoadOptions#trained}
    */
   public AllWeights(CausalLm model) {
+    this(model, Optional.empty());
+  }
+
+  /**
+   * Weights that are saved with files read before, whatever becomes of the base.
+   *
+   * @param model loaded with {@link LoadOptions#trained}
+   */
+  public AllWeights(CausalLm model, BaseFiles base) {
+    this(model, Optional.of(base));
+  }
+
+  private AllWeights(CausalLm model, Optional<BaseFiles> base) {
     this.model = model;
+    this.base = base;
     this.parameters =
         model
             .parameters()
@@ -75,7 +93,7 @@ public final class AllWeights implements Trainable {
   /** Writes a model directory: see {@link ModelStore}. */
   @Override
   public void save(Path directory, String baseModel) throws IOException {
-    ModelStore.save(model, Path.of(baseModel), directory);
+    ModelStore.save(model, base.orElseGet(() -> BaseFiles.read(Path.of(baseModel))), directory);
   }
 
   @Override

@@ -6,6 +6,7 @@ import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.Embedding;
+import ai.nibble.nn.HeadWeight;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LinearCrossEntropy;
 import ai.nibble.nn.LinearGroup;
@@ -201,44 +202,27 @@ public final class CausalLm implements AutoCloseable {
    * @param positions ascending
    */
   public Tensor logits(int[] inputIds, Pass pass, int[] positions) {
-    try (Tensor weight = headWeight()) {
+    try (Tensor weight = headWeight().open()) {
       return logits(inputIds, pass, positions, weight);
     }
   }
 
-  /** As {@link #logits(int[], Pass, int[])}, with the {@link #headWeight} at hand. */
-  Tensor logits(int[] inputIds, Pass pass, int[] positions, Tensor headWeight) {
+  /** As {@link #logits(int[], Pass, int[])}, with the {@link #headWeight} opened. */
+  Tensor logits(int[] inputIds, Pass pass, int[] positions, Tensor weight) {
     try (Tape tape = Tape.inference();
         Variable hidden = hidden(tape, inputIds, pass, false);
         Variable selected = tape.apply(new SelectRows(positions), hidden);
         Variable normed = finalNorm.apply(tape, selected);
         Tensor input = normed.value().to(precision.product());
-        Tensor transposed = headWeight.t();
+        Tensor transposed = weight.t();
         Tensor result = Tensor.empty(precision.product(), positions.length, head.outFeatures())) {
       return Ops.mm(result, input, transposed).to(DType.FLOAT32);
     }
   }
 
-  /** Bytes that {@link #headWeight} takes besides the head itself. */
-  long headWeightBytes() {
-    return headIsReady() ? 0 : head.outFeatures() * head.inFeatures() * precision.product().bytes();
-  }
-
-  /** The output head in the product's dtype, itself where it is held so; the caller closes it. */
-  Tensor headWeight() {
-    if (headIsReady()) {
-      return ((DenseWeight) head).tensor().share();
-    }
-    Tensor weight = Tensor.empty(precision.product(), head.outFeatures(), head.inFeatures());
-    head.writeTo(weight, 0, precision);
-    return weight;
-  }
-
-  private boolean headIsReady() {
-    // a float32 head that is used in bfloat16 is rounded first, whatever the product's dtype
-    return head instanceof DenseWeight dense
-        && dense.tensor().dtype() == precision.product()
-        && !precision.widens();
+  /** The output head, ready for products. */
+  HeadWeight headWeight() {
+    return new HeadWeight(head, precision);
   }
 
   /** The groups of linears, in the order in which they are computed. */

@@ -27,9 +27,9 @@ public final class Decoder implements AutoCloseable {
   public Decoder(CausalLm model, long weightBytes) {
     this.model = model;
     try {
-      long headBytes = model.headWeightBytes();
+      long headBytes = model.headWeight().copyBytes();
       if (headBytes <= weightBytes) {
-        head = model.headWeight();
+        head = model.headWeight().open();
         keptBytes = headBytes;
       }
       for (LinearGroup group : model.groups()) {

@@ -28,41 +28,35 @@ final class Llama {
 
   static CausalLm load(WeightLoader weights, CausalLm.LoadProgress progress) {
     ModelConfig config = weights.config();
-    List<AutoCloseable> done = new ArrayList<>();
-    weights.parameters().ifPresent(done::add);
-    try {
+    try (Scope parts = new Scope()) {
+      weights.parameters().ifPresent(parts::own);
       DenseWeight embedding =
-          weights.dense("model.embed_tokens.weight", config.vocabSize(), config.hiddenSize());
-      done.add(embedding);
+          parts.own(
+              weights.dense("model.embed_tokens.weight", config.vocabSize(), config.hiddenSize()));
       RotaryFrequencies frequencies = RotaryFrequencies.of(config);
       RotaryTable rotary =
           new RotaryTable(frequencies.inverseFrequencies(), frequencies.attentionScaling());
       List<DecoderLayer> layers = new ArrayList<>();
       for (int i = 0; i < config.numHiddenLayers(); i++) {
-        DecoderLayer layer = layer(weights, config, i, rotary);
-        done.add(layer);
-        layers.add(layer);
+        layers.add(parts.own(layer(weights, config, i, rotary)));
         progress.layerDone(i + 1, config.numHiddenLayers());
       }
-      RmsNorm norm = weights.norm("model.norm.weight");
-      done.add(norm);
+      RmsNorm norm = parts.own(weights.norm("model.norm.weight"));
       Weight head =
           config.tieWordEmbeddings()
               ? embedding
-              : weights.dense("lm_head.weight", config.vocabSize(), config.hiddenSize());
-      return new CausalLm(
-          config,
-          weights.precision(),
-          embedding,
-          layers,
-          norm,
-          head,
-          weights.parameters().orElse(null));
-    } catch (RuntimeException e) {
-      try (Scope scope = new Scope()) {
-        done.forEach(scope::own);
-      }
-      throw e;
+              : parts.own(weights.dense("lm_head.weight", config.vocabSize(), config.hiddenSize()));
+      CausalLm model =
+          new CausalLm(
+              config,
+              weights.precision(),
+              embedding,
+              layers,
+              norm,
+              head,
+              weights.parameters().orElse(null));
+      parts.release();
+      return model;
     }
   }
 
@@ -88,25 +82,32 @@ final class Llama {
     int key = index * GROUPS_A_LAYER;
     boolean bias = c.attentionBias();
     boolean mlpBias = c.mlpBias();
-    return new DecoderLayer(
-        index,
-        weights.norm(at + "input_layernorm.weight"),
-        new LinearGroup(
-            key,
-            List.of(
-                weights.linear(self + "q_proj", q, hidden, bias),
-                weights.linear(self + "k_proj", kv, hidden, bias),
-                weights.linear(self + "v_proj", kv, hidden, bias))),
-        new Attention(
-            c.numAttentionHeads(), c.numKeyValueHeads(), rotary, 1 / Math.sqrt(c.headDim())),
-        new LinearGroup(key + 1, List.of(weights.linear(self + "o_proj", hidden, q, bias))),
-        weights.norm(at + "post_attention_layernorm.weight"),
-        new LinearGroup(
-            key + 2,
-            List.of(
-                weights.linear(mlp + "gate_proj", inner, hidden, mlpBias),
-                weights.linear(mlp + "up_proj", inner, hidden, mlpBias))),
-        new LinearGroup(
-            key + 3, List.of(weights.linear(mlp + "down_proj", hidden, inner, mlpBias))));
+    try (Scope parts = new Scope()) {
+      DecoderLayer layer =
+          new DecoderLayer(
+              index,
+              parts.own(weights.norm(at + "input_layernorm.weight")),
+              new LinearGroup(
+                  key,
+                  List.of(
+                      parts.own(weights.linear(self + "q_proj", q, hidden, bias)),
+                      parts.own(weights.linear(self + "k_proj", kv, hidden, bias)),
+                      parts.own(weights.linear(self + "v_proj", kv, hidden, bias)))),
+              new Attention(
+                  c.numAttentionHeads(), c.numKeyValueHeads(), rotary, 1 / Math.sqrt(c.headDim())),
+              new LinearGroup(
+                  key + 1, List.of(parts.own(weights.linear(self + "o_proj", hidden, q, bias)))),
+              parts.own(weights.norm(at + "post_attention_layernorm.weight")),
+              new LinearGroup(
+                  key + 2,
+                  List.of(
+                      parts.own(weights.linear(mlp + "gate_proj", inner, hidden, mlpBias)),
+                      parts.own(weights.linear(mlp + "up_proj", inner, hidden, mlpBias)))),
+              new LinearGroup(
+                  key + 3,
+                  List.of(parts.own(weights.linear(mlp + "down_proj", hidden, inner, mlpBias)))));
+      parts.release();
+      return layer;
+    }
   }
 }

@@ -4,6 +4,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.tensor.DType;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalInt;
 import java.util.function.Consumer;
@@ -158,6 +159,43 @@ public record ModelConfig(
         bosTokenId,
         eosTokenIds,
         padTokenId);
+  }
+
+  /**
+   * Checks that the embedding has a row for a token.
+   *
+   * @throws InvalidInputException if it has none: model and tokenizer do not belong together
+   */
+  public void requireToken(int id) {
+    if (id < 0 || id >= vocabSize) {
+      throw new InvalidInputException(
+          "the tokenizer gives token id "
+              + id
+              + ", but 'vocab_size' in the model's config.json is "
+              + vocabSize
+              + ": use the tokenizer that belongs to the model, or for a model from scratch set"
+              + " vocab_size to "
+              + (id + 1L));
+    }
+  }
+
+  /**
+   * Checks that the model can go on from a prompt.
+   *
+   * @param ids at least one
+   * @throws InvalidInputException if the prompt leaves no room in the context, or the embedding has
+   *     no row for one of its tokens
+   */
+  public void requirePrompt(int[] ids) {
+    if (ids.length >= maxPositionEmbeddings) {
+      throw new InvalidInputException(
+          "the prompt has "
+              + ids.length
+              + " tokens, expected fewer than the model's max_position_embeddings, "
+              + maxPositionEmbeddings
+              + ": shorten it");
+    }
+    requireToken(Arrays.stream(ids).max().orElse(0));
   }
 
   private static void range(String key, int value, int max, List<String> problems) {

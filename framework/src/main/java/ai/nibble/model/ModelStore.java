@@ -1,6 +1,7 @@
 package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.WholeFile;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.safetensors.SafetensorsWriter;
@@ -18,13 +19,13 @@ import java.nio.FloatBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.List;
+import java.util.Map;
 
 /**
  * Writes a trained model as the directory that transformers reads: {@code model.safetensors}, the
- * base's tokenizer files and {@code generation_config.json} byte for byte, and {@code config.json}
- * last. Each file appears whole or not at all.
+ * base's tokenizer files and {@code generation_config.json} byte for byte ({@link BaseFiles}), and
+ * {@code config.json} last. Each file appears whole or not at all.
  *
  * <p>Weights are written in the dtype that the base's {@code config.json} names: float32 as they
  * are, anything shorter rounded to bfloat16. A tied head is the embedding and not written again.
@@ -34,6 +35,8 @@ import java.util.List;
 public final class ModelStore {
   public static final String WEIGHTS = "model.safetensors";
   public static final String CONFIG = "config.json";
+
+  public static final String CHAT_TEMPLATE = "chat_template.jinja";
 
   /** Files beside the weights that are copied where the base has them. */
   public static final List<String> COPIED =
@@ -46,7 +49,7 @@ public final class ModelStore {
           "tokenizer.model",
           "vocab.json",
           "merges.txt",
-          "chat_template.jinja",
+          CHAT_TEMPLATE,
           "chat_template.json");
 
   private static final int PIECE = 1 << 16;
@@ -65,26 +68,35 @@ public final class ModelStore {
    *
    * @param model loaded with {@link LoadOptions#trained}
    * @param base the directory or GGUF file it was loaded from
+   * @param directory as below
+   * @throws InvalidInputException as below, or if the base's files cannot be read
+   */
+  public static void save(CausalLm model, Path base, Path directory) throws IOException {
+    save(model, BaseFiles.read(base), directory);
+  }
+
+  /**
+   * Writes the model.
+   *
+   * @param model loaded with {@link LoadOptions#trained}
+   * @param base what goes beside the weights
    * @param directory made if missing; files of these names there are replaced
    * @throws InvalidInputException if a weight is not finite; nothing was written then
    */
-  public static void save(CausalLm model, Path base, Path directory) throws IOException {
+  public static void save(CausalLm model, BaseFiles base, Path directory) throws IOException {
     ParameterSet parameters =
         model
             .parameters()
             .orElseThrow(() -> new IllegalArgumentException("the model's weights are frozen"));
     requireFinite(parameters, directory);
-    Path source = Files.isDirectory(base) ? base : base.toAbsolutePath().getParent();
     DType dtype = savedDtype(model.config());
-    byte[] config = configJson(Files.readAllBytes(source.resolve(CONFIG)), model.config(), dtype);
+    byte[] config = configJson(base.config(), model.config(), dtype);
     Files.createDirectories(directory);
     writeWeights(parameters, dtype, directory.resolve(WEIGHTS));
-    for (String name : COPIED) {
-      if (Files.isRegularFile(source.resolve(name))) {
-        write(directory.resolve(name), Files.readAllBytes(source.resolve(name)));
-      }
+    for (Map.Entry<String, byte[]> file : base.copied().entrySet()) {
+      WholeFile.write(directory.resolve(file.getKey()), file.getValue());
     }
-    write(directory.resolve(CONFIG), config);
+    WholeFile.write(directory.resolve(CONFIG), config);
   }
 
   private static DType savedDtype(ModelConfig config) {
@@ -150,15 +162,5 @@ public final class ModelStore {
       return original;
     }
     return (json.toPrettyString() + "\n").getBytes(StandardCharsets.UTF_8);
-  }
-
-  private static void write(Path file, byte[] bytes) throws IOException {
-    Path temporary = file.resolveSibling("." + file.getFileName() + ".tmp");
-    try {
-      Files.write(temporary, bytes);
-      Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE);
-    } finally {
-      Files.deleteIfExists(temporary);
-    }
   }
 }

@@ -145,9 +145,10 @@ final class WeightLoader {
     float[] values = new float[(int) length];
     source.read(name, 0, values, 0, values.length);
     round(heldDtype(name), values, values.length);
-    Tensor tensor = Tensor.of(values, length);
-    requireFinite(name, tensor);
-    return tensor;
+    for (int c = 0; c < values.length; c++) {
+      requireFinite(name, 0, c, values[c]);
+    }
+    return Tensor.of(values, length);
   }
 
   /**
@@ -170,39 +171,37 @@ final class WeightLoader {
     }
   }
 
-  private void requireFinite(String name, Tensor tensor) {
-    long width = tensor.size(-1);
-    try (Tensor rows = tensor.view(tensor.numel() / width, width)) {
-      Parallel.forRanges(
-          rows.size(0),
-          ROWS_A_RANGE,
-          (begin, end) -> {
-            try (Rows from = Rows.reading(rows, begin, end)) {
-              float[] row = new float[(int) width];
-              for (long r = begin; r < end; r++) {
-                from.load(r, row);
-                requireFinite(name, r, row);
+  private void requireFinite(String name, Tensor matrix) {
+    int width = (int) matrix.size(1);
+    Parallel.forRanges(
+        matrix.size(0),
+        ROWS_A_RANGE,
+        (begin, end) -> {
+          try (Rows from = Rows.reading(matrix, begin, end)) {
+            float[] row = new float[width];
+            for (long r = begin; r < end; r++) {
+              from.load(r, row);
+              for (int c = 0; c < width; c++) {
+                requireFinite(name, r, c, row[c]);
               }
             }
-          });
-    }
+          }
+        });
   }
 
-  private void requireFinite(String name, long r, float[] row) {
-    for (int c = 0; c < row.length; c++) {
-      if (!Float.isFinite(row[c])) {
-        throw new InvalidInputException(
-            base
-                + ": tensor '"
-                + name
-                + "' holds "
-                + row[c]
-                + " at ["
-                + r
-                + ", "
-                + c
-                + "], expected finite weights: fetch the file again");
-      }
+  private void requireFinite(String name, long r, int c, float value) {
+    if (!Float.isFinite(value)) {
+      throw new InvalidInputException(
+          base
+              + ": tensor '"
+              + name
+              + "' holds "
+              + value
+              + " at ["
+              + r
+              + ", "
+              + c
+              + "], expected finite weights: fetch the file again");
     }
   }
 }

@@ -93,14 +93,18 @@ public interface WeightSource extends AutoCloseable {
         throw new InvalidInputException(
             base + ": is a file, expected a model directory or a .gguf file");
       }
-      Path directory = base.toAbsolutePath().getParent();
-      return GgufWeights.open(base, read(directory, notices), notices);
+      return GgufWeights.open(base, read(directory(base), notices), notices);
     }
     ModelConfig config = read(base, notices);
     Path gguf = onlyGguf(base);
     return gguf == null
         ? SafetensorsWeights.open(base, config, notices)
         : GgufWeights.open(gguf, config, notices);
+  }
+
+  /** The directory of a base's configuration and tokenizer: itself, or where its file lies. */
+  static Path directory(Path base) {
+    return Files.isDirectory(base) ? base : base.toAbsolutePath().getParent();
   }
 
   private static ModelConfig read(Path directory, Consumer<String> notices) {

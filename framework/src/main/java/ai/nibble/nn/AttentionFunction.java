@@ -21,20 +21,35 @@ final class AttentionFunction extends Function {
    */
   private static final int BLOCK_TOKENS = 128;
 
-  /** At most this many blocks add into one gradient, each rounding to the product's dtype. */
-  private static final int MAX_BLOCKS = 8;
+  /** Fewest tokens a block, however many keys they meet. */
+  private static final int MIN_BLOCK_TOKENS = 16;
+
+  /** Blocks grow where there would be more than this, but not beyond {@link #MAX_SCORE_BYTES}. */
+  private static final int FEW_BLOCKS = 8;
+
+  /** Bytes of a block's scores, of which a thread has two at a time in backward. */
+  private static final long MAX_SCORE_BYTES = 16 << 20;
 
   private final Attention attention;
   private final Precision precision;
   private final int[] positions;
   private final List<AttentionSpan> spans;
+  private final long maxScoreBytes;
   private Heads saved;
 
   AttentionFunction(Attention attention, Pass pass, Precision precision) {
+    this(attention, pass, precision, MAX_SCORE_BYTES);
+  }
+
+  /**
+   * @param maxScoreBytes blocks of a span whose scores are more have fewer tokens
+   */
+  AttentionFunction(Attention attention, Pass pass, Precision precision, long maxScoreBytes) {
     this.attention = attention;
     this.precision = precision;
     this.positions = pass.positions();
     this.spans = AttentionSpan.of(pass.sequenceStarts(), BLOCK_TOKENS);
+    this.maxScoreBytes = maxScoreBytes;
   }
 
   @Override
@@ -89,10 +104,17 @@ final class AttentionFunction extends Function {
         });
   }
 
+  private List<AttentionSpan> blocks(AttentionSpan span) {
+    int tokens = Math.max(BLOCK_TOKENS, (span.tokens() + FEW_BLOCKS - 1) / FEW_BLOCKS);
+    long bytesAToken = (long) attention.group() * span.tokens() * precision.product().bytes();
+    long most = Math.max(MIN_BLOCK_TOKENS, maxScoreBytes / bytesAToken);
+    return span.blocks((int) Math.min(tokens, most));
+  }
+
   private void forwardSpan(AttentionSpan span, Heads in, Tensor o, int head) {
     try (in;
         Tensor out = Heads.matrix(o, head)) {
-      for (AttentionSpan block : span.blocks(BLOCK_TOKENS, MAX_BLOCKS)) {
+      for (AttentionSpan block : blocks(span)) {
         try (Scope scope = new Scope()) {
           Tensor p = scope.own(probabilities(span, block, in));
           Tensor values = scope.own(in.v.narrow(0, span.begin(), block.end() - span.begin()));
@@ -139,30 +161,39 @@ final class AttentionFunction extends Function {
               scope.own(layout.allocate(Part.VALUE, precision)).zero());
       forEachTask((span, head) -> backwardSpan(span, saved.of(head), dO, head, grads.of(head)));
       long width = (attention.heads() + 2L * attention.keyValueHeads()) * attention.headDim();
-      Tensor result = Tensor.empty(precision.compute(), positions.length, width);
+      Tensor result = scope.empty(precision.compute(), positions.length, width);
       layout.scatterGradient(Part.QUERY, grads.q, result);
       layout.scatterGradient(Part.KEY, grads.k, result);
       layout.scatterGradient(Part.VALUE, grads.v, result);
-      gradients.add(0, result);
+      gradients.add(0, result.share());
     }
   }
 
   private void backwardSpan(AttentionSpan span, Heads in, Tensor dO, int head, Heads grad) {
+    List<AttentionSpan> blocks = blocks(span);
     try (in;
         grad;
-        Tensor dOut = Heads.matrix(dO, head)) {
-      for (AttentionSpan block : span.blocks(BLOCK_TOKENS, MAX_BLOCKS)) {
-        backwardBlock(span, block, in, dOut, grad);
-      }
+        Tensor dOut = Heads.matrix(dO, head);
+        Tensor keys = grad.k.narrow(0, span.begin(), span.tokens());
+        Tensor values = grad.v.narrow(0, span.begin(), span.tokens());
+        BlockSum dK = new BlockSum(keys, blocks.size());
+        BlockSum dV = new BlockSum(values, blocks.size())) {
+      SpanGradient sums = new SpanGradient(grad.q, dK, dV);
+      blocks.forEach(block -> backwardBlock(span, block, in, dOut, sums));
+      dK.finish();
+      dV.finish();
     }
   }
+
+  /** Gradients of a head's queries, and of a span's keys and values, which its blocks add to. */
+  private record SpanGradient(Tensor q, BlockSum k, BlockSum v) {}
 
   /**
    * {@code dV += Pᵀ·dO}; {@code dS = P ⊙ (dO·Vᵀ − rowsum(P ⊙ dO·Vᵀ))}; {@code dQ = s·dS·K}; {@code
    * dK += s·dSᵀ·Q}.
    */
   private void backwardBlock(
-      AttentionSpan span, AttentionSpan block, Heads in, Tensor dOut, Heads grad) {
+      AttentionSpan span, AttentionSpan block, Heads in, Tensor dOut, SpanGradient grad) {
     long first = span.begin();
     long keys = block.end() - first;
     try (Scope scope = new Scope()) {
@@ -170,10 +201,9 @@ final class AttentionFunction extends Function {
       Tensor rows = scope.own(queryRows(dOut, block));
       Tensor dS = scope.own(Tensor.empty(p.dtype(), p.shape()));
       Ops.mm(dS, rows, scope.own(scope.own(in.v.narrow(0, first, keys)).t()));
-      Ops.addmm(scope.own(grad.v.narrow(0, first, keys)), scope.own(p.t()), rows, 1, 1);
+      grad.v.add(scope.own(p.t()), rows, 1);
       Ops.softmaxBackward(dS, dS, p);
-      Tensor dK = scope.own(grad.k.narrow(0, first, keys));
-      Ops.addmm(dK, scope.own(dS.t()), scope.own(queryRows(in.q, block)), 1, attention.scale());
+      grad.k.add(scope.own(dS.t()), scope.own(queryRows(in.q, block)), attention.scale());
       Tensor dQ = scope.own(queryRows(grad.q, block));
       Ops.addmm(dQ, dS, scope.own(in.k.narrow(0, first, keys)), 0, attention.scale());
     }

@@ -37,14 +37,12 @@ record AttentionSpan(int begin, int end) {
    * The span's query tokens in blocks; a block meets the keys from the span's first to its own
    * last, so what causality masks is mostly never computed.
    *
-   * @param tokens of a block
-   * @param maxBlocks blocks grow where there would be more
+   * @param tokens of a block; the last may have fewer
    */
-  List<AttentionSpan> blocks(int tokens, int maxBlocks) {
-    int step = Math.max(tokens, (tokens() + maxBlocks - 1) / maxBlocks);
+  List<AttentionSpan> blocks(int tokens) {
     List<AttentionSpan> blocks = new ArrayList<>();
-    for (int from = begin; from < end; from += step) {
-      blocks.add(new AttentionSpan(from, Math.min(end, from + step)));
+    for (int from = begin; from < end; from += tokens) {
+      blocks.add(new AttentionSpan(from, Math.min(end, from + tokens)));
     }
     return blocks;
   }

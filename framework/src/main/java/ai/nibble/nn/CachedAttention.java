@@ -80,6 +80,8 @@ final class CachedAttention extends Function {
   private void attend(KvCache cache, Tensor query, Tensor output) {
     int tokens = cache.length() + 1;
     try (Scope scope = new Scope()) {
+      // scores grow by a column a token: their buffer has room for all that the cache can hold
+      work.reserve(Purpose.SCORES, query.dtype(), query.size(0) * query.size(1) * cache.capacity());
       Tensor scores =
           scope.own(work.get(Purpose.SCORES, query.dtype(), query.size(0), query.size(1), tokens));
       Tensor keys = scope.own(scope.own(cache.keys(layer, tokens)).transpose(1, 2));

@@ -64,7 +64,7 @@ public final class LinearCrossEntropy extends Function {
     }
     try (Scope scope = new Scope()) {
       Tensor grads = isRecording() ? scope.own(Tensor.empty(hidden.dtype(), hidden.shape())) : null;
-      Tensor weight = scope.own(headWeight(head, precision, work));
+      Tensor weight = scope.own(new HeadWeight(head, precision).open(work));
       if (isRecording() && hasParameters()) {
         headGradient = keep(Tensor.zeros(DType.FLOAT32, head.outFeatures(), head.inFeatures()));
       }
@@ -78,19 +78,6 @@ public final class LinearCrossEntropy extends Function {
       }
     }
     return new Tensor[] {Tensor.of(new float[] {(float) (lossSum / normalizer)}, 1)};
-  }
-
-  /** The head in the product's dtype: itself where it is held so, else a converted copy. */
-  static Tensor headWeight(Weight head, Precision precision, Workspace work) {
-    if (head instanceof DenseWeight dense
-        && dense.tensor().dtype() == precision.product()
-        && !precision.widens()) {
-      return dense.tensor().share();
-    }
-    Tensor weight =
-        work.get(Purpose.HEAD, precision.product(), head.outFeatures(), head.inFeatures());
-    head.writeTo(weight, 0, precision);
-    return weight;
   }
 
   /** Loss of rows {@code [begin, end)}, and their part of the gradient. */

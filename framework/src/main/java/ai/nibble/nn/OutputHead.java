@@ -43,11 +43,11 @@ public final class OutputHead extends Function {
     long rows = inputs[0].size(0);
     DType product = precision.product();
     try (Scope scope = new Scope()) {
-      Tensor weight = scope.own(LinearCrossEntropy.headWeight(head, precision, work));
+      Tensor weight = scope.own(new HeadWeight(head, precision).open(work));
       Tensor input = scope.own(inProductDtype(inputs[0]));
       if (product == DType.FLOAT32) {
-        Tensor logits = Tensor.empty(DType.FLOAT32, rows, head.outFeatures());
-        return new Tensor[] {Ops.mm(logits, input, scope.own(weight.t()))};
+        Tensor logits = scope.empty(DType.FLOAT32, rows, head.outFeatures());
+        return new Tensor[] {Ops.mm(logits, input, scope.own(weight.t())).share()};
       }
       Tensor logits = scope.own(work.get(Purpose.LOGITS, product, rows, head.outFeatures()));
       return new Tensor[] {Ops.mm(logits, input, scope.own(weight.t())).to(DType.FLOAT32)};
@@ -67,10 +67,10 @@ public final class OutputHead extends Function {
         WeightGradients.addProduct(grad, dy, scope.own(inProductDtype(x)), work);
       }
       if (gradients.wanted(0)) {
-        Tensor weight = scope.own(LinearCrossEntropy.headWeight(head, precision, work));
-        Tensor dx = Tensor.empty(precision.product(), dy.size(0), head.inFeatures());
+        Tensor weight = scope.own(new HeadWeight(head, precision).open(work));
+        Tensor dx = scope.empty(precision.product(), dy.size(0), head.inFeatures());
         Ops.mm(dx, dy, weight);
-        gradients.add(0, precision.widens() ? scope.own(dx).to(precision.compute()) : dx);
+        gradients.add(0, precision.widens() ? dx.to(precision.compute()) : dx.share());
       }
     }
   }

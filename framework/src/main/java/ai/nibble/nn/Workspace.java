@@ -39,18 +39,27 @@ public final class Workspace implements AutoCloseable {
     for (long s : shape) {
       n *= s;
     }
+    try (Tensor part = reserve(purpose, dtype, n).narrow(0, 0, n)) {
+      return part.view(shape);
+    }
+  }
+
+  /**
+   * Makes room at once for what will be asked for in growing sizes.
+   *
+   * @return the buffer, which stays here
+   */
+  Tensor reserve(Purpose purpose, DType dtype, long elements) {
     Tensor buffer = buffers.get(purpose);
-    if (buffer == null || buffer.dtype() != dtype || buffer.numel() < n) {
+    if (buffer == null || buffer.dtype() != dtype || buffer.numel() < elements) {
       if (buffer != null) {
         buffer.close();
         buffers.remove(purpose);
       }
-      buffer = Tensor.empty(dtype, Math.max(1, n));
+      buffer = Tensor.empty(dtype, Math.max(1, elements));
       buffers.put(purpose, buffer);
     }
-    try (Tensor part = buffer.narrow(0, 0, n)) {
-      return part.view(shape);
-    }
+    return buffer;
   }
 
   /** Bytes held. */

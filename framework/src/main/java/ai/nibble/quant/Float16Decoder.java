@@ -1,5 +1,6 @@
 package ai.nibble.quant;
 
+import ai.nibble.tensor.Float16;
 import java.nio.ByteBuffer;
 
 /**
@@ -23,7 +24,7 @@ final class Float16Decoder extends GroupDecoder {
     for (int g = 0, block = 0; g < n; block++) {
       float s = scales[block];
       for (int c = 0; c < 16; c++) {
-        first[c] = Float16.fromFloat(codes[c] * s);
+        first[c] = Float16.of(codes[c] * s) & 0xffff;
         second[c] = first[c] << 16;
       }
       int end = Math.min(n, (block + 1 << shift) - phase);

@@ -1,6 +1,7 @@
 package ai.nibble.quant;
 
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Float16;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.IntBuffer;
@@ -41,7 +42,7 @@ interface FloatSource {
       short[] halves = new short[n];
       shorts.get(from, halves, 0, n);
       for (int k = 0; k < n; k++) {
-        bits[k] = Float16.toFloatBits(halves[k]);
+        bits[k] = Float.floatToRawIntBits(Float16.toFloat(halves[k]));
       }
     };
   }

@@ -3,7 +3,6 @@ package ai.nibble.recipe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.ChatTemplate;
 import ai.nibble.data.PromptEncoder;
-import ai.nibble.data.Row;
 import ai.nibble.data.RowFile;
 import ai.nibble.data.Tokenizer;
 import ai.nibble.data.format.RowFormat;
@@ -15,15 +14,16 @@ import ai.nibble.generate.GenerationSettings;
 import ai.nibble.generate.Generator;
 import ai.nibble.generate.StopTokens;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.ModelConfig;
+import ai.nibble.model.ModelStore;
+import ai.nibble.model.WeightSource;
 import ai.nibble.train.log.AnswerMetrics;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Path;
-import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
-import java.util.function.Function;
 
 /** The answers to held-out rows before and after training, as {@code generation_eval} asks. */
 final class AnswerCheck implements AutoCloseable {
@@ -35,35 +35,33 @@ final class AnswerCheck implements AutoCloseable {
   private final AnswerMetric metric;
   private final Tokenizer tokenizer;
   private final PromptEncoder prompts;
-  private List<Question> questions;
+  private final List<Question> questions;
   private Answers before;
 
   /**
    * Reads the rows.
    *
-   * @param directory of the base model's files
-   * @param template null where there is none
-   * @param limited the rows up to a limit
-   * @throws InvalidInputException for a row that has no answer, or none that can be compared
+   * @param recipe asks for it
+   * @param out progress goes there
+   * @throws InvalidInputException for a row that has no answer, none that can be compared, or a
+   *     question that the model cannot go on from
    */
-  AnswerCheck(
-      Recipe recipe,
-      Path directory,
-      ChatTemplate template,
-      Function<Iterator<Row>, Iterator<Row>> limited,
-      PrintStream out) {
+  AnswerCheck(Recipe recipe, PrintStream out) {
     this.settings = recipe.evaluation().generationEval().orElseThrow();
-    this.directory = directory;
+    this.directory = WeightSource.directory(recipe.baseModel());
     this.out = out;
-    this.metric = AnswerMetric.valueOf(settings.metric().name());
+    this.metric = settings.metric();
+    ChatTemplate template = RecipeRows.template(recipe);
+    ModelConfig model = ModelConfig.read(directory.resolve(ModelStore.CONFIG), notice -> {});
     this.tokenizer = Tokenizer.load(directory);
-    this.prompts = new PromptEncoder(tokenizer, template);
+    this.prompts = new PromptEncoder(tokenizer, template, model);
     String type = settings.type().name().toLowerCase(Locale.ROOT);
-    Path file = settings.path();
-    try (RowFile rows = new RowFile(file, settings.dataset().columns())) {
+    Dataset dataset = settings.dataset();
+    Path file = dataset.file();
+    try (RowFile rows = new RowFile(file, dataset.columns())) {
       questions =
           Question.read(
-              file.toString(), limited.apply(rows), RowFormat.named(type), prompts, metric);
+              file.toString(), dataset.limited(rows), RowFormat.named(type), prompts, metric);
     } catch (InvalidInputException e) {
       tokenizer.close();
       String where = recipe.where("generation_eval.path");
@@ -72,6 +70,11 @@ final class AnswerCheck implements AutoCloseable {
       tokenizer.close();
       throw e;
     }
+  }
+
+  /** The rows' questions, in their order. */
+  List<Question> questions() {
+    return questions;
   }
 
   /** Answers before training, printed and written. */

@@ -1,6 +1,6 @@
 package ai.nibble.recipe;
 
-import ai.nibble.recipe.Quantization.QuantType;
+import ai.nibble.quant.Quant4Type;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
@@ -86,12 +86,15 @@ final class Conflicts {
           "warmup_steps",
           "'warmup_steps' takes all of 'max_steps': the learning rate never arrives");
     }
-    if (is("load_in_4bit", false) && is("bnb_4bit_quant_type", QuantType.FP4)) {
+    if (is("load_in_4bit", false) && is("bnb_4bit_quant_type", Quant4Type.FP4)) {
       notice("bnb_4bit_quant_type", "'bnb_4bit_quant_type' has no effect without 'load_in_4bit'");
     }
     if (values.get("datasets") instanceof List<?> training
         && InputFiles.generationEval(values)
-            .filter(e -> training.stream().anyMatch(d -> ((Dataset) d).file().equals(e.path())))
+            .filter(
+                e ->
+                    training.stream()
+                        .anyMatch(d -> ((Dataset) d).file().equals(e.dataset().file())))
             .isPresent()) {
       String key = "generation_eval.path";
       notice(key, "'" + key + "' is also trained on: right answers to it say little");

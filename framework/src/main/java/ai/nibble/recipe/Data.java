@@ -1,5 +1,7 @@
 package ai.nibble.recipe;
 
+import ai.nibble.data.EncodingSettings.ExcessLength;
+import ai.nibble.data.EncodingSettings.TrainOnEos;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -49,27 +51,12 @@ public record Data(
             value = "excess_length_strategy",
             byDefault = "raise",
             doc = "What happens to a longer row: stop, leave it out, or cut it")
-        ExcessLengthStrategy excessLengthStrategy) {
+        ExcessLength excessLengthStrategy) {
 
   /** Copies the lists. */
   public Data {
     datasets = List.copyOf(datasets);
     testDatasets = List.copyOf(testDatasets);
     rolesToTrain = List.copyOf(rolesToTrain);
-  }
-
-  /** Which end-of-turn tokens carry loss. */
-  public enum TrainOnEos {
-    TURN,
-    ALL,
-    LAST,
-    NONE
-  }
-
-  /** What happens to a row of more than {@code sequence_len} tokens. */
-  public enum ExcessLengthStrategy {
-    RAISE,
-    DROP,
-    TRUNCATE
   }
 }

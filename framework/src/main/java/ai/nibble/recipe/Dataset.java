@@ -1,8 +1,10 @@
 package ai.nibble.recipe;
 
+import ai.nibble.data.Row;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collections;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -66,6 +68,27 @@ public record Dataset(
     return split.stream()
         .flatMap(name -> ENDINGS.stream().map(ending -> path.resolve(name + ending)))
         .toList();
+  }
+
+  /** Rows up to the limit. */
+  Iterator<Row> limited(Iterator<Row> rows) {
+    if (limit.isEmpty()) {
+      return rows;
+    }
+    return new Iterator<>() {
+      private int left = limit.get();
+
+      @Override
+      public boolean hasNext() {
+        return left > 0 && rows.hasNext();
+      }
+
+      @Override
+      public Row next() {
+        left--;
+        return rows.next();
+      }
+    };
   }
 
   /** The form of a row. */

@@ -1,18 +1,27 @@
 package ai.nibble.recipe;
 
+import ai.nibble.eval.AnswerMetric;
 import java.nio.file.Path;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 
 /**
  * Held-out rows whose answers are generated before and after training.
  *
- * @param path a file of rows, each ending with the expected answer; absolute
+ * @param path a file of rows, each ending with the expected answer, or a directory that {@code
+ *     split} names a file of; absolute
+ * @param columns the type's own field name, to the name the file has for it
  * @param limit only the first rows, this many; empty: all
  * @param show examples printed
  */
 public record GenerationEval(
-    @Key(value = "path", doc = "The file of rows; each ends with the expected answer") Path path,
+    @Key(
+            value = "path",
+            doc =
+                "The file of rows, each ending with the expected answer; or with `split` its directory")
+        Path path,
     @Key(
             value = "type",
             byDefault = "messages",
@@ -22,6 +31,16 @@ public record GenerationEval(
                     value = "text|completion",
                     why = "text without a question: use rows that have an answer of their own"))
         Dataset.RowType type,
+    @Key(
+            value = "split",
+            byDefault = "null",
+            doc = "In a directory: the file `<split>.jsonl` (or .json, .txt)")
+        Optional<String> split,
+    @Key(
+            value = "columns",
+            byDefault = "{}",
+            doc = "Other names: the type's field, to the file's name for it")
+        Map<String, String> columns,
     @Key(
             value = "limit",
             byDefault = "null",
@@ -33,7 +52,7 @@ public record GenerationEval(
             byDefault = "exact_text",
             doc =
                 "When an answer is right: `exact_json` as trees of JSON, `exact_text` but for white space at its ends")
-        Metric metric,
+        AnswerMetric metric,
     @Key(
             value = "max_new_tokens",
             byDefault = "256",
@@ -42,14 +61,13 @@ public record GenerationEval(
         int maxNewTokens,
     @Key(value = "show", byDefault = "3", range = "[0, 1000]", doc = "Examples printed") int show) {
 
-  /** When an answer is right. */
-  public enum Metric {
-    EXACT_JSON,
-    EXACT_TEXT
+  /** Copies the map, keeping its order. */
+  public GenerationEval {
+    columns = Collections.unmodifiableMap(new LinkedHashMap<>(columns));
   }
 
   /** The same rows as a dataset. */
   Dataset dataset() {
-    return new Dataset(path, type, Optional.empty(), Map.of(), limit);
+    return new Dataset(path, type, split, columns, limit);
   }
 }

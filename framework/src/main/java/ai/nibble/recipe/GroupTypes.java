@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.lora.PathValues;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
@@ -111,11 +112,11 @@ final class GroupTypes {
               (name, field) -> {
                 Reading inner = at.child(name);
                 inner.positions().put(inner.key(), field.value().at());
-                Optional<String> flaw = regexNames ? TargetModules.flawOf(name) : Optional.empty();
+                Optional<String> flaw = regexNames ? PathValues.flawOf(name) : Optional.empty();
                 flaw.ifPresent(
                     what -> {
                       String seen = "'" + inner.shownKey() + "' is no regular expression: ";
-                      at.problems().add(field.keyAt(), seen + what);
+                      at.problems().add(field.keyAt(), seen + Problems.shown(what));
                     });
                 values.put(name, type.read(field.value(), inner));
               });

@@ -12,7 +12,7 @@ final class KeyTable {
     StringBuilder out = new StringBuilder();
     header(out);
     out.append(
-        "| `include` | a list (each text) | `[]` | Recipes whose keys come first, in order |\n");
+        "| `include` | text, or a list (each text) | `[]` | Recipes whose keys come first, in order |\n");
     Schema.RECIPE.settings().values().forEach(setting -> row(out, setting));
     out.append("\nAn entry of `datasets` and `test_datasets`:\n\n");
     header(out);

@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.lora.TargetModules;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;

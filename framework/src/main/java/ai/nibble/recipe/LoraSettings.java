@@ -3,11 +3,10 @@ package ai.nibble.recipe;
 import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.PathValues;
+import ai.nibble.lora.TargetModules;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.regex.Pattern;
-import java.util.regex.PatternSyntaxException;
 import java.util.stream.Stream;
 
 /** A recipe's adapter settings as the adapter's own configuration. */
@@ -19,16 +18,17 @@ final class LoraSettings {
         lora.r(),
         lora.alpha(),
         lora.dropout(),
-        targets(lora.targetModules()),
-        ai.nibble.lora.TargetModules.NONE,
+        lora.targetModules(),
+        TargetModules.NONE,
         lora.useRslora(),
         new PathValues<>("rank_pattern", lora.rankPattern()),
         new PathValues<>("alpha_pattern", lora.alphaPattern()),
         lora.layersToTransform(),
         List.of(),
-        lora.initLoraWeights() == Lora.InitLoraWeights.GAUSSIAN
-            ? InitLoraWeights.GAUSSIAN
-            : InitLoraWeights.KAIMING);
+        switch (lora.initLoraWeights()) {
+          case TRUE -> InitLoraWeights.KAIMING;
+          case GAUSSIAN -> InitLoraWeights.GAUSSIAN;
+        });
   }
 
   /**
@@ -42,7 +42,7 @@ final class LoraSettings {
         && values.get("alpha_pattern") instanceof Map<?, ?> alphas
         && values.get("layers_to_transform") instanceof List<?> layers
         && Stream.concat(ranks.keySet().stream(), alphas.keySet().stream())
-            .allMatch(key -> isRegex((String) key))) {
+            .allMatch(key -> PathValues.flawOf((String) key).isEmpty())) {
       return Optional.of(
           of(
               new Lora(
@@ -57,23 +57,5 @@ final class LoraSettings {
                   (List<Integer>) layers)));
     }
     return Optional.empty();
-  }
-
-  private static boolean isRegex(String text) {
-    try {
-      Pattern.compile(text);
-      return true;
-    } catch (PatternSyntaxException e) {
-      return false;
-    }
-  }
-
-  private static ai.nibble.lora.TargetModules targets(TargetModules targets) {
-    if (targets instanceof TargetModules.Named named) {
-      return new ai.nibble.lora.TargetModules.Names(named.names());
-    }
-    return targets instanceof TargetModules.Matching matching
-        ? new ai.nibble.lora.TargetModules.Regex(matching.regex())
-        : new ai.nibble.lora.TargetModules.AllLinear();
   }
 }

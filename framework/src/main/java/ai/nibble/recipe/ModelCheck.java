@@ -6,6 +6,7 @@ import ai.nibble.lora.TargetMatcher;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelConfig;
+import ai.nibble.model.WeightSource;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -32,7 +33,7 @@ final class ModelCheck {
     if (!(values.get("base_model") instanceof Path base)) {
       return;
     }
-    Path file = (Files.isDirectory(base) ? base : base.resolveSibling("")).resolve("config.json");
+    Path file = WeightSource.directory(base).resolve("config.json");
     if (!Files.isRegularFile(file)) {
       return; // said already
     }
@@ -41,6 +42,7 @@ final class ModelCheck {
     try {
       ModelConfig config = ModelConfig.read(file, notice -> {});
       linears = CausalLm.linearPaths(config);
+      context(config, values, at);
       if (!adapts) {
         AllWeights.requireFits(config, file.toString());
       }
@@ -57,6 +59,20 @@ final class ModelCheck {
       lora.ifPresent(config -> new TargetMatcher(config).select(linears, Optional.empty()));
     } catch (InvalidInputException e) {
       e.problems().forEach(problem -> report(key(problem), problem, at));
+    }
+  }
+
+  /** Rows may be longer than what the model saw before, where that is meant. */
+  private static void context(ModelConfig config, Map<String, Object> values, Reading at) {
+    int context = config.maxPositionEmbeddings();
+    if (values.get("sequence_len") instanceof Integer length && length > context) {
+      at.notice(
+          at.positions().getOrDefault("sequence_len", at.positions().get("base_model")),
+          "'sequence_len' is "
+              + length
+              + ", more than the model's max_position_embeddings, "
+              + context
+              + ": it may compute nonsense beyond, and generates no further");
     }
   }
 

@@ -20,7 +20,8 @@ public record Output(
     @Key(
             value = "overwrite_output_dir",
             byDefault = "false",
-            doc = "Write there even if something is there already")
+            doc =
+                "Write there even if something is there already; what an earlier run wrote is removed")
         boolean overwriteOutputDir,
     @Key(
             value = "save_steps",

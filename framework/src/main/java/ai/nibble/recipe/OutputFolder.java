@@ -1,5 +1,8 @@
 package ai.nibble.recipe;
 
+import ai.nibble.InvalidInputException;
+import ai.nibble.lora.AdapterConfigFile;
+import ai.nibble.lora.AdapterStore;
 import ai.nibble.model.ModelStore;
 import java.io.IOException;
 import java.nio.file.DirectoryStream;
@@ -10,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -18,15 +22,18 @@ import java.util.stream.Stream;
 final class OutputFolder {
   private static final String KEY = "output_dir";
 
-  private static final Pattern WRITTEN =
+  private static final Set<String> ADAPTER =
+      Set.of(AdapterStore.WEIGHTS, AdapterConfigFile.NAME, ModelStore.CHAT_TEMPLATE);
+
+  private static final Set<String> MODEL =
+      Stream.concat(Stream.of(ModelStore.WEIGHTS, ModelStore.CONFIG), ModelStore.COPIED.stream())
+          .collect(Collectors.toUnmodifiableSet());
+
+  /** What every run writes, and what one that was killed may have left. */
+  private static final Pattern OTHERS =
       Pattern.compile(
-          "adapter_config\\.json|adapter_model\\.safetensors|recipe\\.yaml|metrics\\.jsonl|runs"
-              + "|answers\\.jsonl|\\.tmp-answers\\.jsonl"
-              + "|checkpoint-\\d+|\\.tmp-checkpoint-\\d+|"
-              + Stream.concat(
-                      Stream.of(ModelStore.WEIGHTS, ModelStore.CONFIG), ModelStore.COPIED.stream())
-                  .map(Pattern::quote)
-                  .collect(Collectors.joining("|")));
+          "metrics\\.jsonl|runs|answers\\.jsonl|checkpoint-\\d+|\\.tmp-checkpoint-\\d+"
+              + "|\\.[\\w.]+\\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.tmp");
 
   private OutputFolder() {}
 
@@ -63,7 +70,7 @@ final class OutputFolder {
       }
     }
     InputFiles.generationEval(values)
-        .ifPresent(eval -> inputs.put("'generation_eval'", eval.path()));
+        .ifPresent(eval -> inputs.put("'generation_eval'", eval.dataset().file()));
     return inputs;
   }
 
@@ -81,7 +88,8 @@ final class OutputFolder {
       return "which is not empty, expected a new or empty directory: choose another, or set"
           + " overwrite_output_dir: true";
     }
-    return unwritable(output);
+    Optional<String> foreign = overwrite ? foreign(output) : Optional.empty();
+    return foreign.isPresent() ? "which " + foreign.get() : unwritable(output);
   }
 
   private static boolean holdsSomething(Path output) {
@@ -128,6 +136,9 @@ final class OutputFolder {
   /**
    * Makes the directory, and with {@code overwrite_output_dir} removes what an earlier run wrote
    * there: its adapter or model, checkpoints and logs would pass for this run's. Other files stay.
+   *
+   * @throws InvalidInputException if files of such names are there that no recipe's run wrote;
+   *     nothing was removed then
    */
   static void prepare(Output output) throws IOException {
     Path directory = output.outputDir();
@@ -135,16 +146,83 @@ final class OutputFolder {
     if (!output.overwriteOutputDir()) {
       return;
     }
-    List<Path> written;
-    try (Stream<Path> entries = Files.list(directory)) {
-      written = entries.filter(p -> WRITTEN.matcher(p.getFileName().toString()).matches()).toList();
+    Optional<String> foreign = foreign(directory);
+    if (foreign.isPresent()) {
+      throw new InvalidInputException(
+          "'"
+              + KEY
+              + "' is '"
+              + Problems.shown(directory.toString())
+              + "', which "
+              + foreign.get());
     }
-    for (Path path : written) {
-      try (Stream<Path> tree = Files.walk(path)) {
-        for (Path each : tree.sorted(Comparator.reverseOrder()).toList()) {
-          Files.delete(each);
-        }
+    for (String name : written(directory)) {
+      if (!name.equals(TrainedWith.RECIPE)) {
+        remove(directory.resolve(name));
       }
+    }
+    // last: as long as one of the others is there, it says whose they are
+    Files.deleteIfExists(directory.resolve(TrainedWith.RECIPE));
+  }
+
+  private static void remove(Path path) throws IOException {
+    try (Stream<Path> tree = Files.walk(path)) {
+      for (Path each : tree.sorted(Comparator.reverseOrder()).toList()) {
+        Files.delete(each);
+      }
+    }
+  }
+
+  /** Names there that a run writes. */
+  private static List<String> written(Path directory) throws IOException {
+    try (Stream<Path> entries = Files.list(directory)) {
+      return entries
+          .map(path -> path.getFileName().toString())
+          .filter(name -> ADAPTER.contains(name) || MODEL.contains(name) || isOther(name))
+          .sorted()
+          .toList();
+    }
+  }
+
+  private static boolean isOther(String name) {
+    return name.equals(TrainedWith.RECIPE) || OTHERS.matcher(name).matches();
+  }
+
+  /**
+   * Why overwriting would lose what is not ours: a name that a run writes, in a folder whose recipe
+   * did not write it, is a downloaded model, or somebody's logs.
+   */
+  private static Optional<String> foreign(Path directory) {
+    try {
+      if (!Files.isDirectory(directory)) {
+        return Optional.empty();
+      }
+      Optional<Recipe.Adapter> trained = trainedThere(directory);
+      Set<String> own = trained.equals(Optional.of(Recipe.Adapter.NONE)) ? MODEL : ADAPTER;
+      return written(directory).stream()
+          .filter(name -> trained.isEmpty() || !own.contains(name) && !isOther(name))
+          .findFirst()
+          .map(
+              name ->
+                  "holds '"
+                      + name
+                      + "', which is no earlier run's by a recipe.yaml there: overwrite_output_dir"
+                      + " would delete it; choose another directory, or remove it yourself");
+    } catch (IOException e) {
+      return Optional.of("cannot be listed (" + e + "): check its permissions or choose another");
+    }
+  }
+
+  private static Optional<Recipe.Adapter> trainedThere(Path directory) {
+    if (!Files.isRegularFile(directory.resolve(TrainedWith.RECIPE))) {
+      return Optional.empty();
+    }
+    try {
+      return TrainedWith.read(directory)
+          .filter(recipe -> recipe.baseModel().isPresent())
+          .flatMap(TrainedWith::adapter);
+    } catch (InvalidInputException e) {
+      return Optional.empty(); // not a recipe
     }
   }
 }

@@ -1,5 +1,9 @@
 package ai.nibble.recipe;
 
+import ai.nibble.quant.Quant4Type;
+import ai.nibble.tensor.DType;
+import java.util.Optional;
+
 /**
  * How the frozen base is held and what is computed in.
  *
@@ -13,7 +17,7 @@ public record Quantization(
             doc = "Hold the base's linear weights in 4 bits")
         boolean loadIn4bit,
     @Key(value = "bnb_4bit_quant_type", byDefault = "nf4", doc = "The 4-bit code")
-        QuantType quantType,
+        Quant4Type quantType,
     @Key(
             value = "bnb_4bit_use_double_quant",
             byDefault = "true",
@@ -49,16 +53,19 @@ public record Quantization(
             doc = "Weights that share one scale")
         int blocksize) {
 
-  /** The 4-bit code. */
-  public enum QuantType {
-    NF4,
-    FP4
-  }
-
   /** What is computed in; {@code AUTO} is bfloat16 where the device has it, else float32. */
   public enum ComputeDtype {
     AUTO,
     BFLOAT16,
-    FLOAT32
+    FLOAT32;
+
+    /** The type; empty: what suits the machine. */
+    Optional<DType> type() {
+      return switch (this) {
+        case AUTO -> Optional.empty();
+        case BFLOAT16 -> Optional.of(DType.BFLOAT16);
+        case FLOAT32 -> Optional.of(DType.FLOAT32);
+      };
+    }
   }
 }

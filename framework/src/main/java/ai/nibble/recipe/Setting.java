@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.lora.TargetModules;
 import java.lang.reflect.ParameterizedType;
 import java.lang.reflect.RecordComponent;
 import java.lang.reflect.Type;
@@ -50,7 +51,7 @@ record Setting(String name, Key key, ValueType type) {
       return new ScalarTypes.FilePath();
     }
     if (type == TargetModules.class) {
-      return new TargetModules.Type();
+      return new TargetModulesType();
     }
     if (type == ValSetSize.class) {
       return new ValSetSize.Type();

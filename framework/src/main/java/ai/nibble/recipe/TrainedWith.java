@@ -1,61 +1,104 @@
 package ai.nibble.recipe;
 
+import ai.nibble.InvalidInputException;
+import ai.nibble.model.ModelStore;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
-import ai.nibble.recipe.Quantization.QuantType;
+import ai.nibble.recipe.Quantization.ComputeDtype;
+import ai.nibble.tensor.DType;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
 
 /**
- * What an adapter was trained with, from the {@code recipe.yaml} beside it, for those who use it
- * again. The rows and files of the training need no longer be there.
+ * What an adapter or model was trained with, from the files beside it, for those who use it again.
+ * The rows and files of the training need no longer be there.
  *
+ * @param adapter what kind of training it was
  * @param baseModel the recipe's base model, which may have moved since
  * @param quantization how the base was held in training; empty: as stored
- * @param chatTemplate the recipe's template, where it named a file
+ * @param computeDtype of the training, where the recipe named one
+ * @param chatTemplate the file there, or else the one that the recipe named
  */
 public record TrainedWith(
-    Optional<Path> baseModel, Optional<Quant4Config> quantization, Optional<Path> chatTemplate) {
+    Optional<Recipe.Adapter> adapter,
+    Optional<Path> baseModel,
+    Optional<Quant4Config> quantization,
+    Optional<DType> computeDtype,
+    Optional<Path> chatTemplate) {
+  /** The resolved recipe's name in an output directory. */
+  static final String RECIPE = "recipe.yaml";
 
   /**
-   * Reads the recipe in an output directory; empty where there is none, as beside an adapter that
-   * was trained elsewhere.
+   * Reads the recipe and the chat template of an output directory, or of a checkpoint in one; empty
+   * where there is neither, as beside some adapters that were trained elsewhere.
    *
-   * @throws ai.nibble.InvalidInputException if the file is not YAML
+   * @throws InvalidInputException if the recipe is not YAML
    */
   public static Optional<TrainedWith> read(Path directory) {
-    Path file = directory.resolve("recipe.yaml");
-    if (!Files.isRegularFile(file)) {
+    Path folder = folder(directory);
+    Map<String, Object> values = Map.of();
+    if (Files.isRegularFile(folder.resolve(RECIPE))) {
+      values = values(folder.resolve(RECIPE));
+    } else if (!Files.isRegularFile(folder.resolve(ModelStore.CHAT_TEMPLATE))) {
       return Optional.empty();
     }
-    Problems problems = new Problems();
-    Optional<Node.Fields> fields = Layers.read(file, Reading.begin(problems));
-    problems.throwIfAny();
-    // a key that another version knew otherwise is no reason not to use the adapter
-    Map<String, Object> values =
-        Schema.RECIPE.values(Schema.derived(fields.orElseThrow()), Reading.begin(new Problems()));
-    Optional<?> template = (Optional<?>) values.getOrDefault("chat_template", Optional.empty());
     return Optional.of(
         new TrainedWith(
+            Optional.ofNullable((Recipe.Adapter) values.get("adapter")),
             Optional.ofNullable((Path) values.get("base_model")),
             quantization(values),
-            template.map(Path.class::cast)));
+            computeDtype(values),
+            chatTemplate(folder, values)));
+  }
+
+  /** Where the files of the run are: a checkpoint has none of its own. */
+  private static Path folder(Path directory) {
+    Path absolute = directory.toAbsolutePath().normalize();
+    boolean checkpoint =
+        absolute.getParent() != null
+            && absolute.getFileName().toString().matches("checkpoint-\\d+")
+            && !Files.exists(absolute.resolve(RECIPE))
+            && Files.isRegularFile(absolute.resolveSibling(RECIPE));
+    return checkpoint ? absolute.getParent() : directory;
+  }
+
+  private static Map<String, Object> values(Path recipe) {
+    Problems problems = new Problems();
+    Optional<Node.Fields> fields = Layers.read(recipe, Reading.begin(problems));
+    problems.throwIfAny();
+    // a key that another version knew otherwise is no reason not to use what was trained
+    return Schema.RECIPE.values(
+        Schema.derived(fields.orElseThrow()), Reading.begin(new Problems()));
+  }
+
+  private static Optional<Path> chatTemplate(Path folder, Map<String, Object> values) {
+    Path kept = folder.resolve(ModelStore.CHAT_TEMPLATE);
+    if (Files.isRegularFile(kept)) {
+      return Optional.of(kept);
+    }
+    Optional<?> named = (Optional<?>) values.getOrDefault("chat_template", Optional.empty());
+    return named.map(Path.class::cast);
+  }
+
+  private static Optional<DType> computeDtype(Map<String, Object> values) {
+    return values.get("bnb_4bit_compute_dtype") instanceof ComputeDtype dtype
+        ? dtype.type()
+        : Optional.empty();
   }
 
   private static Optional<Quant4Config> quantization(Map<String, Object> values) {
     boolean known =
-        values.get("bnb_4bit_quant_type") instanceof QuantType
+        values.get("bnb_4bit_quant_type") instanceof Quant4Type
             && values.get("bnb_4bit_blocksize") instanceof Integer
             && values.get("bnb_4bit_use_double_quant") instanceof Boolean;
     if (!known || !Boolean.TRUE.equals(values.get("load_in_4bit"))) {
       return Optional.empty();
     }
-    Quant4Type type = Quant4Type.valueOf(((QuantType) values.get("bnb_4bit_quant_type")).name());
     return Optional.of(
         new Quant4Config(
-            type,
+            (Quant4Type) values.get("bnb_4bit_quant_type"),
             (Integer) values.get("bnb_4bit_blocksize"),
             (Boolean) values.get("bnb_4bit_use_double_quant")));
   }

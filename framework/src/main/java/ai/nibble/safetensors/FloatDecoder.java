@@ -1,6 +1,7 @@
 package ai.nibble.safetensors;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.tensor.Float16;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
@@ -19,7 +20,7 @@ enum FloatDecoder {
     @Override
     void decode(byte[] in, int count, float[] out, int offset) {
       for (int i = 0; i < count; i++) {
-        out[offset + i] = float16((short) SHORTS.get(in, 2 * i));
+        out[offset + i] = Float16.toFloat((short) SHORTS.get(in, 2 * i));
       }
     }
   },
@@ -94,18 +95,4 @@ enum FloatDecoder {
    * @param in {@code count} elements from index 0 on
    */
   abstract void decode(byte[] in, int count, float[] out, int offset);
-
-  /**
-   * IEEE binary16 to binary32, exact. Shifting exponent and mantissa into float32's place leaves a
-   * number 2^112 too small, normal or not, so one exact product mends both; only the largest
-   * exponent (infinity, NaN) needs its bits put back.
-   */
-  static float float16(short half) {
-    int magnitude = (half & 0x7fff) << 13;
-    int bits =
-        magnitude >= 0x7c00 << 13
-            ? magnitude | 0x7f800000
-            : Float.floatToRawIntBits(Float.intBitsToFloat(magnitude) * 0x1p112f);
-    return Float.intBitsToFloat(bits | (half & 0x8000) << 16);
-  }
 }

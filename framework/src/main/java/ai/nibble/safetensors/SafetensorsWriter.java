@@ -1,6 +1,7 @@
 package ai.nibble.safetensors;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.WholeFile;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
 import java.io.ByteArrayOutputStream;
@@ -12,7 +13,6 @@ import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -22,7 +22,6 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.UUID;
 import java.util.zip.CRC32C;
 
 /**
@@ -77,8 +76,7 @@ public final class SafetensorsWriter implements AutoCloseable {
     tensors.forEach(tensor -> bodies.put(tensor.name(), new Body(tensor)));
     ByteBuffer header = header(tensors, metadata);
     this.bufferStart = header.remaining();
-    this.temporary =
-        this.target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID() + ".tmp");
+    this.temporary = WholeFile.temporary(this.target);
     this.channel =
         FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
     try {
@@ -243,10 +241,8 @@ public final class SafetensorsWriter implements AutoCloseable {
       channel.force(true);
       channel.close();
       verify();
-      Files.move(
-          temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+      WholeFile.move(temporary, target);
       committed = true;
-      syncDirectory();
     } catch (IOException e) {
       throw failure(target, e);
     }
@@ -276,17 +272,6 @@ public final class SafetensorsWriter implements AutoCloseable {
       }
     } catch (InvalidInputException e) {
       throw new IOException("the file read back is not valid: " + e.getMessage(), e);
-    }
-  }
-
-  /** A rename is only lasting once its directory is; Windows cannot open one and needs no sync. */
-  private void syncDirectory() throws IOException {
-    Path directory = target.getParent();
-    if (!directory.getFileSystem().supportedFileAttributeViews().contains("posix")) {
-      return;
-    }
-    try (FileChannel channel = FileChannel.open(directory, StandardOpenOption.READ)) {
-      channel.force(true);
     }
   }
 

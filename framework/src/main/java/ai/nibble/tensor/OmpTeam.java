@@ -7,6 +7,7 @@ import com.sun.jna.Native;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 
 /**
  * Runs Java code on the OpenMP threads that libtorch's own operations run on.
@@ -30,8 +31,15 @@ final class OmpTeam {
   private static final AtomicLong NEXT = new AtomicLong();
   private static final Entry ENTRY = OmpTeam::enter;
 
+  /**
+   * libtorch tells OpenMP its number of threads on each thread that computes, at the first
+   * operation there; a team may be wanted before.
+   */
+  private static final ThreadLocal<Integer> THREADS = ThreadLocal.withInitial(Torch::threads);
+
   static {
-    // The team's threads live as long as the process: they are attached once and never detached.
+    // Each thread that opens regions has a team of its own, which lives as long as it does: a
+    // worker is attached to the JVM once, and JNA detaches it when it ends.
     Native.setCallbackThreadInitializer(
         ENTRY, new CallbackThreadInitializer(true, false, "nibble-omp"));
   }
@@ -51,11 +59,13 @@ final class OmpTeam {
   }
 
   /**
-   * Runs the work once on every thread of the team and returns when all have returned.
+   * Runs the work once on every thread of the team and returns when all have returned. Within such
+   * work the calling thread is the whole team.
    *
-   * @throws RuntimeException what the work threw, on whichever thread
+   * @throws RuntimeException what the work threw, on whichever thread; the first, if several did
    */
   static void run(Runnable work) {
+    THREADS.get();
     long key = NEXT.getAndIncrement();
     Job job = new Job(work);
     JOBS.put(key, job);
@@ -75,7 +85,7 @@ final class OmpTeam {
   /** One parallel region; no exception may pass through native frames. */
   private static final class Job {
     private final Runnable work;
-    private volatile Throwable thrown;
+    private final AtomicReference<Throwable> first = new AtomicReference<>();
 
     Job(Runnable work) {
       this.work = work;
@@ -85,11 +95,12 @@ final class OmpTeam {
       try {
         work.run();
       } catch (Throwable t) {
-        thrown = t;
+        first.compareAndSet(null, t);
       }
     }
 
     void rethrow() {
+      Throwable thrown = first.get();
       if (thrown instanceof Error e) {
         throw e;
       }

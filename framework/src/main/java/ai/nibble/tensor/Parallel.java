@@ -19,7 +19,8 @@ public final class Parallel {
   }
 
   /**
-   * Runs the body over {@code [0, n)} in ranges of {@code grain} (the last may be shorter).
+   * Runs the body over {@code [0, n)} in ranges of {@code grain} (the last may be shorter). What a
+   * body throws reaches the caller once the ranges under way have ended; no further ones begin.
    *
    * @param n number of items, may be 0
    * @param grain items a range, at least 1; below one grain the body runs on the calling thread
@@ -40,8 +41,13 @@ public final class Parallel {
       AtomicLong next = new AtomicLong();
       OmpTeam.run(
           () -> {
-            for (long r = next.getAndIncrement(); r < ranges; r = next.getAndIncrement()) {
-              body.run(r * grain, Math.min(n, (r + 1) * grain));
+            try {
+              for (long r = next.getAndIncrement(); r < ranges; r = next.getAndIncrement()) {
+                body.run(r * grain, Math.min(n, (r + 1) * grain));
+              }
+            } catch (Throwable t) {
+              next.set(ranges); // the other threads take no more
+              throw t;
             }
           });
     } else {

@@ -9,6 +9,10 @@ import java.nio.FloatBuffer;
  *
  * <p>float32 is read and written where it lies. bfloat16 is converted for the whole window at once,
  * by libtorch: what is written reaches the tensor, rounded to nearest even, when the window closes.
+ *
+ * <p>A window for writing must get all its rows. Closing one that did not, because an exception
+ * ended the loop, throws (beside that exception, suppressed) and leaves a bfloat16 tensor as it
+ * was; a float32 tensor holds the rows up to there.
  */
 public final class Rows implements AutoCloseable {
   /** Elements of a range whose windows stay in a core's cache. */
@@ -21,19 +25,22 @@ public final class Rows implements AutoCloseable {
   private final FloatBuffer floats;
   private final Tensor scratch;
   private final Tensor target;
+  private long unwritten;
 
   /**
    * @param scratch float32 {@code [rows, stride]}, taken over
    * @param target receives the scratch's values in the end, taken over; null: nothing does
+   * @param unwritten rows that have to be written
    */
-  private Rows(long begin, int width, int stride, int column, Tensor scratch, Tensor target) {
+  private Rows(long begin, int width, int column, Tensor scratch, Tensor target, long unwritten) {
     this.begin = begin;
     this.width = width;
-    this.stride = stride;
+    this.stride = (int) scratch.size(1);
     this.column = column;
     this.floats = scratch.floats();
     this.scratch = scratch;
     this.target = target;
+    this.unwritten = unwritten;
   }
 
   /** Rows of this width that make a good range of a parallel loop. */
@@ -72,7 +79,7 @@ public final class Rows implements AutoCloseable {
 
   private static Rows open(
       Tensor t, long begin, long end, int column, int width, boolean reads, boolean writes) {
-    int all = (int) t.size(-1);
+    long all = t.size(-1);
     if (t.dtype() != DType.FLOAT32 && t.dtype() != DType.BFLOAT16) {
       throw new TensorException("rows: needs float32 or bfloat16, got " + t);
     }
@@ -80,17 +87,39 @@ public final class Rows implements AutoCloseable {
       Tensor flat = t.dim() == 2 ? t : scope.own(t.view(t.numel() / all, all));
       Tensor rows = flat.narrow(0, begin, end - begin);
       if (t.dtype() == DType.FLOAT32) {
-        return new Rows(begin, width, all, column, rows, null);
+        return inPlace(rows, begin, column, width, reads ? 0 : end - begin);
       }
       Tensor window = width == all ? rows : scope.own(rows).narrow(1, column, width);
-      Tensor scratch = Tensor.empty(DType.FLOAT32, end - begin, width);
+      return converted(window, begin, reads, writes);
+    }
+  }
+
+  /** Float32 rows where they lie; they are taken over. */
+  private static Rows inPlace(Tensor rows, long begin, int column, int width, long unwritten) {
+    try {
+      return new Rows(begin, width, column, rows, null, unwritten);
+    } catch (RuntimeException e) {
+      rows.close();
+      throw e;
+    }
+  }
+
+  /** A float32 copy of a window, which is taken over. */
+  private static Rows converted(Tensor window, long begin, boolean reads, boolean writes) {
+    try (Scope scope = new Scope()) {
+      scope.own(window);
+      int width = (int) window.size(1);
+      Tensor scratch = scope.empty(DType.FLOAT32, window.size(0), width);
       if (reads) {
         scratch.copyFrom(window);
       }
+      Tensor target = writes ? window : null;
+      Rows opened = new Rows(begin, width, 0, scratch, target, reads ? 0 : window.size(0));
+      scope.release();
       if (!writes) {
         window.close();
       }
-      return new Rows(begin, width, width, 0, scratch, writes ? window : null);
+      return opened;
     }
   }
 
@@ -107,17 +136,25 @@ public final class Rows implements AutoCloseable {
   /** Writes a row from the start of the array. */
   public void store(long row, float[] from) {
     floats.put(index(row), from, 0, width);
+    unwritten--;
   }
 
   private int index(long row) {
     return (int) (row - begin) * stride + column;
   }
 
-  /** Brings what was written to the tensor. */
+  /**
+   * Brings what was written to the tensor.
+   *
+   * @throws TensorException if rows for writing were not written; the memory is freed all the same
+   */
   @Override
   public void close() {
     try (scratch;
         Tensor window = target) {
+      if (unwritten > 0) {
+        throw new TensorException("rows: " + unwritten + " for writing were not written");
+      }
       if (window != null) {
         window.copyFrom(scratch);
       }

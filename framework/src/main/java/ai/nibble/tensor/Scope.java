@@ -21,6 +21,11 @@ public final class Scope implements AutoCloseable {
     return own(Tensor.empty(dtype, shape));
   }
 
+  /** Leaves everything open: the owner of what was built of it takes it over. */
+  public void release() {
+    owned.clear();
+  }
+
   /** Frees everything; an exception of one does not keep the others from being freed. */
   @Override
   public void close() {

@@ -95,23 +95,32 @@ public final class Tensor implements AutoCloseable {
     return empty(dtype, shape).zero();
   }
 
-  /** A float32 tensor with these values in row-major order. */
+  /**
+   * A float32 tensor with these values in row-major order.
+   *
+   * @param values below 2 GiB
+   */
   public static Tensor of(float[] values, long... shape) {
-    Tensor t = empty(DType.FLOAT32, shape);
-    if (t.numel() != values.length) {
-      t.close();
+    if (numel(shape) != values.length) {
       throw new TensorException(
           "of: " + values.length + " values for the shape " + Arrays.toString(shape));
     }
-    t.floats().put(0, values);
-    return t;
+    Tensor t = empty(DType.FLOAT32, shape);
+    try {
+      t.floats().put(0, values);
+      return t;
+    } catch (RuntimeException e) {
+      t.close();
+      throw e;
+    }
   }
 
-  /** An int64 vector with these values, as index operations take it. */
+  /** An int64 vector with these values, below 2 GiB, as index operations take it. */
   public static Tensor ofIndices(int[] values) {
+    int size = Math.multiplyExact(values.length, Long.BYTES);
     Tensor t = empty(DType.INT64, values.length);
     if (values.length > 0) {
-      ByteBuffer bytes = t.bytes(0, values.length * Long.BYTES);
+      ByteBuffer bytes = t.bytes(0, size);
       for (int i = 0; i < values.length; i++) {
         bytes.putLong(i * Long.BYTES, values[i]);
       }
@@ -312,7 +321,10 @@ public final class Tensor implements AutoCloseable {
     if (dtype != DType.FLOAT32) {
       throw new TensorException("floats: needs float32, got " + this);
     }
-    return bytes(0, Math.toIntExact(byteSize())).asFloatBuffer();
+    if (byteSize() > Integer.MAX_VALUE) {
+      throw new TensorException("floats: needs less than 2 GiB, got " + this);
+    }
+    return bytes(0, (int) byteSize()).asFloatBuffer();
   }
 
   /** The values in row-major order as float32. */

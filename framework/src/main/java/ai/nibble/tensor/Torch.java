@@ -20,13 +20,14 @@ public final class Torch {
     return (abi >>> 56) + "." + ((abi >>> 48) & 0xff) + "." + ((abi >>> 40) & 0xff);
   }
 
-  /** Threads of one operation on the CPU. */
+  /** Threads of one operation of the calling thread on the CPU. */
   public static int threads() {
     return NativeLibraries.libtorch().getFunction("_ZN2at15get_num_threadsEv").invokeInt(null);
   }
 
   /**
-   * Sets the threads of one operation on the CPU, for the whole process.
+   * Sets the threads of one operation on the CPU: of the calling thread's, and of those of threads
+   * that have not computed yet.
    *
    * @param threads at least 1
    */

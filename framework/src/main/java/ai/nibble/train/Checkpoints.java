@@ -1,11 +1,11 @@
 package ai.nibble.train;
 
+import ai.nibble.WholeFile;
 import ai.nibble.model.Trainable;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -50,7 +50,7 @@ final class Checkpoints {
       delete(temporary);
       trained.save(temporary, baseModel);
       delete(target);
-      Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
+      WholeFile.move(temporary, target);
       rotate(step);
       return target;
     } catch (IOException e) {

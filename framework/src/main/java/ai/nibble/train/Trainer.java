@@ -169,7 +169,7 @@ public final class Trainer {
     String kept =
         step == 0
             ? "nothing was learned before it, so nothing was written"
-            : "the weights of step " + step + " is in " + checkpoints.saveFinal(trained);
+            : "the weights of step " + step + " are in " + checkpoints.saveFinal(trained);
     throw new TrainingStoppedException(
         "step "
             + (step + 1)

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.TinyChat;
+import ai.nibble.data.SmallTokenizer;
 import ai.nibble.recipe.RecipeLoader;
 import ai.nibble.recipe.RecipeRun;
 import ai.nibble.tensor.Tensor;
@@ -50,7 +51,7 @@ final class GenerationTest {
   }
 
   /** Trains until "a" is answered with "b". */
-  private Path trained() throws IOException {
+  private Path trained(String... more) throws IOException {
     TinyChat.write(temp.resolve("chat"));
     Files.writeString(
         temp.resolve("rows.jsonl"),
@@ -60,7 +61,8 @@ final class GenerationTest {
     Files.writeString(
         recipe,
         "base_model: chat\ndatasets: [{path: rows.jsonl, type: messages}]\nlearning_rate: 0.02\n"
-            + "lora_r: 4\nlora_dropout: 0\nbnb_4bit_compute_dtype: float32\nsequence_len: 64\nmax_steps: 40\noutput_dir: out\n");
+            + "lora_r: 4\nlora_dropout: 0\nbnb_4bit_compute_dtype: float32\nsequence_len: 64\nmax_steps: 40\noutput_dir: out\n"
+            + String.join("\n", more));
     PrintStream nowhere = new PrintStream(OutputStream.nullOutputStream());
     new RecipeRun(RecipeLoader.load(recipe, List.of()), nowhere, false).run();
     return temp.resolve("out");
@@ -98,6 +100,36 @@ final class GenerationTest {
     assertEquals(
         0, nibble("generate", "--adapter", adapter.toString(), "--model", moved, "--prompt", "a"));
     assertEquals("b", out.toString().strip());
+  }
+
+  @Test
+  void anAdapterIsPromptedAndComputedAsItWasTrained() throws IOException {
+    Path own = temp.resolve("own.jinja");
+    Files.writeString(own, SmallTokenizer.CHATML.replace("<|im_start|>", "<|im_start|>= "));
+    String template = Files.readString(own);
+    Path adapter = trained("chat_template: own.jinja\n");
+    Files.delete(own);
+    assertEquals(template, Files.readString(adapter.resolve("chat_template.jinja")));
+    assertEquals(0, nibble("generate", "--adapter", adapter.toString(), "--prompt", "a"));
+    assertEquals("b", out.toString().strip());
+    String said = err.toString();
+    assertTrue(said.contains("note: compute dtype float32, as the adapter was trained"), said);
+  }
+
+  @Test
+  void whatTheModelCannotGoOnFromIsSaidBeforeItsWeightsAreRead() throws IOException {
+    Path chat = TinyChat.write(temp.resolve("chat"));
+    Files.delete(chat.resolve("model.safetensors"));
+    String model = chat.toString();
+    Path prompts = temp.resolve("p.jsonl");
+    Files.writeString(prompts, "{\"prompt\": \"a\"}\n{\"prompt\": \"" + "x".repeat(600) + "\"}\n");
+    assertEquals(2, nibble("generate", "--model", model, "--prompts", prompts.toString()));
+    assertTrue(err.toString().startsWith("error: " + prompts + ":2: the prompt has 6"));
+    Path config = chat.resolve("config.json");
+    Files.writeString(config, Files.readString(config).replace("259", "258"));
+    assertEquals(2, nibble("generate", "--model", model, "--prompt", "a"));
+    assertTrue(
+        err.toString().startsWith("error: the tokenizer gives token id 258, but"), err.toString());
   }
 
   @Test

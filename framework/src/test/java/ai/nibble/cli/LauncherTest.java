@@ -138,6 +138,21 @@ final class LauncherTest {
   }
 
   @Test
+  void buffersBesideTheHeapAreNotLimitedToItsSize() throws Exception {
+    built();
+    Ran ran = run(Map.of("NIBBLE_JAVA_OPTS", "-Dlast"), project.resolve("nibble"));
+    int cap = ran.text.indexOf("<-XX:MaxDirectMemorySize=64g>");
+    assertTrue(cap >= 0 && cap < ran.text.indexOf("<-Dlast>"), ran.text);
+  }
+
+  @Test
+  void javaHearsHowItWasCalled() throws Exception {
+    built();
+    Path link = Files.createSymbolicLink(temp.resolve("my nibble"), project.resolve("nibble"));
+    assertTrue(run(Map.of(), link).text.contains("<-Dnibble.command=" + link + ">"));
+  }
+
+  @Test
   void whatIsMissingIsOneLine() throws Exception {
     Ran none = run(Map.of("JAVA_HOME", temp.resolve("gone").toString()), project.resolve("nibble"));
     assertEquals(1, none.code);

@@ -131,6 +131,28 @@ final class NibbleTest {
     assertTrue(err.toString().contains("\tat ai.nibble.cli.NibbleTest"));
   }
 
+  /** A class whose set-up finds a mistake of the user's. */
+  private static final class NeedsALibrary {
+    static final int SIZE = load();
+
+    private static int load() {
+      throw new InvalidInputException("LIBRARY is 'x', expected \"y\": set it");
+    }
+  }
+
+  @Test
+  void badInputFoundWhileAClassIsSetUpIsOneLineAndExit2EachTime() {
+    train = (recipe, writer) -> NeedsALibrary.SIZE;
+    for (int use = 1; use <= 2; use++) {
+      err.getBuffer().setLength(0);
+      assertEquals(2, nibble("train", file()));
+      assertTrue(
+          err.toString().endsWith("error: LIBRARY is 'x', expected \"y\": set it\n"),
+          err.toString());
+      assertFalse(err.toString().contains("\tat "));
+    }
+  }
+
   @Test
   void runningOutOfMemoryNamesTheKeysThatHelp() {
     train =

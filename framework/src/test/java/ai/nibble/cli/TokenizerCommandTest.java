@@ -91,6 +91,40 @@ final class TokenizerCommandTest {
   }
 
   @Test
+  void allMistakesAreNamedBeforeTheTextIsRead() throws IOException {
+    Path template = temp.resolve("t.jinja");
+    Files.writeString(template, "{% if %}");
+    // text that would fail as soon as it were read
+    Files.write(rows, new byte[] {(byte) 0xff});
+    int code =
+        tokenizer(
+            "--input",
+            temp.resolve("none.txt").toString(),
+            "--vocab-size",
+            "10",
+            "--special",
+            "<s>",
+            "--bos",
+            "<b>",
+            "--eos",
+            "<e>",
+            "--split",
+            "gpt",
+            "--chat-template",
+            template.toString());
+    assertEquals(2, code);
+    List<String> lines = err.toString().lines().toList();
+    assertEquals(6, lines.size(), err.toString());
+    assertTrue(lines.get(0).contains("none.txt: expected a data file, this is not there"));
+    assertTrue(lines.get(1).contains("the vocabulary size is 10, expected at least 257"));
+    assertTrue(lines.get(2).contains("--split is 'gpt'"));
+    assertTrue(lines.get(3).startsWith("error: --chat-template " + template + ":"), lines.get(3));
+    assertTrue(lines.get(4).contains("bos_token is '<b>', expected one of the special tokens"));
+    assertTrue(lines.get(5).contains("eos_token is '<e>', expected one of the special tokens"));
+    assertFalse(Files.exists(folder));
+  }
+
+  @Test
   void mistakesAreNamedAndNothingIsWritten() throws IOException {
     refused(
         "the vocabulary size is 10, expected at least 256: 256 bytes and 0 special tokens",

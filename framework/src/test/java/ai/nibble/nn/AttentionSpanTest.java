@@ -18,12 +18,11 @@ class AttentionSpanTest {
   }
 
   @Test
-  void blocksCoverASpanAndGrowInsteadOfBecomingMany() {
+  void blocksCoverASpan() {
     AttentionSpan span = new AttentionSpan(10, 110);
     assertEquals(
         List.of(new AttentionSpan(10, 50), new AttentionSpan(50, 90), new AttentionSpan(90, 110)),
-        span.blocks(40, 8));
-    assertEquals(
-        List.of(new AttentionSpan(10, 60), new AttentionSpan(60, 110)), span.blocks(40, 2));
+        span.blocks(40));
+    assertEquals(List.of(span), span.blocks(100));
   }
 }

@@ -314,6 +314,30 @@ class FunctionsTest {
   @ParameterizedTest
   @EnumSource(names = {"FLOAT32", "BFLOAT16"})
   void attentionAgreesWithTheTextbook(DType dtype) {
+    assertIsTextbookAttention(
+        dtype,
+        (attention, pass) ->
+            (tape, in) -> attention.apply(tape, in.get(0), pass, Precision.of(dtype)));
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  void attentionInManySmallBlocksAgreesWithTheTextbook(DType dtype) {
+    // one byte of scores gives the smallest blocks, 16 tokens: ten of them in the longest sequence;
+    // bfloat16 products on every CPU, so that sums of blocks are what is tested
+    Precision precision = new Precision(dtype, dtype);
+    assertIsTextbookAttention(
+        dtype,
+        (attention, pass) ->
+            (tape, in) ->
+                tape.apply(new AttentionFunction(attention, pass, precision, 1), in.get(0)));
+  }
+
+  private interface AttentionUnderTest {
+    Oracle.OnTape of(Attention attention, Pass pass);
+  }
+
+  private void assertIsTextbookAttention(DType dtype, AttentionUnderTest underTest) {
     int heads = 4;
     int kvHeads = 2;
     int d = 8;
@@ -321,8 +345,7 @@ class FunctionsTest {
     int[] starts = {0, 150, 151, 164};
     Attention attention = new Attention(heads, kvHeads, rotary(d), 1 / Math.sqrt(d));
     List<Tensor> inputs = List.of(input(11, 164, (heads + 2L * kvHeads) * d));
-    Pass pass = Pass.evaluating(starts);
-    Oracle.OnTape ours = (tape, in) -> attention.apply(tape, in.get(0), pass, Precision.of(dtype));
+    Oracle.OnTape ours = underTest.of(attention, Pass.evaluating(starts));
     Oracle.assertAgreesWithEngine(
         ours,
         (in, manager) -> {

@@ -3,9 +3,13 @@ package ai.nibble.recipe;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.InvalidInputException;
 import ai.nibble.Shared;
+import ai.nibble.TinyChat;
+import ai.nibble.data.SmallTokenizer;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.tensor.DType;
@@ -147,14 +151,102 @@ final class AllWeightsRecipeTest {
 
   @Test
   void overwritingRemovesAnEarlierRunsModel() throws IOException {
-    for (String name : List.of("config.json", "model.safetensors", "tokenizer.json", "mine.txt")) {
+    Recipe recipe = files.load("adapter: none\noverwrite_output_dir: true\n");
+    files.write("out/recipe.yaml", recipe.resolvedYaml());
+    String killed = ".model.safetensors.01234567-89ab-cdef-0123-456789abcdef.tmp";
+    for (String name :
+        List.of("config.json", "model.safetensors", "checkpoint-5/a", "runs/b", killed, "mine")) {
       files.write("out/" + name, "x");
     }
-    Recipe recipe = files.load("adapter: none\noverwrite_output_dir: true\n");
     OutputFolder.prepare(recipe.output());
     try (var left = Files.list(files.path("out"))) {
-      assertEquals(List.of(files.path("out/mine.txt")), left.toList());
+      assertEquals(List.of(files.path("out/mine")), left.toList());
     }
+  }
+
+  /**
+   * What lies in the output directory, its recipe's adapter or none, and what stands in the way.
+   */
+  @ParameterizedTest
+  @CsvSource({
+    "model.safetensors, , model.safetensors",
+    "config.json, , config.json",
+    "adapter_model.safetensors, , adapter_model.safetensors",
+    "runs, , runs",
+    "tokenizer.json, qlora, tokenizer.json",
+    "model.safetensors, lora, model.safetensors",
+    "adapter_model.safetensors, none, adapter_model.safetensors",
+    "model.safetensors, 'foreign', model.safetensors",
+    "config.json, 'broken', config.json",
+  })
+  void overwritingNeverRemovesWhatNoRunOfOursWrote(String name, String adapter, String named)
+      throws IOException {
+    Path file = files.write("out/" + name, "precious");
+    if ("foreign".equals(adapter)) {
+      files.write("out/recipe.yaml", "quant_stage: {modifiers: {}}\n");
+    } else if ("broken".equals(adapter)) {
+      files.write("out/recipe.yaml", "{\n");
+    } else if (adapter != null) {
+      files.write("out/recipe.yaml", files.load("adapter: " + adapter + "\n").resolvedYaml());
+    }
+    String text = RecipeFiles.LEAST + "adapter: none\noverwrite_output_dir: true\n";
+    Path recipe = files.write("a.yaml", text);
+    InvalidInputException e =
+        assertThrows(InvalidInputException.class, () -> RecipeLoader.loadForRun(recipe, List.of()));
+    String expected =
+        "which holds '" + named + "', which is no earlier run's by a recipe.yaml there";
+    assertEquals(1, e.problems().size(), e.getMessage());
+    assertTrue(e.getMessage().contains("a.yaml:5:13: 'output_dir' is '"), e.getMessage());
+    assertTrue(e.getMessage().contains(expected), e.getMessage());
+    Output output = RecipeLoader.load(recipe, List.of()).output();
+    e = assertThrows(InvalidInputException.class, () -> OutputFolder.prepare(output));
+    assertTrue(e.getMessage().contains(expected), e.getMessage());
+    assertEquals("precious", Files.readString(file));
+  }
+
+  @Test
+  void aRunFromARecipesTemplateWritesIt() throws IOException {
+    TinyChat.write(files.path("chat"));
+    String template = SmallTokenizer.CHATML.replace("{{ m.role }}", "[{{ m.role }}]");
+    files.write("own.jinja", template);
+    files.write(
+        "rows.jsonl",
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"},"
+            + " {\"role\": \"assistant\", \"content\": \"b\"}]}\n");
+    Recipe recipe =
+        files.load(
+            "adapter: none\nchat_template: own.jinja\nmax_steps: 1\nreport_to: []\n"
+                + "bnb_4bit_compute_dtype: float32\n",
+            "base_model=" + files.path("chat"),
+            "datasets=[{path: " + files.path("rows.jsonl") + ", type: messages}]");
+    new RecipeRun(recipe, new PrintStream(new ByteArrayOutputStream()), false).run();
+    assertEquals(template, Files.readString(files.path("out/chat_template.jinja")));
+    assertArrayEquals(
+        Files.readAllBytes(files.path("chat/tokenizer.json")),
+        Files.readAllBytes(files.path("out/tokenizer.json")));
+  }
+
+  @Test
+  void aVocabularyThatDoesNotFitTheTokenizerIsSaidBeforeAnythingIsLoaded() throws IOException {
+    TinyChat.write(files.path("chat"));
+    Path config = files.path("chat/config.json");
+    Files.writeString(config, Files.readString(config).replace("259", "258"));
+    files.write("rows.jsonl", "{\"text\": \"abc\"}\n");
+    String rows = "datasets=[{path: " + files.path("rows.jsonl") + ", type: text}]";
+    String expected =
+        "--set base_model="
+            + files.path("chat")
+            + ": 'base_model': the tokenizer gives token id 258, but 'vocab_size' in the model's"
+            + " config.json is 258: use the tokenizer that belongs to the model, or for a model from"
+            + " scratch set vocab_size to 259";
+    // 258 ends every text; from scratch the tokenizer counts, whatever the rows hold
+    for (String kind : List.of("adapter: lora\n", "adapter: none\ninit: random\n")) {
+      Recipe recipe = files.load(kind, "base_model=" + files.path("chat"), rows);
+      RecipeRun run = new RecipeRun(recipe, new PrintStream(new ByteArrayOutputStream()), false);
+      InvalidInputException e = assertThrows(InvalidInputException.class, run::run);
+      assertEquals(List.of(expected), e.problems());
+    }
+    assertFalse(Files.exists(files.path("out")));
   }
 
   /** A small model with a real tokenizer, from random weights to a directory that loads. */

@@ -164,7 +164,7 @@ final class BadRecipeTest {
         "val_set_size: 1.5 | 'val_set_size' is '1.5', expected a fraction below 1 or a whole number"
             + " of rows",
         "lora_target_modules: '[' | 'lora_target_modules' is the text \"[\", expected 'all-linear',"
-            + " a list of module names or a regular expression: Unclosed character class",
+            + " a list of module names or a regular expression: a character class is not closed",
         "lora_target_modules: all-liner | 'lora_target_modules' is 'all-liner', expected"
             + " 'all-linear', a list of module names or a regular expression (did you mean"
             + " 'all-linear'?)",
@@ -305,8 +305,13 @@ final class BadRecipeTest {
   void aRegularExpressionThatWouldOverflowTheStackIsRefused() throws IOException {
     String deep = "(".repeat(100_000) + ")".repeat(100_000);
     List<String> problems = files.problems("lora_target_modules: '" + deep + "'\n");
-    assertTrue(problems.get(0).endsWith("it is longer than 1000 characters"));
+    assertTrue(problems.get(0).endsWith("it is longer than 8192 characters"));
     assertTrue(problems.get(0).length() < 400);
+    deep = "(".repeat(200) + ")".repeat(200);
+    problems = files.problems("lora_target_modules: '" + deep + "'\n");
+    assertTrue(problems.get(0).endsWith("groups nested deeper than 100"));
+    problems = files.problems("rank_pattern: {'" + deep + "': 4}\n");
+    assertTrue(problems.get(0).endsWith("groups nested deeper than 100"));
   }
 
   /** 3,000 recipes with a few bytes changed: each loads or is refused, within a second or so. */

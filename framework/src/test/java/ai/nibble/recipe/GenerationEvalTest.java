@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.TinyChat;
+import ai.nibble.eval.AnswerMetric;
 import ai.nibble.tensor.Tensor;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -18,6 +19,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -44,14 +46,29 @@ final class GenerationEvalTest {
         files.load("generation_eval: {path: test.jsonl}\n").evaluation().generationEval().get();
     assertEquals(files.path("test.jsonl"), least.path());
     assertEquals(Dataset.RowType.MESSAGES, least.type());
-    assertEquals(GenerationEval.Metric.EXACT_TEXT, least.metric());
+    assertEquals(AnswerMetric.EXACT_TEXT, least.metric());
     assertEquals(256, least.maxNewTokens());
     Recipe all =
         files.load(
             "generation_eval: {path: test.jsonl, type: alpaca, limit: 2, metric: exact_json,"
-                + " max_new_tokens: 5, show: 0}\n");
+                + " max_new_tokens: 5, show: 0, columns: {output: answer}}\n");
+    assertEquals(
+        Map.of("output", "answer"), all.evaluation().generationEval().get().dataset().columns());
     assertEquals(2, all.evaluation().generationEval().get().limit().orElseThrow());
     assertEquals(all, files.loadText(all.resolvedYaml()));
+  }
+
+  @Test
+  void aSplitNamesAFileOfADirectory() throws IOException {
+    files.write("held/test.jsonl", "{}\n");
+    Recipe recipe = files.load("generation_eval: {path: held, split: test}\n");
+    assertEquals(
+        files.path("held/test.jsonl"), recipe.evaluation().generationEval().get().dataset().file());
+    assertEquals(
+        List.of(
+            "a.yaml:6:25: 'generation_eval.path': none of ['held/dev.jsonl', 'held/dev.json',"
+                + " 'held/dev.txt'] is there: name the file itself"),
+        files.problems("generation_eval: {path: held, split: dev}\n"));
   }
 
   @Test
@@ -130,7 +147,8 @@ final class GenerationEvalTest {
     assertTrue(printed.contains("  request   a\n  expected  b\n  before    "), printed);
     assertTrue(printed.contains("  after     b  [exact]\n"), printed);
     assertFalse(printed.contains("größe"), "only two are shown");
-    assertTrue(printed.contains("nibble generate --adapter " + temp.resolve("with") + " --prompt"));
+    assertTrue(
+        printed.contains("nibble generate --adapter " + temp.resolve("with") + " --prompt a\n"));
     assertTrue(printed.contains("tensorboard --logdir " + temp.resolve("with/runs")));
 
     List<String> metrics = Files.readAllLines(temp.resolve("with/metrics.jsonl"));
@@ -159,6 +177,11 @@ final class GenerationEvalTest {
         e.getMessage().contains("held.jsonl:1: the expected answer is not JSON"), e.getMessage());
     files.write("held.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}\n");
     assertThrows(InvalidInputException.class, () -> run(json));
+    String longer = ROW.formatted("x".repeat(600), "b");
+    files.write("held.jsonl", ROW.formatted("a", "{}") + longer);
+    e = assertThrows(InvalidInputException.class, () -> run(json));
+    assertTrue(e.getMessage().contains("held.jsonl:2: the prompt has 6"), e.getMessage());
+    assertTrue(e.getMessage().contains("max_position_embeddings, 512: shorten it"));
     assertFalse(Files.exists(temp.resolve("out")));
   }
 }

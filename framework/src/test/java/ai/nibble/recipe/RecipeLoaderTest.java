@@ -5,8 +5,11 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.data.EncodingSettings.ExcessLength;
+import ai.nibble.data.EncodingSettings.TrainOnEos;
+import ai.nibble.lora.TargetModules;
+import ai.nibble.quant.Quant4Type;
 import ai.nibble.recipe.Quantization.ComputeDtype;
-import ai.nibble.recipe.Quantization.QuantType;
 import ai.nibble.recipe.Training.GradientCheckpointing;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -31,19 +34,30 @@ final class RecipeLoaderTest {
   }
 
   @Test
+  void rowsBeyondTheModelsContextAreNoticed() throws IOException {
+    assertEquals(List.of(), files.load("", "sequence_len=2048").notices());
+    assertEquals(
+        List.of(
+            "--set sequence_len=2049: 'sequence_len' is 2049, more than the model's"
+                + " max_position_embeddings, 2048: it may compute nonsense beyond, and generates no"
+                + " further"),
+        files.load("", "sequence_len=2049").notices());
+  }
+
+  @Test
   void theDefaultsAreThoseThatUsersKnow() throws IOException {
     Recipe recipe = files.load("");
     assertEquals(Recipe.Method.SFT, recipe.method());
     assertEquals(Recipe.Adapter.QLORA, recipe.adapter());
     assertEquals(
-        new Quantization(true, QuantType.NF4, true, ComputeDtype.AUTO, 64), recipe.quantization());
+        new Quantization(true, Quant4Type.NF4, true, ComputeDtype.AUTO, 64), recipe.quantization());
     assertEquals(16, recipe.lora().r());
     assertEquals(32, recipe.lora().alpha());
     assertEquals(0.05, recipe.lora().dropout());
     assertEquals(new TargetModules.AllLinear(), recipe.lora().targetModules());
     assertEquals(List.of("assistant"), recipe.data().rolesToTrain());
-    assertEquals(Data.TrainOnEos.TURN, recipe.data().trainOnEos());
-    assertEquals(Data.ExcessLengthStrategy.RAISE, recipe.data().excessLengthStrategy());
+    assertEquals(TrainOnEos.TURN, recipe.data().trainOnEos());
+    assertEquals(ExcessLength.RAISE, recipe.data().excessLengthStrategy());
     assertEquals(Optional.empty(), recipe.data().chatTemplate());
     assertEquals(
         new Training(1, 1, 1, Optional.empty(), GradientCheckpointing.NONE), recipe.training());
@@ -147,13 +161,24 @@ final class RecipeLoaderTest {
     assertEquals(recipe, files.loadText(recipe.resolvedYaml()));
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {".*\\.(?P<side>q|k)_proj", ".*\\.[0-9]{,2}\\..*\\Z", "(?i:.*[[]?Q_PROJ)"})
+  void whatPythonTakesForARegexIsTaken(String regex) throws IOException {
+    Lora lora =
+        files
+            .load("lora_target_modules: '" + regex + "'\nrank_pattern: {'" + regex + "': 4}\n")
+            .lora();
+    assertEquals(new TargetModules.Regex(regex), lora.targetModules());
+    assertEquals(Map.of(regex, 4), lora.rankPattern());
+  }
+
   @Test
   void targetsAreNamesARegexOrAllLinear() throws IOException {
     assertEquals(
-        new TargetModules.Named(List.of("q_proj", "v_proj")),
+        new TargetModules.Names(List.of("q_proj", "v_proj")),
         files.load("lora_target_modules: [q_proj, v_proj]\n").lora().targetModules());
     assertEquals(
-        new TargetModules.Matching(".*_proj"),
+        new TargetModules.Regex(".*_proj"),
         files.load("lora_target_modules: .*_proj\n").lora().targetModules());
     assertEquals(
         new TargetModules.AllLinear(), files.load("lora_target: all\n").lora().targetModules());
@@ -327,7 +352,7 @@ final class RecipeLoaderTest {
     assertEquals(files.path("test.jsonl"), recipe.data().testDatasets().get(0).path());
     assertEquals(Map.of("q_proj", 3), recipe.lora().rankPattern());
     assertEquals(
-        new TargetModules.Named(List.of("q_proj", "k_proj")), recipe.lora().targetModules());
+        new TargetModules.Names(List.of("q_proj", "k_proj")), recipe.lora().targetModules());
     assertEquals(2e-4, recipe.optimization().learningRate());
     assertEquals("--set lora_rank=5", recipe.where("lora_r"));
     assertEquals("--set rank_pattern.q_proj=3", recipe.where("rank_pattern.q_proj"));

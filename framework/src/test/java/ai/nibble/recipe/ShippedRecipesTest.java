@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.Shared;
+import ai.nibble.lora.TargetModules;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -90,7 +91,7 @@ final class ShippedRecipesTest {
     assertEquals(100, recipe.data().testDatasets().get(0).limit().orElseThrow());
     assertEquals(512, recipe.data().sequenceLen());
     assertTrue(recipe.quantization().useDoubleQuant());
-    assertEquals(7, ((TargetModules.Named) recipe.lora().targetModules()).names().size());
+    assertEquals(7, ((TargetModules.Names) recipe.lora().targetModules()).names().size());
   }
 
   @Test

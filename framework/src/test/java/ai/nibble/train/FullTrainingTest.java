@@ -10,6 +10,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.data.Batch;
 import ai.nibble.data.Example;
 import ai.nibble.model.AllWeights;
+import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.ModelStore;
@@ -328,6 +329,26 @@ class FullTrainingTest {
     }
     try (SafetensorsFile file = SafetensorsFile.open(output.resolve(ModelStore.WEIGHTS))) {
       assertEquals(name.equals("biases"), file.names().contains("lm_head.weight"));
+    }
+  }
+
+  @Test
+  void aBaseThatIsMovedMeanwhileIsNotMissed() throws IOException {
+    Path base = base("tied", config("tied"));
+    Path output = temp.resolve("out");
+    BaseFiles files = BaseFiles.read(base);
+    try (CausalLm model = CausalLm.load(base, LoadOptions.trained(DType.FLOAT32))) {
+      Files.move(base, temp.resolve("moved"));
+      new AllWeights(model, files).save(output, base.toString());
+      InvalidInputException e =
+          assertThrows(
+              InvalidInputException.class, () -> new AllWeights(model).save(output, base + ""));
+      assertTrue(e.getMessage().contains("config.json cannot be read"), e.getMessage());
+    }
+    for (String same : List.of("config.json", "tokenizer.json", "generation_config.json")) {
+      assertArrayEquals(
+          Files.readAllBytes(temp.resolve("moved").resolve(same)),
+          Files.readAllBytes(output.resolve(same)));
     }
   }
 

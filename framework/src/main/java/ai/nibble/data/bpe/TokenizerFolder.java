@@ -1,8 +1,10 @@
 package ai.nibble.data.bpe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.WholeFile;
 import ai.nibble.data.ChatTemplate;
 import ai.nibble.data.Tokenizer;
+import ai.nibble.model.ModelStore;
 import com.fasterxml.jackson.core.util.DefaultIndenter;
 import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -50,16 +52,7 @@ public final class TokenizerFolder {
    */
   public static void write(Path directory, BpeVocabulary vocabulary, TokenizerSettings settings) {
     requireNew(directory);
-    List<String> special = vocabulary.tokens().subList(0, vocabulary.special());
-    settings
-        .roles()
-        .forEach(
-            (role, token) -> {
-              if (!special.contains(token)) {
-                throw new InvalidInputException(
-                    role + " is '" + token + "', expected one of the special tokens " + special);
-              }
-            });
+    settings.requireSpecial(vocabulary.tokens().subList(0, vocabulary.special()));
     Path target = directory.toAbsolutePath();
     Path temporary = target.resolveSibling(".tmp-" + target.getFileName());
     try {
@@ -67,7 +60,7 @@ public final class TokenizerFolder {
       Files.createDirectories(temporary);
       writeFiles(temporary, vocabulary, settings);
       check(temporary, settings);
-      Files.move(temporary, target);
+      WholeFile.move(temporary, target);
     } catch (IOException e) {
       throw new UncheckedIOException(directory + " cannot be written: " + e.getMessage(), e);
     } finally {
@@ -80,7 +73,7 @@ public final class TokenizerFolder {
     writeJson(folder.resolve("tokenizer.json"), tokenizer(vocabulary, settings.pattern()));
     writeJson(folder.resolve("tokenizer_config.json"), config(vocabulary, settings));
     if (settings.chatTemplate().isPresent()) {
-      Files.writeString(folder.resolve("chat_template.jinja"), settings.chatTemplate().get());
+      WholeFile.write(folder.resolve(ModelStore.CHAT_TEMPLATE), settings.chatTemplate().get());
     }
   }
 
@@ -95,7 +88,7 @@ public final class TokenizerFolder {
     DefaultPrettyPrinter printer = new DefaultPrettyPrinter();
     printer.indentArraysWith(DefaultIndenter.SYSTEM_LINEFEED_INSTANCE.withLinefeed("\n"));
     printer.indentObjectsWith(DefaultIndenter.SYSTEM_LINEFEED_INSTANCE.withLinefeed("\n"));
-    Files.writeString(file, MAPPER.writer(printer).writeValueAsString(json) + "\n");
+    WholeFile.write(file, MAPPER.writer(printer).writeValueAsString(json) + "\n");
   }
 
   private static ObjectNode tokenizer(BpeVocabulary vocabulary, SplitPattern pattern) {

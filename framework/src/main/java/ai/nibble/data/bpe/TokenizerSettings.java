@@ -30,4 +30,26 @@ public record TokenizerSettings(
       }
     }
   }
+
+  /**
+   * Checks that every role is a special token's.
+   *
+   * @throws InvalidInputException with a line for each that is not
+   */
+  public void requireSpecial(List<String> special) {
+    List<String> problems =
+        ROLES.stream()
+            .filter(role -> roles.containsKey(role) && !special.contains(roles.get(role)))
+            .map(
+                role ->
+                    role
+                        + " is '"
+                        + roles.get(role)
+                        + "', expected one of the special tokens "
+                        + special)
+            .toList();
+    if (!problems.isEmpty()) {
+      throw new InvalidInputException(problems);
+    }
+  }
 }

@@ -1,13 +1,12 @@
-package ai.nibble.quant;
+package ai.nibble.tensor;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import ai.nibble.tensor.DType;
-import ai.nibble.tensor.Tensor;
+import java.nio.ShortBuffer;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
-/** Against libtorch's conversions. */
+/** Against libtorch's conversions, and IEEE 754's definition. */
 class Float16Test {
   @Test
   void everyFloat16BecomesTheSameFloat32() {
@@ -17,7 +16,7 @@ class Float16Test {
       }
       float[] expected = halves.toFloats();
       for (int h = 0; h < 65536; h++) {
-        float actual = Float.intBitsToFloat(Float16.toFloatBits((short) h));
+        float actual = Float16.toFloat((short) h);
         assertEquals(expected[h], actual, "half " + h); // NaN equals NaN here, −0 does not equal 0
       }
     }
@@ -29,7 +28,7 @@ class Float16Test {
     int n = 400_000;
     float[] values = new float[n];
     for (int k = 0; k < n; k++) {
-      float half = Float.intBitsToFloat(Float16.toFloatBits((short) random.nextInt(65536)));
+      float half = Float16.toFloat((short) random.nextInt(65536));
       values[k] =
           switch (k % 5) {
             case 0 -> Float.intBitsToFloat(random.nextInt());
@@ -42,20 +41,31 @@ class Float16Test {
         values[k] = 0;
       }
     }
-    byte[] halves = rounded(values, DType.FLOAT16);
-    for (int k = 0; k < n; k++) {
-      assertEquals(at(halves, k), Float16.fromFloat(values[k]), "float16 of " + values[k]);
+    try (Tensor tensor = Tensor.of(values, n);
+        Tensor halves = tensor.to(DType.FLOAT16)) {
+      ShortBuffer expected = halves.bytes(0, 2 * n).asShortBuffer();
+      for (int k = 0; k < n; k++) {
+        assertEquals(expected.get(k), Float16.of(values[k]), "float16 of " + values[k]);
+      }
     }
-    assertEquals(0x7E00, Float16.fromFloat(Float.NaN));
+    assertEquals(0x7e00, Float16.of(Float.NaN));
   }
 
-  private static byte[] rounded(float[] values, DType dtype) {
-    try (Tensor tensor = Bits.tensor(values, dtype, values.length)) {
-      return Bits.of(tensor);
+  @Test
+  void everyFloat16ConvertsByItsDefinition() {
+    for (int h = 0; h < 1 << 16; h++) {
+      int exponent = h >> 10 & 31;
+      int mantissa = h & 1023;
+      float magnitude;
+      if (exponent == 31) {
+        magnitude = mantissa == 0 ? Float.POSITIVE_INFINITY : Float.NaN;
+      } else if (exponent == 0) {
+        magnitude = Math.scalb((float) mantissa, -24);
+      } else {
+        magnitude = Math.scalb(1024f + mantissa, exponent - 25);
+      }
+      float expected = h >> 15 == 0 ? magnitude : -magnitude;
+      assertEquals(expected, Float16.toFloat((short) h), "half " + Integer.toHexString(h));
     }
-  }
-
-  private static int at(byte[] bytes, int k) {
-    return bytes[2 * k] & 0xFF | (bytes[2 * k + 1] & 0xFF) << 8;
   }
 }

@@ -1,0 +1,119 @@
+package ai.nibble.recipe;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.data.ChatTemplate;
+import ai.nibble.data.EncodedDataset;
+import ai.nibble.data.EncodingSettings;
+import ai.nibble.data.Example;
+import ai.nibble.data.ExampleEncoder;
+import ai.nibble.data.RowFile;
+import ai.nibble.data.Tokenizer;
+import ai.nibble.data.format.RowFormat;
+import ai.nibble.model.ModelConfig;
+import ai.nibble.model.ModelStore;
+import ai.nibble.model.WeightSource;
+import java.io.PrintStream;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Stream;
+
+/**
+ * A recipe's rows as tokens.
+ *
+ * @param train to train on
+ * @param eval to evaluate on, possibly none
+ */
+record RecipeRows(List<Example> train, List<Example> eval) {
+  /**
+   * Reads and encodes all rows.
+   *
+   * @param out told of what was left out, cut or held back
+   * @throws InvalidInputException naming the recipe's key and the row
+   */
+  static RecipeRows read(Recipe recipe, PrintStream out) {
+    Data data = recipe.data();
+    Path directory = WeightSource.directory(recipe.baseModel());
+    try (Tokenizer tokenizer = Tokenizer.load(directory)) {
+      ExampleEncoder encoder =
+          new ExampleEncoder(tokenizer, template(recipe), encodingSettings(recipe));
+      List<Example> train = encode(recipe, "datasets", data.datasets(), encoder, out);
+      List<Example> eval =
+          new ArrayList<>(encode(recipe, "test_datasets", data.testDatasets(), encoder, out));
+      if (data.valSetSize().isSet()) {
+        HoldOut split = HoldOut.of(train, data.valSetSize(), recipe.seed());
+        train = split.kept();
+        eval.addAll(split.held());
+        out.println(
+            "val_set_size: " + split.held().size() + " rows held back, " + train.size() + " left");
+      }
+      ModelConfig model = ModelConfig.read(directory.resolve(ModelStore.CONFIG), notice -> {});
+      List<Example> all = Stream.of(train, eval).flatMap(List::stream).toList();
+      VocabularyCheck.check(recipe, model, tokenizer, all);
+      return new RecipeRows(train, eval);
+    }
+  }
+
+  /** The recipe's template, or the base's; null where there is none and no row needs one. */
+  static ChatTemplate template(Recipe recipe) {
+    Path directory = WeightSource.directory(recipe.baseModel());
+    Optional<Path> file = recipe.data().chatTemplate();
+    if (file.isPresent()) {
+      return ChatTemplate.load(file.get(), directory, Map.of());
+    }
+    boolean conversations =
+        Stream.of(
+                recipe.data().datasets(),
+                recipe.data().testDatasets(),
+                recipe.evaluation().generationEval().map(GenerationEval::dataset).stream().toList())
+            .flatMap(List::stream)
+            .anyMatch(
+                dataset ->
+                    dataset.type() != Dataset.RowType.TEXT
+                        && dataset.type() != Dataset.RowType.PROMPT_COMPLETION);
+    if (conversations) {
+      return ChatTemplate.load(directory, Map.of());
+    }
+    try {
+      return ChatTemplate.load(directory, Map.of());
+    } catch (InvalidInputException e) {
+      return null; // rows of text need none
+    }
+  }
+
+  private static EncodingSettings encodingSettings(Recipe recipe) {
+    Data data = recipe.data();
+    return new EncodingSettings(
+        data.trainOnInputs() || recipe.method() == Recipe.Method.PRETRAIN,
+        new LinkedHashSet<>(data.rolesToTrain()),
+        data.trainOnEos(),
+        data.sequenceLen(),
+        data.excessLengthStrategy());
+  }
+
+  private static List<Example> encode(
+      Recipe recipe, String key, List<Dataset> datasets, ExampleEncoder encoder, PrintStream out) {
+    List<Example> examples = new ArrayList<>();
+    for (int i = 0; i < datasets.size(); i++) {
+      Dataset dataset = datasets.get(i);
+      Path file = dataset.file();
+      String type = dataset.type().name().toLowerCase(Locale.ROOT);
+      try (RowFile rows = new RowFile(file, dataset.columns())) {
+        EncodedDataset encoded =
+            EncodedDataset.encode(
+                file.toString(), dataset.limited(rows), RowFormat.named(type), encoder);
+        encoded.summary().lines().forEach(line -> out.println(file.getFileName() + ": " + line));
+        examples.addAll(encoded.examples());
+      } catch (InvalidInputException e) {
+        String where = recipe.where(key + "." + i + ".path");
+        throw new InvalidInputException(
+            e.problems().stream().map(problem -> where + ": " + problem).toList());
+      }
+    }
+    return examples;
+  }
+}
