@@ -1,47 +1,20 @@
 package ai.nibble.nn;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
-
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.NdArrays;
-import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** The head by itself, against the engine's autograd and central differences. */
-class OutputHeadTest {
+class OutputHeadTest extends FunctionTestCase {
   private static final int ROWS = 37;
   private static final int VOCABULARY = 21;
   private static final int HIDDEN = 6;
-
-  private Scope scope;
-  private Workspace work;
-  private long liveBefore;
-
-  @BeforeEach
-  void open() {
-    liveBefore = Tensor.live();
-    scope = new Scope();
-    work = scope.own(new Workspace());
-  }
-
-  @AfterEach
-  void everyTensorIsClosed() {
-    scope.close();
-    assertEquals(liveBefore, Tensor.live());
-  }
-
-  /** bfloat16 keeps 8 bits: a few roundings of 2⁻⁹ each, relative to the largest value. */
-  private static double tolerance(DType dtype) {
-    return dtype == DType.FLOAT32 ? 1e-5 : 2e-2;
-  }
 
   @ParameterizedTest
   @EnumSource(names = {"FLOAT32", "BFLOAT16"})

@@ -12,48 +12,19 @@ import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.NdArrays;
-import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** Gradients of the weights themselves, against the engine's autograd and central differences. */
-class TrainedWeightsTest {
+class TrainedWeightsTest extends FunctionTestCase {
   private static final Precision FLOAT32 = Precision.of(DType.FLOAT32);
-
-  private Scope scope;
-  private Workspace work;
-  private long liveBefore;
-
-  @BeforeEach
-  void open() {
-    liveBefore = Tensor.live();
-    scope = new Scope();
-    work = scope.own(new Workspace());
-  }
-
-  @AfterEach
-  void everyTensorIsClosed() {
-    scope.close();
-    assertEquals(liveBefore, Tensor.live());
-  }
-
-  /** bfloat16 keeps 8 bits: a few roundings of 2⁻⁹ each, relative to the largest value. */
-  private static double tolerance(DType dtype) {
-    return dtype == DType.FLOAT32 ? 1e-5 : 2e-2;
-  }
-
-  private Tensor input(long seed, long... shape) {
-    return scope.own(Oracle.gaussian(seed, 1, shape));
-  }
 
   private ParameterSet parameters(Map<String, long[]> shapes) {
     ParameterSet parameters = scope.own(new ParameterSet(shapes));

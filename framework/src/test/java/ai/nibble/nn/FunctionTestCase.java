@@ -1,0 +1,39 @@
+package ai.nibble.nn;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Scope;
+import ai.nibble.tensor.Tensor;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+
+/** What tests of functions share: tensors that close with the test, and how close is close. */
+abstract class FunctionTestCase {
+  Scope scope;
+  Workspace work;
+  private long liveBefore;
+
+  @BeforeEach
+  void open() {
+    liveBefore = Tensor.live();
+    scope = new Scope();
+    work = scope.own(new Workspace());
+  }
+
+  @AfterEach
+  void everyTensorIsClosed() {
+    scope.close();
+    assertEquals(liveBefore, Tensor.live());
+  }
+
+  /** bfloat16 keeps 8 bits: a few roundings of 2⁻⁹ each, relative to the largest value. */
+  static double tolerance(DType dtype) {
+    return dtype == DType.FLOAT32 ? 1e-5 : 2e-2;
+  }
+
+  /** Standard normal values. */
+  Tensor input(long seed, long... shape) {
+    return scope.own(Oracle.gaussian(seed, 1, shape));
+  }
+}
