@@ -5,6 +5,7 @@ import ai.nibble.data.Example;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.optim.AdamW;
 import ai.nibble.optim.AdamWConfig;
@@ -24,8 +25,8 @@ import java.util.Random;
  * dropout, AdamW, two sequences of 512 random tokens. One mode a process, for peak memory is the
  * process's.
  *
- * <p>Arguments: base, compute dtype ({@code float32}, {@code bfloat16}), {@code none} or {@code
- * block} checkpointing, steps.
+ * <p>Arguments: base, compute dtype ({@code float32}, {@code bfloat16}), {@code none}, {@code
+ * selective} or {@code block} checkpointing, steps.
  */
 public final class TrainSpeed {
   private static final int SEQUENCES = 2;
@@ -38,7 +39,7 @@ public final class TrainSpeed {
   public static void main(String[] args) {
     Path base = Path.of(args[0]);
     DType compute = DType.valueOf(args[1].toUpperCase(Locale.ROOT));
-    boolean checkpoint = args[2].equals("block");
+    Checkpointing checkpointing = Checkpointing.valueOf(args[2].toUpperCase(Locale.ROOT));
     int steps = Integer.parseInt(args[3]);
     LoadOptions options = new LoadOptions(LoadOptions.nf4().quantization(), compute);
     try (CausalLm model = CausalLm.load(base, options);
@@ -46,7 +47,7 @@ public final class TrainSpeed {
       int elements = Math.toIntExact(adapter.parameters().numel());
       AdamW optimizer = new AdamW(AdamWConfig.DEFAULT, elements);
       TrainStep step =
-          new TrainStep(model, adapter, new SupervisedFineTuning(), optimizer, 0, checkpoint);
+          new TrainStep(model, adapter, new SupervisedFineTuning(), optimizer, 0, checkpointing);
       Random random = new Random(0);
       double[] seconds = new double[steps];
       for (int s = 0; s < steps; s++) {

@@ -13,6 +13,7 @@ import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.optim.AdamW;
 import ai.nibble.optim.AdamWConfig;
@@ -49,7 +50,7 @@ public final class CustomLoop {
     try (CausalLm model = CausalLm.load(base, LoadOptions.nf4());
         LoraAdapter adapter = LoraAdapter.inject(model, config, 42)) {
       AdamW adamW = new AdamW(AdamWConfig.DEFAULT, (int) adapter.parameters().numel());
-      TrainStep step = new TrainStep(model, adapter, objective, adamW, 1.0, false);
+      TrainStep step = new TrainStep(model, adapter, objective, adamW, 1.0, Checkpointing.NONE);
       EpochSampler batches = new EpochSampler(rows, 4, 42);
       for (int s = 0; s < steps; s++) {
         double learningRate = 5e-3 * (steps - s) / steps;

@@ -7,6 +7,7 @@ import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.data.Batch;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.nn.Pass;
 import ai.nibble.train.objective.Objective;
 import java.util.Arrays;
@@ -31,8 +32,13 @@ public final class LabelSmoothing implements Objective {
 
   @Override
   public CausalLm.Loss loss(
-      Tape tape, CausalLm model, Batch batch, Pass pass, double normalizer, boolean checkpoint) {
-    try (Variable hidden = model.hidden(tape, batch.inputIds(), pass, checkpoint);
+      Tape tape,
+      CausalLm model,
+      Batch batch,
+      Pass pass,
+      double normalizer,
+      Checkpointing checkpointing) {
+    try (Variable hidden = model.hidden(tape, batch.inputIds(), pass, checkpointing);
         Variable logits = model.logits(tape, hidden, batch.lossPositions())) {
       EngineSegment segment =
           new EngineSegment(

@@ -8,6 +8,7 @@ import ai.nibble.autograd.Tape;
 import ai.nibble.data.Batch;
 import ai.nibble.data.Example;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.nn.Pass;
 import ai.nibble.tensor.DType;
@@ -51,7 +52,8 @@ class LabelSmoothingTest {
         double right = values[i * VOCABULARY + targets[i]];
         expected += Math.log(sumOfExps) - (1 - smoothing) * right - smoothing * mean;
       }
-      CausalLm.Loss loss = new LabelSmoothing(smoothing).loss(tape, model, BATCH, pass, 5, false);
+      CausalLm.Loss loss =
+          new LabelSmoothing(smoothing).loss(tape, model, BATCH, pass, 5, Checkpointing.NONE);
       // float32 keeps 24 bits; sums of five terms
       assertEquals(expected, loss.sum(), 1e-5 * expected);
       assertEquals(expected / 5, loss.value().value().toFloats()[0], 1e-5 * expected);
@@ -82,7 +84,7 @@ class LabelSmoothingTest {
     model.parameters().orElseThrow().grads().zero();
     Pass pass = Pass.evaluating(BATCH.sequenceStarts());
     try (Tape tape = Tape.recording()) {
-      CausalLm.Loss loss = objective.loss(tape, model, BATCH, pass, 5, false);
+      CausalLm.Loss loss = objective.loss(tape, model, BATCH, pass, 5, Checkpointing.NONE);
       tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
       return model.parameters().orElseThrow().grads().toFloats();
     }

@@ -3,24 +3,24 @@ package ai.nibble.autograd;
 import ai.nibble.tensor.Tensor;
 
 /**
- * Runs part of a computation without saving anything but its inputs, and runs it again in backward
- * (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"). The part must compute the
- * same values both times; its dropout is keyed, not drawn.
+ * Runs part of a computation saving only its inputs and what the part itself keeps, and runs it
+ * again in backward (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"). The part
+ * must compute the same values both times; its dropout is keyed, not drawn.
  */
 public final class Checkpoint extends Function {
   /** The part: from inputs on a tape to one output on the same tape. */
   @FunctionalInterface
   public interface Part {
     /**
-     * Runs the part.
+     * Runs the part. The second time its output's value is not read.
      *
-     * @param again whether it runs for its backward: the output's value is then not read, so that
-     *     the part need not compute what only the output depends on
+     * @param recall takes the steps whose outputs are kept, or not read the second time
      */
-    Variable run(Tape tape, Variable[] inputs, boolean again);
+    Variable run(Tape tape, Variable[] inputs, Recall recall);
   }
 
   private final Part part;
+  private final Recall recall = Recall.twice();
   private Tensor[] inputs;
 
   public Checkpoint(Part part) {
@@ -34,6 +34,7 @@ public final class Checkpoint extends Function {
 
   @Override
   protected Tensor[] forward(Tensor[] values) {
+    keep(recall);
     inputs = new Tensor[values.length];
     for (int i = 0; i < values.length; i++) {
       inputs[i] = save(values[i]);
@@ -43,19 +44,20 @@ public final class Checkpoint extends Function {
       for (int i = 0; i < values.length; i++) {
         constants[i] = tape.constant(values[i].share());
       }
-      return new Tensor[] {part.run(tape, constants, false).value().share()};
+      return new Tensor[] {part.run(tape, constants, recall).value().share()};
     }
   }
 
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
+    recall.secondRun();
     try (Tape tape = Tape.recording()) {
       Variable[] variables = new Variable[inputs.length];
       for (int i = 0; i < inputs.length; i++) {
         Tensor value = inputs[i].share();
         variables[i] = gradients.wanted(i) ? tape.leaf(value) : tape.constant(value);
       }
-      Variable output = part.run(tape, variables, true);
+      Variable output = part.run(tape, variables, recall);
       tape.backward(output, gradOutputs[0].share());
       for (int i = 0; i < inputs.length; i++) {
         Tensor gradient = tape.takeGradient(variables[i]);

@@ -2,6 +2,7 @@ package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.autograd.Checkpoint;
+import ai.nibble.autograd.Recall;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.nn.DenseWeight;
@@ -126,20 +127,21 @@ public final class CausalLm implements AutoCloseable {
    * The hidden state after the last layer, before the final norm: {@code [N, hidden]}.
    *
    * @param inputIds token ids of all sequences, back to back
-   * @param checkpoint whether each layer is computed again in backward instead of saved
+   * @param checkpointing what is computed again in backward instead of kept
    */
-  public Variable hidden(Tape tape, int[] inputIds, Pass pass, boolean checkpoint) {
+  public Variable hidden(Tape tape, int[] inputIds, Pass pass, Checkpointing checkpointing) {
     requireInVocabulary(inputIds);
     Variable x = tape.apply(new Embedding(embedding, inputIds, precision));
     for (DecoderLayer layer : layers) {
       Variable next =
-          checkpoint && tape.isRecording()
+          checkpointing != Checkpointing.NONE && tape.isRecording()
               ? tape.apply(
                   new Checkpoint(
-                      (inner, inputs, again) ->
-                          layer.forward(inner, inputs[0], pass, precision, work, !again)),
+                      (inner, inputs, recall) ->
+                          layer.forward(
+                              inner, inputs[0], pass, precision, work, checkpointing, recall)),
                   x)
-              : layer.forward(tape, x, pass, precision, work, true);
+              : layer.forward(tape, x, pass, precision, work, checkpointing, Recall.once());
       x.close();
       x = next;
     }
@@ -210,7 +212,7 @@ public final class CausalLm implements AutoCloseable {
   /** As {@link #logits(int[], Pass, int[])}, with the {@link #headWeight} opened. */
   Tensor logits(int[] inputIds, Pass pass, int[] positions, Tensor weight) {
     try (Tape tape = Tape.inference();
-        Variable hidden = hidden(tape, inputIds, pass, false);
+        Variable hidden = hidden(tape, inputIds, pass, Checkpointing.NONE);
         Variable selected = tape.apply(new SelectRows(positions), hidden);
         Variable normed = finalNorm.apply(tape, selected);
         Tensor input = normed.value().to(precision.product());

@@ -1,5 +1,7 @@
 package ai.nibble.model;
 
+import ai.nibble.autograd.Earlier;
+import ai.nibble.autograd.Recall;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.nn.Attention;
@@ -39,30 +41,43 @@ record DecoderLayer(
   /**
    * From a hidden state {@code [N, hidden]} to the next; values in between are given up early.
    *
-   * @param outputIsRead whether the result's value is needed; if not, the last product is left out
+   * @param checkpointing what {@code recall} keeps of the layer, where it keeps anything
    */
   Variable forward(
-      Tape tape, Variable x, Pass pass, Precision precision, Workspace work, boolean outputIsRead) {
+      Tape tape,
+      Variable x,
+      Pass pass,
+      Precision precision,
+      Workspace work,
+      Checkpointing checkpointing,
+      Recall recall) {
+    boolean products = checkpointing == Checkpointing.SELECTIVE;
     Variable attended;
     try (Variable normed = inputNorm.apply(tape, x);
-        Variable projected = qkv.apply(tape, normed, pass, precision, work);
+        Variable projected =
+            keptIf(products, recall, e -> qkv.apply(tape, normed, pass, precision, work, e));
         Variable heads =
             pass.caches().isEmpty()
-                ? attention.apply(tape, projected, pass, precision)
+                ? recall.kept(e -> attention.apply(tape, projected, pass, precision, e))
                 : attention.applyCached(tape, projected, pass, index, precision, work);
-        Variable mixed = output.apply(tape, heads, pass, precision, work)) {
-      attended = tape.apply(new Residual(), x, mixed);
+        Variable mixed =
+            products
+                ? recall.unread(e -> output.apply(tape, heads, pass, precision, work, e))
+                : output.apply(tape, heads, pass, precision, work)) {
+      attended = keptIf(products, recall, e -> tape.apply(new Residual(e), x, mixed));
     }
     try (attended;
         Variable normed = postAttentionNorm.apply(tape, attended);
-        Variable gated = gateUp.apply(tape, normed, pass, precision, work);
+        Variable gated =
+            keptIf(products, recall, e -> gateUp.apply(tape, normed, pass, precision, work, e));
         Variable active = tape.apply(new SwiGlu(), gated);
-        Variable lowered =
-            outputIsRead
-                ? down.apply(tape, active, pass, precision, work)
-                : down.applyUnread(tape, active, pass, precision, work)) {
-      return tape.apply(new Residual(), attended, lowered);
+        Variable lowered = recall.unread(e -> down.apply(tape, active, pass, precision, work, e))) {
+      return recall.unread(e -> tape.apply(new Residual(e), attended, lowered));
     }
+  }
+
+  private static Variable keptIf(boolean condition, Recall recall, Recall.Step step) {
+    return condition ? recall.kept(step) : step.take(Earlier.NONE);
   }
 
   @Override

@@ -11,7 +11,7 @@
  *   AllWeights all = new AllWeights(model);
  *   AdamW adamW =
  *       new AdamW(config, ParameterRange.decayingMatrices(all.parameters(), config.weightDecay()));
- *   TrainStep step = new TrainStep(model, all, new SupervisedFineTuning(), adamW, 1, false);
+ *   TrainStep step = new TrainStep(model, all, new SupervisedFineTuning(), adamW, 1, Checkpointing.NONE);
  *   step.run(batches, 1e-3, 0);
  *   all.save(directory, base.toString());
  * }

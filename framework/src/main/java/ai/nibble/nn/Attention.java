@@ -1,5 +1,6 @@
 package ai.nibble.nn;
 
+import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.nn.HeadLayout.Part;
@@ -36,7 +37,12 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
    * @return {@code [N, heads·headDim]}
    */
   public Variable apply(Tape tape, Variable qkv, Pass pass, Precision precision) {
-    return tape.apply(new AttentionFunction(this, pass, precision), qkv);
+    return apply(tape, qkv, pass, precision, Earlier.NONE);
+  }
+
+  /** As {@link #apply(Tape, Variable, Pass, Precision)}, perhaps with the output of before. */
+  public Variable apply(Tape tape, Variable qkv, Pass pass, Precision precision, Earlier earlier) {
+    return tape.apply(new AttentionFunction(this, pass, precision, earlier), qkv);
   }
 
   /**

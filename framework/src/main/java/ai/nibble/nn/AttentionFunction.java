@@ -1,5 +1,6 @@
 package ai.nibble.nn;
 
+import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.nn.HeadLayout.Part;
@@ -35,21 +36,24 @@ final class AttentionFunction extends Function {
   private final int[] positions;
   private final List<AttentionSpan> spans;
   private final long maxScoreBytes;
+  private final Earlier earlier;
   private Heads saved;
 
-  AttentionFunction(Attention attention, Pass pass, Precision precision) {
-    this(attention, pass, precision, MAX_SCORE_BYTES);
+  AttentionFunction(Attention attention, Pass pass, Precision precision, Earlier earlier) {
+    this(attention, pass, precision, earlier, MAX_SCORE_BYTES);
   }
 
   /**
    * @param maxScoreBytes blocks of a span whose scores are more have fewer tokens
    */
-  AttentionFunction(Attention attention, Pass pass, Precision precision, long maxScoreBytes) {
+  AttentionFunction(
+      Attention attention, Pass pass, Precision precision, Earlier earlier, long maxScoreBytes) {
     this.attention = attention;
     this.precision = precision;
     this.positions = pass.positions();
     this.spans = AttentionSpan.of(pass.sequenceStarts(), BLOCK_TOKENS);
     this.maxScoreBytes = maxScoreBytes;
+    this.earlier = earlier;
   }
 
   @Override
@@ -66,6 +70,10 @@ final class AttentionFunction extends Function {
     layout.gather(Part.KEY, qkv, saved.k);
     layout.gather(Part.VALUE, qkv, saved.v);
     long width = (long) attention.heads() * attention.headDim();
+    Tensor known = earlier.output(precision.compute(), qkv.size(0), width);
+    if (known != null) {
+      return new Tensor[] {known};
+    }
     Tensor output = Tensor.empty(precision.compute(), qkv.size(0), width);
     try (Tensor o = layout.allocate(Part.QUERY, precision)) {
       forEachTask((span, head) -> forwardSpan(span, saved.of(head), o, head));

@@ -1,5 +1,6 @@
 package ai.nibble.nn;
 
+import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.tensor.DType;
@@ -92,16 +93,13 @@ public final class LinearGroup implements AutoCloseable {
    * @return {@code [N, sum of out]}, the members' outputs side by side
    */
   public Variable apply(Tape tape, Variable x, Pass pass, Precision precision, Workspace work) {
-    return tape.apply(new LinearGroupFunction(this, pass, precision, work, true), x);
+    return apply(tape, x, pass, precision, work, Earlier.NONE);
   }
 
-  /**
-   * Applies the group for its backward only: saves what that needs and leaves the product out. The
-   * output's values are undefined.
-   */
-  public Variable applyUnread(
-      Tape tape, Variable x, Pass pass, Precision precision, Workspace work) {
-    return tape.apply(new LinearGroupFunction(this, pass, precision, work, false), x);
+  /** As {@link #apply(Tape, Variable, Pass, Precision, Workspace)}, perhaps without the product. */
+  public Variable apply(
+      Tape tape, Variable x, Pass pass, Precision precision, Workspace work, Earlier earlier) {
+    return tape.apply(new LinearGroupFunction(this, pass, precision, work, earlier), x);
   }
 
   /** Bytes that {@link #keepWeights} takes. */

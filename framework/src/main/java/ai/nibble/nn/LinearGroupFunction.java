@@ -1,5 +1,6 @@
 package ai.nibble.nn;
 
+import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.nn.Workspace.Purpose;
@@ -22,7 +23,7 @@ final class LinearGroupFunction extends Function {
   private final Pass pass;
   private final Precision precision;
   private final Workspace work;
-  private final boolean outputIsRead;
+  private final Earlier earlier;
   private final int in;
   private final int out;
   private final int rank;
@@ -32,16 +33,13 @@ final class LinearGroupFunction extends Function {
   private Tensor x;
   private Tensor down;
 
-  /**
-   * @param outputIsRead whether the output's values are needed
-   */
   LinearGroupFunction(
-      LinearGroup group, Pass pass, Precision precision, Workspace work, boolean outputIsRead) {
+      LinearGroup group, Pass pass, Precision precision, Workspace work, Earlier earlier) {
     this.group = group;
     this.pass = pass;
     this.precision = precision;
     this.work = work;
-    this.outputIsRead = outputIsRead;
+    this.earlier = earlier;
     this.in = group.inFeatures();
     this.out = group.outFeatures();
     this.rank = group.rank();
@@ -60,6 +58,7 @@ final class LinearGroupFunction extends Function {
     Tensor input = inputs[0];
     long n = input.size(0);
     try (Scope scope = new Scope()) {
+      Tensor known = earlier.output(precision.compute(), n, out);
       Tensor extended = input;
       if (rank > 0 || trained) {
         x = save(input);
@@ -69,10 +68,10 @@ final class LinearGroupFunction extends Function {
         Tensor a = scope.own(group.downProjections(precision.product()));
         Ops.mm(h, scope.own(adapterInput(input)), scope.own(a.t()));
         down = save(h);
-        extended = outputIsRead ? scope.own(extend(input, h)) : input;
+        extended = known == null ? scope.own(extend(input, h)) : input;
       }
-      if (!outputIsRead) {
-        return new Tensor[] {Tensor.empty(precision.compute(), n, out)};
+      if (known != null) {
+        return new Tensor[] {known};
       }
       if (rank == 0 && precision.widens()) {
         extended = scope.own(work.get(Purpose.INPUT, precision.product(), n, in));

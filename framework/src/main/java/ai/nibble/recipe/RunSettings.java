@@ -2,7 +2,6 @@ package ai.nibble.recipe;
 
 import ai.nibble.optim.AdamWConfig;
 import ai.nibble.optim.Schedule;
-import ai.nibble.recipe.Training.GradientCheckpointing;
 import ai.nibble.train.TrainSettings;
 import java.util.Optional;
 
@@ -27,7 +26,7 @@ final class RunSettings {
         schedule(o, total),
         new AdamWConfig(o.adamBeta1(), o.adamBeta2(), o.adamEpsilon(), o.weightDecay()),
         o.maxGradNorm(),
-        training.gradientCheckpointing() == GradientCheckpointing.BLOCK,
+        training.gradientCheckpointing(),
         interval(
             recipe.evaluation().evalSteps(), recipe.evaluation().evalsPerEpoch(), stepsPerEpoch),
         recipe.evaluation().evalBatchSize(),

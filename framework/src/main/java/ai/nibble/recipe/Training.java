@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.model.Checkpointing;
 import java.util.Optional;
 
 /**
@@ -39,16 +40,12 @@ public record Training(
             value = "gradient_checkpointing",
             byDefault = "none",
             doc =
-                "`block` keeps only blocks' inputs and recomputes the rest: less memory, more time",
+                "What of each block is kept for the backward pass and what computed again: `none`"
+                    + " keeps all, `selective` the outputs of products and attention (less memory,"
+                    + " hardly more time), `block` only its input and attention's output (least"
+                    + " memory, a third more time)",
             means = {
               @Key.Means(value = "true|True|TRUE", as = "block"),
               @Key.Means(value = "false|False|FALSE", as = "none")
             })
-        GradientCheckpointing gradientCheckpointing) {
-
-  /** What is kept for the backward pass. */
-  public enum GradientCheckpointing {
-    NONE,
-    BLOCK
-  }
-}
+        Checkpointing gradientCheckpointing) {}

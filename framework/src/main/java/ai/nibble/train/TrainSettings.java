@@ -1,5 +1,6 @@
 package ai.nibble.train;
 
+import ai.nibble.model.Checkpointing;
 import ai.nibble.optim.AdamWConfig;
 import ai.nibble.optim.Schedule;
 
@@ -12,7 +13,7 @@ import ai.nibble.optim.Schedule;
  * @param learningRate the highest learning rate
  * @param schedule its course
  * @param maxGradNorm gradients of a larger global norm are scaled down to it; 0: never
- * @param checkpointBlocks whether blocks are computed again in backward instead of saved
+ * @param checkpointing what is computed again in backward instead of kept
  * @param evalSteps steps between evaluations; 0: only at the end
  * @param evalBatchSize rows of an evaluation computed at once
  * @param saveSteps steps between checkpoints; 0: only at the end
@@ -27,7 +28,7 @@ public record TrainSettings(
     Schedule schedule,
     AdamWConfig adamW,
     double maxGradNorm,
-    boolean checkpointBlocks,
+    Checkpointing checkpointing,
     int evalSteps,
     int evalBatchSize,
     int saveSteps,

@@ -3,6 +3,7 @@ package ai.nibble.train;
 import ai.nibble.autograd.Tape;
 import ai.nibble.data.Batch;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.model.Trainable;
 import ai.nibble.nn.Pass;
 import ai.nibble.optim.GradientNorm;
@@ -24,7 +25,7 @@ public final class TrainStep {
   private final Objective objective;
   private final Optimizer optimizer;
   private final double maxGradNorm;
-  private final boolean checkpointBlocks;
+  private final Checkpointing checkpointing;
   private final GradientTree tree;
   private final FloatBuffer values;
   private final FloatBuffer grads;
@@ -33,7 +34,7 @@ public final class TrainStep {
    * @param trained of the model, or on it; its parameters are what is trained
    * @param optimizer over the flat parameters
    * @param maxGradNorm gradients of a larger global norm are scaled down to it; 0: never
-   * @param checkpointBlocks whether blocks are computed again in backward instead of saved
+   * @param checkpointing what is computed again in backward instead of kept
    */
   public TrainStep(
       CausalLm model,
@@ -41,13 +42,13 @@ public final class TrainStep {
       Objective objective,
       Optimizer optimizer,
       double maxGradNorm,
-      boolean checkpointBlocks) {
+      Checkpointing checkpointing) {
     this.model = model;
     this.trained = trained;
     this.objective = objective;
     this.optimizer = optimizer;
     this.maxGradNorm = maxGradNorm;
-    this.checkpointBlocks = checkpointBlocks;
+    this.checkpointing = checkpointing;
     this.tree = new GradientTree(Math.toIntExact(trained.parameters().numel()));
     this.values = trained.parameters().values().floats();
     this.grads = trained.parameters().grads().floats();
@@ -98,7 +99,7 @@ public final class TrainStep {
 
   private double forwardBackward(Batch batch, Pass pass, double lossTokens) {
     try (Tape tape = Tape.recording()) {
-      CausalLm.Loss loss = objective.loss(tape, model, batch, pass, lossTokens, checkpointBlocks);
+      CausalLm.Loss loss = objective.loss(tape, model, batch, pass, lossTokens, checkpointing);
       if (Double.isFinite(loss.sum())) {
         tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
       }

@@ -5,6 +5,7 @@ import ai.nibble.data.Batch;
 import ai.nibble.data.EpochSampler;
 import ai.nibble.data.Example;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.model.Trainable;
 import ai.nibble.nn.Pass;
 import ai.nibble.optim.AdamW;
@@ -66,7 +67,7 @@ public final class Trainer {
                 ParameterRange.decayingMatrices(
                     trained.parameters(), settings.adamW().weightDecay())),
             settings.maxGradNorm(),
-            settings.checkpointBlocks());
+            settings.checkpointing());
   }
 
   /**
@@ -203,7 +204,8 @@ public final class Trainer {
       Batch batch = Batch.of(evalRows.subList(begin, end));
       Pass pass = Pass.evaluating(batch.sequenceStarts());
       try (Tape tape = Tape.inference()) {
-        sum += objective.loss(tape, model, batch, pass, batch.lossTokens(), false).sum();
+        int lossTokens = batch.lossTokens();
+        sum += objective.loss(tape, model, batch, pass, lossTokens, Checkpointing.NONE).sum();
       }
       tokens += batch.lossTokens();
     }

@@ -9,6 +9,7 @@ import ai.nibble.Shared;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.optim.AdamW;
 import ai.nibble.optim.AdamWConfig;
@@ -196,7 +197,7 @@ class GoldenModelTest {
     try (CausalLm model = load(base, quantization);
         LoraAdapter adapter = AdapterStore.load(model, folder.resolve("initial"));
         SafetensorsFile batches = SafetensorsFile.open(folder.resolve("batches.safetensors"))) {
-      for (boolean checkpoint : new boolean[] {true, false}) {
+      for (Checkpointing checkpointing : Checkpointing.values()) {
         float[] initial = adapter.parameters().values().toFloats();
         TrainStep step =
             new TrainStep(
@@ -205,7 +206,7 @@ class GoldenModelTest {
                 new SupervisedFineTuning(),
                 new AdamW(run.adamW, Math.toIntExact(adapter.parameters().numel())),
                 run.maxGradNorm,
-                checkpoint);
+                checkpointing);
         for (int s = 0; s < run.steps; s++) {
           List<ai.nibble.data.Batch> micros = new ArrayList<>();
           for (int m = 0; m < run.accumulation; m++) {

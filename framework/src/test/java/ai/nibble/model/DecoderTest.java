@@ -228,7 +228,8 @@ class DecoderTest {
       Pass pass = Pass.cached(List.of(cache), 0, 1);
       assertEquals(14, adapter.modules().size());
       assertThrows(
-          IllegalStateException.class, () -> model.hidden(tape, new int[] {1}, pass, false));
+          IllegalStateException.class,
+          () -> model.hidden(tape, new int[] {1}, pass, Checkpointing.NONE));
     }
   }
 }

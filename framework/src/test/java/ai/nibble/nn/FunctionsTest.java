@@ -8,6 +8,7 @@ import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import ai.nibble.autograd.Checkpoint;
+import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.EngineSegment;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
@@ -301,7 +302,8 @@ class FunctionsTest extends FunctionTestCase {
         dtype,
         (attention, pass) ->
             (tape, in) ->
-                tape.apply(new AttentionFunction(attention, pass, precision, 1), in.get(0)));
+                tape.apply(
+                    new AttentionFunction(attention, pass, precision, Earlier.NONE, 1), in.get(0)));
   }
 
   private interface AttentionUnderTest {
@@ -409,10 +411,9 @@ class FunctionsTest extends FunctionTestCase {
             (tape, in) ->
                 tape.apply(
                     new Checkpoint(
-                        (inner, values, repeated) ->
-                            repeated
-                                ? group.applyUnread(inner, values[0], pass, FLOAT32, work)
-                                : group.apply(inner, values[0], pass, FLOAT32, work)),
+                        (inner, values, recall) ->
+                            recall.unread(
+                                e -> group.apply(inner, values[0], pass, FLOAT32, work, e))),
                     in.get(0)),
             List.of(x),
             DType.FLOAT32,

@@ -259,7 +259,7 @@ class TrainedWeightsTest extends FunctionTestCase {
         (tape, in) -> group.apply(tape, in.get(0), pass, precision, work), List.of(x), dtype, 1);
     float[] plain = parameters.grads().toFloats();
     parameters.grads().zero();
-    Checkpoint.Part part = (inner, in, again) -> group.apply(inner, in[0], pass, precision, work);
+    Checkpoint.Part part = (inner, in, recall) -> group.apply(inner, in[0], pass, precision, work);
     Oracle.onTape((tape, in) -> tape.apply(new Checkpoint(part), in.get(0)), List.of(x), dtype, 1);
     assertArrayEquals(plain, parameters.grads().toFloats());
   }

@@ -8,9 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.data.EncodingSettings.ExcessLength;
 import ai.nibble.data.EncodingSettings.TrainOnEos;
 import ai.nibble.lora.TargetModules;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.recipe.Quantization.ComputeDtype;
-import ai.nibble.recipe.Training.GradientCheckpointing;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -59,8 +59,7 @@ final class RecipeLoaderTest {
     assertEquals(TrainOnEos.TURN, recipe.data().trainOnEos());
     assertEquals(ExcessLength.RAISE, recipe.data().excessLengthStrategy());
     assertEquals(Optional.empty(), recipe.data().chatTemplate());
-    assertEquals(
-        new Training(1, 1, 1, Optional.empty(), GradientCheckpointing.NONE), recipe.training());
+    assertEquals(new Training(1, 1, 1, Optional.empty(), Checkpointing.NONE), recipe.training());
     assertEquals(
         new Optimization(
             Optimization.OptimizerName.ADAMW,

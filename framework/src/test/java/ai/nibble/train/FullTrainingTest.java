@@ -12,6 +12,7 @@ import ai.nibble.data.Example;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.ModelStore;
 import ai.nibble.nn.Parameter;
@@ -101,25 +102,25 @@ class FullTrainingTest {
     return batches;
   }
 
-  private static TrainStep trainStep(CausalLm model, JsonNode golden, boolean checkpoint) {
+  private static TrainStep trainStep(CausalLm model, JsonNode golden, Checkpointing checkpointing) {
     AllWeights all = new AllWeights(model);
     AdamWConfig config = new AdamWConfig(0.9, 0.999, 1e-8, golden.get("weight_decay").asDouble());
     AdamW adamW =
         new AdamW(config, ParameterRange.decayingMatrices(all.parameters(), config.weightDecay()));
     double clip = golden.get("max_grad_norm").asDouble();
-    return new TrainStep(model, all, new SupervisedFineTuning(), adamW, clip, checkpoint);
+    return new TrainStep(model, all, new SupervisedFineTuning(), adamW, clip, checkpointing);
   }
 
   /** The tolerances of loss and weights are those that training an adapter is held to. */
   @ParameterizedTest
-  @CsvSource({"tied, false", "tied, true", "biases, false", "biases, true"})
-  void tenStepsFollowPyTorch(String name, boolean checkpoint) throws IOException {
+  @CsvSource({"tied, NONE", "tied, SELECTIVE", "tied, BLOCK", "biases, NONE", "biases, BLOCK"})
+  void tenStepsFollowPyTorch(String name, Checkpointing checkpointing) throws IOException {
     JsonNode golden = golden();
     JsonNode log = golden.get("log").get(name);
     assertEquals(10, log.size());
     try (CausalLm model = load(name, DType.FLOAT32);
         SafetensorsFile expected = SafetensorsFile.open(golden(name + "/final.safetensors"))) {
-      TrainStep step = trainStep(model, golden, checkpoint);
+      TrainStep step = trainStep(model, golden, checkpointing);
       for (int s = 0; s < log.size(); s++) {
         TrainStep.Outcome outcome =
             step.run(batches(golden.get("steps").get(s)), golden.get("lr").asDouble(), s);
@@ -152,11 +153,11 @@ class FullTrainingTest {
     return Math.sqrt(difference / norm);
   }
 
-  private static float[] gradient(String name, DType compute, boolean checkpoint)
+  private static float[] gradient(String name, DType compute, Checkpointing checkpointing)
       throws IOException {
     try (CausalLm model = load(name, compute)) {
       JsonNode golden = golden();
-      trainStep(model, golden, checkpoint).run(batches(golden.get("steps").get(2)), 0, 1);
+      trainStep(model, golden, checkpointing).run(batches(golden.get("steps").get(2)), 0, 1);
       return model.parameters().orElseThrow().grads().toFloats();
     }
   }
@@ -164,9 +165,10 @@ class FullTrainingTest {
   @ParameterizedTest
   @CsvSource({"tied, FLOAT32", "tied, BFLOAT16", "biases, FLOAT32", "biases, BFLOAT16"})
   void checkpointingChangesNoBit(String name, DType compute) throws IOException {
-    float[] plain = gradient(name, compute, false);
-    assertArrayEquals(plain, gradient(name, compute, true));
-    assertArrayEquals(plain, gradient(name, compute, false), "a second run");
+    float[] plain = gradient(name, compute, Checkpointing.NONE);
+    assertArrayEquals(plain, gradient(name, compute, Checkpointing.SELECTIVE));
+    assertArrayEquals(plain, gradient(name, compute, Checkpointing.BLOCK));
+    assertArrayEquals(plain, gradient(name, compute, Checkpointing.NONE), "a second run");
   }
 
   /** Each activation and product carries 8 bits; over two layers their errors add up to a few %. */
@@ -174,7 +176,9 @@ class FullTrainingTest {
   @ValueSource(strings = {"tied", "biases"})
   void bfloat16GivesNearlyTheSameGradient(String name) throws IOException {
     double distance =
-        distance(gradient(name, DType.FLOAT32, false), gradient(name, DType.BFLOAT16, false));
+        distance(
+            gradient(name, DType.FLOAT32, Checkpointing.NONE),
+            gradient(name, DType.BFLOAT16, Checkpointing.NONE));
     assertTrue(distance > 1e-4 && distance < 5e-2, "" + distance);
   }
 
@@ -184,7 +188,7 @@ class FullTrainingTest {
     try (CausalLm model = load(name, DType.FLOAT32)) {
       JsonNode golden = golden();
       ((com.fasterxml.jackson.databind.node.ObjectNode) golden).put("max_grad_norm", 0);
-      TrainStep step = trainStep(model, golden, false);
+      TrainStep step = trainStep(model, golden, Checkpointing.NONE);
       List<Batch> batches = batches(golden.get("steps").get(2));
       step.run(batches, 0, 1);
       for (Parameter p : model.parameters().orElseThrow().parameters()) {
@@ -292,7 +296,7 @@ class FullTrainingTest {
               new Schedule.Constant(0),
               AdamWConfig.DEFAULT,
               1,
-              false,
+              Checkpointing.NONE,
               0,
               2,
               2,

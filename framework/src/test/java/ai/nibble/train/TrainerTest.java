@@ -14,6 +14,7 @@ import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.nn.Pass;
 import ai.nibble.optim.AdamW;
@@ -81,7 +82,7 @@ class TrainerTest {
   }
 
   private static TrainSettings settings(
-      int micro, int accumulation, double lr, boolean checkpoint) {
+      int micro, int accumulation, double lr, Checkpointing checkpointing) {
     return new TrainSettings(
         micro,
         accumulation,
@@ -90,7 +91,7 @@ class TrainerTest {
         new Schedule.Constant(0),
         AdamWConfig.DEFAULT,
         1,
-        checkpoint,
+        checkpointing,
         6,
         3,
         4,
@@ -135,7 +136,7 @@ class TrainerTest {
   @Test
   void lossFallsAndTheAdapterThatIsWrittenIsTheOneThatWasTrained() throws Exception {
     Record record = new Record();
-    float[] trained = train(settings(4, 1, 1e-2, false), record, output);
+    float[] trained = train(settings(4, 1, 1e-2, Checkpointing.NONE), record, output);
     assertEquals(12, record.steps.size());
     assertTrue(record.steps.get(11).loss() < record.steps.get(0).loss() - 0.5);
     assertEquals(List.of(6, 12), record.evaluations.stream().map(EvalMetrics::step).toList());
@@ -150,11 +151,16 @@ class TrainerTest {
 
   @Test
   void theSameSeedGivesTheSameBitsWithAndWithoutCheckpointing() {
-    float[] first = train(settings(3, 2, 1e-2, false), new Record(), output.resolve("a"));
-    float[] second = train(settings(3, 2, 1e-2, false), new Record(), output.resolve("b"));
-    float[] recomputed = train(settings(3, 2, 1e-2, true), new Record(), output.resolve("c"));
+    float[] first =
+        train(settings(3, 2, 1e-2, Checkpointing.NONE), new Record(), output.resolve("a"));
+    float[] second =
+        train(settings(3, 2, 1e-2, Checkpointing.NONE), new Record(), output.resolve("b"));
     assertArrayEquals(first, second);
-    assertArrayEquals(first, recomputed);
+    for (Checkpointing checkpointing : Checkpointing.values()) {
+      Path folder = output.resolve(checkpointing.name());
+      float[] recomputed = train(settings(3, 2, 1e-2, checkpointing), new Record(), folder);
+      assertArrayEquals(first, recomputed, checkpointing.name());
+    }
   }
 
   @Test
@@ -181,7 +187,7 @@ class TrainerTest {
   private TrainStep.Outcome probe(LoraAdapter adapter, List<Batch> batches) {
     int elements = Math.toIntExact(adapter.parameters().numel());
     AdamW adamW = new AdamW(AdamWConfig.DEFAULT, elements);
-    return new TrainStep(model, adapter, new SupervisedFineTuning(), adamW, 0, false)
+    return new TrainStep(model, adapter, new SupervisedFineTuning(), adamW, 0, Checkpointing.NONE)
         .run(batches, 0, 1);
   }
 
@@ -193,7 +199,7 @@ class TrainerTest {
     try (Tensor logits = model.logits(ids, Pass.evaluating(0, 4), last)) {
       before = logits.toFloats();
     }
-    train(settings(4, 1, 1e-2, false), new Record(), output);
+    train(settings(4, 1, 1e-2, Checkpointing.NONE), new Record(), output);
     try (Tensor logits = model.logits(ids, Pass.evaluating(0, 4), last)) {
       assertArrayEquals(before, logits.toFloats());
     }
@@ -205,7 +211,7 @@ class TrainerTest {
     TrainingStoppedException e =
         assertThrows(
             TrainingStoppedException.class,
-            () -> train(settings(4, 1, 1e30, false), record, output));
+            () -> train(settings(4, 1, 1e30, Checkpointing.NONE), record, output));
     int good = record.steps.size();
     assertTrue(e.getMessage().startsWith("step " + (good + 1) + ": loss "), e.getMessage());
     if (good > 0 && e.getMessage().contains("the weights of step " + good)) {
@@ -219,7 +225,7 @@ class TrainerTest {
 
   @Test
   void anAdapterThatFitsNoModuleIsRefusedWithEveryTensor() throws Exception {
-    train(settings(4, 1, 1e-2, false), new Record(), output);
+    train(settings(4, 1, 1e-2, Checkpointing.NONE), new Record(), output);
     Path config = output.resolve("adapter_config.json");
     Files.writeString(config, Files.readString(config).replace("\"r\" : 4", "\"r\" : 3"));
     InvalidInputException e =

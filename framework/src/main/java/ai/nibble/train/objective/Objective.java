@@ -3,6 +3,7 @@ package ai.nibble.train.objective;
 import ai.nibble.autograd.Tape;
 import ai.nibble.data.Batch;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.nn.Pass;
 
 /** What a run trains towards: the loss of a micro-batch. */
@@ -13,9 +14,14 @@ public interface Objective {
    * @param batch rows of the kind the objective is made for
    * @param pass its sequences and its dropout
    * @param normalizer loss tokens of the whole optimizer step, or of the whole evaluation
-   * @param checkpoint whether blocks are computed again in backward instead of saved
+   * @param checkpointing what is computed again in backward instead of kept
    * @return the loss divided by the normaliser, to differentiate, and its undivided sum
    */
   CausalLm.Loss loss(
-      Tape tape, CausalLm model, Batch batch, Pass pass, double normalizer, boolean checkpoint);
+      Tape tape,
+      CausalLm model,
+      Batch batch,
+      Pass pass,
+      double normalizer,
+      Checkpointing checkpointing);
 }

@@ -10,6 +10,7 @@ import ai.nibble.autograd.Variable;
 import ai.nibble.data.Batch;
 import ai.nibble.data.Example;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.nn.Pass;
 import ai.nibble.tensor.DType;
@@ -31,9 +32,9 @@ class EngineObjectiveTest {
 
   /** Cross-entropy again, in the engine's operations. */
   private static final Objective CROSS_ENTROPY =
-      (tape, model, batch, pass, normalizer, checkpoint) -> {
+      (tape, model, batch, pass, normalizer, checkpointing) -> {
         long[] targets = Arrays.stream(batch.targets()).asLongStream().toArray();
-        try (Variable hidden = model.hidden(tape, batch.inputIds(), pass, checkpoint);
+        try (Variable hidden = model.hidden(tape, batch.inputIds(), pass, checkpointing);
             Variable logits = model.logits(tape, hidden, batch.lossPositions())) {
           EngineSegment segment =
               new EngineSegment(
@@ -59,11 +60,11 @@ class EngineObjectiveTest {
 
   private record Result(double sum, float[] gradients) {}
 
-  private static Result run(CausalLm model, Objective objective, boolean checkpoint) {
+  private static Result run(CausalLm model, Objective objective, Checkpointing checkpointing) {
     model.parameters().orElseThrow().grads().zero();
     Pass pass = new Pass(BATCH.sequenceStarts(), true, 1);
     try (Tape tape = Tape.recording()) {
-      CausalLm.Loss loss = objective.loss(tape, model, BATCH, pass, 7, checkpoint);
+      CausalLm.Loss loss = objective.loss(tape, model, BATCH, pass, 7, checkpointing);
       tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
       return new Result(loss.sum(), model.parameters().orElseThrow().grads().toFloats());
     }
@@ -71,12 +72,12 @@ class EngineObjectiveTest {
 
   /** float32: the two differ by roundings of 6e-8 each, some hundred of them. */
   @ParameterizedTest
-  @CsvSource({"tied, false", "tied, true", "biases, false"})
-  void everyWeightGetsTheGradientOfTheLossWrittenByHand(String name, boolean checkpoint) {
+  @CsvSource({"tied, NONE", "tied, BLOCK", "biases, SELECTIVE"})
+  void everyWeightGetsTheGradientOfTheLossWrittenByHand(String name, Checkpointing checkpointing) {
     long live = Tensor.live();
     try (CausalLm model = CausalLm.load(model(name), LoadOptions.trained(DType.FLOAT32))) {
-      Result byHand = run(model, new SupervisedFineTuning(), checkpoint);
-      Result byEngine = run(model, CROSS_ENTROPY, checkpoint);
+      Result byHand = run(model, new SupervisedFineTuning(), checkpointing);
+      Result byEngine = run(model, CROSS_ENTROPY, checkpointing);
       assertEquals(byHand.sum(), byEngine.sum(), 1e-5 * byHand.sum());
       double scale = 0;
       for (float g : byHand.gradients()) {
@@ -97,7 +98,7 @@ class EngineObjectiveTest {
     try (CausalLm model = CausalLm.load(model("biases"), LoadOptions.unquantized(compute));
         Tensor expected = model.logits(BATCH.inputIds(), pass, positions);
         Tape tape = Tape.recording()) {
-      Variable hidden = model.hidden(tape, BATCH.inputIds(), pass, false);
+      Variable hidden = model.hidden(tape, BATCH.inputIds(), pass, Checkpointing.NONE);
       Variable logits = model.logits(tape, hidden, positions);
       assertEquals(DType.FLOAT32, logits.value().dtype());
       assertEquals(

@@ -1,0 +1,13 @@
+package ai.nibble.model;
+
+/**
+ * What is kept of a layer from the forward pass for the backward pass; the rest is computed again.
+ */
+public enum Checkpointing {
+  /** All that backward needs: nothing is computed again. */
+  NONE,
+  /** Its input and the outputs of its products and of attention: what is costly to compute. */
+  SELECTIVE,
+  /** Its input and attention's output. */
+  BLOCK
+}
