@@ -88,8 +88,8 @@ final class Manifest {
     }
     Map<String, Entry> entries = new LinkedHashMap<>();
     json.path("files")
-        .fields()
-        .forEachRemaining(
+        .properties()
+        .forEach(
             field -> {
               JsonNode entry = field.getValue();
               String sha256 = entry.path("sha256").asText();

@@ -77,8 +77,8 @@ public record TrainerState(
       }
       Map<String, String> identity = new LinkedHashMap<>();
       json.path("identity")
-          .fields()
-          .forEachRemaining(field -> identity.put(field.getKey(), field.getValue().asText()));
+          .properties()
+          .forEach(field -> identity.put(field.getKey(), field.getValue().asText()));
       return new TrainerState(
           json.path("run_id").asText(),
           number(file, json, "step").intValue(),

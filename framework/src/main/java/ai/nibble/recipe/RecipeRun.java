@@ -77,10 +77,15 @@ public final class RecipeRun {
     // rows first: a bad one is found in seconds, before the weights are read
     RecipeRows rows = RecipeRows.read(recipe, out);
     Map<String, String> identity = RunIdentity.of(recipe, rows.train());
-    try (OutputLock lock = OutputLock.take(output)) {
-      Optional<SavedCheckpoint> from = resumeFrom(identity);
-      begin(output, ownTemplate, from);
-      return train(rows, identity, baseFiles, from);
+    try {
+      OutputLock lock = OutputLock.take(output);
+      try {
+        Optional<SavedCheckpoint> from = resumeFrom(identity);
+        begin(output, ownTemplate, from);
+        return train(rows, identity, baseFiles, from);
+      } finally {
+        lock.close();
+      }
     } catch (IOException e) {
       throw new UncheckedIOException(output + ": cannot be written: " + e.getMessage(), e);
     }
