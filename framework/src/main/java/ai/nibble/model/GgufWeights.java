@@ -3,6 +3,7 @@ package ai.nibble.model;
 import ai.nibble.InvalidInputException;
 import ai.nibble.gguf.GgmlType;
 import ai.nibble.gguf.GgufFile;
+import ai.nibble.gguf.GgufMetadata;
 import ai.nibble.gguf.GgufTensor;
 import ai.nibble.tensor.DType;
 import java.nio.file.Path;
@@ -44,6 +45,11 @@ public final class GgufWeights implements WeightSource {
       file.close();
       throw e;
     }
+  }
+
+  /** The file's metadata, beyond what the configuration says too. */
+  public GgufMetadata metadata() {
+    return file.metadata();
   }
 
   @Override
@@ -92,7 +98,7 @@ public final class GgufWeights implements WeightSource {
   private static Map<String, StoredTensor> stored(GgufFile file) {
     Map<String, StoredTensor> stored = new LinkedHashMap<>();
     for (String name : file.names()) {
-      if (name.equals(GgufConfigCheck.ROPE_FREQS)) {
+      if (name.equals(GgufHyperparameters.ROPE_FREQS)) {
         continue; // checked against the configuration, from which it follows
       }
       GgufTensor tensor = file.tensor(name);
