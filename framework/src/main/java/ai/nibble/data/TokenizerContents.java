@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 
 /**
@@ -17,7 +18,9 @@ import java.util.TreeMap;
  * @param tokens text by id, ascending; ids may be missing
  * @param added the tokens beside the model's own, among {@code tokens} too
  * @param merges each {@code left right}, the first with the highest priority; empty but for BPE
- * @param preTokenizer what parts text into words; a null node where there is none
+ * @param unknown the token of what no other token spells, where there is one
+ * @param normalizer what changes text first; not an object where there is none
+ * @param preTokenizer what then parts it into words; not an object where there is none
  */
 public record TokenizerContents(
     String modelType,
@@ -25,6 +28,8 @@ public record TokenizerContents(
     Map<Integer, String> tokens,
     List<Added> added,
     List<String> merges,
+    Optional<String> unknown,
+    JsonNode normalizer,
     JsonNode preTokenizer) {
 
   /**
@@ -50,6 +55,8 @@ public record TokenizerContents(
         Collections.unmodifiableMap(tokens),
         file.added().stream().map(a -> new Added(a.id(), a.text(), a.special())).toList(),
         merges(model.path("merges")),
+        Optional.ofNullable(model.path("unk_token").textValue()),
+        file.root().path("normalizer"),
         file.root().path("pre_tokenizer"));
   }
 

@@ -96,7 +96,9 @@ final class ExportCommandTest {
             + ": its base model 'gone/away' is not there: give it with --model DIR\n",
         err.toString());
     assertEquals(
-        2, export("--adapter", adapter.toString(), "--out", file.toString(), "--peft", "--type=F16"));
-    assertTrue(err.toString().endsWith("error: --type is 'F16', expected F32 or BF16 for --peft\n"));
+        2,
+        export("--adapter", adapter.toString(), "--out", file.toString(), "--peft", "--type=F16"));
+    assertTrue(
+        err.toString().endsWith("error: --type is 'F16', expected F32 or BF16 for --peft\n"));
   }
 }

@@ -87,8 +87,7 @@ class PeftExportTest {
             InvalidInputException.class, () -> PeftExport.write(adapter(), DType.FLOAT32, there));
     assertTrue(e.getMessage().contains("exists, expected a new place"), e.getMessage());
     Path damaged = Files.createDirectory(temp.resolve("damaged"));
-    Files.copy(
-        adapter().resolve(AdapterConfigFile.NAME), damaged.resolve(AdapterConfigFile.NAME));
+    Files.copy(adapter().resolve(AdapterConfigFile.NAME), damaged.resolve(AdapterConfigFile.NAME));
     byte[] bytes = Files.readAllBytes(adapter().resolve("adapter_model.safetensors"));
     Arrays.fill(bytes, bytes.length - 4, bytes.length, (byte) 0xff);
     Files.write(damaged.resolve("adapter_model.safetensors"), bytes);

@@ -29,7 +29,6 @@ import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
@@ -250,7 +249,7 @@ public final class ModelExport {
     Set<Integer> stops =
         StopTokens.of(
             directory, config, tokenizer, new PromptEncoder(tokenizer, template.orElse(null)));
-    List<String> texts = stops.stream().map(vocabulary::text).filter(Objects::nonNull).toList();
+    List<String> texts = stops.stream().filter(tokenizer::isControl).map(vocabulary::text).toList();
     Modelfile modelfile =
         new Modelfile(request.out().getFileName().toString(), turns, vocabulary.addsBos(), texts);
     if (template.isPresent() && !modelfile.hasTemplate()) {

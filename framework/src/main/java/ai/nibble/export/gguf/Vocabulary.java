@@ -13,7 +13,10 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 
-/** A byte-level BPE tokenizer as the metadata {@code tokenizer.ggml.*}. */
+/**
+ * A tokenizer as the metadata {@code tokenizer.ggml.*}: byte-level BPE with its merges, as
+ * llama.cpp has it for Llama 3, or what was once SentencePiece with scores ({@link SentencePiece}).
+ */
 final class Vocabulary {
   // llama.cpp's llama_token_type
   private static final int NORMAL = 1;
@@ -25,6 +28,7 @@ final class Vocabulary {
   private final TokenizerContents contents;
   private final Tokenizer tokenizer;
   private final ModelConfig config;
+  private final Optional<SentencePiece> sentencePiece;
   private final String pre;
 
   /**
@@ -36,20 +40,28 @@ final class Vocabulary {
     this.contents = TokenizerContents.read(directory);
     this.tokenizer = tokenizer;
     this.config = config;
+    this.sentencePiece = SentencePiece.of(contents);
     requireWritable();
-    this.pre =
-        pre.or(() -> PreTokenizer.name(contents.preTokenizer())).orElseThrow(this::unknownPre);
+    this.pre = pre.or(this::recognisedPre).orElseThrow(this::unknownPre);
+  }
+
+  private Optional<String> recognisedPre() {
+    return sentencePiece.isPresent()
+        ? Optional.of("default")
+        : PreTokenizer.name(contents.preTokenizer());
   }
 
   private void requireWritable() {
-    if (!contents.modelType().equals("BPE") || contents.byteFallback()) {
+    boolean byteLevel = contents.modelType().equals("BPE") && !contents.byteFallback();
+    if (!byteLevel && sentencePiece.isEmpty()) {
       throw new InvalidInputException(
           directory.resolve("tokenizer.json")
               + ": is a tokenizer of type "
               + contents.modelType()
               + (contents.byteFallback() ? " with byte_fallback" : "")
-              + ", expected byte-level BPE, as of Llama 3, Qwen and SmolLM: the others cannot be"
-              + " written to GGUF yet");
+              + ", expected byte-level BPE, as of Llama 3, Qwen and SmolLM, or BPE with byte_fallback"
+              + " that marks spaces with '▁', as of Llama 2 and Mistral: the others cannot be written"
+              + " to GGUF yet");
     }
     int highest = contents.tokens().keySet().stream().mapToInt(id -> id).max().orElse(-1);
     if (highest >= config.vocabSize()) {
@@ -67,23 +79,22 @@ final class Vocabulary {
             + " --pre, and other tokens than in training may come out");
   }
 
-  /** llama.cpp's name of the pre-tokenizer. */
-  String pre() {
-    return pre;
-  }
-
-  /** A token's text; null where the id has none. */
+  /** The text of a token that is not spelled in bytes: a control token. */
   String text(int id) {
     return contents.tokens().get(id);
   }
 
   /** Adds the keys. */
   void describe(GgufHeader header) {
-    header.put("tokenizer.ggml.model", "gpt2");
+    header.put("tokenizer.ggml.model", sentencePiece.isPresent() ? "llama" : "gpt2");
     header.put("tokenizer.ggml.pre", pre);
     header.putStrings("tokenizer.ggml.tokens", tokens());
     header.putInts("tokenizer.ggml.token_type", types());
-    header.putStrings("tokenizer.ggml.merges", contents.merges());
+    if (sentencePiece.isPresent()) {
+      header.putFloats("tokenizer.ggml.scores", sentencePiece.get().scores(config.vocabSize()));
+    } else {
+      header.putStrings("tokenizer.ggml.merges", contents.merges());
+    }
     put(header, "bos", tokenizer.bosId(), config.bosTokenId());
     put(
         header,
@@ -93,7 +104,8 @@ final class Vocabulary {
     put(header, "unknown", tokenizer.unkId(), OptionalInt.empty());
     put(header, "padding", tokenizer.padId(), config.padTokenId());
     header.put("tokenizer.ggml.add_bos_token", addsBos());
-    header.put("tokenizer.ggml.add_space_prefix", false);
+    boolean space = sentencePiece.map(SentencePiece::addsSpace).orElse(false);
+    header.put("tokenizer.ggml.add_space_prefix", space);
   }
 
   /** Whether plain text begins with the beginning-of-sequence token. */
@@ -126,6 +138,7 @@ final class Vocabulary {
     for (Added added : contents.added()) {
       types[added.id()] = added.special() ? CONTROL : USER_DEFINED;
     }
+    sentencePiece.ifPresent(pieces -> pieces.mark(types));
     return types;
   }
 }

@@ -21,8 +21,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 class FileTypeTest {
   @TempDir Path folder;
 
-  private ModelConfig config(int layers, int heads, int keyHeads, boolean tied)
-      throws IOException {
+  private ModelConfig config(int layers, int heads, int keyHeads, boolean tied) throws IOException {
     Path file = folder.resolve("config.json");
     Files.writeString(
         file,
@@ -49,8 +48,7 @@ class FileTypeTest {
   @EnumSource
   void vectorsAreAlwaysFloat32(FileType type) throws IOException {
     ModelConfig config = config(4, 8, 8, true);
-    assertEquals(
-        GgmlType.F32, type.typeOf("blk.0.attn_norm.weight", 1, 1024, config).type());
+    assertEquals(GgmlType.F32, type.typeOf("blk.0.attn_norm.weight", 1, 1024, config).type());
     assertEquals(GgmlType.F32, type.typeOf("blk.0.attn_q.bias", 1, 1000, config).type());
   }
 
@@ -98,11 +96,9 @@ class FileTypeTest {
   @Test
   void sharedValuesGetMoreBitsInQ2K() throws IOException {
     ModelConfig few = config(4, 8, 2, true);
-    assertEquals(
-        GgmlType.Q4_K, FileType.Q2_K.typeOf("blk.0.attn_v.weight", 2, 1024, few).type());
+    assertEquals(GgmlType.Q4_K, FileType.Q2_K.typeOf("blk.0.attn_v.weight", 2, 1024, few).type());
     ModelConfig many = config(4, 8, 8, true);
-    assertEquals(
-        GgmlType.Q3_K, FileType.Q2_K.typeOf("blk.0.attn_v.weight", 2, 1024, many).type());
+    assertEquals(GgmlType.Q3_K, FileType.Q2_K.typeOf("blk.0.attn_v.weight", 2, 1024, many).type());
   }
 
   @ParameterizedTest

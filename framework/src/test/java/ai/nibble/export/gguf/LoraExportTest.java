@@ -63,8 +63,7 @@ class LoraExportTest {
         float[] expected = stored.loraB(path);
         for (int row = 0; row < outs; row++) {
           boolean permuted = GgufLayout.isPermuted(path + ".weight");
-          int there =
-              (int) (permuted ? GgufLayout.ggufRow(row, source.config().headDim()) : row);
+          int there = (int) (permuted ? GgufLayout.ggufRow(row, source.config().headDim()) : row);
           for (int k = 0; k < r; k++) {
             double ours = alpha / r * b[there * r + k];
             double peft = stored.config().scaling(path) * expected[row * r + k];

@@ -51,8 +51,7 @@ class PreTokenizerTest {
     assertEquals(Optional.empty(), name("null"));
     assertEquals(Optional.empty(), name(byteLevel(false)));
     assertEquals(Optional.empty(), name("{\"type\":\"Metaspace\"}"));
-    assertEquals(
-        Optional.empty(), name("{\"type\":\"ByteLevel\",\"add_prefix_space\":true}"));
+    assertEquals(Optional.empty(), name("{\"type\":\"ByteLevel\",\"add_prefix_space\":true}"));
     assertEquals(
         Optional.empty(),
         name(

@@ -103,8 +103,7 @@ class TurnTemplateTest {
     assertEquals("<|begin_of_text|>", turns.start());
     assertEquals("<|start_header_id|>assistant<|end_header_id|>\n\n", turns.generation());
     assertEquals(
-        new TurnTemplate.Around(
-            "<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"),
+        new TurnTemplate.Around("<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"),
         turns.user());
   }
 }
