@@ -124,13 +124,14 @@ final class ExportCommand implements Callable<Integer> {
   }
 
   private void exportModel(FileType chosen) {
+    Optional<TrainedWith> trained = Optional.ofNullable(adapter).flatMap(TrainedWith::read);
+    if (trained.flatMap(TrainedWith::quantization).isPresent()) {
+      note(
+          "the adapter was trained over a 4-bit base and is merged into the base's own weights;"
+              + " for exactly what was trained, merge it into the 4-bit base first");
+    }
     Optional<Path> template =
-        Optional.ofNullable(chatTemplate)
-            .or(
-                () ->
-                    Optional.ofNullable(adapter)
-                        .flatMap(TrainedWith::read)
-                        .flatMap(TrainedWith::chatTemplate));
+        Optional.ofNullable(chatTemplate).or(() -> trained.flatMap(TrainedWith::chatTemplate));
     ModelExport.Report report =
         ModelExport.write(
             new ModelExport.Request(

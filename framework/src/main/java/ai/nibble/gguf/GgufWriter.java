@@ -13,6 +13,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -196,6 +197,44 @@ public final class GgufWriter implements AutoCloseable {
    * @throws UncheckedIOException if writing fails; the target is untouched
    */
   public void write(String name, RowSource rows) {
+    Body body = unwritten(name);
+    GgufTensorSpec spec = body.spec;
+    pieces(body, (first, count, piece) -> encode(spec, rows, first, count, piece));
+  }
+
+  /**
+   * Writes all of a tensor as another file has it, byte for byte: nothing is rounded again.
+   *
+   * @param from has a tensor of that name, type and shape
+   * @throws IllegalArgumentException if there is no such tensor here or there
+   * @throws IllegalStateException if it has been written before
+   * @throws InvalidInputException if a value is not finite, or the other file was cut short
+   * @throws UncheckedIOException if writing fails; the target is untouched
+   */
+  public void copy(String name, GgufFile from) {
+    Body body = unwritten(name);
+    GgufTensorSpec spec = body.spec;
+    GgufTensor tensor = from.tensors().get(name);
+    if (tensor == null || tensor.type() != spec.type() || !tensor.shape().equals(spec.shape())) {
+      throw new IllegalArgumentException(
+          "%s: tensor '%s' is %s there, expected %s".formatted(from.path(), name, tensor, spec));
+    }
+    int rowBytes = Math.toIntExact(spec.bytes() / spec.rows());
+    pieces(
+        body,
+        (first, count, piece) -> {
+          from.readBlocks(tensor, first * rowBytes, piece, count * rowBytes);
+          requireFinite(spec, first, count, piece);
+        });
+  }
+
+  /** Fills {@code count} rows from {@code first} on. */
+  @FunctionalInterface
+  private interface Piece {
+    void fill(long first, int count, byte[] piece);
+  }
+
+  private Body unwritten(String name) {
     Body body = bodies.get(name);
     if (body == null) {
       throw new IllegalArgumentException(target + ": no tensor '" + name + "' was announced");
@@ -203,13 +242,17 @@ public final class GgufWriter implements AutoCloseable {
     if (body.written) {
       throw new IllegalStateException(target + ": tensor '" + name + "' has been written");
     }
+    return body;
+  }
+
+  private void pieces(Body body, Piece source) {
     GgufTensorSpec spec = body.spec;
     int rowBytes = Math.toIntExact(spec.bytes() / spec.rows());
     int rowsAPiece = (int) Math.min(spec.rows(), Math.max(1, PIECE_BYTES / rowBytes));
     byte[] piece = new byte[rowsAPiece * rowBytes];
     for (long first = 0; first < spec.rows(); first += rowsAPiece) {
       int count = (int) Math.min(rowsAPiece, spec.rows() - first);
-      encode(spec, rows, first, count, piece);
+      source.fill(first, count, piece);
       ByteBuffer bytes = ByteBuffer.wrap(piece, 0, count * rowBytes);
       body.checksum.update(bytes.duplicate());
       try {
@@ -239,15 +282,39 @@ public final class GgufWriter implements AutoCloseable {
         });
   }
 
-  private void requireStorable(GgufTensorSpec spec, long r, float[] row) {
-    boolean wide = spec.type() == GgmlType.F32 || spec.type() == GgmlType.BF16;
+  private void requireFinite(GgufTensorSpec spec, long first, int count, byte[] piece) {
+    int width = spec.rowElements();
+    int blocks = width / spec.type().blockElements();
+    int rowBytes = blocks * spec.type().blockBytes();
+    Parallel.forRanges(
+        count,
+        Math.max(1, RANGE_ELEMENTS / width),
+        (begin, end) -> {
+          float[] row = new float[width];
+          for (long r = begin; r < end; r++) {
+            int at = (int) r * rowBytes;
+            byte[] bytes = Arrays.copyOfRange(piece, at, at + rowBytes);
+            BlockDecoder.decode(spec.type(), bytes, blocks, row, 0);
+            requireFinite(spec, first + r, row);
+          }
+        });
+  }
+
+  private void requireFinite(GgufTensorSpec spec, long r, float[] row) {
     for (int c = 0; c < row.length; c++) {
       if (!Float.isFinite(row[c])) {
         throw new InvalidInputException(
             "%s: tensor '%s' holds %s at [%d, %d], expected finite weights: not written"
                 .formatted(target, spec.name(), row[c], r, c));
       }
-      if (!wide && Math.abs(row[c]) >= HALF_OVERFLOW) {
+    }
+  }
+
+  private void requireStorable(GgufTensorSpec spec, long r, float[] row) {
+    requireFinite(spec, r, row);
+    boolean wide = spec.type() == GgmlType.F32 || spec.type() == GgmlType.BF16;
+    for (int c = 0; c < row.length && !wide; c++) {
+      if (Math.abs(row[c]) >= HALF_OVERFLOW) {
         throw new InvalidInputException(
             "%s: tensor '%s' holds %s at [%d, %d], beyond 65504, the largest of float16, which %s"
                     .formatted(target, spec.name(), row[c], r, c, spec.type())
@@ -291,21 +358,22 @@ public final class GgufWriter implements AutoCloseable {
 
   /** What is on disk must be what was given, else nobody may see it under the final name. */
   private void verify() throws IOException {
-    try (GgufFile file = GgufFile.open(temporary);
-        OpenFile bytes = new OpenFile(temporary)) {
+    try (GgufFile file = GgufFile.open(temporary)) {
       byte[] chunk = new byte[PIECE_BYTES];
       for (Body body : bodies.values()) {
         GgufTensorSpec spec = body.spec;
         GgufTensor tensor = file.tensor(spec.name());
-        boolean same = tensor.type() == spec.type() && tensor.shape().equals(spec.shape());
+        if (tensor.type() != spec.type() || !tensor.shape().equals(spec.shape())) {
+          throw new IOException("tensor '" + spec.name() + "' reads back as " + tensor);
+        }
         CRC32C seen = new CRC32C();
         for (long at = 0; at < spec.bytes(); at += chunk.length) {
           int count = (int) Math.min(chunk.length, spec.bytes() - at);
-          bytes.read(tensor.position() + at, chunk, 0, count);
+          file.readBlocks(tensor, at, chunk, count);
           seen.update(chunk, 0, count);
         }
-        if (!same || seen.getValue() != body.checksum.getValue()) {
-          throw new IOException("tensor '" + spec.name() + "' reads back differently");
+        if (seen.getValue() != body.checksum.getValue()) {
+          throw new IOException("tensor '" + spec.name() + "' reads back with other bytes");
         }
       }
     } catch (InvalidInputException e) {

@@ -3,7 +3,6 @@ package ai.nibble.model;
 import ai.nibble.InvalidInputException;
 import ai.nibble.gguf.GgmlType;
 import ai.nibble.gguf.GgufFile;
-import ai.nibble.gguf.GgufMetadata;
 import ai.nibble.gguf.GgufTensor;
 import ai.nibble.tensor.DType;
 import java.nio.file.Path;
@@ -47,9 +46,9 @@ public final class GgufWeights implements WeightSource {
     }
   }
 
-  /** The file's metadata, beyond what the configuration says too. */
-  public GgufMetadata metadata() {
-    return file.metadata();
+  /** The file itself, open as long as this is. */
+  public GgufFile file() {
+    return file;
   }
 
   @Override

@@ -108,6 +108,39 @@ class GgufWriterTest {
   }
 
   @Test
+  void aCopyIsCheckedAndExact() throws IOException {
+    float[] values = BlockEncoderTest.gaussian(4 * 256, 1);
+    List<GgufTensorSpec> specs = List.of(spec("w", GgmlType.Q6_K, 4, 256));
+    Path from = folder.resolve("from.gguf");
+    try (GgufWriter writer = GgufWriter.create(from, new GgufHeader(), specs)) {
+      writer.write("w", (row, into) -> System.arraycopy(values, (int) row * 256, into, 0, 256));
+      writer.commit();
+    }
+    try (GgufFile source = GgufFile.open(from);
+        GgufWriter writer = GgufWriter.create(file(), new GgufHeader(), specs)) {
+      writer.copy("w", source);
+      assertThrows(IllegalStateException.class, () -> writer.copy("w", source));
+      writer.commit();
+    }
+    assertArrayEquals(Files.readAllBytes(from), Files.readAllBytes(file()));
+    List<GgufTensorSpec> other = List.of(spec("w", GgmlType.F32, 4, 256));
+    try (GgufFile source = GgufFile.open(from);
+        GgufWriter writer = GgufWriter.create(folder.resolve("x"), new GgufHeader(), other)) {
+      assertThrows(IllegalArgumentException.class, () -> writer.copy("w", source));
+    }
+    byte[] damaged = Files.readAllBytes(from);
+    int lastScale = damaged.length - 24 - 2; // 4 blocks of 210 bytes, padded by 24
+    damaged[lastScale] = 0;
+    damaged[lastScale + 1] = 0x7c;
+    try (GgufFile source = GgufFile.open(Files.write(from, damaged));
+        GgufWriter writer = GgufWriter.create(folder.resolve("x"), new GgufHeader(), specs)) {
+      InvalidInputException e =
+          assertThrows(InvalidInputException.class, () -> writer.copy("w", source));
+      assertTrue(e.getMessage().contains("tensor 'w' holds"), e.getMessage());
+    }
+  }
+
+  @Test
   void aFailureLeavesNothingBehindAndAnExistingFileAsItWas() throws IOException {
     Files.writeString(file(), "before");
     List<GgufTensorSpec> specs = List.of(spec("w", GgmlType.F32, 4, 4));

@@ -6,7 +6,6 @@ import ai.nibble.model.ModelConfig;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -91,18 +90,6 @@ public enum FileType {
   /** The type of most tensors. */
   public GgmlType base() {
     return base;
-  }
-
-  /** What the user should know of the loss; empty for types that lose little. */
-  public Optional<String> loss() {
-    return switch (this) {
-      case Q2_K, Q3_K_S, Q3_K_M, Q3_K_L ->
-          Optional.of(
-              name()
-                  + " loses much: answers will be noticeably worse than the base's, most of all those"
-                  + " of small models; Q4_K_M is the smallest type that usually keeps them");
-      default -> Optional.empty();
-    };
   }
 
   /**

@@ -46,11 +46,16 @@ final class MergedWeights {
 
   private RowSource rows(String name) {
     RowSource stored = (row, into) -> base.read(name, row * into.length, into, 0, into.length);
-    if (adapter.isEmpty() || !name.endsWith(WEIGHT)) {
-      return stored;
-    }
-    String path = name.substring(0, name.length() - WEIGHT.length());
-    return adapter.get().modules().contains(path) ? adapted(stored, adapter.get(), path) : stored;
+    return isAdapted(name) ? adapted(stored, adapter.orElseThrow(), path(name)) : stored;
+  }
+
+  /** Whether a tensor, under Hugging Face's name, is changed by the adapter. */
+  boolean isAdapted(String name) {
+    return name.endsWith(WEIGHT) && adapter.filter(a -> a.modules().contains(path(name))).isPresent();
+  }
+
+  private static String path(String name) {
+    return name.substring(0, name.length() - WEIGHT.length());
   }
 
   private static RowSource adapted(RowSource stored, StoredAdapter adapter, String path) {

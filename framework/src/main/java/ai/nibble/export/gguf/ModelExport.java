@@ -8,7 +8,9 @@ import ai.nibble.data.Tokenizer;
 import ai.nibble.export.Output;
 import ai.nibble.generate.StopTokens;
 import ai.nibble.gguf.GgmlType;
+import ai.nibble.gguf.GgufFile;
 import ai.nibble.gguf.GgufHeader;
+import ai.nibble.gguf.GgufTensor;
 import ai.nibble.gguf.GgufTensorSpec;
 import ai.nibble.gguf.GgufWriter;
 import ai.nibble.lora.StoredAdapter;
@@ -26,6 +28,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumMap;
+import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -101,7 +104,6 @@ public final class ModelExport {
     Path modelfile = modelfile(request.out());
     Output.requireNew(request.out());
     Output.requireNew(modelfile);
-    request.type().loss().ifPresent(notices);
     Path directory = WeightSource.directory(request.base());
     try (Scope scope = new Scope()) {
       WeightSource base = scope.own(WeightSource.open(request.base(), notices));
@@ -117,7 +119,7 @@ public final class ModelExport {
       List<GgufTensorSpec> specs = specs(base, names);
       GgufHeader header = header(base.config(), vocabulary, template);
       Modelfile text = modelfile(directory, base.config(), tokenizer, vocabulary, template);
-      write(header, specs, names, weights, base.config());
+      write(header, specs, names, weights, base);
       writeText(modelfile, text);
       double error = SampledError.of(request.out(), names, weights);
       return new Report(request.out(), modelfile, count(specs), error);
@@ -144,8 +146,8 @@ public final class ModelExport {
     String key = "tokenizer.ggml.pre";
     if (request.pre().isEmpty()
         && base instanceof GgufWeights gguf
-        && gguf.metadata().contains(key)) {
-      return Optional.of(gguf.metadata().getString(key));
+        && gguf.file().metadata().contains(key)) {
+      return Optional.of(gguf.file().metadata().getString(key));
     }
     return request.pre();
   }
@@ -190,6 +192,7 @@ public final class ModelExport {
           List<Long> sizes = Arrays.stream(shape).boxed().toList();
           specs.add(new GgufTensorSpec(ggufName, choice.type(), sizes));
         });
+    noteLoss(count(specs));
     if (!fallbacks.isEmpty()) {
       notices.accept(
           "%d of %d tensors have rows that are no whole number of the blocks of their type, and are"
@@ -200,6 +203,17 @@ public final class ModelExport {
               + ", as llama.cpp does");
     }
     return specs;
+  }
+
+  private void noteLoss(Map<GgmlType, Integer> counts) {
+    counts.keySet().retainAll(EnumSet.of(GgmlType.Q2_K, GgmlType.Q3_K));
+    if (!counts.isEmpty()) {
+      notices.accept(
+          "tensors of types that lose much: "
+              + counts
+              + "; answers will be noticeably worse than the base's, most of all those of small"
+              + " models: Q4_K_M is the smallest type that usually keeps them");
+    }
   }
 
   private static Map<GgmlType, Integer> count(List<GgufTensorSpec> specs) {
@@ -265,19 +279,34 @@ public final class ModelExport {
       List<GgufTensorSpec> specs,
       Map<String, String> names,
       MergedWeights weights,
-      ModelConfig config) {
+      WeightSource base) {
     try (GgufWriter writer = GgufWriter.create(request.out(), header, specs)) {
       for (GgufTensorSpec spec : specs) {
+        String name = names.get(spec.name());
+        Optional<GgufFile> same = sameBlocks(base, spec).filter(any -> !weights.isAdapted(name));
         if (spec.name().equals(ROPE_FREQS)) {
-          float[] divisors = RotaryFrequencies.divisors(config);
+          float[] divisors = RotaryFrequencies.divisors(base.config());
           writer.write(
               ROPE_FREQS, (row, into) -> System.arraycopy(divisors, 0, into, 0, into.length));
+        } else if (same.isPresent()) {
+          writer.copy(spec.name(), same.get());
         } else {
-          writer.write(spec.name(), weights.ggufRows(names.get(spec.name())));
+          writer.write(spec.name(), weights.ggufRows(name));
         }
       }
       writer.commit();
     }
+  }
+
+  /** The base's file, if it holds the tensor in the very form that is to be written. */
+  private static Optional<GgufFile> sameBlocks(WeightSource base, GgufTensorSpec spec) {
+    if (!(base instanceof GgufWeights gguf)) {
+      return Optional.empty();
+    }
+    GgufTensor tensor = gguf.file().tensors().get(spec.name());
+    boolean same =
+        tensor != null && tensor.type() == spec.type() && tensor.shape().equals(spec.shape());
+    return same ? Optional.of(gguf.file()) : Optional.empty();
   }
 
   private static void writeText(Path file, Modelfile text) {

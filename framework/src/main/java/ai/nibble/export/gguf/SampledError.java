@@ -29,7 +29,7 @@ final class SampledError {
         RowSource source = weights.ggufRows(names.get(tensor.name()));
         int width = (int) tensor.rowElements();
         long rows = tensor.elements() / width;
-        long step = Math.max(1, rows / ROWS_A_TENSOR);
+        long step = (rows + ROWS_A_TENSOR - 1) / ROWS_A_TENSOR;
         float[] expected = new float[width];
         float[] seen = new float[width];
         for (long row = 0; row < rows; row += step) {
