@@ -69,6 +69,7 @@ public final class Nibble implements Callable<Integer> {
         .addSubcommand(new TrainCommand(train))
         .addSubcommand(new GenerateCommand(generate))
         .addSubcommand(new TokenizerCommand())
+        .addSubcommand(new ExportCommand())
         .setParameterExceptionHandler(failures)
         .setExecutionExceptionHandler(failures)
         // A file name may begin with @; options come from the command line only.
