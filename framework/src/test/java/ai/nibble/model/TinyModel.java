@@ -73,7 +73,7 @@ public final class TinyModel {
     shapes.put(name, sizes);
   }
 
-  void remove(String name) {
+  public void remove(String name) {
     values.remove(name);
     shapes.remove(name);
   }
