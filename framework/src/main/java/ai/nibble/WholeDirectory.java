@@ -3,6 +3,7 @@ package ai.nibble;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
@@ -49,7 +50,7 @@ public final class WholeDirectory implements AutoCloseable {
    * @throws InvalidInputException if it exists
    */
   public static void requireNew(Path target, String option) {
-    if (Files.exists(target, java.nio.file.LinkOption.NOFOLLOW_LINKS)) {
+    if (Files.exists(target, LinkOption.NOFOLLOW_LINKS)) {
       throw new InvalidInputException(
           target + ": exists already, expected a new directory: name another with " + option);
     }

@@ -6,6 +6,7 @@ import ai.nibble.quant.Quant4Type;
 import ai.nibble.recipe.TrainedWith;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -35,9 +36,10 @@ final class BaseWeights {
 
   /** The values that the option takes, beside {@link #TRAINED}. */
   static Set<String> named() {
-    return java.util.stream.Stream.concat(
-            java.util.stream.Stream.of(ORIGINAL), QUANTIZED.keySet().stream())
-        .collect(Collectors.toCollection(java.util.LinkedHashSet::new));
+    Set<String> named = new LinkedHashSet<>();
+    named.add(ORIGINAL);
+    named.addAll(QUANTIZED.keySet());
+    return named;
   }
 
   /** The quantisation of a value that {@link #named} lists. */

@@ -22,6 +22,7 @@ import java.util.OptionalDouble;
 import java.util.concurrent.Callable;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -104,16 +105,15 @@ final class MergeCommand implements Callable<Integer> {
       description = "Texts to prove the merge on, one a line; without it: a few built-in ones.")
   private Path prompts;
 
-  @Option(
-      names = "--undo",
-      description = "Takes the adapters out of a merged model instead.")
+  @Option(names = "--undo", description = "Takes the adapters out of a merged model instead.")
   private boolean undo;
 
   @Override
   public Integer call() {
     PrintWriter out = spec.commandLine().getOut();
     PrintWriter err = spec.commandLine().getErr();
-    MergeReport report = Merge.run(request(err), line -> note(err, line));
+    MergeReport report =
+        Merge.run(request(err), line -> note(err, line), line -> say(err, line));
     print(report, out);
     out.flush();
     if (report.proof().holds()) {
@@ -129,15 +129,12 @@ final class MergeCommand implements Callable<Integer> {
   }
 
   private MergeRequest request(PrintWriter err) {
+    checkBaseWeights();
+    Optional<DType> outputDtype = dtype();
+    long maxShardBytes = shardBytes();
     List<Adapter> parsed = adapters.stream().map(this::adapter).toList();
     Map<Path, Optional<TrainedWith>> trained = new LinkedHashMap<>();
     parsed.forEach(a -> trained.put(a.directory(), TrainedWith.read(a.directory())));
-    if (undo && model == null) {
-      throw usage("Missing required option: --model, the merged model, with --undo");
-    }
-    if (undo && !baseWeights.equals(BaseWeights.TRAINED)) {
-      throw usage("--base-weights says what to merge onto: leave it out with --undo");
-    }
     Path first = parsed.get(0).directory();
     Path base = model;
     if (base == null) {
@@ -145,21 +142,40 @@ final class MergeCommand implements Callable<Integer> {
       note(err, "base model " + base);
     }
     Optional<Path> template =
-        trained.values().stream().flatMap(Optional::stream).flatMap(MergeCommand::ownTemplate)
+        trained.values().stream()
+            .flatMap(Optional::stream)
+            .flatMap(MergeCommand::ownTemplate)
             .findFirst();
     return new MergeRequest(
         base,
         parsed,
         quantization(trained, err),
-        dtype(),
-        shardBytes(),
+        outputDtype,
+        maxShardBytes,
         undo ? Optional.empty() : template,
         Optional.ofNullable(prompts),
         undo,
         output);
   }
 
-  private static java.util.stream.Stream<Path> ownTemplate(TrainedWith trained) {
+  private void checkBaseWeights() {
+    if (undo && model == null) {
+      throw usage("Missing required option: --model, the merged model, with --undo");
+    }
+    if (undo && !baseWeights.equals(BaseWeights.TRAINED)) {
+      throw usage("--base-weights says what to merge onto: leave it out with --undo");
+    }
+    if (!baseWeights.equals(BaseWeights.TRAINED) && !BaseWeights.named().contains(baseWeights)) {
+      throw usage(
+          "--base-weights is '"
+              + baseWeights
+              + "', expected one of [trained, "
+              + String.join(", ", BaseWeights.named())
+              + "]");
+    }
+  }
+
+  private static Stream<Path> ownTemplate(TrainedWith trained) {
     return trained.chatTemplate().filter(Files::isRegularFile).stream();
   }
 
@@ -170,14 +186,6 @@ final class MergeCommand implements Callable<Integer> {
     }
     if (baseWeights.equals(BaseWeights.TRAINED)) {
       return BaseWeights.trained(trained, line -> note(err, line));
-    }
-    if (!BaseWeights.named().contains(baseWeights)) {
-      throw usage(
-          "--base-weights is '"
-              + baseWeights
-              + "', expected one of [trained, "
-              + String.join(", ", BaseWeights.named())
-              + "]");
     }
     return BaseWeights.of(baseWeights);
   }
@@ -217,9 +225,12 @@ final class MergeCommand implements Callable<Integer> {
     Matcher size = SIZE.matcher(maxShardSize);
     if (!size.matches() || size.group(1).matches("0+")) {
       throw usage(
-          "--max-shard-size is '" + maxShardSize + "', expected a number and MB or GB, such as 5GB");
+          "--max-shard-size is '"
+              + maxShardSize
+              + "', expected a number and MB or GB, such as 5GB");
     }
-    return Long.parseLong(size.group(1)) * (size.group(2).equals("GB") ? 1_000_000_000L : 1_000_000);
+    return Long.parseLong(size.group(1))
+        * (size.group(2).equals("GB") ? 1_000_000_000L : 1_000_000);
   }
 
   private void print(MergeReport report, PrintWriter out) {
@@ -249,8 +260,7 @@ final class MergeCommand implements Callable<Integer> {
               + " weight, as it was stored, and half a unit of %s%n",
           report.dtype().torchName());
     }
-    out.printf(
-        Locale.ROOT, "peak memory %.0f MB%n", Math.max(0, ProcessMemory.peakBytes()) / 1e6);
+    out.printf(Locale.ROOT, "peak memory %.0f MB%n", Math.max(0, ProcessMemory.peakBytes()) / 1e6);
   }
 
   private static String figures(LogitDifference difference) {
@@ -262,7 +272,11 @@ final class MergeCommand implements Callable<Integer> {
   }
 
   private static void note(PrintWriter err, String line) {
-    err.println("note: " + line);
+    say(err, "note: " + line);
+  }
+
+  private static void say(PrintWriter err, String line) {
+    err.println(line);
     err.flush();
   }
 

@@ -81,8 +81,17 @@ final class MergeCommandTest {
 
     exit =
         nibble(
-            "extract", "--model", base.toString(), "--base-weights", "nf4", "--tuned",
-            path("merged"), "--rank", "2", "--output", path("extracted"));
+            "extract",
+            "--model",
+            base.toString(),
+            "--base-weights",
+            "nf4",
+            "--tuned",
+            path("merged"),
+            "--rank",
+            "2",
+            "--output",
+            path("extracted"));
     assertEquals(0, exit, err.toString());
     assertTrue(
         out.toString().endsWith("4 modules, rank 2: 100.00 % of the difference explained\n"),
@@ -90,8 +99,14 @@ final class MergeCommandTest {
 
     exit =
         nibble(
-            "merge", "--undo", "--model", path("merged"), "--adapter", adapter.toString(),
-            "--output", path("undone"));
+            "merge",
+            "--undo",
+            "--model",
+            path("merged"),
+            "--adapter",
+            adapter.toString(),
+            "--output",
+            path("undone"));
     assertEquals(0, exit, err.toString());
     assertTrue(out.toString().contains("un-merged: a weight is what it was but for half a unit"));
     assertTrue(err.toString().contains("those come back, not the original ones"), err.toString());
@@ -137,7 +152,12 @@ final class MergeCommandTest {
         Files.readString(adapter.resolve("recipe.yaml")).replace("nf4", "fp4"));
     int exit =
         nibble(
-            "merge", "--adapter", adapter.toString(), "--adapter", other.toString(), "--output",
+            "merge",
+            "--adapter",
+            adapter.toString(),
+            "--adapter",
+            other.toString(),
+            "--output",
             path("merged"));
     assertEquals(2, exit);
     assertTrue(
@@ -167,8 +187,7 @@ final class MergeCommandTest {
       assertTrue(err.toString().startsWith(c[0]), err.toString());
       assertFalse(Files.exists(temp.resolve("merged")));
     }
-    assertEquals(
-        2, nibble("merge", "--adapter", path("no") + "=much", "--output", path("merged")));
+    assertEquals(2, nibble("merge", "--adapter", path("no") + "=much", "--output", path("merged")));
     assertTrue(err.toString().contains("whose weight 'much' is no number"), err.toString());
     assertEquals(2, nibble("merge", "--adapter", adapter + "=0", "--output", path("merged")));
     assertTrue(err.toString().contains("its weight is 0.0, expected a number other than 0"));

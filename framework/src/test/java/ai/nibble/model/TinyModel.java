@@ -78,6 +78,18 @@ public final class TinyModel {
     shapes.remove(name);
   }
 
+  /** All matrices multiplied: below 1 for a model whose attention is not all on one token. */
+  public TinyModel scaled(float factor) {
+    shapes.forEach(
+        (name, shape) -> {
+          float[] tensor = values.get(name);
+          for (int i = 0; i < tensor.length && shape.size() == 2; i++) {
+            tensor[i] *= factor;
+          }
+        });
+    return this;
+  }
+
   private void linear(String module, long out, long in, boolean bias) {
     add(module + ".weight", out, in);
     if (bias) {

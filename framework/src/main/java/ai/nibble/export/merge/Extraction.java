@@ -47,9 +47,7 @@ public final class Extraction {
   private final List<ExtractReport.Module> modules = new ArrayList<>();
 
   private Extraction(
-      ExtractRequest request,
-      Consumer<String> notices,
-      Consumer<ExtractReport.Module> progress) {
+      ExtractRequest request, Consumer<String> notices, Consumer<ExtractReport.Module> progress) {
     this.request = request;
     this.notices = notices;
     this.progress = progress;
@@ -65,9 +63,7 @@ public final class Extraction {
    * @throws UncheckedIOException if the output cannot be written
    */
   public static ExtractReport run(
-      ExtractRequest request,
-      Consumer<String> notices,
-      Consumer<ExtractReport.Module> progress) {
+      ExtractRequest request, Consumer<String> notices, Consumer<ExtractReport.Module> progress) {
     return new Extraction(request, notices, progress).run();
   }
 
@@ -151,8 +147,7 @@ public final class Extraction {
   }
 
   /** Fills in tuned − base; returns its squared norm. */
-  private double subtract(
-      String name, WeightSource base, WeightSource tuned, Tensor difference) {
+  private double subtract(String name, WeightSource base, WeightSource tuned, Tensor difference) {
     int width = (int) difference.size(1);
     double[] squares = new double[(int) difference.size(0)];
     Parallel.forRanges(
@@ -240,10 +235,8 @@ public final class Extraction {
     found.forEach(
         (path, svd) -> {
           long r = request.rank();
-          specs.add(
-              TensorSpec.of(AdapterNames.loraA(path), DType.FLOAT32, r, svd.a().length / r));
-          specs.add(
-              TensorSpec.of(AdapterNames.loraB(path), DType.FLOAT32, svd.b().length / r, r));
+          specs.add(TensorSpec.of(AdapterNames.loraA(path), DType.FLOAT32, r, svd.a().length / r));
+          specs.add(TensorSpec.of(AdapterNames.loraB(path), DType.FLOAT32, svd.b().length / r, r));
         });
     try (WholeDirectory output = WholeDirectory.create(request.output(), "--output")) {
       Path file = output.path().resolve(AdapterStore.WEIGHTS);

@@ -1,5 +1,7 @@
 package ai.nibble.export.merge;
 
+import java.util.Arrays;
+
 /**
  * The update of one weight W {@code [out, in]}: {@code gain ⊙ (W + b·a)}, the gain a factor of each
  * row.
@@ -43,7 +45,7 @@ record LowRankUpdate(int rank, float[] a, float[] b, float[] gain) implements Au
   }
 
   private void product(int row, int column, int n, float[] sum) {
-    java.util.Arrays.fill(sum, 0, n, 0);
+    Arrays.fill(sum, 0, n, 0);
     for (int k = 0; k < rank; k++) {
       float factor = b[row * rank + k];
       int at = k * width() + column;

@@ -3,6 +3,7 @@ package ai.nibble.export.merge;
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
 import ai.nibble.lora.AdapterExtras;
+import ai.nibble.lora.AdapterStore;
 import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelStore;
@@ -25,24 +26,30 @@ import java.util.function.Consumer;
  * whole and proven or not at all.
  */
 public final class Merge {
+  private static final int SEED = 42;
+
   private final MergeRequest request;
   private final Consumer<String> notices;
+  private final Consumer<String> progress;
 
-  private Merge(MergeRequest request, Consumer<String> notices) {
+  private Merge(MergeRequest request, Consumer<String> notices, Consumer<String> progress) {
     this.request = request;
     this.notices = notices;
+    this.progress = progress;
   }
 
   /**
    * Merges.
    *
-   * @param notices takes a line for what is chosen or left out, and for progress
+   * @param notices takes a line for what is chosen or left out
+   * @param progress takes a line for each part of the work that begins
    * @return what was done; where its proof does not hold there is no output
    * @throws InvalidInputException if the output exists, or base and adapters do not fit
    * @throws UncheckedIOException if the output cannot be written
    */
-  public static MergeReport run(MergeRequest request, Consumer<String> notices) {
-    return new Merge(request, notices).run();
+  public static MergeReport run(
+      MergeRequest request, Consumer<String> notices, Consumer<String> progress) {
+    return new Merge(request, notices, progress).run();
   }
 
   private MergeReport run() {
@@ -52,16 +59,17 @@ public final class Merge {
       HeldWeights held = scope.own(new HeldWeights(base, request.quantization()));
       AdapterUpdates updates = new AdapterUpdates(adapters(base, scope), held);
       MergedWeights merged = scope.own(new MergedWeights(held, updates, MergedWeights.Part.WHOLE));
-      DType dtype = request.dtype().orElse(base.config().dtype());
+      DType dtype = request.dtype().orElseGet(() -> dtypeOf(base));
       MergeRecord record = MergeRecord.of(request.quantization(), updates.adapters());
       Path directory = WeightSource.directory(request.base());
       List<int[]> prompts = SamplePrompts.of(directory, base.config(), request.prompts(), notices);
       BaseFiles files = baseFiles();
-      ShardWriter writer = new ShardWriter(merged, dtype, record.metadata(), notices);
+      ShardWriter writer = new ShardWriter(merged, dtype, record.metadata(), progress);
       try (WholeDirectory output = WholeDirectory.create(request.output(), "--output")) {
         requireRoom(output.path(), writer.bytes());
         int shards = writer.write(output.path(), request.maxShardBytes());
         ModelStore.saveFiles(files, merged.config(), dtype, output.path());
+        progress.accept("proving it on " + prompts.size() + " prompts");
         MergeProof proof = prove(base, merged, updates, output.path(), dtype, prompts);
         if (proof.holds()) {
           record.write(output.path(), request.base(), dtype, request.undo(), proof);
@@ -78,6 +86,12 @@ public final class Merge {
     } catch (IOException e) {
       throw new UncheckedIOException(request.output() + ": cannot be written: " + e, e);
     }
+  }
+
+  /** The base's, as its configuration names it; float64 is read as float32. */
+  private static DType dtypeOf(WeightSource base) {
+    DType dtype = base.config().dtype();
+    return dtype.bytes() > Float.BYTES ? DType.FLOAT32 : dtype;
   }
 
   private List<MergedAdapter> adapters(WeightSource base, Scope scope) {
@@ -115,7 +129,7 @@ public final class Merge {
 
   /** What an adapter was merged with. */
   private double recordedWeight(MergeRecord merged, MergeRequest.Adapter adapter) {
-    Path weights = adapter.directory().resolve(ai.nibble.lora.AdapterStore.WEIGHTS);
+    Path weights = adapter.directory().resolve(AdapterStore.WEIGHTS);
     String place = request.base() + ": " + MergeRecord.NAME;
     String hash = Files.isRegularFile(weights) ? MergeRecord.sha256Of(weights) : "";
     MergeRecord.Entry entry =
@@ -206,17 +220,12 @@ public final class Merge {
     try (WeightSource output = WeightSource.open(written, notices)) {
       float[] actual = logits(output, prompts);
       LogitDifference difference = LogitDifference.of(expected, actual, vocabulary);
-      LogitDifference dithered = new LogitDifference(0, 0);
-      if (dtype != DType.FLOAT32) {
-        DitheredWeights moved =
-            new DitheredWeights(
-                output, dtype, name -> merged.heldDtype(name) != dtype, prompts.size());
-        dithered = LogitDifference.of(actual, logits(moved, prompts), vocabulary);
-      }
-      LogitDifference bound =
-          MergeProof.bound(dithered, largest(expected), longestSum(base), products(base));
+      DitheredWeights moved =
+          new DitheredWeights(output, dtype, name -> merged.heldDtype(name) != dtype, SEED);
+      LogitDifference dithered = LogitDifference.of(actual, logits(moved, prompts), vocabulary);
       LogitDifference effect = LogitDifference.of(expected, without(base, prompts), vocabulary);
-      return new MergeProof(expected.length / vocabulary, difference, bound, effect, dithered);
+      return new MergeProof(
+          expected.length / vocabulary, difference, MergeProof.bound(dithered), effect);
     }
   }
 
@@ -243,26 +252,5 @@ public final class Merge {
 
   private float[] logits(WeightSource source, List<int[]> prompts) {
     return new LayerwiseLogits(source, request.output(), Optional.empty(), null).compute(prompts);
-  }
-
-  private static double largest(float[] values) {
-    double largest = 0;
-    for (float value : values) {
-      largest = Math.max(largest, Math.abs(value));
-    }
-    return largest;
-  }
-
-  /** Terms of the longest sum in a product. */
-  private static long longestSum(WeightSource base) {
-    return CausalLm.linearPaths(base.config()).stream()
-        .mapToLong(path -> base.shape(path + ".weight")[1])
-        .max()
-        .orElse(1);
-  }
-
-  /** Products that an activation goes through at most, if every linear were behind the last. */
-  private static long products(WeightSource base) {
-    return CausalLm.linearPaths(base.config()).size() + 1L;
   }
 }

@@ -64,6 +64,7 @@ final class ShardWriter {
   int write(Path directory, long maxShardBytes) throws IOException {
     List<List<TensorSpec>> shards = shards(maxShardBytes);
     if (shards.size() == 1) {
+      progress.accept("writing " + SafetensorsDirectory.SINGLE);
       writeShard(directory.resolve(SafetensorsDirectory.SINGLE), shards.get(0));
       return 1;
     }

@@ -69,7 +69,8 @@ class ExtractionTest {
             Optional.empty(),
             false,
             merged),
-        notices::add);
+        notices::add,
+        line -> {});
     return merged;
   }
 
@@ -105,7 +106,7 @@ class ExtractionTest {
     Path merged = merged(base, adapter.write(temp.resolve("a")), Optional.of(NF4));
     ExtractReport report = extract(base, Optional.of(NF4), merged, 2);
     assertEquals(4, report.modules().size());
-    assertEquals(1, report.explained(), 1e-9);
+    assertEquals(1, report.explained(), 1e-6);
     AdapterConfig config = AdapterConfigFile.read(temp.resolve("extracted"));
     assertEquals(1, config.lora().scaling("any"));
     try (SafetensorsFile file =
@@ -142,11 +143,12 @@ class ExtractionTest {
     Path base = write("base", new TinyModel(3, false));
     TinyModel tuned = new TinyModel(3, false);
     tuned.add("model.norm.weight", 12);
-    tuned.add("model.layers.0.mlp.up_proj.weight", 20, 12);
-    ExtractReport report = extract(base, Optional.empty(), write("tuned", tuned), 12);
+    tuned.add("model.layers.0.self_attn.k_proj.weight", 8, 12);
+    ExtractReport report = extract(base, Optional.empty(), write("tuned", tuned), 8);
     assertEquals(1, report.modules().size());
     assertEquals(1, report.explained(), 1e-6);
-    assertTrue(notices.get(0).startsWith("'model.norm.weight' differs too, by up to "), notices + "");
+    assertTrue(
+        notices.get(0).startsWith("'model.norm.weight' differs too, by up to "), notices + "");
     assertEquals(1, notices.size(), notices + "");
   }
 
