@@ -68,6 +68,8 @@ public final class Nibble implements Callable<Integer> {
     return new CommandLine(new Nibble())
         .addSubcommand(new TrainCommand(train))
         .addSubcommand(new GenerateCommand(generate))
+        .addSubcommand(new MergeCommand())
+        .addSubcommand(new ExtractCommand())
         .addSubcommand(new TokenizerCommand())
         .addSubcommand(new ExportCommand())
         .setParameterExceptionHandler(failures)

@@ -129,4 +129,27 @@ public final class Ops {
     Dispatcher.call("aten::index_select", "out", x, 0L, index, out);
     return out;
   }
+
+  /**
+   * The singular value decomposition {@code x = u · diag(s) · vᵀ} by LAPACK, float32 or float64.
+   * With x {@code [m, n]} and k the smaller of both.
+   *
+   * @param u {@code [m, k]}, columns orthonormal
+   * @param s {@code [k]}, falling
+   * @param v {@code [n, k]}, columns orthonormal
+   */
+  public record Svd(Tensor u, Tensor s, Tensor v) implements AutoCloseable {
+    @Override
+    public void close() {
+      u.close();
+      s.close();
+      v.close();
+    }
+  }
+
+  /** Decomposes a matrix; the caller closes the result. */
+  public static Svd svd(Tensor x) {
+    Tensor[] parts = Dispatcher.results(3, "aten::svd", "", x, true, true);
+    return new Svd(parts[0], parts[1], parts[2]);
+  }
 }
