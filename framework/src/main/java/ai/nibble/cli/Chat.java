@@ -132,14 +132,13 @@ final class Chat {
 
   private void selectAdapter(String name) {
     AdapterSet adapters = loaded.adapters();
+    if (adapters.names().isEmpty()) {
+      throw new InvalidInputException("no adapter was loaded: start with --adapter [NAME=]DIR");
+    }
     if (!name.isEmpty()) {
       loaded.select(name);
     }
-    List<String> names = adapters.names();
-    terminal.say(
-        "note: adapter "
-            + adapters.active()
-            + (name.isEmpty() ? ", of " + (names.isEmpty() ? "none" : names) : ""));
+    terminal.say("note: adapter " + adapters.active() + ", of " + adapters.names());
   }
 
   private void save(String name) {

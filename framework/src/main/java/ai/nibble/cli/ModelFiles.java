@@ -20,6 +20,7 @@ import ai.nibble.tensor.DType;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
@@ -47,9 +48,7 @@ final class ModelFiles implements AutoCloseable {
   ModelFiles(ModelRequest request, boolean templated, Consumer<String> notes) {
     this.request = request;
     this.notes = notes;
-    request
-        .adapters()
-        .forEach((name, path) -> TrainedWith.read(path).ifPresent(t -> trained.put(name, t)));
+    request.adapters().forEach(this::read);
     this.base = base();
     this.directory = WeightSource.directory(base);
     this.tokenizer = Tokenizer.load(directory);
@@ -68,6 +67,14 @@ final class ModelFiles implements AutoCloseable {
       tokenizer.close();
       throw e;
     }
+  }
+
+  private void read(String name, Path adapter) {
+    List<String> ignored = AdapterConfigFile.read(adapter).ignoredKeys();
+    if (!ignored.isEmpty()) {
+      notes.accept("adapter '" + name + "': not followed are " + ignored);
+    }
+    TrainedWith.read(adapter).ifPresent(with -> trained.put(name, with));
   }
 
   Tokenizer tokenizer() {

@@ -205,7 +205,7 @@ final class NibbleTest {
         "generate --model m --prompt a --greedy --top-k 3 | --greedy draws nothing, and so has no use",
         "generate --model m --prompt a --top-k 1.5 | Invalid value for option '--top-k'",
         "chat | Missing required option: --model, or --adapter, or both",
-        "chat --model m --prompt a | Unknown option: '--prompt'",
+        "chat --model m --prompt a | Unknown options: '--prompt', 'a'",
         "tarin | Unmatched argument at index 0: 'tarin'",
       })
   void badUsageSaysSoAndHow(String line, String expected) {
