@@ -11,8 +11,8 @@ import java.util.Locale;
 /**
  * A model made ready to compute token after token: weights that would have to be dequantised or
  * converted for every token are kept in the dtype of products, with their adapters, as far as a
- * bound on memory allows. One decoder at a time on a model; while it is open the adapters must stay
- * as they are.
+ * bound on memory allows. One decoder at a time on a model; while it is open, adapters are attached
+ * and taken off only between passes, and {@link #adaptersChanged} is called after.
  */
 public final class Decoder implements AutoCloseable {
   private final CausalLm model;
@@ -73,6 +73,11 @@ public final class Decoder implements AutoCloseable {
             + "); the others are made anew for every token, as memory is short";
   }
 
+  /** Takes in that adapters were attached or taken off: cheap, the base's weights stay. */
+  public void adaptersChanged() {
+    kept.forEach(group -> group.keepWeights(model.precision()));
+  }
+
   /** Room for a sequence; the caller closes it. */
   public KvCache cache(int capacity) {
     ModelConfig c = model.config();
@@ -83,7 +88,7 @@ public final class Decoder implements AutoCloseable {
   /**
    * Computes some sequences' new tokens, which join the caches.
    *
-   * @param tokens of each sequence: all of its first ones if its cache is empty, else one
+   * @param tokens of each sequence, at least one: what comes after those that its cache holds
    * @param caches of the sequences, in the same order
    * @return logits of what comes after each sequence, float32 {@code [sequences, vocabulary]}; the
    *     caller closes them

@@ -60,6 +60,44 @@ public final class KvCache implements AutoCloseable {
     length += tokens;
   }
 
+  /**
+   * Forgets the tokens after the first ones: what comes next takes their place.
+   *
+   * @throws IllegalArgumentException if fewer are held
+   */
+  public void truncate(int tokens) {
+    requireHeld(tokens);
+    length = tokens;
+  }
+
+  /**
+   * Takes over the first tokens of another cache of the same model, in place of what is held.
+   *
+   * @throws IllegalArgumentException if the other holds fewer, or there is no room for them
+   */
+  public void copyFrom(KvCache other, int tokens) {
+    other.requireHeld(tokens);
+    if (tokens > capacity) {
+      throw new IllegalArgumentException(tokens + " tokens for a cache of " + capacity);
+    }
+    for (int l = 0; l < keys.length; l++) {
+      try (Tensor k = keys(l, tokens);
+          Tensor v = values(l, tokens);
+          Tensor otherKeys = other.keys(l, tokens);
+          Tensor otherValues = other.values(l, tokens)) {
+        k.copyFrom(otherKeys);
+        v.copyFrom(otherValues);
+      }
+    }
+    length = tokens;
+  }
+
+  private void requireHeld(int tokens) {
+    if (tokens < 0 || tokens > length) {
+      throw new IllegalArgumentException(tokens + " tokens of a cache that holds " + length);
+    }
+  }
+
   void requireRoom(int tokens) {
     if (length + tokens > capacity) {
       throw new IllegalStateException(
@@ -75,6 +113,16 @@ public final class KvCache implements AutoCloseable {
   /** Values of the first tokens, {@code [kvHeads, tokens, headDim]}; the caller closes them. */
   Tensor values(int layer, int tokens) {
     return values[layer].narrow(1, 0, tokens);
+  }
+
+  /** Where the keys of the next tokens go, {@code [kvHeads, tokens, headDim]}; as {@link #keys}. */
+  Tensor nextKeys(int layer, int tokens) {
+    return keys[layer].narrow(1, length, tokens);
+  }
+
+  /** Where the values of the next tokens go; as {@link #values}. */
+  Tensor nextValues(int layer, int tokens) {
+    return values[layer].narrow(1, length, tokens);
   }
 
   /** Writes the next token's key of every head, side by side from {@code at} on. */

@@ -8,6 +8,7 @@ import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Linear layers that read the same input, computed as one product: q, k and v; gate and up; or a
@@ -21,6 +22,7 @@ public final class LinearGroup implements AutoCloseable {
   private final List<Linear> members;
   private final int layer;
   private Tensor kept;
+  private List<Optional<LowRank>> keptAdapters = List.of();
 
   /**
    * @param layer a number that no other group of the model has; it keys dropout
@@ -109,18 +111,40 @@ public final class LinearGroup implements AutoCloseable {
 
   /**
    * Keeps {@code [W, s·B]} ready for products until {@link #dropWeights}, for generation, where
-   * making it anew for every token would cost more than the product. Adapters must stay as they are
-   * meanwhile.
+   * making it anew for every token would cost more than the product. After adapters were attached
+   * or taken off call it again: what changed is taken in, and W is not made anew.
    */
   public void keepWeights(Precision precision) {
-    dropWeights();
+    List<Optional<LowRank>> adapters = adapters();
+    if (kept != null && keptAdapters.equals(adapters)) {
+      return;
+    }
     Tensor weights = Tensor.empty(precision.product(), outFeatures(), inFeatures() + rank());
     try {
-      writeWeights(weights, precision);
-      kept = weights;
+      if (kept == null) {
+        writeWeights(weights, precision);
+      } else {
+        copyColumns(kept, weights);
+        writeAdapters(weights);
+      }
     } catch (RuntimeException e) {
       weights.close();
       throw e;
+    }
+    dropWeights();
+    kept = weights;
+    keptAdapters = adapters;
+  }
+
+  private List<Optional<LowRank>> adapters() {
+    return members.stream().map(Linear::adapter).toList();
+  }
+
+  /** Copies W. */
+  private void copyColumns(Tensor from, Tensor to) {
+    try (Tensor source = from.narrow(1, 0, inFeatures());
+        Tensor target = to.narrow(1, 0, inFeatures())) {
+      target.copyFrom(source);
     }
   }
 
@@ -132,17 +156,35 @@ public final class LinearGroup implements AutoCloseable {
     }
   }
 
-  /** What {@link #keepWeights} keeps; null where nothing is kept. */
+  /**
+   * What {@link #keepWeights} keeps; null where nothing is kept.
+   *
+   * @throws IllegalStateException if adapters changed since
+   */
   Tensor keptWeights() {
+    if (kept != null && !keptAdapters.equals(adapters())) {
+      throw new IllegalStateException(
+          "the adapter on "
+              + members.get(0).path()
+              + " or its siblings changed while their weights are kept: keep them again");
+    }
     return kept;
   }
 
   /** Writes {@code [W, s·B]} of all members into {@code [out, in + rank]}. */
   void writeWeights(Tensor destination, Precision precision) {
     long row = 0;
-    int column = inFeatures();
     for (Linear member : members) {
       member.weight().writeTo(destination, row, precision);
+      row += member.weight().outFeatures();
+    }
+    writeAdapters(destination);
+  }
+
+  private void writeAdapters(Tensor destination) {
+    long row = 0;
+    int column = inFeatures();
+    for (Linear member : members) {
       writeAdapter(destination, row, column, member);
       row += member.weight().outFeatures();
       column += member.adapter().map(LowRank::rank).orElse(0);

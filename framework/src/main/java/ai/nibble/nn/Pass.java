@@ -10,8 +10,8 @@ import java.util.List;
  * @param training whether dropout is on
  * @param dropoutKey with the layer and the element it decides what is dropped, so that computing a
  *     layer a second time drops the same
- * @param caches empty, or in generation one for each sequence: what came before the pass. Either
- *     all are empty and the pass begins the sequences, or it adds one token to each
+ * @param caches empty, or in generation one for each sequence: what came before the pass, which
+ *     adds to each
  */
 public record Pass(int[] sequenceStarts, boolean training, long dropoutKey, List<KvCache> caches) {
   public Pass {

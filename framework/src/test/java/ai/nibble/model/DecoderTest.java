@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.autograd.Tape;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
+import ai.nibble.lora.RandomAdapter;
 import ai.nibble.nn.KvCache;
 import ai.nibble.nn.Pass;
 import ai.nibble.quant.Quant4Config;
@@ -203,8 +204,49 @@ class DecoderTest {
     }
   }
 
+  @ParameterizedTest
+  @CsvSource({"FLOAT32, 1e-5", "BFLOAT16, 0.015625"})
+  void sequencesThatComeInPartsOfAnyLengthHaveTheLogitsOfTheWhole(DType dtype, double most) {
+    int[][] parts = {{1, 5, 1, 3}, {7, 1, 1, 2}, {140, 2, 1, 6}, {2, 30, 4, 1}};
+    List<int[]> all = new ArrayList<>();
+    Random random = new Random(5);
+    for (int[] part : parts) {
+      all.add(random.ints(Arrays.stream(part).sum(), 0, VOCABULARY).toArray());
+    }
+    List<KvCache> caches = new ArrayList<>();
+    double worst = 0;
+    double scale = 0;
+    try (CausalLm model = model(true, "", true, dtype);
+        LoraAdapter adapter = adapter(model);
+        Decoder decoder = new Decoder(model, ALL)) {
+      assertEquals(14, adapter.modules().size());
+      all.forEach(ids -> caches.add(decoder.cache(ids.length)));
+      for (int step = 0; step < 4; step++) {
+        List<int[]> due = new ArrayList<>();
+        for (int s = 0; s < parts.length; s++) {
+          int begin = caches.get(s).length();
+          due.add(Arrays.copyOfRange(all.get(s), begin, begin + parts[s][step]));
+        }
+        try (Tensor logits = decoder.next(due, caches)) {
+          float[][] actual = rows(logits);
+          for (int s = 0; s < parts.length; s++) {
+            float[] expected = whole(model, all.get(s))[caches.get(s).length() - 1];
+            for (int v = 0; v < VOCABULARY; v++) {
+              worst = Math.max(worst, Math.abs(expected[v] - actual[s][v]));
+              scale = Math.max(scale, Math.abs(expected[v]));
+            }
+          }
+        }
+      }
+    } finally {
+      caches.forEach(KvCache::close);
+    }
+    // float32: sums in another order; bfloat16: four roundings of 2^-8 the other way
+    assertTrue(worst <= most * scale, worst + " of " + scale);
+  }
+
   @Test
-  void aCacheThatIsFullOrAnswersOfTwoTokensAreRefused() {
+  void aCacheThatIsFullIsRefused() {
     try (CausalLm model = model(false, "", false, DType.FLOAT32);
         Decoder decoder = new Decoder(model, ALL);
         KvCache cache = decoder.cache(3)) {
@@ -215,6 +257,34 @@ class DecoderTest {
       decoder.next(List.of(new int[] {3}), List.of(cache)).close();
       assertThrows(
           IllegalStateException.class, () -> decoder.next(List.of(new int[] {4}), List.of(cache)));
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"3", "5"})
+  void adaptersThatChangeAreTakenIn(int rank) {
+    try (CausalLm model = model(false, "", true, DType.FLOAT32)) {
+      int[] ids = sequences().get(1);
+      float[][] base = whole(model, ids);
+      try (Decoder decoder = new Decoder(model, ALL);
+          LoraAdapter first = adapter(model)) {
+        assertThrows(IllegalStateException.class, () -> whole(model, ids), "not taken in yet");
+        decoder.adaptersChanged();
+        float[][] adapted = whole(model, ids);
+        assertTrue(!Arrays.deepEquals(base, adapted));
+        try (LoraAdapter second = RandomAdapter.on(model, rank, 9)) {
+          decoder.adaptersChanged();
+          float[][] other = whole(model, ids);
+          assertTrue(!Arrays.deepEquals(adapted, other));
+          assertEquals(rank, second.config().r());
+        }
+        first.attach();
+        decoder.adaptersChanged();
+        assertArrayEquals(adapted, whole(model, ids));
+        first.detach();
+        decoder.adaptersChanged();
+        assertArrayEquals(base, whole(model, ids));
+      }
     }
   }
 
