@@ -53,6 +53,8 @@ public final class Nibble implements Callable<Integer> {
     return new CommandLine(new Nibble())
         .addSubcommand(new TrainCommand(train))
         .addSubcommand(new GenerateCommand(generate))
+        .addSubcommand(new EvaluateCommand())
+        .addSubcommand(new QualityCommand())
         .addSubcommand(new TokenizerCommand())
         .setParameterExceptionHandler(failures)
         .setExecutionExceptionHandler(failures)
