@@ -8,6 +8,6 @@ public enum Checkpointing {
   NONE,
   /** Its input and the outputs of its products and of attention: what is costly to compute. */
   SELECTIVE,
-  /** Its input and attention's output. */
+  /** Its input, attention's output and the hidden state after attention. */
   BLOCK
 }

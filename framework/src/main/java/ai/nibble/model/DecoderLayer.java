@@ -60,11 +60,8 @@ record DecoderLayer(
             pass.caches().isEmpty()
                 ? recall.kept(e -> attention.apply(tape, projected, pass, precision, e))
                 : attention.applyCached(tape, projected, pass, index, precision, work);
-        Variable mixed =
-            products
-                ? recall.unread(e -> output.apply(tape, heads, pass, precision, work, e))
-                : output.apply(tape, heads, pass, precision, work)) {
-      attended = keptIf(products, recall, e -> tape.apply(new Residual(e), x, mixed));
+        Variable mixed = recall.unread(e -> output.apply(tape, heads, pass, precision, work, e))) {
+      attended = recall.kept(e -> tape.apply(new Residual(e), x, mixed));
     }
     try (attended;
         Variable normed = postAttentionNorm.apply(tape, attended);

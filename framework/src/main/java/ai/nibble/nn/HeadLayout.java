@@ -53,68 +53,107 @@ final class HeadLayout {
 
   /** Reads a part of {@code qkv [N, …]} into {@code [kvHeads, N·group, D]}, rotated. */
   void gather(Part part, Tensor qkv, Tensor heads) {
-    move(part, firstColumn(part), qkv, heads, part == Part.VALUE ? 0 : 1, true);
+    if (part == Part.VALUE) {
+      copy(part, qkv, heads, true);
+    } else {
+      rotate(part, qkv, heads, true);
+    }
   }
 
   /** Writes the gradient of a gathered part to its place in {@code [N, …]}. */
   void scatterGradient(Part part, Tensor heads, Tensor qkv) {
-    move(part, firstColumn(part), qkv, heads, part == Part.VALUE ? 0 : -1, false);
+    if (part == Part.VALUE) {
+      copy(part, qkv, heads, false);
+    } else {
+      rotate(part, qkv, heads, false);
+    }
   }
 
   /** Writes attention's result {@code [kvHeads, N·group, D]} to {@code [N, heads·D]}. */
   void scatterOutput(Tensor heads, Tensor output) {
-    move(Part.QUERY, 0, output, heads, 0, false);
+    copy(Part.QUERY, output, heads, false);
   }
 
   /** Reads the gradient of attention's result. */
   void gatherOutputGradient(Tensor output, Tensor heads) {
-    move(Part.QUERY, 0, output, heads, 0, true);
+    copy(Part.QUERY, output, heads, true);
   }
 
-  private void move(
-      Part part, int column, Tensor tokens, Tensor heads, int direction, boolean toHeads) {
-    int d = attention.headDim();
+  private void copy(Part part, Tensor tokens, Tensor heads, boolean toHeads) {
+    long width = (long) group(part) * attention.headDim();
+    long[] sizes = {attention.keyValueHeads(), positions.length, width};
+    try (Tensor byToken =
+            tokens.asStrided(sizes, new long[] {width, tokens.stride(0), 1}, firstColumn(part));
+        Tensor byHead = heads.asStrided(sizes, new long[] {heads.stride(0), width, 1}, 0)) {
+      (toHeads ? byHead : byToken).copyFrom(toHeads ? byToken : byHead);
+    }
+  }
+
+  /** Copies queries or keys, rotated on the way to heads and rotated back on the way from them. */
+  private void rotate(Part part, Tensor tokens, Tensor heads, boolean toHeads) {
     int kvHeads = attention.keyValueHeads();
-    int block = group(part) * d;
+    int width = group(part) * attention.headDim();
+    int first = firstColumn(part);
     try (Scope scope = new Scope()) {
       Tensor[] perHead = new Tensor[kvHeads];
       for (int h = 0; h < kvHeads; h++) {
         Tensor one = scope.own(heads.narrow(0, h, 1));
-        perHead[h] = scope.own(one.view(positions.length, block));
+        perHead[h] = scope.own(one.view(positions.length, width));
       }
       Parallel.forRanges(
           positions.length,
-          Rows.grain((long) kvHeads * block),
+          Rows.grain((long) kvHeads * width),
           (begin, end) -> {
-            for (int h = 0; h < kvHeads; h++) {
-              int from = column + h * block;
-              if (toHeads) {
-                try (Rows in = Rows.reading(tokens, begin, end, from, block);
-                    Rows out = Rows.writing(perHead[h], begin, end)) {
-                  move(in, out, begin, end, direction);
-                }
-              } else {
-                try (Rows in = Rows.reading(perHead[h], begin, end);
-                    Rows out = Rows.writing(tokens, begin, end, from, block)) {
-                  move(in, out, begin, end, direction);
-                }
-              }
+            if (toHeads) {
+              rotateToHeads(tokens, first, perHead, begin, end);
+            } else {
+              rotateFromHeads(perHead, tokens, first, begin, end);
             }
           });
     }
   }
 
-  private void move(Rows in, Rows out, long begin, long end, int direction) {
-    float[] row = new float[in.width()];
-    int d = attention.headDim();
-    for (long t = begin; t < end; t++) {
-      in.load(t, row);
-      if (direction != 0) {
-        for (int at = 0; at < row.length; at += d) {
-          attention.rotary().rotate(row, at, positions[(int) t], direction);
+  private void rotateToHeads(Tensor tokens, int first, Tensor[] perHead, long begin, long end) {
+    int width = (int) perHead[0].size(1);
+    float[] values = new float[perHead.length * width];
+    try (Scope scope = new Scope();
+        Rows from = Rows.reading(tokens, begin, end, first, values.length)) {
+      Rows[] to = new Rows[perHead.length];
+      for (int h = 0; h < to.length; h++) {
+        to[h] = scope.own(Rows.writing(perHead[h], begin, end));
+      }
+      for (long t = begin; t < end; t++) {
+        from.load(t, values);
+        rotate(values, positions[(int) t], 1);
+        for (int h = 0; h < to.length; h++) {
+          to[h].store(t, values, h * width);
         }
       }
-      out.store(t, row);
+    }
+  }
+
+  private void rotateFromHeads(Tensor[] perHead, Tensor tokens, int first, long begin, long end) {
+    int width = (int) perHead[0].size(1);
+    float[] values = new float[perHead.length * width];
+    try (Scope scope = new Scope();
+        Rows to = Rows.writing(tokens, begin, end, first, values.length)) {
+      Rows[] from = new Rows[perHead.length];
+      for (int h = 0; h < from.length; h++) {
+        from[h] = scope.own(Rows.reading(perHead[h], begin, end));
+      }
+      for (long t = begin; t < end; t++) {
+        for (int h = 0; h < from.length; h++) {
+          from[h].load(t, values, h * width);
+        }
+        rotate(values, positions[(int) t], -1);
+        to.store(t, values);
+      }
+    }
+  }
+
+  private void rotate(float[] values, int position, int direction) {
+    for (int at = 0; at < values.length; at += attention.headDim()) {
+      attention.rotary().rotate(values, at, position, direction);
     }
   }
 }

@@ -42,8 +42,8 @@ public record Training(
             doc =
                 "What of each block is kept for the backward pass and what computed again: `none`"
                     + " keeps all, `selective` the outputs of products and attention (less memory,"
-                    + " hardly more time), `block` only its input and attention's output (least"
-                    + " memory, a third more time)",
+                    + " hardly more time), `block` only hidden states and attention's output (least"
+                    + " memory, a fifth more time)",
             means = {
               @Key.Means(value = "true|True|TRUE", as = "block"),
               @Key.Means(value = "false|False|FALSE", as = "none")

@@ -130,12 +130,22 @@ public final class Rows implements AutoCloseable {
 
   /** Reads a row, counted from the tensor's first, into the start of the array. */
   public void load(long row, float[] into) {
-    floats.get(index(row), into, 0, width);
+    load(row, into, 0);
+  }
+
+  /** Reads a row into the array from an index on. */
+  public void load(long row, float[] into, int at) {
+    floats.get(index(row), into, at, width);
   }
 
   /** Writes a row from the start of the array. */
   public void store(long row, float[] from) {
-    floats.put(index(row), from, 0, width);
+    store(row, from, 0);
+  }
+
+  /** Writes a row from an index of the array on. */
+  public void store(long row, float[] from, int at) {
+    floats.put(index(row), from, at, width);
     unwritten--;
   }
 
