@@ -1,13 +1,13 @@
 """Writes the golden values beside it: python golden.py HF_DIRECTORY ../shared/data
 (torch 2.7.1, transformers 5.23, bitsandbytes 0.50.2). HF_DIRECTORY is made by ../shared/bench/hf_model.py of
 SmolLM2-135M-Instruct. Computed as ../shared/bench/peer_quality.py does, in float32: of WikiText-2 the summed loss of the
-first window of 1024 tokens, of HellaSwag the log-likelihoods of the first four items' endings."""
+first window of 1024 tokens, of HellaSwag the log-likelihoods of the first four items' endings. Gradients are on: in a
+forward without, bitsandbytes takes a kernel that computes in bfloat16 on CPUs that have it."""
 import json, pathlib, sys
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 path, data = sys.argv[1:]
-torch.set_grad_enabled(False)
 tok = AutoTokenizer.from_pretrained(path)
 golden = {}
 
@@ -26,6 +26,7 @@ for mode in ["base", "nf4", "nf4-dq", "fp4"]:
     ids = tok(open(f"{data}/wikitext2_test.txt").read(), add_special_tokens=False).input_ids
     x = torch.tensor([ids[:1024]])
     loss = torch.nn.functional.cross_entropy(model(x).logits[0, :-1].float(), x[0, 1:], reduction="sum").item()
+    print(mode, loss, flush=True)
     lines = open(f"{data}/hellaswag_val_first1000.txt").read().split("\n")
     items = []
     for i in range(4):

@@ -43,7 +43,7 @@ class ChoiceFormatTest {
              "ctx_b": "she Then", "ctx": "unused", "endings": ["eats  it.", "[step] waits.", "a", "b"],\
              "source_id": "x", "split": "val", "split_type": "indomain", "label": "1"}""");
     assertEquals(
-        behind("Baking a cake: How to bake. Mix it. She then", " eats it.", " waits.", " a", " b"),
+        behind("Baking a cake: How to bake. Mix it. She then", " eats it.", "  waits.", " a", " b"),
         item.choices());
     assertEquals(1, item.answer());
   }
