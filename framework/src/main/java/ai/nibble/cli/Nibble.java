@@ -71,6 +71,8 @@ public final class Nibble implements Callable<Integer> {
         .addSubcommand(new ChatCommand(System.in))
         .addSubcommand(new MergeCommand())
         .addSubcommand(new ExtractCommand())
+        .addSubcommand(new EvaluateCommand())
+        .addSubcommand(new QualityCommand())
         .addSubcommand(new TokenizerCommand())
         .addSubcommand(new ExportCommand())
         .setParameterExceptionHandler(failures)
