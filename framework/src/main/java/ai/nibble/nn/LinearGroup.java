@@ -3,6 +3,7 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.quant.PackedProduct;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
@@ -21,6 +22,7 @@ public final class LinearGroup implements AutoCloseable {
   private final List<Linear> members;
   private final int layer;
   private Tensor kept;
+  private PackedGroup packed;
 
   /**
    * @param layer a number that no other group of the model has; it keys dropout
@@ -124,11 +126,37 @@ public final class LinearGroup implements AutoCloseable {
     }
   }
 
-  /** Ends {@link #keepWeights}; nothing happens where nothing is kept. */
+  /**
+   * Whether a few rows at a time can be computed from the weights as they lie in 4 bits, on this
+   * machine and JVM.
+   */
+  public boolean canReadPacked() {
+    return PackedGroup.takes(this);
+  }
+
+  /** Bytes that {@link #readPacked} takes: the adapters'. */
+  public long packedBytes(Precision precision) {
+    return PackedGroup.bytes(this, precision);
+  }
+
+  /**
+   * Computes products of up to {@link PackedProduct#MAX_ROWS} rows from the weights as they lie in
+   * 4 bits until {@link #dropWeights}, for generation. Adapters must stay as they are meanwhile.
+   */
+  public void readPacked(Precision precision) {
+    dropWeights();
+    packed = new PackedGroup(this, precision);
+  }
+
+  /** Ends {@link #keepWeights} and {@link #readPacked}; nothing happens where there was neither. */
   public void dropWeights() {
     if (kept != null) {
       kept.close();
       kept = null;
+    }
+    if (packed != null) {
+      packed.close();
+      packed = null;
     }
   }
 
@@ -137,32 +165,45 @@ public final class LinearGroup implements AutoCloseable {
     return kept;
   }
 
+  /** What {@link #readPacked} made for so many rows; null where they are not computed so. */
+  PackedGroup packedFor(long rows) {
+    return rows <= PackedProduct.MAX_ROWS ? packed : null;
+  }
+
   /** Writes {@code [W, s·B]} of all members into {@code [out, in + rank]}. */
   void writeWeights(Tensor destination, Precision precision) {
     long row = 0;
-    int column = inFeatures();
     for (Linear member : members) {
       member.weight().writeTo(destination, row, precision);
-      writeAdapter(destination, row, column, member);
+      row += member.weight().outFeatures();
+    }
+    if (rank() > 0) {
+      writeUpProjections(destination, inFeatures());
+    }
+  }
+
+  /** Writes {@code s·B} of all members into columns {@code [first, first + rank)}. */
+  void writeUpProjections(Tensor destination, int first) {
+    long row = 0;
+    int column = 0;
+    for (Linear member : members) {
+      writeUpProjection(destination, row, first, column, member);
       row += member.weight().outFeatures();
       column += member.adapter().map(LowRank::rank).orElse(0);
     }
   }
 
-  /** Columns from {@code inFeatures} on: zeros, and at the member's own place its scaled B. */
-  private void writeAdapter(Tensor destination, long firstRow, int column, Linear member) {
-    int in = inFeatures();
+  /** Columns from {@code first} on: zeros, and at the member's own place its scaled B. */
+  private void writeUpProjection(
+      Tensor destination, long firstRow, int first, int column, Linear member) {
     int rank = rank();
-    if (rank == 0) {
-      return;
-    }
     LowRank adapter = member.adapter().orElse(null);
     long out = member.weight().outFeatures();
     Parallel.forRanges(
         out,
         Rows.grain(rank),
         (begin, end) -> {
-          try (Rows to = Rows.writing(destination, firstRow + begin, firstRow + end, in, rank);
+          try (Rows to = Rows.writing(destination, firstRow + begin, firstRow + end, first, rank);
               Rows from = adapter == null ? null : Rows.reading(adapter.b().value(), begin, end)) {
             float[] all = new float[rank];
             float[] own = new float[adapter == null ? 0 : adapter.rank()];
@@ -170,7 +211,7 @@ public final class LinearGroup implements AutoCloseable {
               if (adapter != null) {
                 from.load(r, own);
                 for (int c = 0; c < own.length; c++) {
-                  all[column - in + c] = (float) (own[c] * adapter.scaling());
+                  all[column + c] = (float) (own[c] * adapter.scaling());
                 }
               }
               to.store(firstRow + r, all);

@@ -1,5 +1,6 @@
 package ai.nibble.quant;
 
+import ai.nibble.quant.vector.Decode512;
 import java.nio.ByteBuffer;
 
 /**
@@ -12,6 +13,7 @@ import java.nio.ByteBuffer;
 final class BFloat16Decoder extends GroupDecoder {
   private static final int PAIRS = Dequantizer4Bit.CHUNK * Dequantizer4Bit.GROUP / 2;
 
+  private final float[] codes;
   private final float[] highs;
   private final float[] lows;
   private final int[] even = new int[PAIRS];
@@ -19,12 +21,18 @@ final class BFloat16Decoder extends GroupDecoder {
 
   BFloat16Decoder(float[] codes) {
     super(Short.BYTES);
+    this.codes = codes;
     highs = highs(codes);
     lows = lows(codes);
   }
 
   @Override
   void decode(long[] groups, int n, float[] scales, int phase, int shift) {
+    if (PackedProduct.isAvailable() && phase % 2 == 0) {
+      // units of two groups; of an odd number of groups the last unit has a half that nobody reads
+      Decode512.bfloat16(codes, groups, (n + 1) / 2, scales, phase / 2, shift - 1, even);
+      return;
+    }
     multiply(groups, n, scales, phase, shift, even, odd, highs, lows);
     roundAndPair(even, odd, 8 * n);
   }
