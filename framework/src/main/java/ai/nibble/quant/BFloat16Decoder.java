@@ -8,7 +8,8 @@ import java.nio.ByteBuffer;
  * rounding and pairing, which HotSpot turns into vector instructions.
  *
  * <p>For blocks of 64 this does less work than 16 rounded values a block would: their rounding
- * alone costs as much as both passes.
+ * alone costs as much as both passes. In 512-bit registers that rounding is a few instructions, and
+ * {@link Decode512} does all at once.
  */
 final class BFloat16Decoder extends GroupDecoder {
   private static final int PAIRS = Dequantizer4Bit.CHUNK * Dequantizer4Bit.GROUP / 2;

@@ -20,7 +20,7 @@ public final class PackedProduct {
   static final int UNIT = Quant4Config.MIN_BLOCK_SIZE;
 
   /** Bytes of rows brought onto the heap at a time: they stay in the first-level cache. */
-  private static final int CHUNK_BYTES = 8192;
+  private static final int CHUNK_BYTES = 4096;
 
   private static final boolean AVAILABLE =
       ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent() && Dot512.isFast();
@@ -120,21 +120,19 @@ public final class PackedProduct {
         int skip = (int) (block(first) - block(begin));
         weight.absmax(absmax, block(begin), skip, scales, blocks(first, first + n));
         for (int r = 0; r < n; r++) {
-          int block = (int) (block(first + r) - block(first));
-          int phase = (int) ((first + r) * units & (1 << shift) - 1);
-          multiply(r * rowBytes, block, phase, x, y, column + (int) (first + r), stride);
+          int before = (int) ((first + r) * units - (block(first) << shift));
+          multiply(r * rowBytes, before, x, y, column + (int) (first + r), stride);
         }
       }
     }
 
-    private void multiply(
-        int at, int block, int phase, PackedInput x, float[] y, int column, int stride) {
+    private void multiply(int at, int before, PackedInput x, float[] y, int column, int stride) {
       if (x.rows() == 1) {
-        y[column] = dot.one(at, units, block, phase, x.values(), 0);
+        y[column] = dot.one(at, units, before, x.values());
         return;
       }
       for (int r = 0; r < x.rows(); r += Dot512.FOUR) {
-        dot.four(at, units, block, phase, x.values(), r * width, sums);
+        dot.four(at, units, before, x.values(), r * width, sums);
         for (int k = 0; k < Math.min(Dot512.FOUR, x.rows() - r); k++) {
           y[(r + k) * stride + column] = sums[k];
         }

@@ -7,12 +7,10 @@ import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * Dot products of inputs with rows of packed 4-bit codes, in 512-bit registers. A register holds
- * the values of the 16 codes times a block's absmax; codes pick from it, and what they pick meets
- * the input in float32 multiply-adds.
+ * Dot products of inputs with rows of packed 4-bit codes, in 512-bit registers: codes become values
+ * ({@link Codes512}), which meet the input in float32 multiply-adds.
  *
- * <p>A unit is 32 elements, 16 bytes: their high nibbles are the elements of even index, their low
- * nibbles those of odd index. Inputs lie in that order, unit by unit: 16 even ones, 16 odd ones.
+ * <p>Inputs lie as a unit's nibbles come: 16 elements of even index, then 16 of odd index.
  *
  * <p>An instance serves one thread. Loading the class needs the module {@code
  * jdk.incubator.vector}.
@@ -21,11 +19,8 @@ public final class Dot512 {
   /** Inputs that {@link #four} takes. */
   public static final int FOUR = 4;
 
-  private static final VectorSpecies<Float> F = FloatVector.SPECIES_512;
-  private static final VectorSpecies<Integer> I = IntVector.SPECIES_512;
-  private static final VectorSpecies<Byte> B = ByteVector.SPECIES_128;
-  private static final int UNIT_BYTES = 16;
-  private static final int UNIT = 32;
+  private static final VectorSpecies<Float> F = Codes512.FLOATS;
+  private static final VectorSpecies<Byte> B = Codes512.BYTES;
 
   private final float[] codes;
   private final boolean round;
@@ -50,7 +45,7 @@ public final class Dot512 {
 
   /** Whether this machine has such registers; without them all this is slow. */
   public static boolean isFast() {
-    return FloatVector.SPECIES_PREFERRED == F;
+    return FloatVector.SPECIES_PREFERRED == Codes512.FLOATS;
   }
 
   /**
@@ -58,23 +53,26 @@ public final class Dot512 {
    *
    * @param at first byte of the row
    * @param units of the row
-   * @param block entry of the scales that the row begins in
-   * @param phase units of that block that lie before the row
-   * @param x holds the input
-   * @param from its first element
+   * @param before units from the start of the first block to the row
+   * @param x the input
    */
-  public float one(int at, int units, int block, int phase, float[] x, int from) {
+  public float one(int at, int units, int before, float[] x) {
+    byte[] packed = this.packed;
+    float[] scales = this.scales;
+    boolean round = this.round;
+    int shift = this.shift;
     FloatVector values = FloatVector.fromArray(F, codes, 0);
     FloatVector even = FloatVector.zero(F);
     FloatVector odd = FloatVector.zero(F);
-    int end = Math.min(units, (1 << shift) - phase);
-    for (int u = 0; u < units; end = Math.min(units, end + (1 << shift))) {
-      IntVector table = table(values.mul(scales[block++]));
-      for (; u < end; u++) {
-        IntVector bytes = bytes(at + UNIT_BYTES * u);
-        even = high(table, bytes).fma(FloatVector.fromArray(F, x, from + UNIT * u), even);
-        odd = low(table, bytes).fma(FloatVector.fromArray(F, x, from + UNIT * u + UNIT / 2), odd);
-      }
+    for (int u = 0; u < units; u++) {
+      IntVector t = Codes512.table(values, scales[before + u >> shift], round);
+      ByteVector bytes = ByteVector.fromArray(B, packed, at + Codes512.UNIT_BYTES * u);
+      IntVector b = Codes512.widen(bytes);
+      int c = Codes512.UNIT * u;
+      FloatVector w = Codes512.even(t, b).reinterpretAsFloats();
+      even = w.fma(FloatVector.fromArray(F, x, c), even);
+      w = Codes512.odd(t, b).reinterpretAsFloats();
+      odd = w.fma(FloatVector.fromArray(F, x, c + Codes512.UNIT / 2), odd);
     }
     return even.add(odd).reduceLanes(VectorOperators.ADD);
   }
@@ -83,64 +81,40 @@ public final class Dot512 {
    * Four inputs with one row, whose codes are so read once.
    *
    * @param x holds the inputs one after the other, {@code units · 32} elements each
+   * @param from the first input's first element
    * @param sums receives four sums
    */
-  public void four(int at, int units, int block, int phase, float[] x, int from, float[] sums) {
+  public void four(int at, int units, int before, float[] x, int from, float[] sums) {
+    byte[] packed = this.packed;
+    float[] scales = this.scales;
+    boolean round = this.round;
+    int shift = this.shift;
     FloatVector values = FloatVector.fromArray(F, codes, 0);
+    int row = Codes512.UNIT * units;
     FloatVector sum0 = FloatVector.zero(F);
     FloatVector sum1 = FloatVector.zero(F);
     FloatVector sum2 = FloatVector.zero(F);
     FloatVector sum3 = FloatVector.zero(F);
-    int row = UNIT * units;
-    int end = Math.min(units, (1 << shift) - phase);
-    for (int u = 0; u < units; end = Math.min(units, end + (1 << shift))) {
-      IntVector table = table(values.mul(scales[block++]));
-      for (; u < end; u++) {
-        IntVector bytes = bytes(at + UNIT_BYTES * u);
-        FloatVector w = high(table, bytes);
-        int c = from + UNIT * u;
-        sum0 = w.fma(FloatVector.fromArray(F, x, c), sum0);
-        sum1 = w.fma(FloatVector.fromArray(F, x, c + row), sum1);
-        sum2 = w.fma(FloatVector.fromArray(F, x, c + 2 * row), sum2);
-        sum3 = w.fma(FloatVector.fromArray(F, x, c + 3 * row), sum3);
-        w = low(table, bytes);
-        c += UNIT / 2;
-        sum0 = w.fma(FloatVector.fromArray(F, x, c), sum0);
-        sum1 = w.fma(FloatVector.fromArray(F, x, c + row), sum1);
-        sum2 = w.fma(FloatVector.fromArray(F, x, c + 2 * row), sum2);
-        sum3 = w.fma(FloatVector.fromArray(F, x, c + 3 * row), sum3);
-      }
+    for (int u = 0; u < units; u++) {
+      IntVector t = Codes512.table(values, scales[before + u >> shift], round);
+      ByteVector bytes = ByteVector.fromArray(B, packed, at + Codes512.UNIT_BYTES * u);
+      IntVector b = Codes512.widen(bytes);
+      int c = from + Codes512.UNIT * u;
+      FloatVector w = Codes512.even(t, b).reinterpretAsFloats();
+      sum0 = w.fma(FloatVector.fromArray(F, x, c), sum0);
+      sum1 = w.fma(FloatVector.fromArray(F, x, c + row), sum1);
+      sum2 = w.fma(FloatVector.fromArray(F, x, c + 2 * row), sum2);
+      sum3 = w.fma(FloatVector.fromArray(F, x, c + 3 * row), sum3);
+      w = Codes512.odd(t, b).reinterpretAsFloats();
+      c += Codes512.UNIT / 2;
+      sum0 = w.fma(FloatVector.fromArray(F, x, c), sum0);
+      sum1 = w.fma(FloatVector.fromArray(F, x, c + row), sum1);
+      sum2 = w.fma(FloatVector.fromArray(F, x, c + 2 * row), sum2);
+      sum3 = w.fma(FloatVector.fromArray(F, x, c + 3 * row), sum3);
     }
     sums[0] = sum0.reduceLanes(VectorOperators.ADD);
     sums[1] = sum1.reduceLanes(VectorOperators.ADD);
     sums[2] = sum2.reduceLanes(VectorOperators.ADD);
     sums[3] = sum3.reduceLanes(VectorOperators.ADD);
-  }
-
-  /** A block's values as float32 bits, rounded to nearest even where they are to be bfloat16. */
-  private IntVector table(FloatVector values) {
-    IntVector bits = values.reinterpretAsInts();
-    if (round) {
-      IntVector tie = bits.lanewise(VectorOperators.LSHR, 16).and(1);
-      return bits.add(tie).add(0x7FFF).and(0xFFFF0000);
-    }
-    return bits;
-  }
-
-  /** A unit's bytes, sign-extended: the zero-extending conversion fails on JDK 17. */
-  private IntVector bytes(int at) {
-    return (IntVector) ByteVector.fromArray(B, packed, at).convertShape(VectorOperators.B2I, I, 0);
-  }
-
-  private static FloatVector high(IntVector table, IntVector bytes) {
-    return pick(table, bytes.lanewise(VectorOperators.LSHR, 4).and(15));
-  }
-
-  private static FloatVector low(IntVector table, IntVector bytes) {
-    return pick(table, bytes.and(15));
-  }
-
-  private static FloatVector pick(IntVector table, IntVector indices) {
-    return table.rearrange(indices.toShuffle()).reinterpretAsFloats();
   }
 }
