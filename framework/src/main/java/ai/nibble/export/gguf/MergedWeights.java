@@ -51,7 +51,8 @@ final class MergedWeights {
 
   /** Whether a tensor, under Hugging Face's name, is changed by the adapter. */
   boolean isAdapted(String name) {
-    return name.endsWith(WEIGHT) && adapter.filter(a -> a.modules().contains(path(name))).isPresent();
+    return name.endsWith(WEIGHT)
+        && adapter.filter(a -> a.modules().contains(path(name))).isPresent();
   }
 
   private static String path(String name) {

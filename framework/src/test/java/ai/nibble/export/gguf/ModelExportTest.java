@@ -247,9 +247,7 @@ class ModelExportTest {
     Path wide = writeWide(temp.resolve("wide"));
     Path adapter = temp.resolve("adapter");
     LoraConfig config =
-        LoraConfig.DEFAULT
-            .withRank(2, 4)
-            .withTargets(new TargetModules.Names(List.of("up_proj")));
+        LoraConfig.DEFAULT.withRank(2, 4).withTargets(new TargetModules.Names(List.of("up_proj")));
     try (CausalLm model = load(wide);
         LoraAdapter lora = LoraAdapter.inject(model, config, 1)) {
       for (Parameter p : lora.parameters().parameters()) {
