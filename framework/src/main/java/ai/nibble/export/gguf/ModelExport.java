@@ -282,13 +282,15 @@ public final class ModelExport {
       WeightSource base) {
     try (GgufWriter writer = GgufWriter.create(request.out(), header, specs)) {
       for (GgufTensorSpec spec : specs) {
-        String name = names.get(spec.name());
-        Optional<GgufFile> same = sameBlocks(base, spec).filter(any -> !weights.isAdapted(name));
         if (spec.name().equals(ROPE_FREQS)) {
           float[] divisors = RotaryFrequencies.divisors(base.config());
           writer.write(
               ROPE_FREQS, (row, into) -> System.arraycopy(divisors, 0, into, 0, into.length));
-        } else if (same.isPresent()) {
+          continue;
+        }
+        String name = names.get(spec.name());
+        Optional<GgufFile> same = sameBlocks(base, spec);
+        if (same.isPresent() && !weights.isAdapted(name)) {
           writer.copy(spec.name(), same.get());
         } else {
           writer.write(spec.name(), weights.ggufRows(name));

@@ -201,9 +201,20 @@ class ModelExportTest {
       assertEquals(1, divisors[0]);
       assertEquals(8, divisors[7]);
     }
-    try (CausalLm merged = load(asBase(out, copy))) {
-      return logits(merged, ids);
+    Path merged = asBase(out, copy);
+    exportsAgain(merged);
+    try (CausalLm model = load(merged)) {
+      return logits(model, ids);
     }
+  }
+
+  /** What was exported is a base like any other, the divisors of its frequencies included. */
+  private void exportsAgain(Path gguf) throws IOException {
+    SmallTokenizer.write(gguf.getParent(), false);
+    Files.delete(out);
+    Files.delete(temp.resolve("tiny.Modelfile"));
+    export(gguf, Optional.empty(), FileType.F32);
+    assertArrayEquals(Files.readAllBytes(gguf), Files.readAllBytes(out));
   }
 
   private static CausalLm load(Path base) {
