@@ -112,8 +112,7 @@ final class MergeCommand implements Callable<Integer> {
   public Integer call() {
     PrintWriter out = spec.commandLine().getOut();
     PrintWriter err = spec.commandLine().getErr();
-    MergeReport report =
-        Merge.run(request(err), line -> note(err, line), line -> say(err, line));
+    MergeReport report = Merge.run(request(err), line -> note(err, line), line -> say(err, line));
     print(report, out);
     out.flush();
     if (report.proof().holds()) {

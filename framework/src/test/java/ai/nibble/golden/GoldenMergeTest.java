@@ -71,7 +71,7 @@ class GoldenMergeTest {
                 false,
                 output),
             notice -> {},
- line -> {});
+            line -> {});
     assertTrue(report.proof().holds(), folder + ": " + report.proof());
     assertTrue(report.shards() > 1);
     try (CausalLm merged = CausalLm.load(output, LoadOptions.unquantized(DType.FLOAT32));

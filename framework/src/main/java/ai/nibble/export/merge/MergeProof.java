@@ -6,10 +6,10 @@ package ai.nibble.export.merge;
  * <p>The two differ by the rounding of the merged weights to the output's dtype, and by the order
  * in which float32 sums are taken. What that does to logits depends on the model, so it is
  * measured: the merged model is computed once more with its weights moved at random by as much
- * ({@link DitheredWeights}), a second draw of the same kind of error. The bound is {@value
- * #MAXIMA} times what that draw did to the largest logit difference, as the maxima of two draws
- * differ by what a single position happens to do, and {@value #MEANS} times for the divergence, a
- * mean over positions: it is quadratic in the logits' error, so that is a factor of 4 there. A wrong scaling,
+ * ({@link DitheredWeights}), a second draw of the same kind of error. The bound is {@value #MAXIMA}
+ * times what that draw did to the largest logit difference, as the maxima of two draws differ by
+ * what a single position happens to do, and {@value #MEANS} times for the divergence, a mean over
+ * positions: it is quadratic in the logits' error, so that is a factor of 4 there. A wrong scaling,
  * base or tensor is off by the size of the adapter's effect, which is printed beside.
  *
  * @param positions compared

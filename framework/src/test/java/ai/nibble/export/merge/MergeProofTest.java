@@ -104,7 +104,7 @@ class MergeProofTest {
                 false,
                 merged),
             notice -> {},
- line -> {});
+            line -> {});
     MergeProof proof = report.proof();
     assertTrue(proof.holds());
     assertFalse(proof.roundingHidesAdapters());

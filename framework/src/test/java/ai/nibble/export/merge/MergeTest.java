@@ -77,7 +77,8 @@ class MergeTest {
   }
 
   private MergeReport merge(Path base, MergeRequest.Adapter... adapters) {
-    return Merge.run(request(base, Optional.empty(), Optional.empty(), adapters), notices::add, line -> {});
+    return Merge.run(
+        request(base, Optional.empty(), Optional.empty(), adapters), notices::add, line -> {});
   }
 
   private MergeRequest request(
@@ -299,7 +300,8 @@ class MergeTest {
     TinyAdapter adapter = TinyAdapter.plain(1);
     adapter.fields.put("bias", "\"lora_only\"");
     String message =
-        refused(base(new TinyModel(3, true).scaled(0.3f)), plain(adapter.write(temp.resolve("a")))).getMessage();
+        refused(base(new TinyModel(3, true).scaled(0.3f)), plain(adapter.write(temp.resolve("a"))))
+            .getMessage();
     assertTrue(
         message.contains("no tensor for '" + Q + ".bias', which 'bias' of adapter_config.json"),
         message);
@@ -315,7 +317,7 @@ class MergeTest {
         Merge.run(
             request(base, Optional.of(nf4), Optional.of(DType.FLOAT32), plain(directory)),
             notices::add,
-        line -> {});
+            line -> {});
     assertTrue(report.proof().holds());
     String k = "model.layers.1.self_attn.k_proj.weight";
     try (WeightSource source = WeightSource.open(base, notices::add);
@@ -334,7 +336,9 @@ class MergeTest {
     Path adapter = TinyAdapter.plain(1).write(temp.resolve("a"));
     Quant4Config fp4 = new Quant4Config(Quant4Type.FP4, 64, false);
     Merge.run(
-        request(base, Optional.of(fp4), Optional.empty(), weighted(adapter, 0.25)), notices::add, line -> {});
+        request(base, Optional.of(fp4), Optional.empty(), weighted(adapter, 0.25)),
+        notices::add,
+        line -> {});
     JsonNode json = new ObjectMapper().readTree(out().resolve("merge.json").toFile());
     String weights = "fp4, blocks of 64, dequantised to float32";
     assertEquals(weights, json.get("base_weights").asText());
@@ -410,7 +414,7 @@ class MergeTest {
                 false,
                 out()),
             notices::add,
-        line -> {});
+            line -> {});
     assertTrue(report.shards() > 3, report.shards() + " shards");
     JsonNode index =
         new ObjectMapper().readTree(out().resolve("model.safetensors.index.json").toFile());
@@ -434,7 +438,7 @@ class MergeTest {
         Merge.run(
             request(base, Optional.empty(), Optional.of(DType.BFLOAT16), plain(directory)),
             notices::add,
-        line -> {});
+            line -> {});
     assertTrue(report.proof().holds(), report.proof().toString());
     assertTrue(report.proof().difference().max() > 0);
     double[] exact = plus(doubles(values(base, Q + ".weight")), adapter, Q, 2);
@@ -542,7 +546,7 @@ class MergeTest {
                         request(
                             base, Optional.empty(), Optional.of(DType.FLOAT16), plain(directory)),
                         notices::add,
- line -> {}))
+                        line -> {}))
             .getMessage();
     assertTrue(message.startsWith("tensor '" + Q + ".weight' holds "), message);
     assertTrue(message.endsWith("more than float16 can: write another dtype"), message);
