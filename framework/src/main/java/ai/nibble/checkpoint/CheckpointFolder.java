@@ -55,7 +55,7 @@ public final class CheckpointFolder {
       delete(temporary);
       delete(replaced);
       try {
-        trained.save(temporary, baseModel);
+        trained.saveUnfinished(temporary, baseModel);
         StateTensors.write(temporary, trained.parameters(), optimizer.state());
         WholeFile.write(temporary.resolve(TrainerState.NAME), state.json());
         WholeFile.write(temporary.resolve(Manifest.NAME), Manifest.of(temporary));

@@ -165,7 +165,7 @@ final class OutputFolder {
               + foreign.get());
     }
     for (String name : written(directory)) {
-      if (!name.equals(TrainedWith.RECIPE) && !name.equals(OutputLock.NAME)) {
+      if (!name.equals(TrainedWith.RECIPE)) {
         remove(directory.resolve(name));
       }
     }
@@ -193,9 +193,7 @@ final class OutputFolder {
   }
 
   private static boolean isOther(String name) {
-    return name.equals(OutputLock.NAME)
-        || name.equals(TrainedWith.RECIPE)
-        || OTHERS.matcher(name).matches();
+    return name.equals(TrainedWith.RECIPE) || OTHERS.matcher(name).matches();
   }
 
   /**

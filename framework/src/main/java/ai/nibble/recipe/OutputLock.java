@@ -7,6 +7,7 @@ import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -20,10 +21,15 @@ final class OutputLock implements AutoCloseable {
 
   private final Path file;
   private final FileChannel channel;
+  private final boolean made;
 
-  private OutputLock(Path file, FileChannel channel) {
+  /**
+   * @param made whether the directory was not there before
+   */
+  private OutputLock(Path file, FileChannel channel, boolean made) {
     this.file = file;
     this.channel = channel;
+    this.made = made;
   }
 
   /**
@@ -31,6 +37,7 @@ final class OutputLock implements AutoCloseable {
    * @throws InvalidInputException if another run holds it
    */
   static OutputLock take(Path output) throws IOException {
+    boolean made = !Files.exists(output);
     Files.createDirectories(output);
     Path file = output.resolve(NAME);
     FileChannel channel =
@@ -48,7 +55,7 @@ final class OutputLock implements AutoCloseable {
       String own = "process " + ProcessHandle.current().pid() + "\n";
       channel.truncate(0);
       channel.write(ByteBuffer.wrap(own.getBytes(StandardCharsets.UTF_8)), 0);
-      return new OutputLock(file, channel);
+      return new OutputLock(file, channel, made);
     } catch (IOException | RuntimeException e) {
       channel.close();
       throw e;
@@ -71,10 +78,20 @@ final class OutputLock implements AutoCloseable {
     return holder.isEmpty() ? "process unknown" : holder;
   }
 
+  /**
+   * Gives the directory free; one that was made for the lock and has nothing in it goes with it.
+   */
   @Override
   public void close() throws IOException {
     try (channel) {
       Files.deleteIfExists(file);
+    }
+    if (made) {
+      try {
+        Files.delete(file.getParent());
+      } catch (DirectoryNotEmptyException e) {
+        // the run wrote something
+      }
     }
   }
 }

@@ -81,8 +81,7 @@ public final class RecipeRun {
       OutputLock lock = OutputLock.take(output);
       try {
         Optional<SavedCheckpoint> from = resumeFrom(identity);
-        begin(output, ownTemplate, from);
-        return train(rows, identity, baseFiles, from);
+        return train(rows, identity, baseFiles, ownTemplate, from);
       } finally {
         lock.close();
       }
@@ -95,6 +94,7 @@ public final class RecipeRun {
       RecipeRows rows,
       Map<String, String> identity,
       Optional<BaseFiles> baseFiles,
+      Optional<String> ownTemplate,
       Optional<SavedCheckpoint> from)
       throws IOException {
     Path output = recipe.output().outputDir();
@@ -102,6 +102,7 @@ public final class RecipeRun {
         CausalLm model = loadModel();
         Trainable trained = trainable(model, baseFiles)) {
       describe(model, trained);
+      begin(output, ownTemplate, from);
       try (Listeners listeners = listeners(output, from)) {
         Trainer trainer =
             new Trainer(

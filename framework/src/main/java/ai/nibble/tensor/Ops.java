@@ -1,5 +1,7 @@
 package ai.nibble.tensor;
 
+import java.util.Arrays;
+
 /**
  * Operations of libtorch on tensors, under aten's names. Those with an {@code out} write there and
  * return it; nothing else is allocated.
@@ -72,7 +74,12 @@ public final class Ops {
     long[] result = new long[1];
     Tensor.check(
         Libtorch.aoti_torch_cpu_add_Tensor(a.handle(), b.handle(), alpha, result), "add", a, b);
-    return Tensor.adopt(result[0]);
+    boolean alike =
+        a.dtype() == b.dtype()
+            && Arrays.equals(a.shape(), b.shape())
+            && a.isContiguous()
+            && b.isContiguous();
+    return alike ? Tensor.adoptLike(result[0], a) : Tensor.adopt(result[0]);
   }
 
   /** {@code out = a ⊙ b}, broadcast. */

@@ -49,12 +49,11 @@ class ResumeTest {
   /** Steps of 3 rows twice: epochs of 20 rows end within the run, one of them in step 4. */
   private static final int STEPS = 12;
 
-  @TempDir Path shared;
   private CausalLm model;
   private float[] expected;
 
   @BeforeAll
-  void trainWithoutInterruption() throws IOException {
+  void trainWithoutInterruption(@TempDir Path shared) throws IOException {
     Path base = TinyChat.write(shared.resolve("base"));
     Quant4Config nf4 = new Quant4Config(Quant4Type.NF4, 64, true);
     model = CausalLm.load(base, new LoadOptions(Optional.of(nf4), DType.FLOAT32));
