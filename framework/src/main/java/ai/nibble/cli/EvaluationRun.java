@@ -17,13 +17,11 @@ import ai.nibble.eval.Variant;
 import ai.nibble.eval.task.ChoiceFormat;
 import ai.nibble.eval.task.Example;
 import ai.nibble.eval.task.Problem;
-import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.model.WeightSource;
 import ai.nibble.recipe.TrainedWith;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -82,16 +80,7 @@ final class EvaluationRun {
     if (request.model().isPresent()) {
       return request.model().get();
     }
-    Path adapter = request.adapter().orElseThrow();
-    Path named =
-        trained
-            .flatMap(TrainedWith::baseModel)
-            .or(() -> AdapterConfigFile.read(adapter).baseModel().map(Path::of))
-            .filter(Files::exists)
-            .orElseThrow(
-                () ->
-                    new InvalidInputException(
-                        adapter + ": names no base model that is there: give it with --model DIR"));
+    Path named = BaseOfAdapter.find(request.adapter().orElseThrow(), trained);
     note("base model " + named);
     return named;
   }

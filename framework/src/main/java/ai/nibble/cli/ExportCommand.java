@@ -5,11 +5,9 @@ import ai.nibble.export.PeftExport;
 import ai.nibble.export.gguf.FileType;
 import ai.nibble.export.gguf.LoraExport;
 import ai.nibble.export.gguf.ModelExport;
-import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.recipe.TrainedWith;
 import ai.nibble.tensor.DType;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Optional;
@@ -155,22 +153,7 @@ final class ExportCommand implements Callable<Integer> {
     if (model != null) {
       return model;
     }
-    Optional<Path> named =
-        TrainedWith.read(adapter)
-            .flatMap(TrainedWith::baseModel)
-            .or(() -> AdapterConfigFile.read(adapter).baseModel().map(Path::of));
-    Path found =
-        named
-            .filter(Files::exists)
-            .orElseThrow(
-                () ->
-                    new InvalidInputException(
-                        adapter
-                            + ": "
-                            + named
-                                .map(path -> "its base model '" + path + "' is not there")
-                                .orElse("it names no base model")
-                            + ": give it with --model DIR"));
+    Path found = BaseOfAdapter.find(adapter, TrainedWith.read(adapter));
     note("base model " + found);
     return found;
   }

@@ -17,7 +17,6 @@ import ai.nibble.model.WeightSource;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.recipe.TrainedWith;
 import ai.nibble.tensor.DType;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -118,22 +117,8 @@ final class ModelFiles implements AutoCloseable {
   }
 
   private Path namedBase(String adapter) {
-    Path folder = request.adapters().get(adapter);
-    Optional<Path> named =
-        Optional.ofNullable(trained.get(adapter))
-            .flatMap(TrainedWith::baseModel)
-            .or(() -> AdapterConfigFile.read(folder).baseModel().map(Path::of));
-    return named
-        .filter(Files::exists)
-        .orElseThrow(
-            () ->
-                new InvalidInputException(
-                    folder
-                        + ": "
-                        + named
-                            .map(path -> "its base model '" + path + "' is not there")
-                            .orElse("it names no base model")
-                        + ": give it with --model DIR"));
+    return BaseOfAdapter.find(
+        request.adapters().get(adapter), Optional.ofNullable(trained.get(adapter)));
   }
 
   private PromptEncoder encoder(boolean templated, String adapter) {
