@@ -1,6 +1,7 @@
 package ai.nibble.lora;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -62,6 +63,26 @@ class AdapterConfigFileTest {
             InitLoraWeights.KAIMING),
         config.lora());
     assertEquals(Optional.empty(), config.baseModel());
+  }
+
+  @Test
+  void whatOnlyAMergeTakesIsReadForOne() throws Exception {
+    String extras =
+        ", 'use_dora': true, 'modules_to_save': ['lm_head', 'x.norm'], 'bias': 'lora_only',"
+            + " 'lora_bias': true";
+    assertEquals(4, problemsWith(extras).size());
+    AdapterExtras read = AdapterConfigFile.readForMerging(directory).extras();
+    assertEquals(
+        new AdapterExtras(true, List.of("lm_head", "x.norm"), AdapterExtras.Bias.LORA_ONLY, true),
+        read);
+    assertTrue(read.saves("lm_head") && read.saves("model.x.norm"));
+    assertFalse(read.saves("model.y.norm") || read.saves("not_lm_head"));
+    assertEquals(AdapterExtras.NONE, readWith("").extras());
+    problemsWith(", 'bias': 'some'");
+    String message =
+        assertThrows(InvalidInputException.class, () -> AdapterConfigFile.readForMerging(directory))
+            .getMessage();
+    assertTrue(message.endsWith("'bias' is \"some\", expected one of [none, all, lora_only]"));
   }
 
   @Test

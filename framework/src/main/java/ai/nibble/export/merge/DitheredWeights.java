@@ -1,5 +1,6 @@
 package ai.nibble.export.merge;
 
+import ai.nibble.SplitMix64;
 import ai.nibble.model.WeightSource;
 import ai.nibble.tensor.DType;
 import java.util.function.Predicate;
@@ -12,7 +13,6 @@ import java.util.function.Predicate;
  * sum.
  */
 final class DitheredWeights extends WeightView {
-  private static final long GOLDEN_GAMMA = 0x9E3779B97F4A7C15L;
   private static final int FLOAT32_DIGITS = 23;
 
   private final DType dtype;
@@ -46,9 +46,9 @@ final class DitheredWeights extends WeightView {
     boolean shortened = rounded.test(name) && dtype != DType.FLOAT32;
     DType unit = shortened ? dtype : DType.FLOAT32;
     double units = shortened ? 1 : Math.sqrt(width(name));
-    long key = mix(seed * GOLDEN_GAMMA + name.hashCode());
+    long key = SplitMix64.mix(seed * SplitMix64.GOLDEN_GAMMA + name.hashCode());
     for (int i = 0; i < count; i++) {
-      double uniform = (mix(key + GOLDEN_GAMMA * (firstElement + i)) >>> 11) * 0x1p-53 - 0.5;
+      double uniform = (SplitMix64.mix(key + SplitMix64.GOLDEN_GAMMA * (firstElement + i)) >>> 11) * 0x1p-53 - 0.5;
       float value = out[offset + i];
       out[offset + i] = (float) (value + uniform * units * unitInLastPlace(unit, value));
     }
@@ -64,12 +64,5 @@ final class DitheredWeights extends WeightView {
           default -> FLOAT32_DIGITS;
         };
     return Math.scalb(1f, Math.max(Math.getExponent(value), smallest) - digits);
-  }
-
-  /** The finaliser of SplitMix64 (Steele, Lea, Flood 2014). */
-  private static long mix(long z) {
-    z = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
-    z = (z ^ (z >>> 27)) * 0x94D049BB133111EBL;
-    return z ^ (z >>> 31);
   }
 }
