@@ -12,7 +12,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
-import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
@@ -49,14 +48,29 @@ public final class AdapterConfigFile {
   private AdapterConfigFile() {}
 
   /**
-   * Reads an adapter's configuration.
+   * Reads the configuration of an adapter that is to be put on a model.
    *
    * @param path the file, or the directory that holds it
    * @throws InvalidInputException with every problem of the file
    */
   public static AdapterConfig read(Path path) {
+    return read(path, false);
+  }
+
+  /**
+   * Reads the configuration of an adapter that is to be merged into a base, which may have {@link
+   * AdapterExtras}.
+   *
+   * @param path the file, or the directory that holds it
+   * @throws InvalidInputException with every problem of the file
+   */
+  public static AdapterConfig readForMerging(Path path) {
+    return read(path, true);
+  }
+
+  private static AdapterConfig read(Path path, boolean takesExtras) {
     Path file = Files.isDirectory(path) ? path.resolve(NAME) : path;
-    return new AdapterConfigReader(file.toString(), parse(file)).read();
+    return new AdapterConfigReader(file.toString(), parse(file), takesExtras).read();
   }
 
   private static JsonNode parse(Path file) {
@@ -89,17 +103,13 @@ public final class AdapterConfigFile {
   }
 
   /**
-   * Writes the file into a directory that has none yet.
+   * Writes the file, whole or not at all; one that is there is replaced.
    *
    * @param config targets by name or pattern, nothing excluded: see {@link TargetMatcher#resolve}
-   * @throws IOException if the file exists or cannot be written
+   * @throws IOException if it cannot be written
    */
   public static void write(Path directory, AdapterConfig config) throws IOException {
-    Path file = directory.resolve(NAME);
-    if (Files.exists(file)) {
-      throw new FileAlreadyExistsException(file.toString());
-    }
-    WholeFile.write(file, toJson(config));
+    WholeFile.write(directory.resolve(NAME), toJson(config));
   }
 
   /**

@@ -23,6 +23,7 @@ import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Tensor;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -171,6 +172,25 @@ public final class CausalLm implements AutoCloseable {
         Variable normed = finalNorm.apply(tape, selected)) {
       Variable value = tape.apply(entropy, normed);
       return new Loss(value, entropy.lossSum());
+    }
+  }
+
+  /**
+   * Log-likelihoods of tokens in nats, one for each position: all that leaves the model. The logits
+   * behind them exist for a few hundred positions at a time.
+   *
+   * @param inputIds token ids of all sequences, back to back
+   * @param positions where each token is predicted, in any order; one may predict several tokens
+   * @param targets the tokens
+   */
+  public double[] logLikelihoods(int[] inputIds, Pass pass, int[] positions, int[] targets) {
+    LinearCrossEntropy entropy = new LinearCrossEntropy(head, targets, 1, precision, work);
+    try (Tape tape = Tape.inference();
+        Variable hidden = hidden(tape, inputIds, pass, Checkpointing.NONE);
+        Variable selected = tape.apply(new SelectRows(positions), hidden);
+        Variable normed = finalNorm.apply(tape, selected)) {
+      tape.apply(entropy, normed); // their sum, which the tape closes
+      return Arrays.stream(entropy.losses()).map(loss -> -loss).toArray();
     }
   }
 

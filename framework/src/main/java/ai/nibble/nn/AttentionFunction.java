@@ -35,6 +35,7 @@ final class AttentionFunction extends Function {
   private final Precision precision;
   private final int[] positions;
   private final List<AttentionSpan> spans;
+  private final CausalMask mask;
   private final long maxScoreBytes;
   private final Earlier earlier;
   private Heads saved;
@@ -51,7 +52,8 @@ final class AttentionFunction extends Function {
     this.attention = attention;
     this.precision = precision;
     this.positions = pass.positions();
-    this.spans = AttentionSpan.of(pass.sequenceStarts(), BLOCK_TOKENS);
+    this.spans = AttentionSpan.of(pass.treeStarts(), BLOCK_TOKENS);
+    this.mask = CausalMask.of(pass, attention.group());
     this.maxScoreBytes = maxScoreBytes;
     this.earlier = earlier;
   }
@@ -147,7 +149,7 @@ final class AttentionFunction extends Function {
       Tensor scores = Tensor.empty(in.q.dtype(), rows.size(0), keys);
       try {
         Ops.addmm(scores, rows, transposed, 0, attention.scale());
-        new CausalMask(positions, attention.group()).apply(scores, span, block);
+        mask.apply(scores, span, block);
         return Ops.softmax(scores, scores);
       } catch (RuntimeException e) {
         scores.close();

@@ -13,7 +13,7 @@ record AttentionSpan(int begin, int end) {
   /**
    * Cuts a pass between sequences.
    *
-   * @param sequenceStarts as in {@link Pass}
+   * @param sequenceStarts as {@link Pass#treeStarts}: a trunk and its branches stay together
    * @param maxTokens a span of more than one sequence has at most so many
    */
   static List<AttentionSpan> of(int[] sequenceStarts, int maxTokens) {

@@ -4,14 +4,34 @@ import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 
 /**
- * Keeps a token from later ones and from other sequences.
+ * Keeps a token from later ones and from other sequences: token {@code t} of a sequence that begins
+ * by itself sees its sequence up to {@code t}; that of a branch also all of its trunk.
  *
- * @param positions each token's position in its sequence, {@code [N]}
+ * @param first the first token that each token sees, {@code [N]}
+ * @param trunkEnd behind the last token of its trunk, {@code [N]}
+ * @param own the first token of its own sequence, {@code [N]}: what lies between is other branches
  * @param group rows of scores a token has, one a query head
  */
-record CausalMask(int[] positions, int group) {
+record CausalMask(int[] first, int[] trunkEnd, int[] own, int group) {
+
+  /** The mask of a pass. */
+  static CausalMask of(Pass pass, int group) {
+    int[] first = new int[pass.tokens()];
+    int[] trunkEnd = new int[pass.tokens()];
+    int[] own = new int[pass.tokens()];
+    int[] starts = pass.sequenceStarts();
+    for (int s = 0; s < pass.sequences(); s++) {
+      int trunk = pass.trunk(s);
+      int begin = starts[s];
+      Arrays.fill(first, begin, starts[s + 1], starts[trunk]);
+      Arrays.fill(trunkEnd, begin, starts[s + 1], trunk == s ? begin : starts[trunk + 1]);
+      Arrays.fill(own, begin, starts[s + 1], begin);
+    }
+    return new CausalMask(first, trunkEnd, own, group);
+  }
 
   /**
    * Sets to −∞ what a block's rows must not see.
@@ -25,11 +45,13 @@ record CausalMask(int[] positions, int group) {
     byte[] minusInfinity = minusInfinity(keys, scores.dtype());
     ByteBuffer bytes = scores.bytes(0, Math.toIntExact(scores.byteSize()));
     for (int t = block.begin(); t < block.end(); t++) {
-      int others = t - positions[t] - span.begin();
+      int others = first[t] - span.begin();
+      int branches = own[t] - trunkEnd[t];
       int later = block.end() - t - 1;
       for (int g = 0; g < group; g++) {
         int row = ((t - block.begin()) * group + g) * keys * size;
         bytes.put(row, minusInfinity, 0, others * size);
+        bytes.put(row + (trunkEnd[t] - span.begin()) * size, minusInfinity, 0, branches * size);
         bytes.put(row + (keys - later) * size, minusInfinity, 0, later * size);
       }
     }

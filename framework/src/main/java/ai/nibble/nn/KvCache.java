@@ -1,9 +1,9 @@
 package ai.nibble.nn;
 
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
-import java.util.Arrays;
 
 /**
  * One sequence's rotated keys and its values in every layer, so that its next token is computed
@@ -136,11 +136,14 @@ public final class KvCache implements AutoCloseable {
   }
 
   private void put(Tensor to, float[] heads, int at) {
-    int width = (int) (to.size(0) * to.size(2));
-    float[] own = Arrays.copyOfRange(heads, at, at + width);
-    try (Tensor from = Tensor.of(own, to.size(0), 1, to.size(2));
-        Tensor slot = to.narrow(1, length, 1)) {
-      slot.copyFrom(from);
+    int d = (int) to.size(2);
+    float[] own = new float[d];
+    for (int h = 0; h < to.size(0); h++) {
+      System.arraycopy(heads, at + h * d, own, 0, d);
+      long slot = (long) h * capacity + length;
+      try (Rows rows = Rows.writing(to, slot, slot + 1)) {
+        rows.store(slot, own);
+      }
     }
   }
 

@@ -29,6 +29,7 @@ public final class LinearCrossEntropy extends Function {
   private final Workspace work;
   private Tensor gradient;
   private Tensor headGradient;
+  private final double[] losses;
   private double lossSum;
 
   /**
@@ -41,6 +42,7 @@ public final class LinearCrossEntropy extends Function {
       Weight head, int[] targets, double normalizer, Precision precision, Workspace work) {
     this.head = head;
     this.targets = targets.clone();
+    this.losses = new double[targets.length];
     this.normalizer = normalizer;
     this.precision = precision;
     this.work = work;
@@ -49,6 +51,11 @@ public final class LinearCrossEntropy extends Function {
   /** Sum of the negative log-likelihoods in nats, after forward. */
   public double lossSum() {
     return lossSum;
+  }
+
+  /** Each row's negative log-likelihood in nats, after forward. */
+  public double[] losses() {
+    return losses.clone();
   }
 
   @Override
@@ -113,9 +120,9 @@ public final class LinearCrossEntropy extends Function {
    * rows at a time from start to end, so that they are read from memory once.
    */
   private double softmaxes(Tensor logits, int begin, boolean gradient) {
-    double[] losses = new double[(int) logits.size(0)];
+    int count = (int) logits.size(0);
     Parallel.forRanges(
-        losses.length,
+        count,
         Rows.grain(2 * logits.size(1)),
         (first, last) -> {
           try (Tensor rows = logits.narrow(0, first, last - first);
@@ -124,7 +131,7 @@ public final class LinearCrossEntropy extends Function {
             FloatBuffer values = logProbs.floats();
             int width = (int) logProbs.size(1);
             for (int r = 0; r < last - first; r++) {
-              losses[(int) first + r] = -values.get(r * width + target(begin, first, r));
+              losses[begin + (int) first + r] = -values.get(r * width + target(begin, first, r));
             }
             if (gradient) {
               Ops.exp(logProbs, logProbs);
@@ -136,8 +143,8 @@ public final class LinearCrossEntropy extends Function {
           }
         });
     double sum = 0;
-    for (double loss : losses) {
-      sum += loss;
+    for (int r = begin; r < begin + count; r++) {
+      sum += losses[r];
     }
     return sum;
   }

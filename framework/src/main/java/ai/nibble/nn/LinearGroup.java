@@ -3,6 +3,7 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.quant.PackedProduct;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
@@ -22,6 +23,7 @@ public final class LinearGroup implements AutoCloseable {
   private final List<Linear> members;
   private final int layer;
   private Tensor kept;
+  private PackedGroup packed;
   private List<Optional<LowRank>> keptAdapters = List.of();
 
   /**
@@ -148,11 +150,44 @@ public final class LinearGroup implements AutoCloseable {
     }
   }
 
-  /** Ends {@link #keepWeights}; nothing happens where nothing is kept. */
+  /**
+   * Whether a few rows at a time can be computed from the weights as they lie in 4 bits, on this
+   * machine and JVM.
+   */
+  public boolean canReadPacked() {
+    return PackedGroup.takes(this);
+  }
+
+  /** Bytes that {@link #readPacked} takes: the adapters'. */
+  public long packedBytes(Precision precision) {
+    return PackedGroup.bytes(this, precision);
+  }
+
+  /**
+   * Computes products of up to {@link PackedProduct#MAX_ROWS} rows from the weights as they lie in
+   * 4 bits until {@link #dropWeights}, for generation. After adapters were attached or taken off
+   * call it again.
+   */
+  public void readPacked(Precision precision) {
+    List<Optional<LowRank>> adapters = adapters();
+    if (packed != null && keptAdapters.equals(adapters)) {
+      return;
+    }
+    PackedGroup made = new PackedGroup(this, precision);
+    dropWeights();
+    packed = made;
+    keptAdapters = adapters;
+  }
+
+  /** Ends {@link #keepWeights} and {@link #readPacked}; nothing happens where there was neither. */
   public void dropWeights() {
     if (kept != null) {
       kept.close();
       kept = null;
+    }
+    if (packed != null) {
+      packed.close();
+      packed = null;
     }
   }
 
@@ -162,13 +197,32 @@ public final class LinearGroup implements AutoCloseable {
    * @throws IllegalStateException if adapters changed since
    */
   Tensor keptWeights() {
-    if (kept != null && !keptAdapters.equals(adapters())) {
+    if (kept != null) {
+      requireSameAdapters();
+    }
+    return kept;
+  }
+
+  /**
+   * What {@link #readPacked} made for so many rows; null where they are not computed so.
+   *
+   * @throws IllegalStateException if adapters changed since
+   */
+  PackedGroup packedFor(long rows) {
+    if (packed == null || rows > PackedProduct.MAX_ROWS) {
+      return null;
+    }
+    requireSameAdapters();
+    return packed;
+  }
+
+  private void requireSameAdapters() {
+    if (!keptAdapters.equals(adapters())) {
       throw new IllegalStateException(
           "the adapter on "
               + members.get(0).path()
               + " or its siblings changed while their weights are kept: keep them again");
     }
-    return kept;
   }
 
   /** Writes {@code [W, s·B]} of all members into {@code [out, in + rank]}. */
@@ -182,29 +236,33 @@ public final class LinearGroup implements AutoCloseable {
   }
 
   private void writeAdapters(Tensor destination) {
+    if (rank() > 0) {
+      writeUpProjections(destination, inFeatures());
+    }
+  }
+
+  /** Writes {@code s·B} of all members into columns {@code [first, first + rank)}. */
+  void writeUpProjections(Tensor destination, int first) {
     long row = 0;
-    int column = inFeatures();
+    int column = 0;
     for (Linear member : members) {
-      writeAdapter(destination, row, column, member);
+      writeUpProjection(destination, row, first, column, member);
       row += member.weight().outFeatures();
       column += member.adapter().map(LowRank::rank).orElse(0);
     }
   }
 
-  /** Columns from {@code inFeatures} on: zeros, and at the member's own place its scaled B. */
-  private void writeAdapter(Tensor destination, long firstRow, int column, Linear member) {
-    int in = inFeatures();
+  /** Columns from {@code first} on: zeros, and at the member's own place its scaled B. */
+  private void writeUpProjection(
+      Tensor destination, long firstRow, int first, int column, Linear member) {
     int rank = rank();
-    if (rank == 0) {
-      return;
-    }
     LowRank adapter = member.adapter().orElse(null);
     long out = member.weight().outFeatures();
     Parallel.forRanges(
         out,
         Rows.grain(rank),
         (begin, end) -> {
-          try (Rows to = Rows.writing(destination, firstRow + begin, firstRow + end, in, rank);
+          try (Rows to = Rows.writing(destination, firstRow + begin, firstRow + end, first, rank);
               Rows from = adapter == null ? null : Rows.reading(adapter.b().value(), begin, end)) {
             float[] all = new float[rank];
             float[] own = new float[adapter == null ? 0 : adapter.rank()];
@@ -212,7 +270,7 @@ public final class LinearGroup implements AutoCloseable {
               if (adapter != null) {
                 from.load(r, own);
                 for (int c = 0; c < own.length; c++) {
-                  all[column - in + c] = (float) (own[c] * adapter.scaling());
+                  all[column + c] = (float) (own[c] * adapter.scaling());
                 }
               }
               to.store(firstRow + r, all);

@@ -2,6 +2,7 @@ package ai.nibble.nn;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * One forward pass over a micro-batch: where its sequences lie and what its dropout is keyed by.
@@ -12,8 +13,17 @@ import java.util.List;
  *     layer a second time drops the same
  * @param caches empty, or in generation one for each sequence: what came before the pass, which
  *     adds to each
+ * @param trunks empty, or for each sequence the one that it goes on from, else {@link #NO_TRUNK}: a
+ *     branch's tokens see all of its trunk and their own branch, and not the other branches. Its
+ *     branches stand right behind a trunk
  */
-public record Pass(int[] sequenceStarts, boolean training, long dropoutKey, List<KvCache> caches) {
+public record Pass(
+    int[] sequenceStarts, boolean training, long dropoutKey, List<KvCache> caches, int[] trunks) {
+  /** What a sequence has that begins by itself. */
+  public static final int NO_TRUNK = -1;
+
+  private static final int[] NO_BRANCHES = {};
+
   public Pass {
     caches = List.copyOf(caches);
     for (int i = 1; i < sequenceStarts.length; i++) {
@@ -31,18 +41,33 @@ public record Pass(int[] sequenceStarts, boolean training, long dropoutKey, List
       throw new IllegalArgumentException(
           caches.size() + " caches for " + (sequenceStarts.length - 1) + " sequences");
     }
+    requireTrunks(trunks, sequenceStarts.length - 1, caches.isEmpty());
+  }
+
+  private static void requireTrunks(int[] trunks, int sequences, boolean noCaches) {
+    boolean sound = trunks.length == 0 || (trunks.length == sequences && noCaches);
+    int last = NO_TRUNK; // the sequence that branches may go on from
+    for (int s = 0; s < trunks.length && sound; s++) {
+      last = trunks[s] == NO_TRUNK ? s : last;
+      sound = trunks[s] == NO_TRUNK || (trunks[s] == last && last != NO_TRUNK);
+    }
+    if (!sound) {
+      throw new IllegalArgumentException(
+          "branches must stand right behind their trunk, without caches: "
+              + Arrays.toString(trunks));
+    }
   }
 
   /** A pass over whole sequences. */
   public Pass(int[] sequenceStarts, boolean training, long dropoutKey) {
-    this(sequenceStarts, training, dropoutKey, List.of());
+    this(sequenceStarts, training, dropoutKey, List.of(), NO_BRANCHES);
   }
 
   /**
    * A pass of generation, without dropout: keys and values are read from caches and added there.
    */
   public static Pass cached(List<KvCache> caches, int... sequenceStarts) {
-    return new Pass(sequenceStarts, false, 0, caches);
+    return new Pass(sequenceStarts, false, 0, caches, NO_BRANCHES);
   }
 
   /** A pass without dropout. */
@@ -50,15 +75,41 @@ public record Pass(int[] sequenceStarts, boolean training, long dropoutKey, List
     return new Pass(sequenceStarts, false, 0);
   }
 
-  /** Each token's position in its sequence. */
+  /**
+   * A pass without dropout over sequences of which some go on from others, so that what several
+   * share is computed once.
+   *
+   * @param trunks as {@link #trunks}
+   */
+  public static Pass branching(int[] sequenceStarts, int[] trunks) {
+    return new Pass(sequenceStarts, false, 0, List.of(), trunks);
+  }
+
+  /** Each token's position in its sequence; a branch's go on from its trunk's. */
   public int[] positions() {
     int[] positions = new int[tokens()];
     for (int s = 0; s < sequences(); s++) {
+      int before = trunk(s) == s ? 0 : length(trunk(s));
       for (int t = sequenceStarts[s]; t < sequenceStarts[s + 1]; t++) {
-        positions[t] = t - sequenceStarts[s];
+        positions[t] = before + t - sequenceStarts[s];
       }
     }
     return positions;
+  }
+
+  /** The sequence that a sequence goes on from, or itself. */
+  int trunk(int sequence) {
+    return trunks.length == 0 || trunks[sequence] == NO_TRUNK ? sequence : trunks[sequence];
+  }
+
+  private int length(int sequence) {
+    return sequenceStarts[sequence + 1] - sequenceStarts[sequence];
+  }
+
+  /** First tokens of the sequences that begin by themselves, then the number of tokens. */
+  int[] treeStarts() {
+    IntStream roots = IntStream.range(0, sequences()).filter(s -> trunk(s) == s);
+    return IntStream.concat(roots.map(s -> sequenceStarts[s]), IntStream.of(tokens())).toArray();
   }
 
   public int tokens() {

@@ -6,13 +6,13 @@ import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Tensor;
 
-/** Some rows of {@code [N, hidden]}, each at most once; saves nothing. */
+/** Some rows of {@code [N, hidden]}, to be differentiated each at most once; saves nothing. */
 public final class SelectRows extends Function {
   private final int[] rows;
   private long total;
 
   /**
-   * @param rows ascending
+   * @param rows ascending; in inference in any order, and one may come again
    */
   public SelectRows(int[] rows) {
     this.rows = rows.clone();

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import ai.nibble.autograd.Tape;
 import ai.nibble.lora.LoraAdapter;
@@ -11,6 +12,7 @@ import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.RandomAdapter;
 import ai.nibble.nn.KvCache;
 import ai.nibble.nn.Pass;
+import ai.nibble.quant.PackedProduct;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.tensor.DType;
@@ -168,6 +170,61 @@ class DecoderTest {
       LoraAdapter adapter = adapted ? adapter(model) : null;
       // a sum in another order rounds some of two layers' values one step of 2^-8 the other way
       assertEquals(0, worst(model, ALL), 4 * 0x1p-8);
+      if (adapter != null) {
+        adapter.close();
+      }
+    }
+  }
+
+  /** A model in NF4 whose rows are whole units of the kernel that reads them packed. */
+  private CausalLm wideModel(DType compute) {
+    TinyModel tiny = new TinyModel(13, false);
+    tiny.fields.put("hidden_size", "32");
+    tiny.fields.put("intermediate_size", "64");
+    tiny.fields.put("num_attention_heads", "4");
+    tiny.add(TinyModel.EMBEDDING, VOCABULARY, 32);
+    tiny.add(TinyModel.HEAD, VOCABULARY, 32);
+    tiny.add("model.norm.weight", 32);
+    for (int layer = 0; layer < 2; layer++) {
+      String p = "model.layers." + layer + ".";
+      tiny.add(p + "input_layernorm.weight", 32);
+      tiny.add(p + "post_attention_layernorm.weight", 32);
+      tiny.add(p + "self_attn.q_proj.weight", 32, 32);
+      tiny.add(p + "self_attn.k_proj.weight", 8, 32);
+      tiny.add(p + "self_attn.v_proj.weight", 8, 32);
+      tiny.add(p + "self_attn.o_proj.weight", 32, 32);
+      tiny.add(p + "mlp.gate_proj.weight", 64, 32);
+      tiny.add(p + "mlp.up_proj.weight", 64, 32);
+      tiny.add(p + "mlp.down_proj.weight", 32, 64);
+    }
+    tiny.writeConfig(folder);
+    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    Quant4Config nf4 = new Quant4Config(Quant4Type.NF4, 64, true);
+    return CausalLm.load(folder, new LoadOptions(Optional.of(nf4), compute));
+  }
+
+  @ParameterizedTest
+  @CsvSource({"FLOAT32, false", "FLOAT32, true", "BFLOAT16, false", "BFLOAT16, true"})
+  void weightsReadAsTheyLieInFourBitsGiveTheLogitsOfTheWhole(DType compute, boolean adapted) {
+    assumeTrue(
+        PackedProduct.isAvailable(),
+        "skipped: needs 512-bit registers and --add-modules jdk.incubator.vector");
+    try (CausalLm model = wideModel(compute)) {
+      LoraAdapter adapter = adapted ? adapter(model) : null;
+      // whole sequences are longer than what is read packed, and four tokens at a time are not
+      assertTrue(PROMPTS.length <= PackedProduct.MAX_ROWS);
+      assertTrue(PROMPTS[0] + NEW_TOKENS > PackedProduct.MAX_ROWS);
+      double tolerance = compute == DType.FLOAT32 ? 1e-5 : 4 * 0x1p-8;
+      assertEquals(0, worst(model, ALL), tolerance);
+      assertEquals(0, worst(model, 0), tolerance);
+      try (Decoder decoder = new Decoder(model, ALL)) {
+        String expected = "generation reads the weights as they lie in 4 bits";
+        assertTrue(decoder.description().startsWith(expected), decoder.description());
+        long adapters =
+            model.groups().stream().mapToLong(g -> g.packedBytes(model.precision())).sum();
+        assertEquals(adapted, adapters > 0);
+        assertEquals(model.headWeight().copyBytes() + adapters, decoder.keptBytes());
+      }
       if (adapter != null) {
         adapter.close();
       }

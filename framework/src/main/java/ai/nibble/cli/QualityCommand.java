@@ -1,0 +1,113 @@
+package ai.nibble.cli;
+
+import ai.nibble.InvalidInputException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code nibble quality}. */
+@Command(
+    name = "quality",
+    description =
+        "Puts the ways to hold a base's weights side by side: quality, memory, load time and"
+            + " decoding speed, each measured in a process of its own.",
+    sortOptions = false,
+    footer = {
+      "",
+      "What the columns mean: docs/evaluate.md",
+      "Example: nibble quality --model DIR --text wikitext2_test.txt --windows 40"
+          + " --hellaswag hellaswag_val.txt --items 300"
+    })
+final class QualityCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec;
+  @Mixin private CommonOptions common;
+
+  @Option(names = "--model", required = true, paramLabel = "DIR|GGUF", description = "The base.")
+  private Path model;
+
+  @Option(
+      names = "--quantizations",
+      split = ",",
+      paramLabel = "NAME",
+      description =
+          "What to measure, differences to the first (default: ${DEFAULT-VALUE}): names of"
+              + " 'nibble evaluate --compare', other .gguf files among them.")
+  private List<String> quantizations = List.of("bf16", "nf4", "nf4-dq", "fp4");
+
+  @Option(names = "--text", paramLabel = "FILE", description = "Text for perplexity.")
+  private Path text;
+
+  @Option(
+      names = "--windows",
+      paramLabel = "N",
+      description = "Only the first windows of 1024 tokens (default: all).")
+  private Integer windows;
+
+  @Option(names = "--hellaswag", paramLabel = "FILE", description = "Items of HellaSwag.")
+  private Path hellaswag;
+
+  @Option(names = "--items", paramLabel = "N", description = "Only the first (default: all).")
+  private Integer items;
+
+  @Option(
+      names = "--compute-dtype",
+      paramLabel = "TYPE",
+      description = "auto, bfloat16 or float32, where a name does not say (default: auto).")
+  private String computeDtype = "auto";
+
+  @Option(
+      names = "--results",
+      paramLabel = "FILE",
+      description = "As of 'nibble evaluate': a table that was ended is gone on with.")
+  private Path results;
+
+  @Option(names = "--json", paramLabel = "FILE", description = "Writes the table as JSON, too.")
+  private Path json;
+
+  @Override
+  public Integer call() {
+    if (text == null && hellaswag == null) {
+      throw new ParameterException(
+          spec.commandLine(), "Missing required option: --text, or --hellaswag, or both");
+    }
+    if (quantizations.stream().anyMatch(name -> name.contains(Variants.ADAPTER))) {
+      throw new InvalidInputException(
+          "--quantizations names an adapter, which has no weights of its own: use 'nibble evaluate"
+              + " --compare'");
+    }
+    new QualityRun(
+            arguments(),
+            quantizations,
+            Optional.ofNullable(results),
+            Optional.ofNullable(json),
+            spec.commandLine())
+        .run();
+    return 0;
+  }
+
+  /** What every {@code nibble evaluate} of the table is given. */
+  private List<String> arguments() {
+    List<String> arguments = new ArrayList<>(List.of("--model", model.toString()));
+    arguments.addAll(List.of("--compute-dtype", computeDtype));
+    task(arguments, TaskOption.PERPLEXITY, text, windows);
+    task(arguments, "hellaswag", hellaswag, items);
+    return arguments;
+  }
+
+  private static void task(List<String> arguments, String task, Path file, Integer limit) {
+    if (file != null) {
+      arguments.addAll(List.of("--task", task + "=" + file));
+      if (limit != null) {
+        arguments.addAll(List.of("--limit", task + "=" + limit));
+      }
+    }
+  }
+}

@@ -1,0 +1,131 @@
+package ai.nibble.cli;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.eval.Variant;
+import ai.nibble.model.LoadOptions;
+import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.Quant4Type;
+import ai.nibble.recipe.TrainedWith;
+import ai.nibble.tensor.DType;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+
+/**
+ * The models that {@code --compare} names: how the base's weights are held, perhaps with the
+ * adapter, or a GGUF file beside the base.
+ */
+final class Variants {
+  static final String BASE = "base";
+  static final String ADAPTER = "adapter";
+  private static final String WITH_ADAPTER = "+adapter";
+  private static final int BLOCK_SIZE = 64;
+
+  /** What may be named, for messages and help. */
+  static final List<String> NAMES =
+      List.of(BASE, "fp32", "bf16", "nf4", "nf4-dq", "fp4", "fp4-dq", ADAPTER);
+
+  private final Path base;
+  private final Optional<Path> adapter;
+  private final Optional<TrainedWith> trained;
+  private final Optional<DType> computeDtype;
+
+  /**
+   * @param trained what is known of the adapter's training
+   * @param computeDtype as it was asked for
+   */
+  Variants(
+      Path base,
+      Optional<Path> adapter,
+      Optional<TrainedWith> trained,
+      Optional<DType> computeDtype) {
+    this.base = base;
+    this.adapter = adapter;
+    this.trained = trained;
+    this.computeDtype = computeDtype;
+  }
+
+  /**
+   * The variants of these names; without any the adapter, or without one the base.
+   *
+   * @throws InvalidInputException for each that is unknown, or cannot be had
+   */
+  List<Variant> named(List<String> names) {
+    List<String> wanted = names.isEmpty() ? List.of(adapter.isPresent() ? ADAPTER : BASE) : names;
+    List<String> problems = new ArrayList<>();
+    List<Variant> variants = new ArrayList<>();
+    if (new LinkedHashSet<>(wanted).size() < wanted.size()) {
+      problems.add("--compare names one twice: " + wanted);
+    }
+    for (String name : wanted) {
+      try {
+        variants.add(variant(name));
+      } catch (InvalidInputException e) {
+        problems.addAll(e.problems());
+      }
+    }
+    if (!problems.isEmpty()) {
+      throw new InvalidInputException(problems);
+    }
+    return variants;
+  }
+
+  private Variant variant(String name) {
+    if (name.equals(ADAPTER)) {
+      return new Variant(
+          name,
+          base,
+          trained.flatMap(TrainedWith::quantization),
+          dtype(trained.flatMap(TrainedWith::computeDtype)),
+          Optional.of(requiredAdapter(name)));
+    }
+    if (name.toLowerCase(Locale.ROOT).endsWith(".gguf")) {
+      Path file = Path.of(name);
+      return new Variant(
+          file.getFileName().toString(), file, Optional.empty(), dtype(), Optional.empty());
+    }
+    boolean adapted = name.endsWith(WITH_ADAPTER);
+    String held = adapted ? name.substring(0, name.length() - WITH_ADAPTER.length()) : name;
+    Optional<Path> with = adapted ? Optional.of(requiredAdapter(name)) : Optional.empty();
+    return switch (held) {
+      case BASE -> new Variant(name, base, Optional.empty(), dtype(), with);
+      case "fp32" -> new Variant(name, base, Optional.empty(), DType.FLOAT32, with);
+      case "bf16" -> new Variant(name, base, Optional.empty(), DType.BFLOAT16, with);
+      case "nf4" -> quantized(name, Quant4Type.NF4, false, with);
+      case "nf4-dq" -> quantized(name, Quant4Type.NF4, true, with);
+      case "fp4" -> quantized(name, Quant4Type.FP4, false, with);
+      case "fp4-dq" -> quantized(name, Quant4Type.FP4, true, with);
+      default ->
+          throw new InvalidInputException(
+              "--compare names '"
+                  + name
+                  + "', expected one of "
+                  + NAMES
+                  + ", NAME+adapter, or a .gguf file"
+                  + (held.equals("int8") ? "; int8 (LLM.int8) is not supported" : ""));
+    };
+  }
+
+  private Variant quantized(String name, Quant4Type type, boolean dq, Optional<Path> with) {
+    Quant4Config config = new Quant4Config(type, BLOCK_SIZE, dq);
+    return new Variant(name, base, Optional.of(config), dtype(), with);
+  }
+
+  private Path requiredAdapter(String name) {
+    return adapter.orElseThrow(
+        () ->
+            new InvalidInputException(
+                "--compare names '" + name + "', which needs an adapter: give --adapter DIR"));
+  }
+
+  private DType dtype() {
+    return dtype(Optional.empty());
+  }
+
+  private DType dtype(Optional<DType> asTrained) {
+    return computeDtype.or(() -> asTrained).orElseGet(LoadOptions::autoComputeDtype);
+  }
+}
