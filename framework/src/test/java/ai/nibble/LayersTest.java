@@ -21,6 +21,7 @@ class LayersTest {
           List.of("cli"),
           List.of("recipe"),
           List.of("train", "eval", "generate"),
+          List.of("checkpoint"),
           List.of("lora", "data", "optim"),
           List.of("model"),
           List.of("nn"),

@@ -29,7 +29,7 @@ record CommandFunction(String name, List<Argument> arguments) {
         function("setAlarm", "time", "day", "label"),
         function("setTimer", "minutes#", "label"),
         function("addReminder", "task", "day", "time"),
-        function("setLights", "room", "state", "brightness#", "color"),
+        function("setLamp", "room", "state", "brightness#", "color"),
         function("setThermostat", "degrees#", "room"),
         function("setLock", "door", "state"),
         function("addToList", "item", "quantity#", "store"),

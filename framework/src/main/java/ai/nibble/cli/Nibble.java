@@ -1,6 +1,7 @@
 package ai.nibble.cli;
 
 import ai.nibble.recipe.RecipeRun;
+import ai.nibble.train.TrainingInterruptedException;
 import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
@@ -32,14 +33,28 @@ public final class Nibble implements Callable<Integer> {
     TrainRun train =
         (recipe, out) -> {
           out.flush();
-          new RecipeRun(recipe, console, System.console() != null).run();
-          return 0;
+          RecipeRun run = new RecipeRun(recipe, console, System.console() != null);
+          try (StopOnSignal signal = new StopOnSignal(console)) {
+            run.stopWhen(signal::isAsked);
+            return train(run, console);
+          }
         };
     CommandLine command =
         commandLine(train, Generation::run)
             .setOut(new PrintWriter(console, false, StandardCharsets.UTF_8))
             .setErr(new PrintWriter(System.err, true, StandardCharsets.UTF_8));
     System.exit(run(command, args));
+  }
+
+  private static int train(RecipeRun run, PrintStream console) {
+    try {
+      run.run();
+      return 0;
+    } catch (TrainingInterruptedException e) {
+      console.println(e.getMessage() + "; go on with --set resume_from_checkpoint=auto");
+      console.flush();
+      return Failures.FAILED; // the signal's own code comes instead
+    }
   }
 
   /**

@@ -12,7 +12,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
-import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
@@ -89,17 +88,13 @@ public final class AdapterConfigFile {
   }
 
   /**
-   * Writes the file into a directory that has none yet.
+   * Writes the file, whole or not at all; one that is there is replaced.
    *
    * @param config targets by name or pattern, nothing excluded: see {@link TargetMatcher#resolve}
-   * @throws IOException if the file exists or cannot be written
+   * @throws IOException if it cannot be written
    */
   public static void write(Path directory, AdapterConfig config) throws IOException {
-    Path file = directory.resolve(NAME);
-    if (Files.exists(file)) {
-      throw new FileAlreadyExistsException(file.toString());
-    }
-    WholeFile.write(file, toJson(config));
+    WholeFile.write(directory.resolve(NAME), toJson(config));
   }
 
   /**

@@ -158,6 +158,11 @@ public final class LoraAdapter implements Trainable {
   }
 
   @Override
+  public void saveUnfinished(Path directory, String baseModel) throws IOException {
+    AdapterStore.save(this, directory, baseModel, false);
+  }
+
+  @Override
   public void close() {
     detach();
     parameters.close();

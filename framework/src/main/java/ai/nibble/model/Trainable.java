@@ -26,6 +26,15 @@ public interface Trainable extends AutoCloseable {
    */
   void save(Path directory, String baseModel) throws IOException;
 
+  /**
+   * As {@link #save}, on the way: what has learned nothing yet is written, too.
+   *
+   * @throws ai.nibble.InvalidInputException if a value is not finite
+   */
+  default void saveUnfinished(Path directory, String baseModel) throws IOException {
+    save(directory, baseModel);
+  }
+
   @Override
   void close();
 }

@@ -12,6 +12,8 @@ import java.util.Optional;
  * @param saveSteps optimizer steps between checkpoints; with neither this nor {@code
  *     savesPerEpoch}: at the end of the run
  * @param saveTotalLimit most checkpoints kept, the newest; empty: all
+ * @param resumeFromCheckpoint empty: begins anew
+ * @param resumeWithChanges whether a checkpoint of other settings, base or rows will do
  * @param reportTo besides the console and {@code metrics.jsonl}
  */
 public record Output(
@@ -41,6 +43,18 @@ public record Output(
             range = "[1, inf)",
             doc = "Most checkpoints kept, the newest")
         Optional<Integer> saveTotalLimit,
+    @Key(
+            value = "resume_from_checkpoint",
+            byDefault = "null",
+            doc =
+                "Go on from a checkpoint: `auto` takes the newest whole one in `output_dir`, or begins"
+                    + " where there is none")
+        Optional<ResumeFrom> resumeFromCheckpoint,
+    @Key(
+            value = "resume_with_changes",
+            byDefault = "false",
+            doc = "Go on even where settings, base or rows are not those of the checkpoint")
+        boolean resumeWithChanges,
     @Key(
             value = "logging_steps",
             byDefault = "1",

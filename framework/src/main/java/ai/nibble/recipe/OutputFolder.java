@@ -32,7 +32,7 @@ final class OutputFolder {
   /** What every run writes, and what one that was killed may have left. */
   private static final Pattern OTHERS =
       Pattern.compile(
-          "metrics\\.jsonl|runs|answers\\.jsonl|checkpoint-\\d+|\\.tmp-checkpoint-\\d+"
+          "metrics\\.jsonl|runs|answers\\.jsonl|checkpoint-\\d+|\\.(tmp|old)-checkpoint-\\d+"
               + "|\\.[\\w.]+\\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.tmp");
 
   private OutputFolder() {}
@@ -43,7 +43,10 @@ final class OutputFolder {
    */
   static void check(Path recipe, Map<String, Object> values, Reading at) {
     if (values.get(KEY) instanceof Path output) {
-      boolean overwrite = Boolean.TRUE.equals(values.get("overwrite_output_dir"));
+      // one that goes on may find what it has written before
+      boolean resumes =
+          values.get("resume_from_checkpoint") instanceof Optional<?> o && o.isPresent();
+      boolean overwrite = resumes || Boolean.TRUE.equals(values.get("overwrite_output_dir"));
       String problem = problem(output, overwrite, inputs(recipe, values));
       if (problem != null) {
         Position place = at.positions().get(KEY);
@@ -94,7 +97,12 @@ final class OutputFolder {
 
   private static boolean holdsSomething(Path output) {
     try (DirectoryStream<Path> entries = Files.newDirectoryStream(output)) {
-      return entries.iterator().hasNext();
+      for (Path entry : entries) {
+        if (!entry.getFileName().toString().equals(OutputLock.NAME)) {
+          return true; // a lock alone is left by a run that was killed before it wrote anything
+        }
+      }
+      return false;
     } catch (IOException e) {
       return false;
     }
@@ -143,7 +151,7 @@ final class OutputFolder {
   static void prepare(Output output) throws IOException {
     Path directory = output.outputDir();
     Files.createDirectories(directory);
-    if (!output.overwriteOutputDir()) {
+    if (!output.overwriteOutputDir() && output.resumeFromCheckpoint().isEmpty()) {
       return;
     }
     Optional<String> foreign = foreign(directory);

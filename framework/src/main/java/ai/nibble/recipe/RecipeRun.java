@@ -2,6 +2,8 @@ package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
+import ai.nibble.checkpoint.CheckpointFolder;
+import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.BaseFiles;
@@ -14,6 +16,7 @@ import ai.nibble.model.WeightSource;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.recipe.Quantization.ComputeDtype;
 import ai.nibble.tensor.DType;
+import ai.nibble.train.RunPlace;
 import ai.nibble.train.Trainer;
 import ai.nibble.train.log.AnswerMetrics;
 import ai.nibble.train.log.Console;
@@ -29,8 +32,10 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 
 /** Does what a recipe says: reads rows, loads the base, trains, writes what was trained. */
@@ -38,6 +43,7 @@ public final class RecipeRun {
   private final Recipe recipe;
   private final PrintStream out;
   private final boolean interactive;
+  private BooleanSupplier stopWhen = () -> false;
 
   /**
    * @param out progress goes there, not closed
@@ -49,11 +55,17 @@ public final class RecipeRun {
     this.interactive = interactive;
   }
 
+  /** Ends training early, with a checkpoint, when asked to: see {@link Trainer#stopWhen}. */
+  public void stopWhen(BooleanSupplier condition) {
+    stopWhen = condition;
+  }
+
   /**
    * Runs to the end.
    *
    * @return the loss on the evaluation rows at the end; empty without such rows
    * @throws InvalidInputException for what only the rows or the weights can show
+   * @throws ai.nibble.train.TrainingInterruptedException if it was asked to stop
    */
   public OptionalDouble run() {
     Path output = recipe.output().outputDir();
@@ -64,12 +76,34 @@ public final class RecipeRun {
         trainsAllWeights() ? Optional.of(baseFiles(ownTemplate)) : Optional.empty();
     // rows first: a bad one is found in seconds, before the weights are read
     RecipeRows rows = RecipeRows.read(recipe, out);
+    Map<String, String> identity = RunIdentity.of(recipe, rows.train());
+    try {
+      OutputLock lock = OutputLock.take(output);
+      try {
+        Optional<SavedCheckpoint> from = resumeFrom(identity);
+        return train(rows, identity, baseFiles, ownTemplate, from);
+      } finally {
+        lock.close();
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(output + ": cannot be written: " + e.getMessage(), e);
+    }
+  }
+
+  private OptionalDouble train(
+      RecipeRows rows,
+      Map<String, String> identity,
+      Optional<BaseFiles> baseFiles,
+      Optional<String> ownTemplate,
+      Optional<SavedCheckpoint> from)
+      throws IOException {
+    Path output = recipe.output().outputDir();
     try (AnswerCheck answers = answerCheck();
         CausalLm model = loadModel();
         Trainable trained = trainable(model, baseFiles)) {
       describe(model, trained);
-      begin(output, ownTemplate);
-      try (Listeners listeners = listeners(output)) {
+      begin(output, ownTemplate, from);
+      try (Listeners listeners = listeners(output, from)) {
         Trainer trainer =
             new Trainer(
                 model,
@@ -81,10 +115,15 @@ public final class RecipeRun {
                 listeners.all);
         if (answers != null) {
           AnswerMetrics metrics = answers.before(model, output);
-          listeners.all.forEach(l -> l.answered(metrics));
+          if (from.isEmpty()) {
+            listeners.all.forEach(l -> l.answered(metrics));
+          }
         }
+        from.ifPresent(trainer::resume);
+        trainer.stopWhen(stopWhen);
+        String base = recipe.baseModel().toString();
         OptionalDouble loss =
-            trainer.run(output, recipe.baseModel().toString(), recipe.resolvedYaml());
+            trainer.run(new RunPlace(output, base, recipe.resolvedYaml(), identity));
         if (answers != null) {
           int steps = RunSettings.of(recipe, rows.train().size()).totalSteps();
           AnswerMetrics metrics = answers.after(model, output, steps);
@@ -93,14 +132,51 @@ public final class RecipeRun {
         NextSteps.print(out, recipe, answers == null ? List.of() : answers.questions());
         return loss;
       }
-    } catch (IOException e) {
-      throw new UncheckedIOException(output + ": cannot be written: " + e.getMessage(), e);
     }
   }
 
+  /**
+   * The checkpoint to go on from; empty for a run from the beginning.
+   *
+   * @throws InvalidInputException if it is not whole, or of another run
+   */
+  private Optional<SavedCheckpoint> resumeFrom(Map<String, String> identity) {
+    Optional<ResumeFrom> asked = recipe.output().resumeFromCheckpoint();
+    if (asked.isEmpty()) {
+      return Optional.empty();
+    }
+    Optional<SavedCheckpoint> found =
+        asked
+            .get()
+            .checkpoint()
+            .map(SavedCheckpoint::open)
+            .or(() -> CheckpointFolder.newest(recipe.output().outputDir(), out::println));
+    if (found.isEmpty()) {
+      out.println("resume_from_checkpoint: no checkpoint yet, the run begins at step 1");
+      return found;
+    }
+    SavedCheckpoint saved = found.get();
+    List<String> differences = saved.differences(identity);
+    if (!differences.isEmpty() && !recipe.output().resumeWithChanges()) {
+      List<String> problems = new ArrayList<>();
+      differences.forEach(line -> problems.add(saved.directory() + ": " + line));
+      problems.add(
+          saved.directory()
+              + " is of another run: choose another output_dir, or set resume_with_changes: true"
+              + " to go on all the same");
+      throw new InvalidInputException(problems);
+    }
+    differences.forEach(line -> out.println("resume_with_changes: " + line));
+    out.println("going on from " + saved.directory());
+    return found;
+  }
+
   /** Makes the directory, with what says how its adapter is to be used; a model says it itself. */
-  private void begin(Path output, Optional<String> ownTemplate) throws IOException {
-    OutputFolder.prepare(recipe.output());
+  private void begin(Path output, Optional<String> ownTemplate, Optional<SavedCheckpoint> from)
+      throws IOException {
+    if (from.isEmpty() || !from.get().directory().startsWith(output)) {
+      OutputFolder.prepare(recipe.output());
+    }
     WholeFile.write(output.resolve(TrainedWith.RECIPE), recipe.resolvedYaml());
     if (ownTemplate.isPresent() && !trainsAllWeights()) {
       WholeFile.write(output.resolve(ModelStore.CHAT_TEMPLATE), ownTemplate.get());
@@ -166,11 +242,15 @@ public final class RecipeRun {
     out.flush();
   }
 
-  private Listeners listeners(Path output) throws IOException {
+  private Listeners listeners(Path output, Optional<SavedCheckpoint> from) throws IOException {
     Listeners listeners = new Listeners();
     try {
       listeners.all.add(new Console(out, interactive, recipe.output().loggingSteps()));
-      MetricsFile metrics = MetricsFile.create(output.resolve("metrics.jsonl"));
+      Path file = output.resolve("metrics.jsonl");
+      MetricsFile metrics =
+          from.isPresent()
+              ? MetricsFile.resume(file, from.get().state().step())
+              : MetricsFile.create(file);
       listeners.add(metrics, metrics::close);
       if (recipe.output().reportTo().contains(Output.Reporter.TENSORBOARD)) {
         TensorBoardFile events = TensorBoardFile.create(output.resolve("runs"));

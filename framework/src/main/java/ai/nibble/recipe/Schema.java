@@ -32,8 +32,7 @@ final class Schema {
     SAMPLE_PACKING(
         "several rows in one sequence", "remove it: micro-batches are computed without padding"),
     EVAL_SAMPLE_PACKING("the same in evaluation", "remove it"),
-    EARLY_STOPPING_PATIENCE("stopping when evaluation no longer improves", "remove it"),
-    RESUME_FROM_CHECKPOINT("going on from a checkpoint", "remove it");
+    EARLY_STOPPING_PATIENCE("stopping when evaluation no longer improves", "remove it");
 
     private final String doc;
     private final String remedy;

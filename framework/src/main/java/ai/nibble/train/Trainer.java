@@ -1,6 +1,10 @@
 package ai.nibble.train;
 
+import ai.nibble.InvalidInputException;
 import ai.nibble.autograd.Tape;
+import ai.nibble.checkpoint.CheckpointFolder;
+import ai.nibble.checkpoint.SavedCheckpoint;
+import ai.nibble.checkpoint.TrainerState;
 import ai.nibble.data.Batch;
 import ai.nibble.data.EpochSampler;
 import ai.nibble.data.Example;
@@ -17,10 +21,15 @@ import ai.nibble.train.log.RunInfo;
 import ai.nibble.train.log.StepMetrics;
 import ai.nibble.train.log.TrainListener;
 import ai.nibble.train.objective.Objective;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.UUID;
+import java.util.function.BooleanSupplier;
 
 /** The training loop: steps, evaluations, checkpoints, and what was trained at the end. */
 public final class Trainer {
@@ -32,8 +41,12 @@ public final class Trainer {
   private final List<Example> evalRows;
   private final List<TrainListener> listeners;
   private final EpochSampler sampler;
+  private final AdamW optimizer;
   private final TrainStep trainStep;
+  private String runId = UUID.randomUUID().toString();
+  private int firstStep;
   private long tokensSeen;
+  private BooleanSupplier stopWhen = () -> false;
 
   /**
    * @param trained of the model, or on it; its parameters are what is trained
@@ -57,53 +70,96 @@ public final class Trainer {
     this.evalRows = List.copyOf(evalRows);
     this.listeners = List.copyOf(listeners);
     this.sampler = new EpochSampler(rows, settings.microBatchSize(), settings.seed());
+    this.optimizer =
+        new AdamW(
+            settings.adamW(),
+            ParameterRange.decayingMatrices(trained.parameters(), settings.adamW().weightDecay()));
     this.trainStep =
         new TrainStep(
-            model,
-            trained,
-            objective,
-            new AdamW(
-                settings.adamW(),
-                ParameterRange.decayingMatrices(
-                    trained.parameters(), settings.adamW().weightDecay())),
-            settings.maxGradNorm(),
-            settings.checkpointing());
+            model, trained, objective, optimizer, settings.maxGradNorm(), settings.checkpointing());
   }
 
   /**
-   * Trains from the first step to the last and writes what was trained.
+   * Goes on from a checkpoint instead of the first step; what follows is, to the bit, what would
+   * have followed it.
    *
-   * @param output where what was trained and its checkpoints go
-   * @param baseModel the base: see {@link Trainable#save}
-   * @param recipe the resolved recipe, for those who log it
+   * @param saved of a run with the same settings, base and rows: see {@link
+   *     SavedCheckpoint#differences}
+   * @throws InvalidInputException if it is of other parameters or rows; nothing has changed then
+   */
+  public void resume(SavedCheckpoint saved) {
+    TrainerState state = saved.state();
+    if (state.step() > settings.totalSteps() || state.position() > rows) {
+      throw new InvalidInputException(
+          saved.directory()
+              + ": is at step "
+              + state.step()
+              + " and row "
+              + state.position()
+              + ", but this run has "
+              + settings.totalSteps()
+              + " steps and "
+              + rows
+              + " rows");
+    }
+    saved.restore(trained.parameters(), optimizer);
+    sampler.restore(new EpochSampler.Cursor(state.epoch(), state.position()));
+    runId = state.runId();
+    firstStep = state.step();
+    tokensSeen = state.tokensSeen();
+  }
+
+  /**
+   * Ends the run early, with a checkpoint, when asked to: by {@link TrainingInterruptedException}.
+   *
+   * @param condition looked at after every step and every batch of an evaluation
+   */
+  public void stopWhen(BooleanSupplier condition) {
+    stopWhen = condition;
+  }
+
+  /**
+   * Trains to the last step and writes what was trained.
+   *
+   * @param run where to, and what identifies it
    * @return the last evaluation's loss; empty without rows to evaluate on
    * @throws TrainingStoppedException if the loss or a gradient is not finite, or an adapter gets no
    *     gradient; the last good weights have been written
+   * @throws TrainingInterruptedException if it was asked to stop; a checkpoint has been written
    */
-  public OptionalDouble run(Path output, String baseModel, String recipe) {
-    Checkpoints checkpoints = new Checkpoints(output, baseModel, settings.saveTotalLimit());
-    String name = output.getFileName() == null ? "run" : output.getFileName().toString();
+  public OptionalDouble run(RunPlace run) {
+    CheckpointFolder checkpoints =
+        new CheckpointFolder(run.output(), run.baseModel(), settings.saveTotalLimit());
     long start = System.nanoTime();
-    int done = 0;
+    RunInfo info = new RunInfo(run.name(), firstStep, settings.totalSteps(), run.recipe());
+    int done = firstStep;
     String reason = "failed";
-    listeners.forEach(l -> l.runStarted(new RunInfo(name, 0, settings.totalSteps(), recipe)));
+    listeners.forEach(l -> l.runStarted(info));
     try {
       OptionalDouble evalLoss = OptionalDouble.empty();
-      for (int step = 0; step < settings.totalSteps(); step++) {
-        StepMetrics metrics = step(step, checkpoints);
-        done = step + 1;
+      boolean saved = true;
+      while (done < settings.totalSteps()) {
+        StepMetrics metrics = step(done, run);
+        done++;
+        saved = false;
         listeners.forEach(l -> l.stepEnded(metrics));
         boolean last = done == settings.totalSteps();
         if (!evalRows.isEmpty() && (last || isDue(done, settings.evalSteps()))) {
-          EvalMetrics evaluation = evaluate(done);
-          evalLoss = OptionalDouble.of(evaluation.evalLoss());
-          listeners.forEach(l -> l.evaluated(evaluation));
+          Optional<EvalMetrics> evaluation = evaluate(done);
+          if (evaluation.isPresent()) {
+            evalLoss = OptionalDouble.of(evaluation.get().evalLoss());
+            listeners.forEach(l -> l.evaluated(evaluation.get()));
+          }
         }
         if (isDue(done, settings.saveSteps())) {
-          announce(checkpoints.save(trained, done));
+          announce(checkpoints.save(trained, optimizer, state(done, run)));
+          saved = true;
+        }
+        if (!last && stopWhen.getAsBoolean()) {
+          interrupt(done, saved, checkpoints, run);
         }
       }
-      announce(checkpoints.saveFinal(trained));
+      announce(saveFinal(run));
       reason = "finished";
       return evalLoss;
     } catch (RuntimeException e) {
@@ -112,6 +168,28 @@ public final class Trainer {
     } finally {
       RunEnd end = new RunEnd(done, (System.nanoTime() - start) / 1e9, reason);
       listeners.forEach(l -> l.runEnded(end));
+    }
+  }
+
+  private void interrupt(int done, boolean saved, CheckpointFolder checkpoints, RunPlace run) {
+    if (!saved) {
+      announce(checkpoints.save(trained, optimizer, state(done, run)));
+    }
+    throw new TrainingInterruptedException(done, settings.totalSteps());
+  }
+
+  private TrainerState state(int done, RunPlace run) {
+    EpochSampler.Cursor cursor = sampler.cursor();
+    return new TrainerState(
+        runId, done, cursor.epoch(), cursor.position(), tokensSeen, run.identity());
+  }
+
+  private Path saveFinal(RunPlace run) {
+    try {
+      trained.save(run.output(), run.baseModel());
+      return run.output();
+    } catch (IOException e) {
+      throw new UncheckedIOException(run.output() + ": what was trained could not be written", e);
     }
   }
 
@@ -137,13 +215,13 @@ public final class Trainer {
     return sampler.cursor().epoch() + (double) sampler.cursor().position() / rows;
   }
 
-  private StepMetrics step(int step, Checkpoints checkpoints) {
+  private StepMetrics step(int step, RunPlace run) {
     long start = System.nanoTime();
     List<Batch> batches = nextBatches();
     double learningRate = settings.learningRate() * settings.schedule().multiplier(step);
     TrainStep.Outcome outcome = trainStep.run(batches, learningRate, dropoutKey(step));
     if (!outcome.applied()) {
-      stop(step, outcome, checkpoints);
+      stop(step, outcome, run);
     }
     if (step == 0) {
       stopUnlessAllLearn();
@@ -166,11 +244,11 @@ public final class Trainer {
   }
 
   /** The update was not applied, so what is written are the last good weights. */
-  private void stop(int step, TrainStep.Outcome outcome, Checkpoints checkpoints) {
+  private void stop(int step, TrainStep.Outcome outcome, RunPlace run) {
     String kept =
         step == 0
             ? "nothing was learned before it, so nothing was written"
-            : "the weights of step " + step + " are in " + checkpoints.saveFinal(trained);
+            : "the weights of step " + step + " are in " + saveFinal(run);
     throw new TrainingStoppedException(
         "step "
             + (step + 1)
@@ -195,11 +273,15 @@ public final class Trainer {
     }
   }
 
-  private EvalMetrics evaluate(int step) {
+  /** Empty where the run was asked to stop meanwhile. */
+  private Optional<EvalMetrics> evaluate(int step) {
     long start = System.nanoTime();
     double sum = 0;
     long tokens = 0;
     for (int begin = 0; begin < evalRows.size(); begin += settings.evalBatchSize()) {
+      if (stopWhen.getAsBoolean() && step < settings.totalSteps()) {
+        return Optional.empty();
+      }
       int end = Math.min(evalRows.size(), begin + settings.evalBatchSize());
       Batch batch = Batch.of(evalRows.subList(begin, end));
       Pass pass = Pass.evaluating(batch.sequenceStarts());
@@ -210,6 +292,6 @@ public final class Trainer {
       tokens += batch.lossTokens();
     }
     double seconds = (System.nanoTime() - start) / 1e9;
-    return new EvalMetrics(step, epoch(), sum / tokens, tokens, seconds);
+    return Optional.of(new EvalMetrics(step, epoch(), sum / tokens, tokens, seconds));
   }
 }

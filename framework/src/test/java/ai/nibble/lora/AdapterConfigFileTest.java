@@ -8,7 +8,6 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.Shared;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -214,8 +213,9 @@ class AdapterConfigFileTest {
     AdapterConfig config = new AdapterConfig(lora, "some/base");
     AdapterConfigFile.write(directory, config);
     assertEquals(config, AdapterConfigFile.read(directory));
-    assertThrows(
-        FileAlreadyExistsException.class, () -> AdapterConfigFile.write(directory, config));
+    AdapterConfig other = new AdapterConfig(lora, "other/base");
+    AdapterConfigFile.write(directory, other);
+    assertEquals(other, AdapterConfigFile.read(directory));
     AdapterConfig regex =
         new AdapterConfig(
             LoraConfig.DEFAULT.withTargets(new TargetModules.Regex(".*\\.q_proj")), "x");

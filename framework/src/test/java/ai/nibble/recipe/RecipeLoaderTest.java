@@ -243,7 +243,6 @@ final class RecipeLoaderTest {
     "use_dora: false",
     "lora_modules_to_save: []",
     "loraplus_lr_ratio: null",
-    "resume_from_checkpoint: ''",
     "early_stopping_patience: 0",
     "load_in_8bit: false",
     "eval_sample_packing: false",

@@ -35,6 +35,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -311,7 +312,7 @@ class FullTrainingTest {
               rows,
               rows,
               List.of())
-          .run(output, base.toString(), "");
+          .run(new RunPlace(output, base.toString(), "", Map.of()));
       expected = logits(model);
       assertTrue(distance(before, expected) > 1e-2);
     }
@@ -320,7 +321,9 @@ class FullTrainingTest {
     Set<String> all = new HashSet<>(files);
     all.add("checkpoint-4");
     assertEquals(all, listing(output));
-    assertEquals(files, listing(output.resolve("checkpoint-4")));
+    Set<String> checkpoint = new HashSet<>(files);
+    checkpoint.addAll(List.of("training_state.safetensors", "trainer_state.json", "manifest.json"));
+    assertEquals(checkpoint, listing(output.resolve("checkpoint-4")));
     for (Path written : List.of(output, output.resolve("checkpoint-4"))) {
       for (String same : List.of("config.json", "tokenizer.json", "generation_config.json")) {
         assertArrayEquals(

@@ -32,6 +32,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
@@ -128,7 +129,7 @@ class TrainerTest {
               rows(20, 1),
               rows(7, 2),
               List.of(record))
-          .run(to, "base", "");
+          .run(new RunPlace(to, "base", "", Map.of()));
       return adapter.parameters().values().toFloats();
     }
   }

@@ -1,0 +1,113 @@
+package ai.nibble.checkpoint;
+
+import ai.nibble.InvalidInputException;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+
+/**
+ * {@code manifest.json}: the files of a directory with their sizes and SHA-256 sums. It is written
+ * last, so a directory without it is not whole.
+ */
+final class Manifest {
+  static final String NAME = "manifest.json";
+
+  private static final int BUFFER = 1 << 16;
+  private static final JsonMapper JSON = JsonMapper.builder().build();
+
+  private record Entry(long bytes, String sha256) {}
+
+  private Manifest() {}
+
+  /** The manifest of everything in a directory, which has no directories in it. */
+  static byte[] of(Path directory) throws IOException {
+    ObjectNode files = JSON.createObjectNode();
+    for (Path file : files(directory)) {
+      ObjectNode entry = files.putObject(file.getFileName().toString());
+      entry.put("bytes", Files.size(file));
+      entry.put("sha256", sha256(file));
+    }
+    ObjectNode json = JSON.createObjectNode();
+    json.put("version", 1);
+    json.set("files", files);
+    return JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(json);
+  }
+
+  private static List<Path> files(Path directory) throws IOException {
+    try (Stream<Path> entries = Files.list(directory)) {
+      return entries.sorted().toList();
+    }
+  }
+
+  /**
+   * Compares a directory with its manifest.
+   *
+   * @throws InvalidInputException naming the first file that is missing, or is not what it was
+   */
+  static void verify(Path directory) throws IOException {
+    for (Map.Entry<String, Entry> each : read(directory.resolve(NAME)).entrySet()) {
+      Path file = directory.resolve(each.getKey());
+      Entry entry = each.getValue();
+      if (!Files.isRegularFile(file)) {
+        throw new InvalidInputException(file + " is missing, which the manifest lists");
+      }
+      if (Files.size(file) != entry.bytes()) {
+        throw new InvalidInputException(
+            file + " has " + Files.size(file) + " bytes, expected " + entry.bytes());
+      }
+      if (!sha256(file).equals(entry.sha256())) {
+        throw new InvalidInputException(file + " is damaged: its checksum is not the manifest's");
+      }
+    }
+  }
+
+  private static Map<String, Entry> read(Path file) throws IOException {
+    JsonNode json;
+    try {
+      json = JSON.readTree(Files.readAllBytes(file));
+    } catch (NoSuchFileException e) {
+      throw new InvalidInputException(file + " is missing: the checkpoint is not whole", e);
+    } catch (JsonProcessingException e) {
+      throw new InvalidInputException(file + ": not JSON: " + e.getOriginalMessage(), e);
+    }
+    if (json.path("version").asInt() != 1 || json.path("files").isEmpty()) {
+      throw new InvalidInputException(file + ": expected version 1 and 'files'");
+    }
+    Map<String, Entry> entries = new LinkedHashMap<>();
+    json.path("files")
+        .properties()
+        .forEach(
+            field -> {
+              JsonNode entry = field.getValue();
+              String sha256 = entry.path("sha256").asText();
+              entries.put(field.getKey(), new Entry(entry.path("bytes").asLong(-1), sha256));
+            });
+    return entries;
+  }
+
+  private static String sha256(Path file) throws IOException {
+    try (InputStream in = Files.newInputStream(file)) {
+      MessageDigest digest = MessageDigest.getInstance("SHA-256");
+      byte[] buffer = new byte[BUFFER];
+      for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
+        digest.update(buffer, 0, n);
+      }
+      return HexFormat.of().formatHex(digest.digest());
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e); // every Java has it
+    }
+  }
+}

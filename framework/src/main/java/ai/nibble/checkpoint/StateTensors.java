@@ -1,0 +1,147 @@
+package ai.nibble.checkpoint;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.nn.Parameter;
+import ai.nibble.nn.ParameterSet;
+import ai.nibble.optim.Optimizer;
+import ai.nibble.optim.OptimizerState;
+import ai.nibble.safetensors.SafetensorsFile;
+import ai.nibble.safetensors.SafetensorsWriter;
+import ai.nibble.safetensors.TensorSpec;
+import ai.nibble.tensor.DType;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+
+/**
+ * Trained values and the optimizer's memory in float32: tensors {@code BUFFER/PARAMETER} of the
+ * parameter's shape, where BUFFER is {@code value} or one of the optimizer's. They are found by
+ * name, so the order of parameters does not matter.
+ */
+final class StateTensors {
+  static final String NAME = "training_state.safetensors";
+
+  private static final String VALUE = "value";
+  private static final String STEP = "optimizer_step";
+  private static final int PIECE = 1 << 16;
+
+  private StateTensors() {}
+
+  static void write(Path directory, ParameterSet parameters, OptimizerState optimizer)
+      throws IOException {
+    Map<String, FloatBuffer> buffers = new LinkedHashMap<>();
+    buffers.put(VALUE, parameters.values().floats());
+    buffers.putAll(optimizer.buffers());
+    List<TensorSpec> specs = new ArrayList<>();
+    for (String buffer : buffers.keySet()) {
+      for (Parameter p : parameters.parameters()) {
+        specs.add(TensorSpec.of(name(buffer, p), DType.FLOAT32, p.value().shape()));
+      }
+    }
+    Map<String, String> metadata = Map.of(STEP, Long.toString(optimizer.step()));
+    Path file = directory.resolve(NAME);
+    try (SafetensorsWriter writer = SafetensorsWriter.create(file, specs, metadata)) {
+      for (Map.Entry<String, FloatBuffer> buffer : buffers.entrySet()) {
+        for (Parameter p : parameters.parameters()) {
+          int offset = Math.toIntExact(parameters.offset(p.name()));
+          int length = Math.toIntExact(p.value().numel());
+          write(writer, name(buffer.getKey(), p), buffer.getValue().slice(offset, length));
+        }
+      }
+      writer.commit();
+    }
+  }
+
+  private static String name(String buffer, Parameter p) {
+    return buffer + "/" + p.name();
+  }
+
+  private static void write(SafetensorsWriter writer, String name, FloatBuffer values)
+      throws IOException {
+    ByteBuffer piece = ByteBuffer.allocate(PIECE * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    for (int at = 0; at < values.limit(); at += PIECE) {
+      int n = Math.min(PIECE, values.limit() - at);
+      piece.clear();
+      piece.asFloatBuffer().put(values.slice(at, n));
+      writer.write(name, piece.limit(n * Float.BYTES));
+    }
+  }
+
+  /**
+   * Copies what was saved into the parameters and the optimizer.
+   *
+   * @throws InvalidInputException naming every tensor that is missing, is not known or has another
+   *     shape; nothing has changed then
+   */
+  static void read(Path directory, ParameterSet parameters, Optimizer optimizer) {
+    try (SafetensorsFile file = SafetensorsFile.open(directory.resolve(NAME))) {
+      Map<String, FloatBuffer> buffers = new LinkedHashMap<>();
+      buffers.put(VALUE, parameters.values().floats());
+      buffers.putAll(optimizer.state().buffers());
+      requireSame(file, parameters, buffers.keySet().stream().toList());
+      Map<String, FloatBuffer> saved = new LinkedHashMap<>();
+      buffers.forEach((name, buffer) -> saved.put(name, read(file, name, parameters)));
+      FloatBuffer values = saved.remove(VALUE);
+      optimizer.restore(new OptimizerState(step(file), saved));
+      parameters.values().floats().put(0, values, 0, values.limit());
+    }
+  }
+
+  private static void requireSame(
+      SafetensorsFile file, ParameterSet parameters, List<String> buffers) {
+    List<String> problems = new ArrayList<>();
+    TreeSet<String> unknown = new TreeSet<>(file.names());
+    for (String buffer : buffers) {
+      for (Parameter p : parameters.parameters()) {
+        String name = name(buffer, p);
+        if (!unknown.remove(name)) {
+          problems.add(file.path() + ": no tensor '" + name + "', which this run trains");
+        } else if (!Arrays.equals(file.tensor(name).dimensions(), p.value().shape())) {
+          problems.add(
+              file.path()
+                  + ": '"
+                  + name
+                  + "' has the shape "
+                  + Arrays.toString(file.tensor(name).dimensions())
+                  + ", expected "
+                  + Arrays.toString(p.value().shape()));
+        }
+      }
+    }
+    unknown.forEach(
+        name -> problems.add(file.path() + ": '" + name + "' is nothing this run trains"));
+    if (!problems.isEmpty()) {
+      throw new InvalidInputException(problems);
+    }
+  }
+
+  private static FloatBuffer read(SafetensorsFile file, String buffer, ParameterSet parameters) {
+    FloatBuffer all =
+        ByteBuffer.allocateDirect(Math.toIntExact(parameters.numel() * Float.BYTES))
+            .order(ByteOrder.nativeOrder())
+            .asFloatBuffer();
+    for (Parameter p : parameters.parameters()) {
+      float[] values = new float[Math.toIntExact(p.value().numel())];
+      file.readFloats(name(buffer, p), 0, values, 0, values.length);
+      all.put(Math.toIntExact(parameters.offset(p.name())), values);
+    }
+    return all;
+  }
+
+  private static long step(SafetensorsFile file) {
+    String step = file.metadata().getOrDefault(STEP, "");
+    if (!step.matches("\\d{1,18}")) {
+      throw new InvalidInputException(
+          file.path() + ": metadata '" + STEP + "' is '" + step + "', expected a number");
+    }
+    return Long.parseLong(step);
+  }
+}

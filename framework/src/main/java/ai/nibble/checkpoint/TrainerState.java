@@ -1,0 +1,102 @@
+package ai.nibble.checkpoint;
+
+import ai.nibble.InvalidInputException;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.TreeMap;
+
+/**
+ * Where a run is, between two optimizer steps. What is random depends on the seed and these numbers
+ * only, so there is no generator to save.
+ *
+ * @param runId of the run that wrote it; one that goes on keeps it
+ * @param step optimizer steps done, at least 1
+ * @param epoch of the next row, from 0
+ * @param position rows of that epoch that were drawn
+ * @param tokensSeen by all steps together
+ * @param identity what must be the same in a run that goes on from here, by name: settings of the
+ *     recipe, fingerprints of the base and of the rows
+ */
+public record TrainerState(
+    String runId,
+    int step,
+    long epoch,
+    int position,
+    long tokensSeen,
+    Map<String, String> identity) {
+  static final String NAME = "trainer_state.json";
+
+  private static final int VERSION = 1;
+  private static final JsonMapper JSON = JsonMapper.builder().build();
+
+  public TrainerState {
+    identity = Map.copyOf(identity);
+    if (step < 1 || epoch < 0 || position < 0 || tokensSeen < 0) {
+      throw new IllegalArgumentException(
+          "step " + step + ", epoch " + epoch + ", position " + position);
+    }
+  }
+
+  byte[] json() throws IOException {
+    ObjectNode json = JSON.createObjectNode();
+    json.put("version", VERSION);
+    json.put("run_id", runId);
+    json.put("step", step);
+    json.put("epoch", epoch);
+    json.put("position", position);
+    json.put("tokens_seen", tokensSeen);
+    ObjectNode names = json.putObject("identity");
+    new TreeMap<>(identity).forEach(names::put);
+    return JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(json);
+  }
+
+  /**
+   * @throws InvalidInputException if the file is not one of this version's
+   */
+  static TrainerState read(Path directory) throws IOException {
+    Path file = directory.resolve(NAME);
+    try {
+      JsonNode json = JSON.readTree(Files.readAllBytes(file));
+      JsonNode version = json.path("version");
+      if (version.asInt() != VERSION) {
+        throw new InvalidInputException(
+            file
+                + ": 'version' is "
+                + version
+                + ", expected "
+                + VERSION
+                + ": resume with the"
+                + " version of Nibble that wrote it");
+      }
+      Map<String, String> identity = new LinkedHashMap<>();
+      json.path("identity")
+          .properties()
+          .forEach(field -> identity.put(field.getKey(), field.getValue().asText()));
+      return new TrainerState(
+          json.path("run_id").asText(),
+          number(file, json, "step").intValue(),
+          number(file, json, "epoch").longValue(),
+          number(file, json, "position").intValue(),
+          number(file, json, "tokens_seen").longValue(),
+          identity);
+    } catch (JsonProcessingException | IllegalArgumentException e) {
+      throw new InvalidInputException(file + ": not a trainer's state: " + e.getMessage(), e);
+    }
+  }
+
+  private static JsonNode number(Path file, JsonNode json, String name) {
+    JsonNode value = json.path(name);
+    if (!value.isIntegralNumber()) {
+      throw new InvalidInputException(
+          file + ": '" + name + "' is " + value + ", expected a whole number");
+    }
+    return value;
+  }
+}

@@ -1,0 +1,145 @@
+package ai.nibble.recipe;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.data.Example;
+import ai.nibble.model.ModelStore;
+import ai.nibble.model.WeightSource;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Stream;
+
+/**
+ * What must be the same in a run that goes on from a checkpoint: settings that the trained bits
+ * depend on, and fingerprints of the base and of the rows as they are trained on. Files may have
+ * moved meanwhile.
+ */
+final class RunIdentity {
+  /** Keys that change nothing that is trained, or whose effect the fingerprints hold. */
+  private static final Set<String> FREE =
+      Set.of(
+          "base_model",
+          "datasets",
+          "test_datasets",
+          "val_set_size",
+          "chat_template",
+          "output_dir",
+          "overwrite_output_dir",
+          "resume_from_checkpoint",
+          "resume_with_changes",
+          "save_steps",
+          "saves_per_epoch",
+          "save_total_limit",
+          "logging_steps",
+          "report_to",
+          "eval_steps",
+          "evals_per_epoch",
+          "eval_batch_size",
+          "generation_eval",
+          "gradient_checkpointing");
+
+  /** Parts of a weights file that are read: all of it would take minutes for a large base. */
+  private static final int SAMPLES = 64;
+
+  private static final int SAMPLE_BYTES = 1 << 14;
+
+  private RunIdentity() {}
+
+  /**
+   * @param rows that are trained on, in their order
+   */
+  static Map<String, String> of(Recipe recipe, List<Example> rows) {
+    Map<String, String> identity = new LinkedHashMap<>();
+    Map<?, ?> settings = (Map<?, ?>) Schema.RECIPE.write(recipe);
+    settings.forEach(
+        (key, value) -> {
+          if (!FREE.contains(key)) {
+            identity.put((String) key, String.valueOf(value));
+          }
+        });
+    identity.put("weights of base_model", base(recipe));
+    identity.put("training rows", rows.size() + " rows, " + rows(rows));
+    return identity;
+  }
+
+  /** SHA-256 of every token and label. */
+  private static String rows(List<Example> rows) {
+    MessageDigest digest = sha256();
+    for (Example row : rows) {
+      ByteBuffer bytes = ByteBuffer.allocate(2 * Integer.BYTES * row.length() + Integer.BYTES);
+      bytes.putInt(row.length());
+      for (int id : row.inputIds()) {
+        bytes.putInt(id);
+      }
+      for (int label : row.labels()) {
+        bytes.putInt(label);
+      }
+      digest.update(bytes.flip());
+    }
+    return hex(digest);
+  }
+
+  /** SHA-256 of config.json, and of sizes and samples of the files of weights. */
+  private static String base(Recipe recipe) {
+    Path base = recipe.baseModel();
+    MessageDigest digest = sha256();
+    try {
+      digest.update(Files.readAllBytes(WeightSource.directory(base).resolve(ModelStore.CONFIG)));
+      if (recipe.init() == Recipe.Init.PRETRAINED) {
+        for (Path file : weightFiles(base)) {
+          sample(file, digest);
+        }
+      }
+      return hex(digest);
+    } catch (IOException e) {
+      throw new InvalidInputException(base + " cannot be read: " + e, e);
+    }
+  }
+
+  private static List<Path> weightFiles(Path base) throws IOException {
+    if (Files.isRegularFile(base)) {
+      return List.of(base);
+    }
+    try (Stream<Path> entries = Files.list(base)) {
+      return entries
+          .filter(p -> p.toString().endsWith(".safetensors") || p.toString().endsWith(".gguf"))
+          .sorted()
+          .toList();
+    }
+  }
+
+  private static void sample(Path file, MessageDigest digest) throws IOException {
+    try (FileChannel channel = FileChannel.open(file)) {
+      long size = channel.size();
+      digest.update(ByteBuffer.allocate(Long.BYTES).putLong(size).flip());
+      ByteBuffer sample = ByteBuffer.allocate(SAMPLE_BYTES);
+      for (int i = 0; i < SAMPLES; i++) {
+        sample.clear();
+        channel.read(sample, (size - Math.min(size, SAMPLE_BYTES)) / (SAMPLES - 1) * i);
+        digest.update(sample.flip());
+      }
+    }
+  }
+
+  private static MessageDigest sha256() {
+    try {
+      return MessageDigest.getInstance("SHA-256");
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e); // every Java has it
+    }
+  }
+
+  /** The first 64 bits: differences are accidents, not attacks. */
+  private static String hex(MessageDigest digest) {
+    return HexFormat.of().formatHex(digest.digest(), 0, Long.BYTES);
+  }
+}

@@ -1,0 +1,152 @@
+package ai.nibble.cli;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.nibble.TinyChat;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * Processes that are killed while they train, and the same command again. {@code
+ * -Dnibble.kills=1000} kills that often; without it a few times.
+ */
+final class KilledRunTest {
+  private static final int KILLS = Integer.getInteger("nibble.kills", 4);
+
+  /** Long enough that a kill between the first and the last step is likely. */
+  private static final String RECIPE =
+      """
+      base_model: chat
+      datasets: [{path: rows.jsonl, type: text}]
+      learning_rate: 0.01
+      sequence_len: 64
+      micro_batch_size: 2
+      gradient_accumulation_steps: 2
+      num_epochs: 40
+      lora_r: 4
+      lora_dropout: 0.1
+      save_steps: 3
+      save_total_limit: 2
+      logging_steps: 1
+      report_to: []
+      output_dir: out
+      resume_from_checkpoint: auto
+      """;
+
+  @TempDir Path temp;
+
+  @BeforeEach
+  void write() throws IOException {
+    TinyChat.write(temp.resolve("chat"));
+    StringBuilder rows = new StringBuilder();
+    for (int i = 0; i < 9; i++) {
+      rows.append("{\"text\": \"").append("abc".repeat(i % 4 + 1)).append("\"}\n");
+    }
+    Files.writeString(temp.resolve("rows.jsonl"), rows.toString());
+    Files.writeString(temp.resolve("a.yaml"), RECIPE);
+  }
+
+  private Process start(String... more) throws IOException {
+    Path java = Path.of(System.getProperty("java.home"), "bin", "java");
+    List<String> command = new ArrayList<>(List.of(java.toString(), "-cp"));
+    command.add(System.getProperty("java.class.path"));
+    command.addAll(List.of(Nibble.class.getName(), "train", "--config", "a.yaml"));
+    command.addAll(List.of(more));
+    return new ProcessBuilder(command)
+        .directory(temp.toFile())
+        .redirectErrorStream(true)
+        .redirectOutput(temp.resolve("log").toFile())
+        .start();
+  }
+
+  private String log() throws IOException {
+    return Files.readString(temp.resolve("log"));
+  }
+
+  private int finished(Process process) throws InterruptedException {
+    assertTrue(process.waitFor(120, TimeUnit.SECONDS));
+    return process.exitValue();
+  }
+
+  private byte[] adapter(String output) throws IOException {
+    return Files.readAllBytes(temp.resolve(output).resolve("adapter_model.safetensors"));
+  }
+
+  private void trainWithoutInterruption() throws IOException, InterruptedException {
+    assertEquals(0, finished(start("--set", "output_dir=whole")), log());
+  }
+
+  /** Waits until training is under way, or the process ends. */
+  private void waitForSteps(Process process) throws IOException, InterruptedException {
+    while (process.isAlive() && !log().contains("step ")) {
+      Thread.sleep(5);
+    }
+  }
+
+  @Test
+  void killedAtRandomMomentsAndStartedAgainItEndsWithTheSameAdapter() throws Exception {
+    trainWithoutInterruption();
+    Random random = new Random(11);
+    int kills = 0;
+    for (int tries = 0; kills < KILLS && tries < 3 * KILLS; tries++) {
+      Process process = start();
+      waitForSteps(process);
+      Thread.sleep(random.nextInt(120));
+      process.destroyForcibly();
+      kills += finished(process) == 0 ? 0 : 1;
+      if (Files.exists(temp.resolve("out/adapter_model.safetensors"))) {
+        assertArrayEquals(adapter("whole"), adapter("out"));
+        removeOutput();
+      }
+    }
+    assertTrue(kills > 0, "no process was killed");
+    assertEquals(0, finished(start()), log());
+    assertArrayEquals(adapter("whole"), adapter("out"));
+    System.out.println("killed " + kills + " times, the adapter has the same bits");
+  }
+
+  private void removeOutput() throws IOException, InterruptedException {
+    Process rm = new ProcessBuilder("rm", "-rf", temp.resolve("out").toString()).start();
+    assertEquals(0, rm.waitFor());
+  }
+
+  @Test
+  void toldToEndItFinishesTheStepSavesAndTellsHowToGoOn() throws Exception {
+    trainWithoutInterruption();
+    Process process = start();
+    waitForSteps(process);
+    process.destroy();
+    int code = finished(process);
+    assertNotEquals(0, code, "it was over before the signal came: " + log());
+    assertEquals(143, code, log());
+    assertTrue(log().contains("go on with --set resume_from_checkpoint=auto"), log());
+    assertEquals(0, finished(start()), log());
+    assertTrue(log().contains("resumed"), log());
+    assertArrayEquals(adapter("whole"), adapter("out"));
+  }
+
+  @Test
+  void changedSettingsAreRefusedWithEveryDifference() throws Exception {
+    assertEquals(0, finished(start()), log());
+    assertEquals(2, finished(start("--set", "learning_rate=0.02", "--set", "seed=7")), log());
+    assertTrue(log().contains("'learning_rate' was 0.01, is 0.02"), log());
+    assertTrue(log().contains("'seed' was 42, is 7"), log());
+    assertTrue(log().contains("resume_with_changes: true"), log());
+    byte[] before = adapter("out");
+    Files.writeString(temp.resolve("rows.jsonl"), "{\"text\": \"cba\"}\n");
+    assertEquals(2, finished(start()), log());
+    assertTrue(log().contains("'training rows' was 9 rows"), log());
+    assertArrayEquals(before, adapter("out"));
+  }
+}
