@@ -16,7 +16,12 @@ import org.junit.jupiter.api.Test;
 class ExamplesTest {
   private static final List<String> EXAMPLES =
       List.of(
-          "CustomLoop", "LabelSmoothing", "QuantizeOneMatrix", "QuestionRows", "TrainFromRecipe");
+          "CompareAdapters",
+          "CustomLoop",
+          "LabelSmoothing",
+          "QuantizeOneMatrix",
+          "QuestionRows",
+          "TrainFromRecipe");
 
   private static List<Path> sources() throws IOException {
     Path folder = TinyBase.root().resolve("examples/src/main/java");

@@ -1,8 +1,7 @@
 package ai.nibble.cli;
 
-import ai.nibble.generate.GenerationSettings;
-import ai.nibble.model.LoadOptions;
-import ai.nibble.tensor.DType;
+import ai.nibble.InvalidInputException;
+import ai.nibble.lora.AdapterSet;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -16,32 +15,34 @@ import picocli.CommandLine.Spec;
 /** {@code nibble generate}. */
 @Command(
     name = "generate",
-    description = "Lets a model, with or without an adapter, answer prompts (greedy decoding).",
+    description = "Lets a model, with or without adapters, answer prompts.",
     sortOptions = false,
     footer = {
+      "",
+      "Without options the model's generation_config.json says how answers are written, else the"
+          + " most likely token is taken each time; a line on standard error says which setting"
+          + " came from where. More: docs/generate.md",
       "",
       "Examples:",
       "  nibble generate --adapter out --prompt \"What is 17 + 25?\"",
       "  nibble generate --model SmolLM2-135M-Instruct --prompts questions.jsonl > answers.jsonl",
-      "  nibble generate --model model.gguf --raw --prompt \"The capital of France is\""
+      "  nibble generate --model model.gguf --raw --prompt \"The capital of France is\"",
+      "  nibble generate --adapter a=out/a --adapter b=out/b --use b --prompt Hello"
+          + " --temperature 0.7 --top-p 0.9 --seed 1"
     })
 final class GenerateCommand implements Callable<Integer> {
   private final GenerateRun run;
 
   @Spec private CommandSpec spec;
   @Mixin private CommonOptions common;
+  @Mixin private ModelOptions model;
 
   @Option(
-      names = "--model",
-      paramLabel = "DIR|GGUF",
-      description = "The base model; without it: what the adapter was trained on.")
-  private Path model;
-
-  @Option(
-      names = "--adapter",
-      paramLabel = "DIR",
-      description = "An adapter in PEFT's form, such as the output of 'nibble train'.")
-  private Path adapter;
+      names = "--use",
+      paramLabel = "NAME|off",
+      description =
+          "The adapter of prompts that name none, or off for the base alone (default: the first).")
+  private String use;
 
   @Option(
       names = "--prompt",
@@ -53,8 +54,8 @@ final class GenerateCommand implements Callable<Integer> {
       names = "--prompts",
       paramLabel = "FILE",
       description =
-          "Many prompts: .jsonl or .json with 'messages' or 'prompt', or .txt with one a line;"
-              + " answers come as lines of JSON.")
+          "Many prompts: .jsonl or .json with 'messages' or 'prompt', and perhaps 'adapter', or"
+              + " .txt with one a line; answers come as lines of JSON.")
   private Path prompts;
 
   @Option(names = "--system", paramLabel = "TEXT", description = "A system turn before it.")
@@ -63,24 +64,10 @@ final class GenerateCommand implements Callable<Integer> {
   @Option(names = "--raw", description = "Goes on from the text as it is, without the template.")
   private boolean raw;
 
-  @Option(
-      names = "--max-new-tokens",
-      paramLabel = "N",
-      description = "Most tokens of an answer (default: ${DEFAULT-VALUE}).")
-  private int maxNewTokens = GenerationSettings.MAX_NEW_TOKENS;
+  @Option(names = "--json", description = "Answers --prompt with a line of JSON, too.")
+  private boolean json;
 
-  @Option(
-      names = "--load-in-4bit",
-      description =
-          "Holds the base in NF4 with double quantisation; without it: as the adapter was trained,"
-              + " else as stored.")
-  private boolean loadIn4bit;
-
-  @Option(
-      names = "--compute-dtype",
-      paramLabel = "TYPE",
-      description = "auto, bfloat16 or float32; without it: as the adapter was trained, else auto.")
-  private String computeDtype;
+  @Mixin private SamplingOptions sampling;
 
   GenerateCommand(GenerateRun run) {
     this.run = run;
@@ -88,47 +75,40 @@ final class GenerateCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    if (model == null && adapter == null) {
-      throw usage("Missing required option: --model, or --adapter, or both");
-    }
+    ModelRequest models = model.request();
     if ((prompt == null) == (prompts == null)) {
       throw usage("Expected one of --prompt and --prompts");
     }
     if (raw && system != null) {
       throw usage("--system is a turn of the chat template, which --raw leaves out: give one");
     }
-    if (maxNewTokens < 1) {
-      throw usage("--max-new-tokens is " + maxNewTokens + ", expected at least 1");
+    SamplingRequest how = sampling.request();
+    if (prompt != null && !raw && prompt.isBlank()) {
+      throw new InvalidInputException("--prompt is empty, expected some text");
+    }
+    if (use != null) {
+      requireKnown(models);
     }
     GenerateRequest request =
         new GenerateRequest(
-            Optional.ofNullable(model),
-            Optional.ofNullable(adapter),
+            models,
+            how,
             Optional.ofNullable(prompt),
             Optional.ofNullable(prompts),
             Optional.ofNullable(system),
             raw,
-            maxNewTokens,
-            loadIn4bit,
-            dtype());
+            use == null ? models.firstAdapter() : use,
+            json);
     run.run(request, spec.commandLine().getOut(), spec.commandLine().getErr());
     return 0;
   }
 
-  private Optional<DType> dtype() {
-    if (computeDtype == null) {
-      return Optional.empty();
+  private void requireKnown(ModelRequest models) {
+    try {
+      AdapterSet.requireKnown(use, models.adapterNames());
+    } catch (InvalidInputException e) {
+      throw new InvalidInputException("--use " + use + ": " + e.getMessage(), e);
     }
-    return switch (computeDtype) {
-      case "auto" -> Optional.of(LoadOptions.autoComputeDtype());
-      case "bfloat16" -> Optional.of(DType.BFLOAT16);
-      case "float32" -> Optional.of(DType.FLOAT32);
-      default ->
-          throw usage(
-              "--compute-dtype is '"
-                  + computeDtype
-                  + "', expected one of [auto, bfloat16, float32]");
-    };
   }
 
   private ParameterException usage(String line) {

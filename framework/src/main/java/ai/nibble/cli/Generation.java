@@ -1,37 +1,19 @@
 package ai.nibble.cli;
 
-import ai.nibble.InvalidInputException;
-import ai.nibble.data.ChatTemplate;
-import ai.nibble.data.PromptEncoder;
-import ai.nibble.data.Tokenizer;
+import ai.nibble.generate.AnswerStream;
+import ai.nibble.generate.AnswerText;
 import ai.nibble.generate.Completion;
 import ai.nibble.generate.FinishReason;
 import ai.nibble.generate.GenerationSettings;
-import ai.nibble.generate.Generator;
-import ai.nibble.generate.StopTokens;
-import ai.nibble.generate.TextStream;
-import ai.nibble.generate.TokenStream;
-import ai.nibble.lora.AdapterConfigFile;
-import ai.nibble.lora.AdapterStore;
-import ai.nibble.model.CausalLm;
-import ai.nibble.model.LoadOptions;
-import ai.nibble.model.ModelConfig;
-import ai.nibble.model.ModelStore;
-import ai.nibble.model.WeightSource;
-import ai.nibble.quant.Quant4Config;
-import ai.nibble.recipe.TrainedWith;
-import ai.nibble.tensor.DType;
-import ai.nibble.tensor.Scope;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.PrintWriter;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /** Loads what a {@link GenerateRequest} names, and answers its prompts. */
 final class Generation {
@@ -40,13 +22,14 @@ final class Generation {
   private final GenerateRequest request;
   private final PrintWriter out;
   private final PrintWriter err;
-  private final Optional<TrainedWith> trained;
+  private ModelFiles files;
+  private LoadedModel loaded;
+  private Decoding decoding;
 
   private Generation(GenerateRequest request, PrintWriter out, PrintWriter err) {
     this.request = request;
     this.out = out;
     this.err = err;
-    this.trained = request.adapter().flatMap(TrainedWith::read);
   }
 
   static void run(GenerateRequest request, PrintWriter out, PrintWriter err) {
@@ -54,120 +37,48 @@ final class Generation {
   }
 
   private void run() {
-    Path base = base();
-    Path directory = WeightSource.directory(base);
-    try (Tokenizer tokenizer = Tokenizer.load(directory)) {
-      ModelConfig config = ModelConfig.read(directory.resolve(ModelStore.CONFIG), notice -> {});
-      PromptEncoder encoder = new PromptEncoder(tokenizer, template(directory), config);
+    try (ModelFiles opened = new ModelFiles(request.model(), !request.raw(), this::note)) {
+      files = opened;
       // prompts first: a bad one is found before the weights are read
-      List<Prompt> prompts = Prompt.read(request, encoder);
-      try (Scope scope = new Scope()) {
-        CausalLm model = scope.own(load(base));
-        request.adapter().ifPresent(path -> scope.own(AdapterStore.load(model, path)));
-        Generator generator = scope.own(new Generator(model));
-        note(generator.description());
-        GenerationSettings settings =
-            GenerationSettings.greedy(
-                request.maxNewTokens(),
-                StopTokens.of(directory, model.config(), tokenizer, encoder));
-        if (request.prompt().isPresent()) {
-          stream(generator, tokenizer, prompts.get(0), settings);
+      List<Prompt> prompts = Prompt.read(request, files);
+      decoding = files.decoding(request.sampling());
+      note(decoding.description());
+      try (LoadedModel ready = files.load()) {
+        loaded = ready;
+        note(loaded.generator().description());
+        if (request.prompt().isPresent() && !request.json()) {
+          stream(prompts.get(0));
         } else {
-          answerAll(generator, tokenizer, prompts, settings);
+          answerAll(prompts);
         }
       }
     }
   }
 
-  /** The base that was given, or that the adapter names and that is there. */
-  private Path base() {
-    if (request.model().isPresent()) {
-      return request.model().get();
-    }
-    Path adapter = request.adapter().orElseThrow();
-    Optional<Path> named =
-        trained
-            .flatMap(TrainedWith::baseModel)
-            .or(() -> AdapterConfigFile.read(adapter).baseModel().map(Path::of));
-    if (named.filter(Files::exists).isEmpty()) {
-      throw new InvalidInputException(
-          adapter
-              + ": "
-              + named
-                  .map(path -> "its base model '" + path + "' is not there")
-                  .orElse("it names no base model")
-              + ": give it with --model DIR");
-    }
-    note("base model " + named.get());
-    return named.get();
-  }
-
-  private ChatTemplate template(Path directory) {
-    if (request.raw()) {
-      return null;
-    }
-    Optional<Path> file = trained.flatMap(TrainedWith::chatTemplate);
-    return file.isPresent()
-        ? ChatTemplate.load(file.get(), directory, Map.of())
-        : ChatTemplate.load(directory, Map.of());
-  }
-
-  private CausalLm load(Path base) {
-    Optional<Quant4Config> quantization =
-        request.loadIn4bit()
-            ? LoadOptions.nf4().quantization()
-            : trained.flatMap(TrainedWith::quantization);
-    quantization.ifPresent(q -> note("base weights in " + described(q)));
-    LoadOptions options = new LoadOptions(quantization, computeDtype());
-    try (WeightSource source = WeightSource.open(base, this::note)) {
-      return CausalLm.load(source, base, options, (done, total) -> {});
-    }
-  }
-
-  private DType computeDtype() {
-    if (request.computeDtype().isPresent()) {
-      return request.computeDtype().get();
-    }
-    Optional<DType> before = trained.flatMap(TrainedWith::computeDtype);
-    note(
-        before
-            .map(dtype -> "compute dtype " + dtype.torchName() + ", as the adapter was trained")
-            .orElseGet(LoadOptions::autoReason));
-    return before.orElseGet(LoadOptions::autoComputeDtype);
-  }
-
-  private static String described(Quant4Config config) {
-    return config.type().name().toLowerCase(Locale.ROOT)
-        + ", blocks of "
-        + config.blockSize()
-        + (config.doubleQuant() ? ", double quantisation" : "");
-  }
-
-  private void stream(
-      Generator generator, Tokenizer tokenizer, Prompt prompt, GenerationSettings settings) {
+  private void stream(Prompt prompt) {
+    loaded.select(prompt.adapter());
+    GenerationSettings settings = files.settings(decoding, prompt.adapter());
     long start = System.nanoTime();
-    TextStream text = new TextStream(tokenizer);
-    try (TokenStream tokens = generator.stream(prompt.ids(), settings)) {
-      while (tokens.hasNext()) {
-        print(text.accept(tokens.nextInt()));
+    try (AnswerStream answer =
+        new AnswerStream(
+            loaded.generator().stream(prompt.ids(), settings),
+            files.tokenizer(),
+            decoding.stops())) {
+      while (answer.hasNext()) {
+        out.print(answer.next());
         if (out.checkError()) {
-          tokens.cancel(); // whoever read the answer is gone
+          answer.cancel(); // whoever read the answer is gone
         }
       }
-      print(text.end());
       out.println();
       out.flush();
-      Completion completion = tokens.completion();
+      Completion completion = answer.completion();
       statistics(completion.tokens().length, start, ", " + reason(completion.finishReason()));
     }
   }
 
-  private void print(String piece) {
-    out.print(piece);
-    out.flush();
-  }
-
-  private static String reason(FinishReason reason) {
+  /** Why an answer ended, for people. */
+  static String reason(FinishReason reason) {
     return switch (reason) {
       case STOP -> "ended by the model";
       case LENGTH -> "cut at --max-new-tokens";
@@ -176,27 +87,46 @@ final class Generation {
     };
   }
 
-  private void answerAll(
-      Generator generator, Tokenizer tokenizer, List<Prompt> prompts, GenerationSettings settings) {
+  /** Adapter after adapter; lines come in the prompts' order, each as soon as those before. */
+  private void answerAll(List<Prompt> prompts) {
     long start = System.nanoTime();
-    List<Completion> completions =
-        generator.complete(prompts.stream().map(Prompt::ids).toList(), settings);
-    long tokens = 0;
-    for (int i = 0; i < prompts.size(); i++) {
-      int[] ids = completions.get(i).tokens();
-      tokens += ids.length;
-      ObjectNode json = JSON.createObjectNode();
-      json.put("prompt", prompts.get(i).request());
-      json.put("answer", TextStream.text(tokenizer, ids));
-      json.put("tokens", ids.length);
-      json.put("finish_reason", completions.get(i).finishReason().name().toLowerCase(Locale.ROOT));
-      out.println(line(json));
+    String[] lines = new String[prompts.size()];
+    int[] printed = {0};
+    long[] tokens = {0};
+    Map<String, List<Integer>> byAdapter =
+        IntStream.range(0, prompts.size())
+            .boxed()
+            .collect(Collectors.groupingBy(i -> prompts.get(i).adapter()));
+    for (String adapter : byAdapter.keySet().stream().sorted().toList()) {
+      List<Integer> own = byAdapter.get(adapter);
+      loaded.select(adapter);
+      loaded
+          .generator()
+          .complete(
+              own.stream().map(i -> prompts.get(i).ids()).toList(),
+              files.settings(decoding, adapter),
+              (completion, index) -> {
+                int i = own.get(index);
+                tokens[0] += completion.tokens().length;
+                lines[i] = line(prompts.get(i), completion);
+                while (printed[0] < lines.length && lines[printed[0]] != null) {
+                  out.println(lines[printed[0]++]);
+                  out.flush();
+                }
+              });
     }
-    out.flush();
-    statistics(tokens, start, ", " + prompts.size() + " prompts");
+    statistics(tokens[0], start, ", " + prompts.size() + " prompts");
   }
 
-  private static String line(ObjectNode json) {
+  private String line(Prompt prompt, Completion completion) {
+    ObjectNode json = JSON.createObjectNode();
+    json.put("prompt", prompt.request());
+    json.put("answer", AnswerText.of(files.tokenizer(), decoding.stops(), completion.tokens()));
+    if (!request.model().adapters().isEmpty()) {
+      json.put("adapter", prompt.adapter());
+    }
+    json.put("tokens", completion.tokens().length);
+    json.put("finish_reason", completion.finishReason().name().toLowerCase(Locale.ROOT));
     try {
       return JSON.writeValueAsString(json);
     } catch (JsonProcessingException e) {

@@ -68,9 +68,13 @@ public final class Nibble implements Callable<Integer> {
     return new CommandLine(new Nibble())
         .addSubcommand(new TrainCommand(train))
         .addSubcommand(new GenerateCommand(generate))
+        .addSubcommand(new ChatCommand(System.in))
+        .addSubcommand(new MergeCommand())
+        .addSubcommand(new ExtractCommand())
         .addSubcommand(new EvaluateCommand())
         .addSubcommand(new QualityCommand())
         .addSubcommand(new TokenizerCommand())
+        .addSubcommand(new ExportCommand())
         .setParameterExceptionHandler(failures)
         .setExecutionExceptionHandler(failures)
         // A file name may begin with @; options come from the command line only.

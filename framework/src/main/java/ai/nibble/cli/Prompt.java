@@ -1,11 +1,11 @@
 package ai.nibble.cli;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.data.PromptEncoder;
 import ai.nibble.data.Row;
 import ai.nibble.data.RowFile;
 import ai.nibble.data.Sample;
 import ai.nibble.data.format.RowFormat;
+import ai.nibble.lora.AdapterSet;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,17 +16,18 @@ import java.util.Map;
  *
  * @param ids what the model goes on from
  * @param request its text, of a conversation the last turn's; for people
+ * @param adapter that answers it, or {@code off}
  */
-record Prompt(int[] ids, String request) {
+record Prompt(int[] ids, String request, String adapter) {
 
   /**
    * The prompts of a request, at least one.
    *
    * @throws InvalidInputException with the place of one that is malformed
    */
-  static List<Prompt> read(GenerateRequest request, PromptEncoder encoder) {
+  static List<Prompt> read(GenerateRequest request, ModelFiles files) {
     if (request.prompt().isPresent()) {
-      return List.of(of(request.prompt().get(), request, encoder));
+      return List.of(of(request.prompt().get(), request, files, request.use()));
     }
     Path file = request.promptsFile().orElseThrow();
     List<Prompt> prompts = new ArrayList<>();
@@ -34,7 +35,7 @@ record Prompt(int[] ids, String request) {
       while (rows.hasNext()) {
         Row row = rows.next();
         try {
-          prompts.add(of(row, request, encoder));
+          prompts.add(of(row, request, files));
         } catch (InvalidInputException e) {
           String message = e.getMessage();
           throw message.startsWith(row.where())
@@ -49,18 +50,23 @@ record Prompt(int[] ids, String request) {
     return prompts;
   }
 
-  private static Prompt of(String text, GenerateRequest request, PromptEncoder encoder) {
+  private static Prompt of(String text, GenerateRequest request, ModelFiles files, String adapter) {
     if (request.raw()) {
-      return new Prompt(encoder.encode(text), text);
+      return new Prompt(files.encoder(adapter).encode(text), text, adapter);
+    }
+    if (text.isBlank()) {
+      throw new InvalidInputException("the prompt is empty, expected some text");
     }
     List<Map<String, Object>> messages = system(request);
     messages.add(Map.of("role", "user", "content", text));
-    return new Prompt(encoder.encode(messages, List.of()), text);
+    return new Prompt(files.encoder(adapter).encode(messages, List.of()), text, adapter);
   }
 
-  private static Prompt of(Row row, GenerateRequest request, PromptEncoder encoder) {
+  private static Prompt of(Row row, GenerateRequest request, ModelFiles files) {
+    String adapter = row.optionalText("adapter").orElse(request.use());
+    AdapterSet.requireKnown(adapter, request.model().adapterNames());
     if (!row.has("messages")) {
-      return of(row.text(row.has("text") ? "text" : "prompt"), request, encoder);
+      return of(row.text(row.has("text") ? "text" : "prompt"), request, files, adapter);
     }
     if (request.raw()) {
       throw row.wrong("messages", "given", "'prompt', as --raw leaves the chat template out");
@@ -72,7 +78,8 @@ record Prompt(int[] ids, String request) {
     if ("assistant".equals(last.get("role"))) {
       throw row.wrong("messages", "closed by the assistant", "a turn for it to answer");
     }
-    return new Prompt(encoder.encode(messages, given.tools()), String.valueOf(last.get("content")));
+    int[] ids = files.encoder(adapter).encode(messages, given.tools());
+    return new Prompt(ids, String.valueOf(last.get("content")), adapter);
   }
 
   private static List<Map<String, Object>> system(GenerateRequest request) {

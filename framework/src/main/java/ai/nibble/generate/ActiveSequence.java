@@ -2,75 +2,93 @@ package ai.nibble.generate;
 
 import ai.nibble.nn.KvCache;
 import java.nio.FloatBuffer;
-import java.util.Arrays;
+import java.util.function.IntPredicate;
 
 /** A sequence that is being generated: its cache, its tokens so far and what is due next. */
 final class ActiveSequence implements AutoCloseable {
-  private final int index;
+  private final TokenHistory history;
   private final KvCache cache;
+  private final boolean ownsCache;
   private final GenerationSettings settings;
+  private final IntPredicate stopRule;
   private final int limit;
-  private int[] due;
-  private int[] tokens = new int[16];
-  private int count;
+  private volatile boolean cancelled;
   private FinishReason finished;
 
   /**
-   * @param index of the prompt among those given
-   * @param cache empty, with room for the prompt and the answer; taken over
+   * @param history the prompt
+   * @param cache of the prompt's first tokens, perhaps none; has room for prompt and answer
+   * @param ownsCache whether the cache is closed when the sequence is finished
    * @param limit most new tokens
    */
-  ActiveSequence(int index, int[] prompt, KvCache cache, GenerationSettings settings, int limit) {
-    this.index = index;
+  ActiveSequence(
+      TokenHistory history,
+      KvCache cache,
+      boolean ownsCache,
+      GenerationSettings settings,
+      int limit) {
+    this.history = history;
     this.cache = cache;
+    this.ownsCache = ownsCache;
     this.settings = settings;
+    this.stopRule = settings.stopRule().begin();
     this.limit = limit;
-    this.due = prompt;
   }
 
-  int index() {
-    return index;
+  TokenHistory history() {
+    return history;
   }
 
   KvCache cache() {
     return cache;
   }
 
-  /** Tokens to compute next: the prompt, then the last token. */
-  int[] due() {
-    return due;
+  /** How many tokens are not in the cache yet: of the prompt, later the last one. */
+  int pending() {
+    return history.length() - cache.length();
   }
 
-  int count() {
-    return count;
-  }
-
-  int lastToken() {
-    return tokens[count - 1];
+  /** Tokens to compute next, at most so many. */
+  int[] due(int most) {
+    int begin = cache.length();
+    return history.range(begin, Math.min(history.length(), begin + most));
   }
 
   /** Picks the token after those so far and takes it in. */
   void accept(FloatBuffer logits) {
-    int token = settings.sampler().pick(logits, index, count);
+    int token = settings.sampler().pick(logits, history);
     if (settings.stopTokens().contains(token)) {
       finish(FinishReason.STOP);
       return;
     }
-    if (count == tokens.length) {
-      tokens = Arrays.copyOf(tokens, 2 * count);
-    }
-    tokens[count++] = token;
-    due = new int[] {token};
-    if (count == limit) {
+    history.add(token);
+    if (stopRule.test(token)) {
+      finish(FinishReason.STOP);
+    } else if (history.position() == limit) {
       finish(limit == settings.maxNewTokens() ? FinishReason.LENGTH : FinishReason.CONTEXT);
     }
+  }
+
+  /** Ends the sequence before its next token; from any thread. */
+  void cancel() {
+    cancelled = true;
+  }
+
+  /** Whether it was cancelled; it is finished then. */
+  boolean finishIfCancelled() {
+    if (cancelled) {
+      finish(FinishReason.CANCELLED);
+    }
+    return cancelled;
   }
 
   /** Ends the sequence and gives its cache back; the first reason stays. */
   void finish(FinishReason reason) {
     if (finished == null) {
       finished = reason;
-      cache.close();
+      if (ownsCache) {
+        cache.close();
+      }
     }
   }
 
@@ -79,7 +97,7 @@ final class ActiveSequence implements AutoCloseable {
   }
 
   Completion completion() {
-    return new Completion(Arrays.copyOf(tokens, count), finished);
+    return new Completion(history.range(history.promptLength(), history.length()), finished);
   }
 
   @Override

@@ -2,7 +2,7 @@ package ai.nibble.generate;
 
 /** Why an answer ended. */
 public enum FinishReason {
-  /** The model wrote a stop token. */
+  /** The model wrote a stop token, or a {@link StopRule} ended it. */
   STOP,
   /** It has {@code max_new_tokens} tokens. */
   LENGTH,

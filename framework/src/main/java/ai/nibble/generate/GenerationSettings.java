@@ -7,8 +7,11 @@ import java.util.Set;
  *
  * @param maxNewTokens most tokens of an answer, at least 1
  * @param stopTokens any of them ends the answer, and is not part of it
+ * @param stopRule ends the answer with the token by which it holds, such as {@link
+ *     StopStrings#rule}
  */
-public record GenerationSettings(int maxNewTokens, Set<Integer> stopTokens, Sampler sampler) {
+public record GenerationSettings(
+    int maxNewTokens, Set<Integer> stopTokens, Sampler sampler, StopRule stopRule) {
   /** Most new tokens where nothing is said. */
   public static final int MAX_NEW_TOKENS = 256;
 
@@ -18,6 +21,11 @@ public record GenerationSettings(int maxNewTokens, Set<Integer> stopTokens, Samp
       throw new IllegalArgumentException(
           "max_new_tokens is " + maxNewTokens + ", expected at least 1");
     }
+  }
+
+  /** Settings without a stop rule. */
+  public GenerationSettings(int maxNewTokens, Set<Integer> stopTokens, Sampler sampler) {
+    this(maxNewTokens, stopTokens, sampler, StopRule.NEVER);
   }
 
   /** The most likely token each time. */

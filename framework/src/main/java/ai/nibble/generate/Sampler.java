@@ -6,22 +6,21 @@ import java.nio.FloatBuffer;
  * Picks a sequence's next token from its logits.
  *
  * <p>A sampler keeps no state: one that draws at random takes its numbers from a seed, the sequence
- * and the position, so that a prompt gets the same answer alone and in any batch.
+ * and the position, so that a prompt gets the same answer whatever else is in its batch.
  */
 @FunctionalInterface
 public interface Sampler {
   /** Takes the most likely token; of equals the lowest id. */
-  Sampler GREEDY = (logits, sequence, position) -> argmax(logits);
+  Sampler GREEDY = (logits, history) -> argmax(logits);
 
   /**
    * Picks.
    *
    * @param logits float32 {@code [vocabulary]}, not to be changed, valid during the call
-   * @param sequence index of the prompt among those given
-   * @param position tokens generated before for this prompt
+   * @param history the sequence so far
    * @return the token's id
    */
-  int pick(FloatBuffer logits, int sequence, int position);
+  int pick(FloatBuffer logits, TokenHistory history);
 
   private static int argmax(FloatBuffer logits) {
     int best = 0;

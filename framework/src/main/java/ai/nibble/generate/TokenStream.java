@@ -10,21 +10,26 @@ import java.util.PrimitiveIterator;
 public final class TokenStream implements PrimitiveIterator.OfInt, AutoCloseable {
   private final Generator generator;
   private final ActiveSequence sequence;
-  private volatile boolean cancelled;
+  private final int selections;
   private boolean ready;
 
   TokenStream(Generator generator, ActiveSequence sequence) {
     this.generator = generator;
     this.sequence = sequence;
+    this.selections = generator.selections();
   }
 
-  /** Computes the next token, unless that has been done; false where the answer is complete. */
+  /**
+   * Computes the next token, unless that has been done; false where the answer is complete.
+   *
+   * @throws IllegalStateException if another adapter was selected since the answer began
+   */
   @Override
   public boolean hasNext() {
-    if (cancelled && !ready) {
-      sequence.finish(FinishReason.CANCELLED);
-    }
-    if (!ready && !sequence.isFinished()) {
+    if (!ready && !sequence.isFinished() && !sequence.finishIfCancelled()) {
+      if (selections != generator.selections()) {
+        throw new IllegalStateException("another adapter was selected: begin the answer anew");
+      }
       ready = generator.advance(sequence);
     }
     return ready;
@@ -36,12 +41,12 @@ public final class TokenStream implements PrimitiveIterator.OfInt, AutoCloseable
       throw new NoSuchElementException();
     }
     ready = false;
-    return sequence.lastToken();
+    return sequence.history().token(sequence.history().length() - 1);
   }
 
-  /** Ends the answer before its next token. */
+  /** Ends the answer before its next token, or between the parts of a long prompt. */
   public void cancel() {
-    cancelled = true;
+    sequence.cancel();
   }
 
   /** The answer so far; its reason to finish is null while there may be more. */

@@ -49,6 +49,11 @@ final class BlockDecoder {
       case Q5_0 -> q5x0(in, blocks, out, offset);
       case Q5_1 -> q5x1(in, blocks, out, offset);
       case Q8_0 -> q8x0(in, blocks, out, offset);
+      case Q2_K -> SuperBlockDecoder.q2k(in, blocks, out, offset);
+      case Q3_K -> SuperBlockDecoder.q3k(in, blocks, out, offset);
+      case Q4_K -> SuperBlockDecoder.q4k(in, blocks, out, offset);
+      case Q5_K -> SuperBlockDecoder.q5k(in, blocks, out, offset);
+      case Q6_K -> SuperBlockDecoder.q6k(in, blocks, out, offset);
       default -> throw new IllegalArgumentException(type + " is not decoded");
     }
   }

@@ -4,7 +4,7 @@ package ai.nibble.gguf;
  * The element types of GGUF tensors, with their numbers and block sizes.
  *
  * <p>All types in use are known, so that any well-formed file can be opened and listed; those with
- * {@link #isSupported} can be turned into float32. Source: {@code ggml.h}, {@code
+ * {@link #isSupported} can be turned into float32 and back. Source: {@code ggml.h}, {@code
  * gguf-py/gguf/constants.py}.
  */
 public enum GgmlType {
@@ -16,11 +16,11 @@ public enum GgmlType {
   Q5_1(7, 32, 24, true),
   Q8_0(8, 32, 34, true),
   Q8_1(9, 32, 36, false),
-  Q2_K(10, 256, 84, false),
-  Q3_K(11, 256, 110, false),
-  Q4_K(12, 256, 144, false),
-  Q5_K(13, 256, 176, false),
-  Q6_K(14, 256, 210, false),
+  Q2_K(10, 256, 84, true),
+  Q3_K(11, 256, 110, true),
+  Q4_K(12, 256, 144, true),
+  Q5_K(13, 256, 176, true),
+  Q6_K(14, 256, 210, true),
   Q8_K(15, 256, 292, false),
   IQ2_XXS(16, 256, 66, false),
   IQ2_XS(17, 256, 74, false),
@@ -72,7 +72,7 @@ public enum GgmlType {
     return blockBytes;
   }
 
-  /** True where {@link GgufFile#dequantize} reads the type. */
+  /** True where {@link GgufFile#dequantize} reads the type and {@link GgufWriter} writes it. */
   public boolean isSupported() {
     return supported;
   }

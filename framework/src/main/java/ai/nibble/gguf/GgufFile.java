@@ -158,6 +158,12 @@ public final class GgufFile implements AutoCloseable {
     }
   }
 
+  /** Bytes of a tensor's blocks, from {@code offset} on, to the start of {@code out}. */
+  void readBlocks(GgufTensor tensor, long offset, byte[] out, int count) {
+    Objects.checkFromIndexSize(offset, (long) count, tensor.bytes());
+    file.read(tensor.position() + offset, out, 0, count);
+  }
+
   /** Decodes {@code [at, end)} or as much of it as lies in the block of {@code at}. */
   private int partOfBlock(
       GgufTensor tensor, long at, long end, byte[] chunk, float[] out, int offset) {

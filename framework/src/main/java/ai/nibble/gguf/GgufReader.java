@@ -15,16 +15,16 @@ import java.util.Map;
  * <p>Time and memory are bounded by the bytes present, not by declared sizes.
  */
 final class GgufReader {
-  private static final int MAGIC = 0x46554747; // "GGUF", little-endian
+  static final int MAGIC = 0x46554747; // "GGUF", little-endian
   private static final int HEADER_BYTES = 24;
 
   /** Far beyond real files (under 100 keys, some 2,000 tensors), so that tables stay small. */
   private static final int MAX_COUNT = 1 << 16;
 
-  private static final int MAX_KEY_BYTES = (1 << 16) - 1;
-  private static final int MAX_NAME_BYTES = 63; // GGML_MAX_NAME counts a closing NUL
+  static final int MAX_KEY_BYTES = (1 << 16) - 1;
+  static final int MAX_NAME_BYTES = 63; // GGML_MAX_NAME counts a closing NUL
   private static final long MAX_ARRAY = 1L << 30;
-  private static final int DEFAULT_ALIGNMENT = 32;
+  static final int DEFAULT_ALIGNMENT = 32;
   private static final int MAX_ALIGNMENT = 1 << 20;
   private static final String ALIGNMENT_KEY = "general.alignment";
 
@@ -287,7 +287,7 @@ final class GgufReader {
                 .formatted(Integer.toUnsignedString(number)));
   }
 
-  private static long padded(long position, int alignment) {
+  static long padded(long position, int alignment) {
     return position + (-position & alignment - 1);
   }
 }

@@ -1,5 +1,6 @@
 /**
- * Reading GGUF, the file format of llama.cpp, versions 2 and 3, little-endian.
+ * Reading GGUF, the file format of llama.cpp, versions 2 and 3, little-endian, and writing version
+ * 3.
  *
  * <pre>
  * u32  magic        bytes "GGUF"
@@ -17,9 +18,9 @@
  * <p>Metadata types: 0 uint8, 1 int8, 2 uint16, 3 int16, 4 uint32, 5 int32, 6 float32, 7 bool (one
  * byte, 0 or 1), 8 string, 9 array, 10 uint64, 11 int64, 12 float64.
  *
- * <p>Quantised blocks that are decoded, with {@code d} and {@code m} binary16 and {@code qs}
- * holding element i of the first half of the block in the low nibble of byte i, of the second half
- * in the high nibble:
+ * <p>Quantised blocks of 32 elements, with {@code d} and {@code m} binary16 and {@code qs} holding
+ * element i of the first half of the block in the low nibble of byte i, of the second half in the
+ * high nibble:
  *
  * <pre>
  * Q4_0  d | qs[16]             x = d * (q - 8)
@@ -27,6 +28,18 @@
  * Q5_0  d | qh u32 | qs[16]    x = d * (q - 16), bit i of qh is the fifth bit of element i
  * Q5_1  d | m | qh u32 | qs[16]  x = d * q + m
  * Q8_0  d | i8[32]             x = d * q
+ * </pre>
+ *
+ * <p>Super-blocks of 256 elements, the K types, with {@code d} and {@code dmin} binary16; scales s
+ * and minima m count from 0 for each 16 (Q2_K, Q3_K, Q6_K) or 32 elements. {@link
+ * ai.nibble.gguf.SuperBlock} says where the bits of the planes lie:
+ *
+ * <pre>
+ * Q2_K  s | m &lt;&lt; 4 u8[16] | pairs[64] | d | dmin              x = d s q - dmin m
+ * Q3_K  bits[32] | pairs[64] | s[12] of 6 bits | d            x = d (s - 32) (q - 4), the bit is q's third
+ * Q4_K  d | dmin | s, m[12] of 6 bits | nibbles[128]          x = d s q - dmin m
+ * Q5_K  d | dmin | s, m[12] | bits[32] | nibbles[128]         x = d s q - dmin m, the bit is q's fifth
+ * Q6_K  nibbles[128] | pairs[64] | s i8[16] | d               x = d s (q - 32), the pair is q's upper two bits
  * </pre>
  *
  * <p>The arithmetic is float32, each product and sum rounded once, as in the reference package

@@ -48,14 +48,29 @@ public final class AdapterConfigFile {
   private AdapterConfigFile() {}
 
   /**
-   * Reads an adapter's configuration.
+   * Reads the configuration of an adapter that is to be put on a model.
    *
    * @param path the file, or the directory that holds it
    * @throws InvalidInputException with every problem of the file
    */
   public static AdapterConfig read(Path path) {
+    return read(path, false);
+  }
+
+  /**
+   * Reads the configuration of an adapter that is to be merged into a base, which may have {@link
+   * AdapterExtras}.
+   *
+   * @param path the file, or the directory that holds it
+   * @throws InvalidInputException with every problem of the file
+   */
+  public static AdapterConfig readForMerging(Path path) {
+    return read(path, true);
+  }
+
+  private static AdapterConfig read(Path path, boolean takesExtras) {
     Path file = Files.isDirectory(path) ? path.resolve(NAME) : path;
-    return new AdapterConfigReader(file.toString(), parse(file)).read();
+    return new AdapterConfigReader(file.toString(), parse(file), takesExtras).read();
   }
 
   private static JsonNode parse(Path file) {

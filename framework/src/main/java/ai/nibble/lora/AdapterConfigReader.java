@@ -72,13 +72,18 @@ final class AdapterConfigReader {
    */
   private static final Set<String> HARMLESS_INITS = Set.of("gaussian", "eva", "orthogonal", "mica");
 
+  /** Those of {@link AdapterExtras}. */
+  private static final Set<String> EXTRAS = Set.of("lora_bias", "modules_to_save", "use_dora");
+
   private final String file;
   private final JsonNode json;
+  private final boolean takesExtras;
   private final List<String> problems = new ArrayList<>();
 
-  AdapterConfigReader(String file, JsonNode json) {
+  AdapterConfigReader(String file, JsonNode json, boolean takesExtras) {
     this.file = file;
     this.json = json;
+    this.takesExtras = takesExtras;
   }
 
   AdapterConfig read() {
@@ -99,6 +104,7 @@ final class AdapterConfigReader {
     boolean rslora = flag("use_rslora");
     Optional<String> base = text("base_model_name_or_path");
     Optional<String> revision = text("revision");
+    AdapterExtras extras = takesExtras ? extras() : AdapterExtras.NONE;
     if (targets.equals(TargetModules.NONE) && problems.isEmpty()) {
       problem("target_modules", "a list of module names or a regular expression");
     }
@@ -117,7 +123,7 @@ final class AdapterConfigReader {
               layers,
               layersPattern,
               InitLoraWeights.KAIMING);
-      return new AdapterConfig(lora, base, revision, unknownKeys());
+      return new AdapterConfig(lora, base, revision, extras, unknownKeys());
     } catch (InvalidInputException e) {
       e.problems().forEach(line -> problems.add(file + ": " + line));
       throw new InvalidInputException(problems);
@@ -139,13 +145,14 @@ final class AdapterConfigReader {
       problem("task_type", "\"CAUSAL_LM\"");
     }
     JsonNode bias = get("bias");
-    if (!bias.isNull() && !"none".equals(bias.textValue())) {
+    if (!takesExtras && !bias.isNull() && !"none".equals(bias.textValue())) {
       problem("bias", "\"none\": adapters with trained biases are not supported yet");
     }
     json.fieldNames()
         .forEachRemaining(
             key -> {
-              if (OTHER_METHODS.containsKey(key) && isSet(get(key))) {
+              boolean taken = takesExtras && EXTRAS.contains(key);
+              if (OTHER_METHODS.containsKey(key) && !taken && isSet(get(key))) {
                 problems.add(
                     file
                         + ": '"
@@ -171,6 +178,25 @@ final class AdapterConfigReader {
               + ": the adapter belongs to a changed base model; convert it with PEFT's"
               + " path_initial_model_for_weight_conversion");
     }
+  }
+
+  private AdapterExtras extras() {
+    JsonNode bias = get("bias");
+    AdapterExtras.Bias trained =
+        switch (bias.isNull() ? "none" : bias.asText()) {
+          case "none" -> AdapterExtras.Bias.NONE;
+          case "all" -> AdapterExtras.Bias.ALL;
+          case "lora_only" -> AdapterExtras.Bias.LORA_ONLY;
+          default -> {
+            problem("bias", "one of [none, all, lora_only]");
+            yield AdapterExtras.Bias.NONE;
+          }
+        };
+    return new AdapterExtras(
+        flag("use_dora"),
+        list("modules_to_save", this::textOf, "module names"),
+        trained,
+        flag("lora_bias"));
   }
 
   private List<String> unknownKeys() {

@@ -29,6 +29,8 @@ public final class AdapterNames {
     TRAINABLE_TOKENS(".token_adapter.trainable_tokens_delta"),
     /** The weight under an adapted embedding. */
     BASE_LAYER(".base_layer.weight"),
+    /** The trained bias of a module that carries A and B. */
+    BASE_LAYER_BIAS(".base_layer.bias"),
     /** The weight of a module that was trained whole. */
     WEIGHT(".weight"),
     /** The bias of a module that was trained whole. */

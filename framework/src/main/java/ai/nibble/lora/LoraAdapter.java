@@ -25,6 +25,7 @@ public final class LoraAdapter implements Trainable {
   private final LoraConfig config;
   private final List<String> modules;
   private final ParameterSet parameters;
+  private final Map<String, LowRank> updates = new LinkedHashMap<>();
 
   private LoraAdapter(CausalLm model, LoraConfig config, List<String> modules) {
     this.model = model;
@@ -38,6 +39,11 @@ public final class LoraAdapter implements Trainable {
       shapes.put(AdapterNames.loraB(path), new long[] {linear.weight().outFeatures(), r});
     }
     this.parameters = new ParameterSet(shapes);
+    for (String path : modules) {
+      Parameter a = parameters.get(AdapterNames.loraA(path));
+      Parameter b = parameters.get(AdapterNames.loraB(path));
+      updates.put(path, new LowRank(a, b, config.scaling(path), config.dropout()));
+    }
     attach();
   }
 
@@ -90,24 +96,26 @@ public final class LoraAdapter implements Trainable {
     return new TargetMatcher(config).resolve(model.linears().keySet(), Optional.empty());
   }
 
-  /** Switches the adapters on, as they are to begin with. */
+  /**
+   * Switches the adapters on, as they are to begin with. One that another adapter left on the same
+   * module goes.
+   */
   public void attach() {
-    for (String path : modules) {
-      model
-          .linears()
-          .get(path)
-          .attach(
-              new LowRank(
-                  parameters.get(AdapterNames.loraA(path)),
-                  parameters.get(AdapterNames.loraB(path)),
-                  config.scaling(path),
-                  config.dropout()));
-    }
+    updates.forEach((path, update) -> model.linears().get(path).attach(update));
   }
 
-  /** Switches the adapters off: the model computes as without them. */
+  /**
+   * Switches the adapters off: the model computes as without them. What another adapter put on the
+   * model since stays.
+   */
   public void detach() {
-    modules.forEach(path -> model.linears().get(path).attach(null));
+    updates.forEach(
+        (path, update) -> {
+          Linear linear = model.linears().get(path);
+          if (linear.adapter().filter(on -> on == update).isPresent()) {
+            linear.attach(null);
+          }
+        });
   }
 
   /** The configuration, its targets resolved to names that need no model to understand. */

@@ -9,13 +9,15 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * A model made ready to compute token after token: weights that would have to be dequantised or
+ * A model made ready to compute token after token. Weights of 4 bits are read as they lie where the
+ * machine can ({@link ai.nibble.quant.PackedProduct}). Others that would have to be dequantised or
  * converted for every token are kept in the dtype of products, with their adapters, as far as a
- * bound on memory allows. One decoder at a time on a model; while it is open the adapters must stay
- * as they are.
+ * bound on memory allows. One decoder at a time on a model; while it is open, adapters are attached
+ * and taken off only between passes, and {@link #adaptersChanged} is called after.
  */
 public final class Decoder implements AutoCloseable {
   private final CausalLm model;
+  private final List<LinearGroup> packed = new ArrayList<>();
   private final List<LinearGroup> kept = new ArrayList<>();
   private long keptBytes;
   private Tensor head;
@@ -34,7 +36,11 @@ public final class Decoder implements AutoCloseable {
       }
       for (LinearGroup group : model.groups()) {
         long bytes = group.keptBytes(model.precision());
-        if (keptBytes + bytes <= weightBytes) {
+        if (group.canReadPacked()) {
+          packed.add(group);
+          group.readPacked(model.precision());
+          keptBytes += group.packedBytes(model.precision());
+        } else if (keptBytes + bytes <= weightBytes) {
           kept.add(group);
           group.keepWeights(model.precision());
           keptBytes += bytes;
@@ -50,27 +56,40 @@ public final class Decoder implements AutoCloseable {
     return model;
   }
 
-  /** Bytes of weights kept, beyond those of the model. */
+  /** Bytes of weights and copies of adapters kept, beyond those of the model. */
   public long keptBytes() {
     return keptBytes;
   }
 
-  /** One line that says what is kept, for people. */
+  /** One line that says what is read in 4 bits or kept, for people. */
   public String description() {
-    int all = model.groups().size();
+    int others = model.groups().size() - packed.size();
     String dtype = model.precision().product().torchName();
     String megabytes = String.format(Locale.ROOT, "%.0f MB", keptBytes / 1e6);
-    return kept.size() == all && head != null
+    if (others == 0) {
+      return "generation reads the weights as they lie in 4 bits"
+          + (keptBytes > 0 ? ", and keeps beside them " + megabytes : "")
+          + (head == null
+              ? "; the output head is made anew for every token, as memory is short"
+              : "");
+    }
+    return kept.size() == others && head != null
         ? "generation keeps the weights in " + dtype + ": " + megabytes
         : "generation keeps "
             + kept.size()
             + " of "
-            + all
+            + others
             + " groups of weights in "
             + dtype
             + " ("
             + megabytes
             + "); the others are made anew for every token, as memory is short";
+  }
+
+  /** Takes in that adapters were attached or taken off: cheap, the base's weights stay. */
+  public void adaptersChanged() {
+    kept.forEach(group -> group.keepWeights(model.precision()));
+    packed.forEach(group -> group.readPacked(model.precision()));
   }
 
   /** Room for a sequence; the caller closes it. */
@@ -83,7 +102,7 @@ public final class Decoder implements AutoCloseable {
   /**
    * Computes some sequences' new tokens, which join the caches.
    *
-   * @param tokens of each sequence: all of its first ones if its cache is empty, else one
+   * @param tokens of each sequence, at least one: what comes after those that its cache holds
    * @param caches of the sequences, in the same order
    * @return logits of what comes after each sequence, float32 {@code [sequences, vocabulary]}; the
    *     caller closes them
@@ -107,6 +126,8 @@ public final class Decoder implements AutoCloseable {
 
   @Override
   public void close() {
+    packed.forEach(LinearGroup::dropWeights);
+    packed.clear();
     kept.forEach(LinearGroup::dropWeights);
     kept.clear();
     if (head != null) {

@@ -1,5 +1,7 @@
 package ai.nibble.model;
 
+import static ai.nibble.model.GgufHyperparameters.ROPE_FREQS;
+
 import ai.nibble.InvalidInputException;
 import ai.nibble.gguf.GgufFile;
 import ai.nibble.gguf.GgufMetadata;
@@ -15,9 +17,6 @@ import java.util.function.Consumer;
  * has the same default on both sides.
  */
 final class GgufConfigCheck {
-  /** Divisors of the rotary frequencies, {@code [headDim / 2]}; how Llama 3's scaling is stored. */
-  static final String ROPE_FREQS = "rope_freqs.weight";
-
   private final GgufFile file;
   private final GgufMetadata metadata;
   private final ModelConfig config;
@@ -36,20 +35,12 @@ final class GgufConfigCheck {
    */
   void run() {
     String architecture = metadata.getString("general.architecture");
-    if (!architecture.equals("llama")) {
+    if (!architecture.equals(GgufHyperparameters.ARCHITECTURE)) {
       problem("general.architecture", architecture, "'llama', the architecture of config.json");
       refuse();
     }
-    integer("block_count", config.numHiddenLayers());
-    integer("embedding_length", config.hiddenSize());
-    integer("feed_forward_length", config.intermediateSize());
-    integer("attention.head_count", config.numAttentionHeads());
-    integer("attention.head_count_kv", config.numKeyValueHeads());
-    integer("vocab_size", config.vocabSize());
-    integer("rope.dimension_count", config.headDim());
-    integer("attention.key_length", config.headDim());
-    integer("attention.value_length", config.headDim());
-    number("attention.layer_norm_rms_epsilon", config.rmsNormEps());
+    GgufHyperparameters.integers(config).forEach(this::integer);
+    GgufHyperparameters.numbers(config).forEach(this::number);
     baseFrequency();
     scaling();
     contextLength();
@@ -58,7 +49,7 @@ final class GgufConfigCheck {
 
   /** Absent, llama.cpp takes the same default as transformers. */
   private void baseFrequency() {
-    String key = "llama.rope.freq_base";
+    String key = GgufHyperparameters.ROPE_FREQ_BASE;
     float seen = metadata.getFloat(key, 10_000f);
     if (seen != (float) config.ropeTheta()) {
       problem(key, Float.toString(seen), (float) config.ropeTheta() + " by config.json");
@@ -67,20 +58,16 @@ final class GgufConfigCheck {
 
   private void scaling() {
     // llama.cpp's words for what its own loader applies; Llama 3's scaling is the tensor below.
-    String type = metadata.getString("llama.rope.scaling.type", "none");
-    boolean tensor = file.names().contains(ROPE_FREQS);
-    String expected =
-        config.ropeScaling() instanceof RopeScaling.Linear
-            ? "linear"
-            : config.ropeScaling() instanceof RopeScaling.Yarn ? "yarn" : "none";
+    String key = GgufHyperparameters.ROPE_SCALING_TYPE;
+    String type = metadata.getString(key, "none");
+    String expected = GgufHyperparameters.ropeScalingType(config);
     if (!type.equals(expected)) {
-      problem("llama.rope.scaling.type", type, "'" + expected + "'");
-    } else if (config.ropeScaling() instanceof RopeScaling.Linear linear) {
-      number("rope.scaling.factor", linear.factor());
-    } else if (config.ropeScaling() instanceof RopeScaling.Yarn yarn) {
-      number("rope.scaling.factor", yarn.factor());
-      integer("rope.scaling.original_context_length", yarn.originalMaxPositionEmbeddings());
+      problem(key, type, "'" + expected + "'");
+    } else {
+      GgufHyperparameters.ropeScalingNumbers(config).forEach(this::number);
+      GgufHyperparameters.ropeScalingIntegers(config).forEach(this::integer);
     }
+    boolean tensor = file.names().contains(ROPE_FREQS);
     boolean llama3 = config.ropeScaling() instanceof RopeScaling.Llama3;
     if (tensor) {
       divisors();
@@ -90,26 +77,22 @@ final class GgufConfigCheck {
     }
   }
 
-  /** The divisors are float32 of a double computation there, of a float32 one here. */
+  /** The converter computes with other roundings. */
   private void divisors() {
-    float[] scaled = RotaryFrequencies.of(config).inverseFrequencies();
-    float[] plain =
-        RotaryFrequencies.of(config.headDim(), config.ropeTheta(), new RopeScaling.Default())
-            .inverseFrequencies();
-    if (!file.tensor(ROPE_FREQS).shape().equals(List.of((long) scaled.length))) {
+    float[] expected = RotaryFrequencies.divisors(config);
+    if (!file.tensor(ROPE_FREQS).shape().equals(List.of((long) expected.length))) {
       problems.add(
           "tensor '%s' has shape %s, expected [%d], half of 'head_dim'"
-              .formatted(ROPE_FREQS, file.tensor(ROPE_FREQS).shape(), scaled.length));
+              .formatted(ROPE_FREQS, file.tensor(ROPE_FREQS).shape(), expected.length));
       return;
     }
-    float[] divisors = new float[scaled.length];
+    float[] divisors = new float[expected.length];
     file.dequantize(ROPE_FREQS, 0, divisors.length, divisors, 0);
     for (int j = 0; j < divisors.length; j++) {
-      float expected = plain[j] / scaled[j];
-      if (!(Math.abs(divisors[j] - expected) <= 1e-4f * expected)) {
+      if (!(Math.abs(divisors[j] - expected[j]) <= 1e-4f * expected[j])) {
         problems.add(
             "tensor '%s' holds %s at %d, expected %s by the rope scaling of config.json"
-                .formatted(ROPE_FREQS, divisors[j], j, expected));
+                .formatted(ROPE_FREQS, divisors[j], j, expected[j]));
         return;
       }
     }
@@ -117,7 +100,7 @@ final class GgufConfigCheck {
 
   /** A shorter or longer context changes no value that is computed. */
   private void contextLength() {
-    String key = "llama.context_length";
+    String key = GgufHyperparameters.CONTEXT_LENGTH;
     if (metadata.contains(key) && metadata.getLong(key) != config.maxPositionEmbeddings()) {
       notices.accept(
           "'%s' is %d, but 'max_position_embeddings' of config.json is %d, which is used"
@@ -125,16 +108,14 @@ final class GgufConfigCheck {
     }
   }
 
-  private void integer(String name, int expected) {
-    String key = "llama." + name;
+  private void integer(String key, int expected) {
     if (metadata.contains(key) && metadata.getLong(key) != expected) {
       problem(key, Long.toString(metadata.getLong(key)), expected + " by config.json");
     }
   }
 
   /** Both sides are one decimal number, there rounded to float32. */
-  private void number(String name, double expected) {
-    String key = "llama." + name;
+  private void number(String key, double expected) {
     if (metadata.contains(key) && metadata.getFloat(key) != (float) expected) {
       problem(key, Float.toString(metadata.getFloat(key)), (float) expected + " by config.json");
     }

@@ -14,7 +14,7 @@ import java.util.stream.Collectors;
  * 2 j + half} is Hugging Face row {@code half * headDim / 2 + j}. Source: {@code
  * convert_hf_to_gguf.py}, {@code LlamaModel.permute}.
  */
-final class GgufLayout {
+public final class GgufLayout {
   private static final Map<String, String> OUTSIDE_LAYERS =
       Map.of(
           "model.embed_tokens", "token_embd",
@@ -43,12 +43,12 @@ final class GgufLayout {
   private GgufLayout() {}
 
   /** The name in a GGUF file; empty where the architecture has no such tensor. */
-  static Optional<String> ggufName(String name) {
+  public static Optional<String> ggufName(String name) {
     return translate(HUGGING_FACE_NAME.matcher(name), "blk.", IN_LAYERS, OUTSIDE_LAYERS);
   }
 
   /** The Hugging Face name; empty where the architecture has no such tensor. */
-  static Optional<String> huggingFaceName(String ggufName) {
+  public static Optional<String> huggingFaceName(String ggufName) {
     return translate(
         GGUF_NAME.matcher(ggufName),
         LlamaParameters.LAYERS,
@@ -57,18 +57,25 @@ final class GgufLayout {
   }
 
   /** Whether the rows of a tensor, under its Hugging Face name, are reordered in the file. */
-  static boolean isPermuted(String name) {
+  public static boolean isPermuted(String name) {
     return name.startsWith(LlamaParameters.LAYERS)
         && (name.contains(".self_attn.q_proj.") || name.contains(".self_attn.k_proj."));
   }
 
   /** The row in the file that holds a row of the Hugging Face tensor. */
-  static long ggufRow(long row, int headDim) {
+  public static long ggufRow(long row, int headDim) {
     long head = row / headDim;
     long within = row % headDim;
     long half = within / (headDim / 2);
     long j = within % (headDim / 2);
     return head * headDim + 2 * j + half;
+  }
+
+  /** The row of the Hugging Face tensor that a row in the file holds. */
+  public static long huggingFaceRow(long ggufRow, int headDim) {
+    long head = ggufRow / headDim;
+    long within = ggufRow % headDim;
+    return head * headDim + within % 2 * (headDim / 2) + within / 2;
   }
 
   private static Optional<String> translate(

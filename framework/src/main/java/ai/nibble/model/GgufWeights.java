@@ -46,6 +46,11 @@ public final class GgufWeights implements WeightSource {
     }
   }
 
+  /** The file itself, open as long as this is. */
+  public GgufFile file() {
+    return file;
+  }
+
   @Override
   public ModelConfig config() {
     return parameters.config();
@@ -92,7 +97,7 @@ public final class GgufWeights implements WeightSource {
   private static Map<String, StoredTensor> stored(GgufFile file) {
     Map<String, StoredTensor> stored = new LinkedHashMap<>();
     for (String name : file.names()) {
-      if (name.equals(GgufConfigCheck.ROPE_FREQS)) {
+      if (name.equals(GgufHyperparameters.ROPE_FREQS)) {
         continue; // checked against the configuration, from which it follows
       }
       GgufTensor tensor = file.tensor(name);

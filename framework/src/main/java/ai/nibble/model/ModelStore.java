@@ -90,13 +90,24 @@ public final class ModelStore {
             .orElseThrow(() -> new IllegalArgumentException("the model's weights are frozen"));
     requireFinite(parameters, directory);
     DType dtype = savedDtype(model.config());
-    byte[] config = configJson(base.config(), model.config(), dtype);
     Files.createDirectories(directory);
     writeWeights(parameters, dtype, directory.resolve(WEIGHTS));
+    saveFiles(base, model.config(), dtype, directory);
+  }
+
+  /**
+   * Writes all but the weights: the base's files as they are, then {@code config.json}.
+   *
+   * @param config of the model whose weights are in the directory
+   * @param dtype that they were written in
+   */
+  public static void saveFiles(BaseFiles base, ModelConfig config, DType dtype, Path directory)
+      throws IOException {
+    byte[] json = configJson(base.config(), config, dtype);
     for (Map.Entry<String, byte[]> file : base.copied().entrySet()) {
       WholeFile.write(directory.resolve(file.getKey()), file.getValue());
     }
-    WholeFile.write(directory.resolve(CONFIG), config);
+    WholeFile.write(directory.resolve(CONFIG), json);
   }
 
   private static DType savedDtype(ModelConfig config) {
@@ -148,6 +159,7 @@ public final class ModelStore {
       throws IOException {
     ObjectNode json = (ObjectNode) JSON.readTree(original);
     ObjectNode before = json.deepCopy();
+    json.remove("quantization_config"); // what was written is plain
     if (json.has("dtype")) {
       json.put("dtype", dtype.torchName());
     }

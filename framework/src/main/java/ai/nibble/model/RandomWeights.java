@@ -1,5 +1,8 @@
 package ai.nibble.model;
 
+import static ai.nibble.SplitMix64.GOLDEN_GAMMA;
+import static ai.nibble.SplitMix64.mix;
+
 import ai.nibble.InvalidInputException;
 import ai.nibble.tensor.DType;
 import java.nio.file.Path;
@@ -20,8 +23,6 @@ import java.util.function.Consumer;
  * same on every machine, however many threads read, and in whatever order.
  */
 public final class RandomWeights implements WeightSource {
-  private static final long GOLDEN_GAMMA = 0x9E3779B97F4A7C15L;
-
   private final ModelConfig config;
   private final long seed;
   private final Map<String, List<Long>> shapes;
@@ -120,13 +121,6 @@ public final class RandomWeights implements WeightSource {
       boolean even = (element & 1) == 0;
       out[offset + i] = (float) (radius * (even ? StrictMath.cos(angle) : StrictMath.sin(angle)));
     }
-  }
-
-  /** The finaliser of SplitMix64 (Steele, Lea, Flood 2014). */
-  private static long mix(long z) {
-    z = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
-    z = (z ^ (z >>> 27)) * 0x94D049BB133111EBL;
-    return z ^ (z >>> 31);
   }
 
   /** FNV-1a over the name's characters, 64 bits, finalised. */

@@ -41,6 +41,24 @@ public final class RotaryFrequencies {
     return new RotaryFrequencies(inverses(headDim, theta), 1);
   }
 
+  /**
+   * By how much a model's scaling divides the plain frequencies, {@code [headDim / 2]}: what a GGUF
+   * file stores of Llama 3's. Where Llama 3 keeps or divides a frequency as a whole this is exactly
+   * 1 or the factor, as in llama.cpp's converter.
+   */
+  public static float[] divisors(ModelConfig config) {
+    float[] plain = inverses(config.headDim(), config.ropeTheta());
+    float[] scaled = of(config).inverseFrequencies();
+    for (int j = 0; j < plain.length; j++) {
+      float divisor = plain[j] / scaled[j];
+      boolean whole =
+          config.ropeScaling() instanceof RopeScaling.Llama3 s
+              && plain[j] / (float) s.factor() == scaled[j];
+      plain[j] = whole ? (float) ((RopeScaling.Llama3) config.ropeScaling()).factor() : divisor;
+    }
+    return plain;
+  }
+
   /** Radians a position, {@code [headDim / 2]}; a copy. */
   public float[] inverseFrequencies() {
     return inverseFrequencies.clone();

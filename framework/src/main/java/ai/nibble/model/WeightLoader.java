@@ -9,8 +9,6 @@ import ai.nibble.nn.Precision;
 import ai.nibble.nn.Quant4Weight;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.Weight;
-import ai.nibble.tensor.Bfloat16;
-import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
@@ -78,17 +76,13 @@ final class WeightLoader {
   }
 
   private Weight quantized(String name, long out, long in) {
-    DType dtype = heldDtype(name);
     return Quant4Weight.quantize(
         name,
         options.quantization().orElseThrow(),
-        dtype,
+        source.heldDtype(name),
         out,
         in,
-        (first, values, count) -> {
-          source.read(name, first, values, 0, count);
-          round(dtype, values, count);
-        });
+        (first, values, count) -> source.readHeld(name, first, values, 0, count));
   }
 
   /** A matrix as it was stored, or to be trained. */
@@ -96,7 +90,7 @@ final class WeightLoader {
     if (parameters != null) {
       return new DenseWeight(filled(name));
     }
-    Tensor tensor = Tensor.empty(heldDtype(name), rows, columns);
+    Tensor tensor = Tensor.empty(source.heldDtype(name), rows, columns);
     try {
       read(name, tensor);
       return new DenseWeight(tensor);
@@ -143,32 +137,11 @@ final class WeightLoader {
   /** A vector as float32, rounded to the dtype it is held in. */
   private Tensor vector(String name, long length) {
     float[] values = new float[(int) length];
-    source.read(name, 0, values, 0, values.length);
-    round(heldDtype(name), values, values.length);
+    source.readHeld(name, 0, values, 0, values.length);
     for (int c = 0; c < values.length; c++) {
       requireFinite(name, 0, c, values[c]);
     }
     return Tensor.of(values, length);
-  }
-
-  /**
-   * bfloat16 and float32 stay; others (a GGUF's block types, float16) become the dtype that the
-   * configuration names, if that is bfloat16, else float32.
-   */
-  private DType heldDtype(String name) {
-    DType stored = source.dtype(name);
-    if (stored == DType.BFLOAT16 || config().dtype() != DType.BFLOAT16) {
-      return stored == DType.BFLOAT16 ? DType.BFLOAT16 : DType.FLOAT32;
-    }
-    return DType.BFLOAT16;
-  }
-
-  private static void round(DType dtype, float[] values, int count) {
-    if (dtype == DType.BFLOAT16) {
-      for (int i = 0; i < count; i++) {
-        values[i] = Bfloat16.round(values[i]);
-      }
-    }
   }
 
   private void requireFinite(String name, Tensor matrix) {

@@ -1,6 +1,7 @@
 package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -61,6 +62,31 @@ public interface WeightSource extends AutoCloseable {
    * @throws UncheckedIOException if it cannot be read
    */
   void read(String name, long firstElement, float[] out, int offset, int count);
+
+  /**
+   * The dtype in which a loaded model holds a frozen tensor: bfloat16 and float32 stay; others (a
+   * GGUF's block types, float16) become the dtype that the configuration names, if that is
+   * bfloat16, else float32.
+   *
+   * @throws IllegalArgumentException if there is no such name
+   */
+  default DType heldDtype(String name) {
+    DType stored = dtype(name);
+    if (stored == DType.BFLOAT16 || config().dtype() != DType.BFLOAT16) {
+      return stored == DType.BFLOAT16 ? DType.BFLOAT16 : DType.FLOAT32;
+    }
+    return DType.BFLOAT16;
+  }
+
+  /** As {@link #read}, the values rounded to {@link #heldDtype}. */
+  default void readHeld(String name, long firstElement, float[] out, int offset, int count) {
+    read(name, firstElement, out, offset, count);
+    if (heldDtype(name) == DType.BFLOAT16) {
+      for (int i = offset; i < offset + count; i++) {
+        out[i] = Bfloat16.round(out[i]);
+      }
+    }
+  }
 
   /** Releases the files; reading afterwards fails. */
   @Override

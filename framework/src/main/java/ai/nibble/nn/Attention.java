@@ -47,11 +47,10 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
 
   /**
    * As {@link #apply}, with the keys and values of the pass's caches before those of {@code qkv},
-   * which join them. Inference only.
+   * which join them. Any number of new tokens follows any number of cached ones. Inference only.
    *
    * @param layer which of the caches' layers this is
-   * @throws IllegalStateException if the tape records, a cache has no room, or sequences that have
-   *     begun get more than one token
+   * @throws IllegalStateException if the tape records, or a cache has no room
    */
   public Variable applyCached(
       Tape tape, Variable qkv, Pass pass, int layer, Precision precision, Workspace workspace) {
@@ -64,7 +63,16 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
     if (pass.tokens() == pass.sequences()) {
       return tape.apply(new CachedAttention(this, pass, layer, precision, workspace), qkv);
     }
-    fillCaches(qkv.value(), pass, layer);
+    if (pass.caches().stream().anyMatch(cache -> cache.length() > 0)) {
+      return tape.apply(new ChunkAttention(this, pass, layer, precision, workspace), qkv);
+    }
+    for (int s = 0; s < pass.sequences(); s++) {
+      int[] positions = IntStream.range(0, length(pass, s)).toArray();
+      rotary.cover(pass.caches().get(s).capacity());
+      try (Tensor own = qkv.value().narrow(0, pass.sequenceStarts()[s], positions.length)) {
+        fill(pass.caches().get(s), layer, new HeadLayout(this, positions), own);
+      }
+    }
     return apply(tape, qkv, pass, precision);
   }
 
@@ -72,22 +80,13 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
     return pass.sequenceStarts()[sequence + 1] - pass.sequenceStarts()[sequence];
   }
 
-  private void fillCaches(Tensor qkv, Pass pass, int layer) {
-    for (int s = 0; s < pass.sequences(); s++) {
-      KvCache cache = pass.caches().get(s);
-      if (cache.length() > 0) {
-        throw new IllegalStateException(
-            "a sequence of " + cache.length() + " tokens gets more than one at once");
-      }
-      int tokens = length(pass, s);
-      rotary.cover(cache.capacity());
-      HeadLayout layout = new HeadLayout(this, IntStream.range(0, tokens).toArray());
-      try (Tensor own = qkv.narrow(0, pass.sequenceStarts()[s], tokens);
-          Tensor keys = cache.keys(layer, tokens);
-          Tensor values = cache.values(layer, tokens)) {
-        layout.gather(Part.KEY, own, keys);
-        layout.gather(Part.VALUE, own, values);
-      }
+  /** Writes new tokens' rotated keys and their values behind those that a cache holds. */
+  static void fill(KvCache cache, int layer, HeadLayout layout, Tensor qkv) {
+    int tokens = (int) qkv.size(0);
+    try (Tensor keys = cache.nextKeys(layer, tokens);
+        Tensor values = cache.nextValues(layer, tokens)) {
+      layout.gather(Part.KEY, qkv, keys);
+      layout.gather(Part.VALUE, qkv, values);
     }
   }
 }

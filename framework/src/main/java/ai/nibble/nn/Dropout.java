@@ -1,12 +1,14 @@
 package ai.nibble.nn;
 
+import static ai.nibble.SplitMix64.GOLDEN_GAMMA;
+import static ai.nibble.SplitMix64.mix;
+
 /**
  * Dropout decided by a hash instead of a generator: whether an element is dropped depends only on
  * the key and the element's index, so backward and recomputation drop the same without keeping a
  * mask, and any thread may compute any row.
  */
 final class Dropout {
-  private static final long GOLDEN_GAMMA = 0x9E3779B97F4A7C15L;
   private static final int ELEMENTS_A_HASH = 4;
 
   private Dropout() {}
@@ -46,12 +48,5 @@ final class Dropout {
   private static float factor(int bits, int threshold, float scale) {
     int kept = ~(((bits & 0xffff) - threshold) >> 31);
     return Float.intBitsToFloat(Float.floatToRawIntBits(scale) & kept);
-  }
-
-  /** The finaliser of SplitMix64 (Steele, Lea, Flood 2014). */
-  private static long mix(long z) {
-    z = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
-    z = (z ^ (z >>> 27)) * 0x94D049BB133111EBL;
-    return z ^ (z >>> 31);
   }
 }

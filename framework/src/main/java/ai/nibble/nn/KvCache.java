@@ -1,9 +1,9 @@
 package ai.nibble.nn;
 
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
-import java.util.Arrays;
 
 /**
  * One sequence's rotated keys and its values in every layer, so that its next token is computed
@@ -60,6 +60,44 @@ public final class KvCache implements AutoCloseable {
     length += tokens;
   }
 
+  /**
+   * Forgets the tokens after the first ones: what comes next takes their place.
+   *
+   * @throws IllegalArgumentException if fewer are held
+   */
+  public void truncate(int tokens) {
+    requireHeld(tokens);
+    length = tokens;
+  }
+
+  /**
+   * Takes over the first tokens of another cache of the same model, in place of what is held.
+   *
+   * @throws IllegalArgumentException if the other holds fewer, or there is no room for them
+   */
+  public void copyFrom(KvCache other, int tokens) {
+    other.requireHeld(tokens);
+    if (tokens > capacity) {
+      throw new IllegalArgumentException(tokens + " tokens for a cache of " + capacity);
+    }
+    for (int l = 0; l < keys.length; l++) {
+      try (Tensor k = keys(l, tokens);
+          Tensor v = values(l, tokens);
+          Tensor otherKeys = other.keys(l, tokens);
+          Tensor otherValues = other.values(l, tokens)) {
+        k.copyFrom(otherKeys);
+        v.copyFrom(otherValues);
+      }
+    }
+    length = tokens;
+  }
+
+  private void requireHeld(int tokens) {
+    if (tokens < 0 || tokens > length) {
+      throw new IllegalArgumentException(tokens + " tokens of a cache that holds " + length);
+    }
+  }
+
   void requireRoom(int tokens) {
     if (length + tokens > capacity) {
       throw new IllegalStateException(
@@ -77,6 +115,16 @@ public final class KvCache implements AutoCloseable {
     return values[layer].narrow(1, 0, tokens);
   }
 
+  /** Where the keys of the next tokens go, {@code [kvHeads, tokens, headDim]}; as {@link #keys}. */
+  Tensor nextKeys(int layer, int tokens) {
+    return keys[layer].narrow(1, length, tokens);
+  }
+
+  /** Where the values of the next tokens go; as {@link #values}. */
+  Tensor nextValues(int layer, int tokens) {
+    return values[layer].narrow(1, length, tokens);
+  }
+
   /** Writes the next token's key of every head, side by side from {@code at} on. */
   void putKey(int layer, float[] heads, int at) {
     put(keys[layer], heads, at);
@@ -88,11 +136,14 @@ public final class KvCache implements AutoCloseable {
   }
 
   private void put(Tensor to, float[] heads, int at) {
-    int width = (int) (to.size(0) * to.size(2));
-    float[] own = Arrays.copyOfRange(heads, at, at + width);
-    try (Tensor from = Tensor.of(own, to.size(0), 1, to.size(2));
-        Tensor slot = to.narrow(1, length, 1)) {
-      slot.copyFrom(from);
+    int d = (int) to.size(2);
+    float[] own = new float[d];
+    for (int h = 0; h < to.size(0); h++) {
+      System.arraycopy(heads, at + h * d, own, 0, d);
+      long slot = (long) h * capacity + length;
+      try (Rows rows = Rows.writing(to, slot, slot + 1)) {
+        rows.store(slot, own);
+      }
     }
   }
 

@@ -3,11 +3,13 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.quant.PackedProduct;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Linear layers that read the same input, computed as one product: q, k and v; gate and up; or a
@@ -21,6 +23,8 @@ public final class LinearGroup implements AutoCloseable {
   private final List<Linear> members;
   private final int layer;
   private Tensor kept;
+  private PackedGroup packed;
+  private List<Optional<LowRank>> keptAdapters = List.of();
 
   /**
    * @param layer a number that no other group of the model has; it keys dropout
@@ -109,60 +113,156 @@ public final class LinearGroup implements AutoCloseable {
 
   /**
    * Keeps {@code [W, s·B]} ready for products until {@link #dropWeights}, for generation, where
-   * making it anew for every token would cost more than the product. Adapters must stay as they are
-   * meanwhile.
+   * making it anew for every token would cost more than the product. After adapters were attached
+   * or taken off call it again: what changed is taken in, and W is not made anew.
    */
   public void keepWeights(Precision precision) {
-    dropWeights();
+    List<Optional<LowRank>> adapters = adapters();
+    if (kept != null && keptAdapters.equals(adapters)) {
+      return;
+    }
     Tensor weights = Tensor.empty(precision.product(), outFeatures(), inFeatures() + rank());
     try {
-      writeWeights(weights, precision);
-      kept = weights;
+      if (kept == null) {
+        writeWeights(weights, precision);
+      } else {
+        copyColumns(kept, weights);
+        writeAdapters(weights);
+      }
     } catch (RuntimeException e) {
       weights.close();
       throw e;
     }
+    dropWeights();
+    kept = weights;
+    keptAdapters = adapters;
   }
 
-  /** Ends {@link #keepWeights}; nothing happens where nothing is kept. */
+  private List<Optional<LowRank>> adapters() {
+    return members.stream().map(Linear::adapter).toList();
+  }
+
+  /** Copies W. */
+  private void copyColumns(Tensor from, Tensor to) {
+    try (Tensor source = from.narrow(1, 0, inFeatures());
+        Tensor target = to.narrow(1, 0, inFeatures())) {
+      target.copyFrom(source);
+    }
+  }
+
+  /**
+   * Whether a few rows at a time can be computed from the weights as they lie in 4 bits, on this
+   * machine and JVM.
+   */
+  public boolean canReadPacked() {
+    return PackedGroup.takes(this);
+  }
+
+  /** Bytes that {@link #readPacked} takes: the adapters'. */
+  public long packedBytes(Precision precision) {
+    return PackedGroup.bytes(this, precision);
+  }
+
+  /**
+   * Computes products of up to {@link PackedProduct#MAX_ROWS} rows from the weights as they lie in
+   * 4 bits until {@link #dropWeights}, for generation. After adapters were attached or taken off
+   * call it again.
+   */
+  public void readPacked(Precision precision) {
+    List<Optional<LowRank>> adapters = adapters();
+    if (packed != null && keptAdapters.equals(adapters)) {
+      return;
+    }
+    PackedGroup made = new PackedGroup(this, precision);
+    dropWeights();
+    packed = made;
+    keptAdapters = adapters;
+  }
+
+  /** Ends {@link #keepWeights} and {@link #readPacked}; nothing happens where there was neither. */
   public void dropWeights() {
     if (kept != null) {
       kept.close();
       kept = null;
     }
+    if (packed != null) {
+      packed.close();
+      packed = null;
+    }
   }
 
-  /** What {@link #keepWeights} keeps; null where nothing is kept. */
+  /**
+   * What {@link #keepWeights} keeps; null where nothing is kept.
+   *
+   * @throws IllegalStateException if adapters changed since
+   */
   Tensor keptWeights() {
+    if (kept != null) {
+      requireSameAdapters();
+    }
     return kept;
+  }
+
+  /**
+   * What {@link #readPacked} made for so many rows; null where they are not computed so.
+   *
+   * @throws IllegalStateException if adapters changed since
+   */
+  PackedGroup packedFor(long rows) {
+    if (packed == null || rows > PackedProduct.MAX_ROWS) {
+      return null;
+    }
+    requireSameAdapters();
+    return packed;
+  }
+
+  private void requireSameAdapters() {
+    if (!keptAdapters.equals(adapters())) {
+      throw new IllegalStateException(
+          "the adapter on "
+              + members.get(0).path()
+              + " or its siblings changed while their weights are kept: keep them again");
+    }
   }
 
   /** Writes {@code [W, s·B]} of all members into {@code [out, in + rank]}. */
   void writeWeights(Tensor destination, Precision precision) {
     long row = 0;
-    int column = inFeatures();
     for (Linear member : members) {
       member.weight().writeTo(destination, row, precision);
-      writeAdapter(destination, row, column, member);
+      row += member.weight().outFeatures();
+    }
+    writeAdapters(destination);
+  }
+
+  private void writeAdapters(Tensor destination) {
+    if (rank() > 0) {
+      writeUpProjections(destination, inFeatures());
+    }
+  }
+
+  /** Writes {@code s·B} of all members into columns {@code [first, first + rank)}. */
+  void writeUpProjections(Tensor destination, int first) {
+    long row = 0;
+    int column = 0;
+    for (Linear member : members) {
+      writeUpProjection(destination, row, first, column, member);
       row += member.weight().outFeatures();
       column += member.adapter().map(LowRank::rank).orElse(0);
     }
   }
 
-  /** Columns from {@code inFeatures} on: zeros, and at the member's own place its scaled B. */
-  private void writeAdapter(Tensor destination, long firstRow, int column, Linear member) {
-    int in = inFeatures();
+  /** Columns from {@code first} on: zeros, and at the member's own place its scaled B. */
+  private void writeUpProjection(
+      Tensor destination, long firstRow, int first, int column, Linear member) {
     int rank = rank();
-    if (rank == 0) {
-      return;
-    }
     LowRank adapter = member.adapter().orElse(null);
     long out = member.weight().outFeatures();
     Parallel.forRanges(
         out,
         Rows.grain(rank),
         (begin, end) -> {
-          try (Rows to = Rows.writing(destination, firstRow + begin, firstRow + end, in, rank);
+          try (Rows to = Rows.writing(destination, firstRow + begin, firstRow + end, first, rank);
               Rows from = adapter == null ? null : Rows.reading(adapter.b().value(), begin, end)) {
             float[] all = new float[rank];
             float[] own = new float[adapter == null ? 0 : adapter.rank()];
@@ -170,7 +270,7 @@ public final class LinearGroup implements AutoCloseable {
               if (adapter != null) {
                 from.load(r, own);
                 for (int c = 0; c < own.length; c++) {
-                  all[column - in + c] = (float) (own[c] * adapter.scaling());
+                  all[column + c] = (float) (own[c] * adapter.scaling());
                 }
               }
               to.store(firstRow + r, all);

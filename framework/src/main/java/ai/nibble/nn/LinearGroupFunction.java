@@ -57,6 +57,9 @@ final class LinearGroupFunction extends Function {
   protected Tensor[] forward(Tensor[] inputs) {
     Tensor input = inputs[0];
     long n = input.size(0);
+    if (group.packedFor(n) != null && !isRecording() && !drops) {
+      return new Tensor[] {group.packedFor(n).apply(input)};
+    }
     try (Scope scope = new Scope()) {
       Tensor known = earlier.output(precision.compute(), n, out);
       Tensor extended = input;

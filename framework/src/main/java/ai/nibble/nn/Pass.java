@@ -11,8 +11,8 @@ import java.util.stream.IntStream;
  * @param training whether dropout is on
  * @param dropoutKey with the layer and the element it decides what is dropped, so that computing a
  *     layer a second time drops the same
- * @param caches empty, or in generation one for each sequence: what came before the pass. Either
- *     all are empty and the pass begins the sequences, or it adds one token to each
+ * @param caches empty, or in generation one for each sequence: what came before the pass, which
+ *     adds to each
  * @param trunks empty, or for each sequence the one that it goes on from, else {@link #NO_TRUNK}: a
  *     branch's tokens see all of its trunk and their own branch, and not the other branches. Its
  *     branches stand right behind a trunk

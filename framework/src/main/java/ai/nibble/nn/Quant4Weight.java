@@ -83,6 +83,12 @@ public final class Quant4Weight implements Weight {
 
   @Override
   public void writeTo(Tensor destination, long firstRow, Precision precision) {
+    if (destination.size(1) == in && destination.dtype() == precision.compute()) {
+      try (Tensor rows = destination.narrow(0, firstRow, out)) {
+        weight.dequantize(rows);
+      }
+      return;
+    }
     // A few rows at a time, so that they are still in the cache when they are put in their place.
     Parallel.forRanges(
         out,

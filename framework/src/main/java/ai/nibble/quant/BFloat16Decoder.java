@@ -1,5 +1,6 @@
 package ai.nibble.quant;
 
+import ai.nibble.quant.vector.Decode512;
 import java.nio.ByteBuffer;
 
 /**
@@ -7,11 +8,13 @@ import java.nio.ByteBuffer;
  * rounding and pairing, which HotSpot turns into vector instructions.
  *
  * <p>For blocks of 64 this does less work than 16 rounded values a block would: their rounding
- * alone costs as much as both passes.
+ * alone costs as much as both passes. In 512-bit registers that rounding is a few instructions, and
+ * {@link Decode512} does all at once.
  */
 final class BFloat16Decoder extends GroupDecoder {
   private static final int PAIRS = Dequantizer4Bit.CHUNK * Dequantizer4Bit.GROUP / 2;
 
+  private final float[] codes;
   private final float[] highs;
   private final float[] lows;
   private final int[] even = new int[PAIRS];
@@ -19,12 +22,18 @@ final class BFloat16Decoder extends GroupDecoder {
 
   BFloat16Decoder(float[] codes) {
     super(Short.BYTES);
+    this.codes = codes;
     highs = highs(codes);
     lows = lows(codes);
   }
 
   @Override
   void decode(long[] groups, int n, float[] scales, int phase, int shift) {
+    if (PackedProduct.isAvailable() && phase % 2 == 0) {
+      // units of two groups; of an odd number of groups the last unit has a half that nobody reads
+      Decode512.bfloat16(codes, groups, (n + 1) / 2, scales, phase / 2, shift - 1, even);
+      return;
+    }
     multiply(groups, n, scales, phase, shift, even, odd, highs, lows);
     roundAndPair(even, odd, 8 * n);
   }

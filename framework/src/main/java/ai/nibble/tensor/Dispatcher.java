@@ -11,7 +11,23 @@ final class Dispatcher {
    * handle.
    */
   static void call(String op, String overload, Object... arguments) {
-    long[] stack = new long[arguments.length];
+    long[] stack = run(op, overload, arguments.length, arguments);
+    Tensor.check(Libtorch.aoti_torch_delete_tensor_object(stack[0]), "delete_tensor_object");
+  }
+
+  /** Calls an operator that returns new tensors, which are the caller's. */
+  static Tensor[] results(int count, String op, String overload, Object... arguments) {
+    long[] stack = run(op, overload, Math.max(count, arguments.length), arguments);
+    Tensor[] results = new Tensor[count];
+    for (int i = 0; i < count; i++) {
+      results[i] = Tensor.adopt(stack[i]);
+    }
+    return results;
+  }
+
+  /** The stack after the call: the results from slot 0 on. */
+  private static long[] run(String op, String overload, int slots, Object... arguments) {
+    long[] stack = new long[slots];
     int filled = 0;
     try {
       for (; filled < arguments.length; filled++) {
@@ -34,7 +50,7 @@ final class Dispatcher {
               + Arrays.toString(arguments)
               + "; libtorch gave its reason on stderr");
     }
-    Tensor.check(Libtorch.aoti_torch_delete_tensor_object(stack[0]), "delete_tensor_object");
+    return stack;
   }
 
   /** The dispatcher consumes handles, so a tensor goes in under a fresh one. */

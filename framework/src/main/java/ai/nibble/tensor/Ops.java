@@ -1,5 +1,7 @@
 package ai.nibble.tensor;
 
+import java.util.Arrays;
+
 /**
  * Operations of libtorch on tensors, under aten's names. Those with an {@code out} write there and
  * return it; nothing else is allocated.
@@ -72,7 +74,12 @@ public final class Ops {
     long[] result = new long[1];
     Tensor.check(
         Libtorch.aoti_torch_cpu_add_Tensor(a.handle(), b.handle(), alpha, result), "add", a, b);
-    return Tensor.adopt(result[0]);
+    boolean alike =
+        a.dtype() == b.dtype()
+            && Arrays.equals(a.shape(), b.shape())
+            && a.isContiguous()
+            && b.isContiguous();
+    return alike ? Tensor.adoptLike(result[0], a) : Tensor.adopt(result[0]);
   }
 
   /** {@code out = a ⊙ b}, broadcast. */
@@ -128,5 +135,28 @@ public final class Ops {
   public static Tensor indexSelect(Tensor out, Tensor x, Tensor index) {
     Dispatcher.call("aten::index_select", "out", x, 0L, index, out);
     return out;
+  }
+
+  /**
+   * The singular value decomposition {@code x = u · diag(s) · vᵀ} by LAPACK, float32 or float64.
+   * With x {@code [m, n]} and k the smaller of both.
+   *
+   * @param u {@code [m, k]}, columns orthonormal
+   * @param s {@code [k]}, falling
+   * @param v {@code [n, k]}, columns orthonormal
+   */
+  public record Svd(Tensor u, Tensor s, Tensor v) implements AutoCloseable {
+    @Override
+    public void close() {
+      u.close();
+      s.close();
+      v.close();
+    }
+  }
+
+  /** Decomposes a matrix; the caller closes the result. */
+  public static Svd svd(Tensor x) {
+    Tensor[] parts = Dispatcher.results(3, "aten::svd", "", x, true, true);
+    return new Svd(parts[0], parts[1], parts[2]);
   }
 }

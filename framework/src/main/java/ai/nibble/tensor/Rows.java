@@ -8,7 +8,8 @@ import java.nio.FloatBuffer;
  * thread.
  *
  * <p>float32 is read and written where it lies. bfloat16 is converted for the whole window at once,
- * by libtorch: what is written reaches the tensor, rounded to nearest even, when the window closes.
+ * a large one by libtorch, a small one in Java ({@link FewRows}): what is written reaches the
+ * tensor, rounded to nearest even, when the window closes. The tensor stays open until then.
  *
  * <p>A window for writing must get all its rows. Closing one that did not, because an exception
  * ended the loop, throws (beside that exception, suppressed) and leaves a bfloat16 tensor as it
@@ -25,7 +26,20 @@ public final class Rows implements AutoCloseable {
   private final FloatBuffer floats;
   private final Tensor scratch;
   private final Tensor target;
+  private final FewRows few;
   private long unwritten;
+
+  private Rows(long begin, FewRows few, long unwritten) {
+    this.begin = begin;
+    this.width = few.width();
+    this.stride = few.width();
+    this.column = 0;
+    this.floats = few.values();
+    this.scratch = null;
+    this.target = null;
+    this.few = few;
+    this.unwritten = unwritten;
+  }
 
   /**
    * @param scratch float32 {@code [rows, stride]}, taken over
@@ -40,6 +54,7 @@ public final class Rows implements AutoCloseable {
     this.floats = scratch.floats();
     this.scratch = scratch;
     this.target = target;
+    this.few = null;
     this.unwritten = unwritten;
   }
 
@@ -82,6 +97,13 @@ public final class Rows implements AutoCloseable {
     long all = t.size(-1);
     if (t.dtype() != DType.FLOAT32 && t.dtype() != DType.BFLOAT16) {
       throw new TensorException("rows: needs float32 or bfloat16, got " + t);
+    }
+    if (t.dtype() == DType.BFLOAT16 && FewRows.takes(t, end - begin)) {
+      FewRows few = new FewRows(t, begin, end, column, width, writes);
+      if (reads) {
+        few.read();
+      }
+      return new Rows(begin, few, reads ? 0 : end - begin);
     }
     try (Scope scope = new Scope()) {
       Tensor flat = t.dim() == 2 ? t : scope.own(t.view(t.numel() / all, all));
@@ -167,6 +189,9 @@ public final class Rows implements AutoCloseable {
       }
       if (window != null) {
         window.copyFrom(scratch);
+      }
+      if (few != null) {
+        few.write();
       }
     }
   }

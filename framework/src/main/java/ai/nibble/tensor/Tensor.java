@@ -150,6 +150,14 @@ public final class Tensor implements AutoCloseable {
     return new Tensor(handle, dtype, device, shape, strides);
   }
 
+  /**
+   * Wraps a handle that the caller gives up, of a tensor known to be like a contiguous one: asking
+   * libtorch takes ten calls.
+   */
+  static Tensor adoptLike(long handle, Tensor like) {
+    return new Tensor(handle, like.dtype, like.device, like.shape, contiguousStrides(like.shape));
+  }
+
   public DType dtype() {
     return dtype;
   }

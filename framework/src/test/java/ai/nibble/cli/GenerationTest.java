@@ -5,8 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.TinyChat;
 import ai.nibble.data.SmallTokenizer;
+import ai.nibble.lora.RandomAdapter;
+import ai.nibble.model.CausalLm;
+import ai.nibble.model.LoadOptions;
 import ai.nibble.recipe.RecipeLoader;
 import ai.nibble.recipe.RecipeRun;
+import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -17,7 +21,10 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -151,5 +158,137 @@ final class GenerationTest {
     assertEquals(2, nibble("generate", "--model", model, "--prompts", prompts.toString()));
     assertTrue(err.toString().contains("p.jsonl:2: column 'prompt' is missing"), err.toString());
     assertEquals(1, err.toString().lines().filter(l -> l.startsWith("error: ")).count());
+  }
+
+  /** A model, and two adapters that change its answers. */
+  private Path withAdapters() throws IOException {
+    Path chat = TinyChat.write(temp.resolve("chat"));
+    try (CausalLm model = CausalLm.load(chat, LoadOptions.unquantized(DType.FLOAT32))) {
+      RandomAdapter.save(model, 2, 1, temp.resolve("one"));
+      RandomAdapter.save(model, 4, 2, temp.resolve("two"));
+    }
+    return chat;
+  }
+
+  private List<JsonNode> answers(String... args) throws IOException {
+    assertEquals(0, nibble(args), err.toString());
+    List<JsonNode> answers = new ArrayList<>();
+    for (String line : out.toString().lines().toList()) {
+      answers.add(new ObjectMapper().readTree(line));
+    }
+    return answers;
+  }
+
+  @Test
+  void eachPromptIsAnsweredByItsAdapterInTheFilesOrder() throws IOException {
+    String model = withAdapters().toString();
+    Path prompts = temp.resolve("p.jsonl");
+    Files.writeString(
+        prompts,
+        """
+        {"prompt": "hello"}
+        {"prompt": "hello", "adapter": "off"}
+        {"prompt": "hello", "adapter": "b"}
+        {"prompt": "hello", "adapter": "a"}
+        """);
+    String[] common = {"--model", model, "--compute-dtype", "float32", "--max-new-tokens", "6"};
+    List<String> both = new ArrayList<>(List.of("generate", "--prompts", prompts.toString()));
+    both.addAll(List.of("--adapter", "a=" + temp.resolve("one")));
+    both.addAll(List.of("--adapter", "b=" + temp.resolve("two")));
+    both.addAll(List.of(common));
+    List<JsonNode> answers = answers(both.toArray(String[]::new));
+    assertEquals(
+        List.of("a", "off", "b", "a"),
+        answers.stream().map(a -> a.get("adapter").asText()).toList());
+    Map<String, String> alone = new LinkedHashMap<>();
+    for (String name : List.of("off", "a", "b")) {
+      List<String> args = new ArrayList<>(List.of("generate", "--json", "--prompt", "hello"));
+      args.addAll(List.of(common));
+      if (!name.equals("off")) {
+        args.addAll(
+            List.of("--adapter", temp.resolve(name.equals("a") ? "one" : "two").toString()));
+      }
+      alone.put(name, answers(args.toArray(String[]::new)).get(0).get("answer").asText());
+    }
+    assertEquals(3, alone.values().stream().distinct().count(), alone.toString());
+    for (JsonNode answer : answers) {
+      assertEquals(alone.get(answer.get("adapter").asText()), answer.get("answer").asText());
+    }
+    both.addAll(List.of("--use", "b"));
+    assertEquals(
+        alone.get("b"), answers(both.toArray(String[]::new)).get(0).get("answer").asText());
+
+    Files.writeString(prompts, "{\"prompt\": \"a\"}\n{\"prompt\": \"a\", \"adapter\": \"c\"}\n");
+    assertEquals(2, nibble(both.toArray(String[]::new)));
+    assertEquals(
+        "error: " + prompts + ":2: no adapter 'c', expected one of [a, b, off]",
+        err.toString().strip());
+  }
+
+  @Test
+  void theSeedDecidesWhatIsDrawnAndALineSaysWhatCameFromWhere() throws IOException {
+    Path chat = TinyChat.write(temp.resolve("chat"));
+    Files.writeString(
+        chat.resolve("generation_config.json"),
+        "{\"do_sample\": true, \"temperature\": 0.9, \"max_new_tokens\": 7, \"num_beams\": 2}");
+    String[] args = {"generate", "--model", chat.toString(), "--prompt", "a", "--json"};
+    String[] seeded = {
+      "generate", "--model", chat + "", "--prompt", "a", "--json", "--seed", "3", "--top-p", "0.9"
+    };
+    assertEquals(7, answers(seeded).get(0).get("tokens").asInt());
+    String first = out.toString();
+    String said = err.toString();
+    assertTrue(
+        said.contains(
+            "note: sampling: temperature 0.9 (generation_config.json), top_k 50 (default),"
+                + " top_p 0.9 (--top-p), seed 3 (--seed), max_new_tokens 7 (generation_config.json)"),
+        said);
+    assertTrue(said.contains("note: generation_config.json: 'num_beams' is 2, not followed"), said);
+    answers(seeded);
+    assertEquals(first, out.toString());
+    answers(args);
+    assertTrue(err.toString().contains(" (random)"), err.toString());
+    seeded[7] = "4";
+    answers(seeded);
+    assertTrue(!first.equals(out.toString()), "another seed draws something else");
+
+    Files.writeString(
+        chat.resolve("generation_config.json"), "{\"do_sample\": true, \"top_p\": 2}");
+    assertEquals(2, nibble(args));
+    assertEquals(
+        "error: "
+            + chat.resolve("generation_config.json")
+            + ": 'top_p' is 2, expected a number above 0 and up to 1 (1: off)",
+        err.toString().strip());
+    assertEquals(0, nibble("generate", "--model", chat.toString(), "--prompt", "a", "--greedy"));
+    assertTrue(err.toString().contains("note: greedy decoding: max_new_tokens 256 (default)"));
+  }
+
+  @Test
+  void aStopStringEndsTheAnswerBeforeIt() throws IOException {
+    String model = TinyChat.write(temp.resolve("chat")).toString();
+    String[] args = {
+      "generate",
+      "--model",
+      model,
+      "--raw",
+      "--prompt",
+      "xyz",
+      "--max-new-tokens",
+      "40",
+      "--seed",
+      "1",
+      "--temperature",
+      "2"
+    };
+    assertEquals(0, nibble(args));
+    String all = out.toString().strip();
+    String stop = all.substring(5, 7);
+    String[] stopped = java.util.Arrays.copyOf(args, args.length + 2);
+    stopped[args.length] = "--stop";
+    stopped[args.length + 1] = stop;
+    assertEquals(0, nibble(stopped));
+    assertEquals(all.substring(0, all.indexOf(stop)), out.toString().strip());
+    assertTrue(err.toString().contains("ended by the model"), err.toString());
   }
 }

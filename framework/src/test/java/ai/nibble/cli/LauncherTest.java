@@ -24,6 +24,7 @@ final class LauncherTest {
       """
       #!/bin/bash
       if [ "$1" = -version ]; then echo 'openjdk version "%s" 2030-01-01' >&2; exit 0; fi
+      if [ "$3" = -version ]; then [ ! -e "$0.without.$2" ]; exit; fi
       echo "pid $$"
       printf '<%%s>\\n' "$@"
       exit 7
@@ -143,6 +144,18 @@ final class LauncherTest {
     Ran ran = run(Map.of("NIBBLE_JAVA_OPTS", "-Dlast"), project.resolve("nibble"));
     int cap = ran.text.indexOf("<-XX:MaxDirectMemorySize=64g>");
     assertTrue(cap >= 0 && cap < ran.text.indexOf("<-Dlast>"), ran.text);
+  }
+
+  @Test
+  void whatGeneratesHasTheVectorApiWhereThisJavaHasIt() throws Exception {
+    built();
+    String modules = "<--add-modules>\n<jdk.incubator.vector>\n";
+    assertTrue(run(Map.of(), project.resolve("nibble"), "generate").text.contains(modules));
+    assertFalse(run(Map.of(), project.resolve("nibble"), "train").text.contains(modules));
+    Files.writeString(temp.resolve("jdk/bin/java.without.jdk.incubator.vector"), "");
+    Ran without = run(Map.of(), project.resolve("nibble"), "generate");
+    assertEquals(7, without.code);
+    assertFalse(without.text.contains("vector"), without.text);
   }
 
   @Test

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.generate.SamplingKey;
 import ai.nibble.recipe.Recipe;
 import ai.nibble.tensor.DType;
 import java.io.IOException;
@@ -14,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -198,6 +200,12 @@ final class NibbleTest {
         "generate --model m --prompt a --max-new-tokens 0 | --max-new-tokens is 0",
         "generate --model m --prompt a --max-new-tokens x | Invalid value for option",
         "generate --model m --prompt a --compute-dtype int8 | --compute-dtype is 'int8', expected",
+        "generate --adapter a/x --adapter b/x --prompt a | Two adapters are named 'x': give them",
+        "generate --adapter off=x --prompt a | --adapter off=x is named 'off', which stands for none",
+        "generate --model m --prompt a --greedy --top-k 3 | --greedy draws nothing, and so has no use",
+        "generate --model m --prompt a --top-k 1.5 | Invalid value for option '--top-k'",
+        "chat | Missing required option: --model, or --adapter, or both",
+        "chat --model m --prompt a | Unknown options: '--prompt', 'a'",
         "tarin | Unmatched argument at index 0: 'tarin'",
       })
   void badUsageSaysSoAndHow(String line, String expected) {
@@ -218,23 +226,77 @@ final class NibbleTest {
 
   @Test
   void optionsOfGenerateArriveAndHaveDefaults() {
-    assertEquals(0, nibble("generate", "--adapter", "out", "--prompt", "hi"));
+    assertEquals(0, nibble("generate", "--adapter", "some/out", "--prompt", "hi"));
     GenerateRequest request = generated.get(0);
-    assertEquals(Path.of("out"), request.adapter().orElseThrow());
+    assertEquals(Map.of("out", Path.of("some/out")), request.model().adapters());
+    assertEquals("out", request.use());
     assertEquals("hi", request.prompt().orElseThrow());
-    assertEquals(256, request.maxNewTokens());
-    assertTrue(request.model().isEmpty() && request.computeDtype().isEmpty());
-    assertFalse(request.raw() || request.loadIn4bit());
+    SamplingRequest sampling = request.sampling();
+    assertTrue(sampling.maxNewTokens().isEmpty() && sampling.seed().isEmpty());
+    assertTrue(sampling.given().isEmpty() && sampling.stops().strings().isEmpty());
+    assertTrue(request.model().model().isEmpty() && request.model().computeDtype().isEmpty());
+    assertFalse(
+        request.raw() || request.model().loadIn4bit() || request.json() || sampling.greedy());
     String line =
         "generate --model m --prompts p.jsonl --system s --load-in-4bit --max-new-tokens 5"
-            + " --compute-dtype float32";
+            + " --compute-dtype float32 --adapter a=x/1 --adapter b=y=z --use off --temperature 0.7"
+            + " --top-k 5 --top-p 0.9 --min-p 0.05 --typical-p 0.8 --repetition-penalty 1.1"
+            + " --presence-penalty -0.5 --frequency-penalty 0.1 --no-repeat-ngram-size 3 --seed -4"
+            + " --stop END --stop STOP --json";
     assertEquals(0, nibble(line.split(" ")));
     request = generated.get(1);
     assertEquals(Path.of("p.jsonl"), request.promptsFile().orElseThrow());
     assertEquals("s", request.system().orElseThrow());
-    assertTrue(request.loadIn4bit());
-    assertEquals(5, request.maxNewTokens());
-    assertEquals(DType.FLOAT32, request.computeDtype().orElseThrow());
+    assertTrue(request.model().loadIn4bit() && request.json());
+    assertEquals(DType.FLOAT32, request.model().computeDtype().orElseThrow());
+    assertEquals(Map.of("a", Path.of("x/1"), "b", Path.of("y=z")), request.model().adapters());
+    assertEquals(List.of("a", "b"), request.model().adapterNames());
+    assertEquals("off", request.use());
+    sampling = request.sampling();
+    assertEquals(5, sampling.maxNewTokens().orElseThrow());
+    assertEquals(-4, sampling.seed().orElseThrow());
+    assertEquals(List.of("END", "STOP"), sampling.stops().strings());
+    assertEquals(
+        Map.of(
+            SamplingKey.TEMPERATURE, 0.7,
+            SamplingKey.TOP_K, 5.0,
+            SamplingKey.TOP_P, 0.9,
+            SamplingKey.MIN_P, 0.05,
+            SamplingKey.TYPICAL_P, 0.8,
+            SamplingKey.REPETITION_PENALTY, 1.1,
+            SamplingKey.PRESENCE_PENALTY, -0.5,
+            SamplingKey.FREQUENCY_PENALTY, 0.1,
+            SamplingKey.NO_REPEAT_NGRAM_SIZE, 3.0),
+        sampling.given());
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "--temperature NaN | --temperature is NaN, expected a finite number of at least 0",
+        "--temperature -1 | --temperature is -1, expected a finite number of at least 0",
+        "--top-p 0 | --top-p is 0, expected a number above 0 and up to 1 (1: off)",
+        "--top-p 2 | --top-p is 2, expected a number above 0 and up to 1 (1: off)",
+        "--top-k -3 | --top-k is -3, expected a whole number of at least 0 (0: off)",
+        "--min-p 1.5 | --min-p is 1.5, expected a number from 0 to 1 (0: off)",
+        "--repetition-penalty 0 | --repetition-penalty is 0, expected a finite number above 0 (1: off)",
+        "--use nme | --use nme: no adapter 'nme', expected one of [name, off] (did you mean 'name'?)",
+      })
+  void aValueOutOfRangeIsOneLineAndExit2(String option, String expected) {
+    String line = "generate --adapter name=x --prompt a " + option;
+    assertEquals(2, nibble(line.split(" ")));
+    assertEquals("error: " + expected + System.lineSeparator(), err.toString());
+    assertEquals(List.of(), generated);
+  }
+
+  @Test
+  void emptyPromptsAndStopStringsAreOneLineAndExit2() {
+    assertEquals(2, nibble("generate", "--model", "m", "--prompt", " "));
+    assertEquals("error: --prompt is empty, expected some text" + System.lineSeparator(), err + "");
+    assertEquals(2, nibble("generate", "--model", "m", "--prompt", "a", "--stop", ""));
+    assertTrue(err.toString().contains("error: --stop is '', expected at least one character"));
+    assertEquals(List.of(), generated);
   }
 
   @Test
@@ -245,6 +307,8 @@ final class NibbleTest {
     assertTrue(out.toString().contains("--dry-run"));
     assertEquals(0, nibble("generate", "--help"));
     assertTrue(out.toString().contains("nibble generate --adapter out --prompt"));
+    assertEquals(0, nibble("chat", "--help"));
+    assertTrue(out.toString().contains("nibble chat --adapter out"));
     assertEquals(0, nibble("--version"));
     assertTrue(out.toString().contains("Java " + Runtime.version()));
     assertEquals("", err.toString());

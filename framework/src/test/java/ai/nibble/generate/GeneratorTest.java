@@ -7,6 +7,10 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.lora.AdapterSet;
+import ai.nibble.lora.AdapterStore;
+import ai.nibble.lora.LoraAdapter;
+import ai.nibble.lora.RandomAdapter;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.TinyModel;
@@ -16,10 +20,15 @@ import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Random;
 import java.util.Set;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -152,7 +161,7 @@ class GeneratorTest {
   @Test
   void whatASamplerThrowsLeavesNothingOpen() {
     Sampler broken =
-        (logits, sequence, position) -> {
+        (logits, history) -> {
           throw new IllegalStateException("no");
         };
     GenerationSettings settings = new GenerationSettings(3, Set.of(), broken);
@@ -161,7 +170,7 @@ class GeneratorTest {
 
   @Test
   void aSamplerIsToldWhichSequenceAndPositionItPicksFor() {
-    Sampler counting = (logits, sequence, position) -> (3 * sequence + position) % 11;
+    Sampler counting = (logits, history) -> (3 * history.sequence() + history.position()) % 11;
     try (Generator generator = new Generator(model, 0, 2)) {
       List<Completion> all =
           generator.complete(prompts(3), new GenerationSettings(3, Set.of(), counting));
@@ -173,8 +182,154 @@ class GeneratorTest {
 
   @Test
   void greedyTakesTheLargestAndOfEqualsTheFirstAndNoNumberIsAnError() {
-    assertEquals(1, Sampler.GREEDY.pick(FloatBuffer.wrap(new float[] {0, 2, 2, 1}), 0, 0));
+    TokenHistory none = new TokenHistory(0, new int[] {1});
+    assertEquals(1, Sampler.GREEDY.pick(FloatBuffer.wrap(new float[] {0, 2, 2, 1}), none));
     FloatBuffer broken = FloatBuffer.wrap(new float[] {Float.NaN, Float.NaN});
-    assertThrows(IllegalStateException.class, () -> Sampler.GREEDY.pick(broken, 0, 0));
+    assertThrows(IllegalStateException.class, () -> Sampler.GREEDY.pick(broken, none));
+  }
+
+  private static GenerationSettings sampled(long seed, int maxNewTokens) {
+    SamplingConfig config =
+        SamplingConfig.of(
+            Map.of(SamplingKey.TOP_P, 0.95, SamplingKey.REPETITION_PENALTY, 1.2), seed);
+    return new GenerationSettings(maxNewTokens, Set.of(3), config.sampler());
+  }
+
+  @Test
+  void whatIsDrawnDependsOnSeedAndPromptsIndexAndOnNothingElseInTheBatch() {
+    List<int[]> prompts = new ArrayList<>(prompts(11));
+    prompts.add(prompts.get(0));
+    List<Completion> few;
+    try (Generator generator = new Generator(model, Long.MAX_VALUE, 1)) {
+      few = generator.complete(prompts, sampled(7, 12));
+    }
+    List<Completion> many;
+    List<Completion> otherSeed;
+    int[] heard = new int[prompts.size()];
+    try (Generator generator = new Generator(model, Long.MAX_VALUE, 5)) {
+      many = generator.complete(prompts, sampled(7, 12), (completion, index) -> heard[index]++);
+      otherSeed = generator.complete(prompts, sampled(8, 12));
+    }
+    int others = 0;
+    for (int i = 0; i < prompts.size(); i++) {
+      assertArrayEquals(few.get(i).tokens(), many.get(i).tokens(), "prompt " + i);
+      assertEquals(1, heard[i], "each answer is told once");
+      others += Arrays.equals(few.get(i).tokens(), otherSeed.get(i).tokens()) ? 0 : 1;
+    }
+    assertTrue(others >= 9, others + " answers differ with another seed");
+    assertFalse(
+        Arrays.equals(many.get(0).tokens(), many.get(11).tokens()),
+        "the same prompt twice is answered twice");
+    assertArrayEquals(few.get(0).tokens(), one(prompts.get(0), sampled(7, 12)).tokens());
+  }
+
+  @Test
+  void aLongPromptIsComputedInPartsAndGivesTheSameAnswer() {
+    List<int[]> prompts = prompts(9);
+    prompts.add(new Random(4).ints(25, 0, 11).toArray());
+    List<Completion> whole;
+    List<Completion> parts;
+    try (Generator generator = new Generator(model, Long.MAX_VALUE, 4)) {
+      whole = generator.complete(prompts, greedy(12, 3));
+    }
+    try (Generator generator = new Generator(model, Long.MAX_VALUE, 4, 3)) {
+      parts = generator.complete(prompts, greedy(12, 3));
+    }
+    for (int i = 0; i < prompts.size(); i++) {
+      assertArrayEquals(whole.get(i).tokens(), parts.get(i).tokens(), "prompt " + i);
+    }
+  }
+
+  @Test
+  void aStopRuleEndsTheAnswerWithTheTokenByWhichItHolds() {
+    int[] prompt = {1, 2, 3};
+    int[] all = one(prompt, greedy(10)).tokens();
+    StopRule third =
+        () -> {
+          int[] seen = {0};
+          return token -> ++seen[0] == 3;
+        };
+    GenerationSettings settings = new GenerationSettings(10, Set.of(), Sampler.GREEDY, third);
+    try (Generator generator = new Generator(model)) {
+      // each answer has a rule of its own
+      for (Completion completion : generator.complete(List.of(prompt, prompt), settings)) {
+        assertArrayEquals(Arrays.copyOf(all, 3), completion.tokens());
+        assertEquals(FinishReason.STOP, completion.finishReason());
+      }
+    }
+  }
+
+  @Test
+  void anAnswerIsCancelledFromAnotherThread() throws InterruptedException {
+    CountDownLatch cancelled = new CountDownLatch(1);
+    AtomicReference<TokenStream> shared = new AtomicReference<>();
+    Sampler waiting =
+        (logits, history) -> {
+          if (history.position() == 2) {
+            new Thread(
+                    () -> {
+                      shared.get().cancel();
+                      cancelled.countDown();
+                    })
+                .start();
+            try {
+              assertTrue(cancelled.await(20, TimeUnit.SECONDS));
+            } catch (InterruptedException e) {
+              throw new AssertionError(e);
+            }
+          }
+          return 1;
+        };
+    GenerationSettings settings = new GenerationSettings(20, Set.of(), waiting);
+    try (Generator generator = new Generator(model);
+        TokenStream stream = generator.stream(new int[] {1}, settings)) {
+      shared.set(stream);
+      int tokens = 0;
+      while (stream.hasNext()) {
+        stream.nextInt();
+        tokens++;
+      }
+      assertEquals(3, tokens, "the token that was being computed is the last");
+      assertEquals(FinishReason.CANCELLED, stream.completion().finishReason());
+    }
+  }
+
+  @Test
+  void adaptersAreSwitchedBetweenAnswersAndGiveWhatTheyGiveAlone() {
+    Path a = RandomAdapter.save(model, 2, 1, folder.resolve("a"));
+    Path b = RandomAdapter.save(model, 3, 2, folder.resolve("b"));
+    List<int[]> prompts = prompts(4);
+    List<Completion> base;
+    try (Generator generator = new Generator(model)) {
+      base = generator.complete(prompts, greedy(9));
+    }
+    Map<String, List<Completion>> alone = new LinkedHashMap<>();
+    for (Path path : List.of(a, b)) {
+      try (LoraAdapter adapter = AdapterStore.load(model, path);
+          Generator generator = new Generator(model)) {
+        assertEquals(14, adapter.modules().size());
+        alone.put(path.getFileName().toString(), generator.complete(prompts, greedy(9)));
+      }
+    }
+    alone.put(AdapterSet.OFF, base);
+    try (AdapterSet adapters = new AdapterSet(model)) {
+      adapters.load("a", a);
+      adapters.load("b", b);
+      try (Generator generator = new Generator(model)) {
+        for (String name : List.of("off", "a", "b", "a", "off", "b", "b")) {
+          generator.select(adapters, name);
+          List<Completion> all = generator.complete(prompts, greedy(9));
+          for (int i = 0; i < prompts.size(); i++) {
+            assertArrayEquals(alone.get(name).get(i).tokens(), all.get(i).tokens(), name);
+          }
+        }
+        try (TokenStream stream = generator.stream(prompts.get(0), greedy(9))) {
+          stream.nextInt();
+          generator.select(adapters, "a");
+          assertThrows(IllegalStateException.class, stream::hasNext);
+        }
+        assertThrows(InvalidInputException.class, () -> generator.select(adapters, "c"));
+      }
+    }
   }
 }

@@ -10,6 +10,7 @@ import java.io.InputStreamReader;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.HexFormat;
@@ -19,11 +20,13 @@ import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
 class BlockDecoderTest {
-  /** {@code blocks.txt}: random blocks and their values by the reference package. */
+  /** Random blocks and their values by the reference package. */
   @Test
   void randomBlocksOfEveryTypeDecodeAsInTheReferencePackage() throws IOException {
     Set<GgmlType> seen = EnumSet.noneOf(GgmlType.class);
-    for (String line : lines("blocks.txt")) {
+    List<String> lines = new ArrayList<>(lines("blocks.txt"));
+    lines.addAll(lines("superblocks.txt"));
+    for (String line : lines) {
       String[] fields = line.split(" ");
       GgmlType type = GgmlType.valueOf(fields[0]);
       byte[] blocks = HexFormat.of().parseHex(fields[1]);

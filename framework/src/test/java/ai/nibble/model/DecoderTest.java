@@ -4,12 +4,15 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import ai.nibble.autograd.Tape;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
+import ai.nibble.lora.RandomAdapter;
 import ai.nibble.nn.KvCache;
 import ai.nibble.nn.Pass;
+import ai.nibble.quant.PackedProduct;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.tensor.DType;
@@ -173,6 +176,61 @@ class DecoderTest {
     }
   }
 
+  /** A model in NF4 whose rows are whole units of the kernel that reads them packed. */
+  private CausalLm wideModel(DType compute) {
+    TinyModel tiny = new TinyModel(13, false);
+    tiny.fields.put("hidden_size", "32");
+    tiny.fields.put("intermediate_size", "64");
+    tiny.fields.put("num_attention_heads", "4");
+    tiny.add(TinyModel.EMBEDDING, VOCABULARY, 32);
+    tiny.add(TinyModel.HEAD, VOCABULARY, 32);
+    tiny.add("model.norm.weight", 32);
+    for (int layer = 0; layer < 2; layer++) {
+      String p = "model.layers." + layer + ".";
+      tiny.add(p + "input_layernorm.weight", 32);
+      tiny.add(p + "post_attention_layernorm.weight", 32);
+      tiny.add(p + "self_attn.q_proj.weight", 32, 32);
+      tiny.add(p + "self_attn.k_proj.weight", 8, 32);
+      tiny.add(p + "self_attn.v_proj.weight", 8, 32);
+      tiny.add(p + "self_attn.o_proj.weight", 32, 32);
+      tiny.add(p + "mlp.gate_proj.weight", 64, 32);
+      tiny.add(p + "mlp.up_proj.weight", 64, 32);
+      tiny.add(p + "mlp.down_proj.weight", 32, 64);
+    }
+    tiny.writeConfig(folder);
+    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    Quant4Config nf4 = new Quant4Config(Quant4Type.NF4, 64, true);
+    return CausalLm.load(folder, new LoadOptions(Optional.of(nf4), compute));
+  }
+
+  @ParameterizedTest
+  @CsvSource({"FLOAT32, false", "FLOAT32, true", "BFLOAT16, false", "BFLOAT16, true"})
+  void weightsReadAsTheyLieInFourBitsGiveTheLogitsOfTheWhole(DType compute, boolean adapted) {
+    assumeTrue(
+        PackedProduct.isAvailable(),
+        "skipped: needs 512-bit registers and --add-modules jdk.incubator.vector");
+    try (CausalLm model = wideModel(compute)) {
+      LoraAdapter adapter = adapted ? adapter(model) : null;
+      // whole sequences are longer than what is read packed, and four tokens at a time are not
+      assertTrue(PROMPTS.length <= PackedProduct.MAX_ROWS);
+      assertTrue(PROMPTS[0] + NEW_TOKENS > PackedProduct.MAX_ROWS);
+      double tolerance = compute == DType.FLOAT32 ? 1e-5 : 4 * 0x1p-8;
+      assertEquals(0, worst(model, ALL), tolerance);
+      assertEquals(0, worst(model, 0), tolerance);
+      try (Decoder decoder = new Decoder(model, ALL)) {
+        String expected = "generation reads the weights as they lie in 4 bits";
+        assertTrue(decoder.description().startsWith(expected), decoder.description());
+        long adapters =
+            model.groups().stream().mapToLong(g -> g.packedBytes(model.precision())).sum();
+        assertEquals(adapted, adapters > 0);
+        assertEquals(model.headWeight().copyBytes() + adapters, decoder.keptBytes());
+      }
+      if (adapter != null) {
+        adapter.close();
+      }
+    }
+  }
+
   @Test
   void keptWeightsChangeNothingAndAreGivenBack() {
     try (CausalLm model = model(false, "", true, DType.FLOAT32);
@@ -203,8 +261,49 @@ class DecoderTest {
     }
   }
 
+  @ParameterizedTest
+  @CsvSource({"FLOAT32, 1e-5", "BFLOAT16, 0.015625"})
+  void sequencesThatComeInPartsOfAnyLengthHaveTheLogitsOfTheWhole(DType dtype, double most) {
+    int[][] parts = {{1, 5, 1, 3}, {7, 1, 1, 2}, {140, 2, 1, 6}, {2, 30, 4, 1}};
+    List<int[]> all = new ArrayList<>();
+    Random random = new Random(5);
+    for (int[] part : parts) {
+      all.add(random.ints(Arrays.stream(part).sum(), 0, VOCABULARY).toArray());
+    }
+    List<KvCache> caches = new ArrayList<>();
+    double worst = 0;
+    double scale = 0;
+    try (CausalLm model = model(true, "", true, dtype);
+        LoraAdapter adapter = adapter(model);
+        Decoder decoder = new Decoder(model, ALL)) {
+      assertEquals(14, adapter.modules().size());
+      all.forEach(ids -> caches.add(decoder.cache(ids.length)));
+      for (int step = 0; step < 4; step++) {
+        List<int[]> due = new ArrayList<>();
+        for (int s = 0; s < parts.length; s++) {
+          int begin = caches.get(s).length();
+          due.add(Arrays.copyOfRange(all.get(s), begin, begin + parts[s][step]));
+        }
+        try (Tensor logits = decoder.next(due, caches)) {
+          float[][] actual = rows(logits);
+          for (int s = 0; s < parts.length; s++) {
+            float[] expected = whole(model, all.get(s))[caches.get(s).length() - 1];
+            for (int v = 0; v < VOCABULARY; v++) {
+              worst = Math.max(worst, Math.abs(expected[v] - actual[s][v]));
+              scale = Math.max(scale, Math.abs(expected[v]));
+            }
+          }
+        }
+      }
+    } finally {
+      caches.forEach(KvCache::close);
+    }
+    // float32: sums in another order; bfloat16: four roundings of 2^-8 the other way
+    assertTrue(worst <= most * scale, worst + " of " + scale);
+  }
+
   @Test
-  void aCacheThatIsFullOrAnswersOfTwoTokensAreRefused() {
+  void aCacheThatIsFullIsRefused() {
     try (CausalLm model = model(false, "", false, DType.FLOAT32);
         Decoder decoder = new Decoder(model, ALL);
         KvCache cache = decoder.cache(3)) {
@@ -215,6 +314,34 @@ class DecoderTest {
       decoder.next(List.of(new int[] {3}), List.of(cache)).close();
       assertThrows(
           IllegalStateException.class, () -> decoder.next(List.of(new int[] {4}), List.of(cache)));
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"3", "5"})
+  void adaptersThatChangeAreTakenIn(int rank) {
+    try (CausalLm model = model(false, "", true, DType.FLOAT32)) {
+      int[] ids = sequences().get(1);
+      float[][] base = whole(model, ids);
+      try (Decoder decoder = new Decoder(model, ALL);
+          LoraAdapter first = adapter(model)) {
+        assertThrows(IllegalStateException.class, () -> whole(model, ids), "not taken in yet");
+        decoder.adaptersChanged();
+        float[][] adapted = whole(model, ids);
+        assertTrue(!Arrays.deepEquals(base, adapted));
+        try (LoraAdapter second = RandomAdapter.on(model, rank, 9)) {
+          decoder.adaptersChanged();
+          float[][] other = whole(model, ids);
+          assertTrue(!Arrays.deepEquals(adapted, other));
+          assertEquals(rank, second.config().r());
+        }
+        first.attach();
+        decoder.adaptersChanged();
+        assertArrayEquals(adapted, whole(model, ids));
+        first.detach();
+        decoder.adaptersChanged();
+        assertArrayEquals(base, whole(model, ids));
+      }
     }
   }
 

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -53,10 +54,31 @@ class GenerationConfigTest {
       value = {
         "{\"eos_token_id\": 11} | 'eos_token_id' is 11, expected an id from 0 to 10",
         "{\"eos_token_id\": [2, -1]} | 'eos_token_id' is -1, expected an id from 0 to 10",
+        "{\"temperature\": \"0.6\"} | 'temperature' is \"0.6\", expected a number",
+        "{\"do_sample\": 1} | 'do_sample' is 1, expected true or false",
+        "{\"max_new_tokens\": 0} | 'max_new_tokens' is 0, expected an integer of at least 1",
+        "{\"stop_strings\": 5} | 'stop_strings' is 5, expected a list of strings",
         "[2] | expected a JSON object of at most 1 MiB; fetch the model's file again",
       })
   void aDamagedFileIsRefused(String json, String problem) {
     InvalidInputException e = assertThrows(InvalidInputException.class, () -> eos(json));
     assertEquals(folder.resolve("generation_config.json") + ": " + problem, e.getMessage());
+  }
+
+  @Test
+  void whatItSaysOfSamplingIsReadAndWhatIsNotFollowedIsNamed() throws IOException {
+    eos(
+        """
+        {"do_sample": true, "temperature": 0.6, "top_k": 20, "top_p": null,
+         "repetition_penalty": 1.05, "max_new_tokens": 99, "stop_strings": "END",
+         "num_beams": 4, "guidance_scale": 1.0, "suppress_tokens": [3], "bad_words_ids": []}
+        """);
+    GenerationConfig read = GenerationConfig.read(folder, config);
+    assertEquals(true, read.doSample().orElseThrow());
+    assertEquals(
+        Map.of("temperature", 0.6, "top_k", 20.0, "repetition_penalty", 1.05), read.sampling());
+    assertEquals(99, read.maxNewTokens().orElseThrow());
+    assertEquals(List.of("END"), read.stopStrings());
+    assertEquals(List.of("'num_beams' is 4", "'suppress_tokens' is [3]"), read.notFollowed());
   }
 }

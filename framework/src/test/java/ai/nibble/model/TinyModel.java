@@ -73,9 +73,21 @@ public final class TinyModel {
     shapes.put(name, sizes);
   }
 
-  void remove(String name) {
+  public void remove(String name) {
     values.remove(name);
     shapes.remove(name);
+  }
+
+  /** All matrices multiplied: below 1 for a model whose attention is not all on one token. */
+  public TinyModel scaled(float factor) {
+    shapes.forEach(
+        (name, shape) -> {
+          float[] tensor = values.get(name);
+          for (int i = 0; i < tensor.length && shape.size() == 2; i++) {
+            tensor[i] *= factor;
+          }
+        });
+    return this;
   }
 
   private void linear(String module, long out, long in, boolean bias) {

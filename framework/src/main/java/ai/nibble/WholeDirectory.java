@@ -1,0 +1,88 @@
+package ai.nibble;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.Stream;
+
+/**
+ * A directory that appears whole or not at all: its files are written to a hidden directory beside
+ * the target, which {@link #commit} renames. {@link #close} without a commit removes what was
+ * written. What is written there must be synced by whoever writes it, as {@link WholeFile} does.
+ */
+public final class WholeDirectory implements AutoCloseable {
+  private final Path target;
+  private final Path temporary;
+  private boolean committed;
+
+  private WholeDirectory(Path target, Path temporary) {
+    this.target = target;
+    this.temporary = temporary;
+  }
+
+  /**
+   * Begins a directory.
+   *
+   * @param target does not exist yet; missing directories above it are made
+   * @param option what the user named it with, for the message
+   * @throws InvalidInputException if the target exists
+   */
+  public static WholeDirectory create(Path target, String option) {
+    requireNew(target, option);
+    Path absolute = target.toAbsolutePath().normalize();
+    Path temporary = WholeFile.temporary(absolute);
+    try {
+      Files.createDirectories(absolute.getParent());
+      Files.createDirectory(temporary);
+    } catch (IOException e) {
+      throw new InvalidInputException(target + ": cannot be made: " + e, e);
+    }
+    return new WholeDirectory(absolute, temporary);
+  }
+
+  /**
+   * Checks that a target is free before any work is done for it.
+   *
+   * @throws InvalidInputException if it exists
+   */
+  public static void requireNew(Path target, String option) {
+    if (Files.exists(target, LinkOption.NOFOLLOW_LINKS)) {
+      throw new InvalidInputException(
+          target + ": exists already, expected a new directory: name another with " + option);
+    }
+    if (target.toAbsolutePath().normalize().getParent() == null) {
+      throw new InvalidInputException(target + ": is no name for a new directory");
+    }
+  }
+
+  /** Where to write. */
+  public Path path() {
+    return temporary;
+  }
+
+  /** Makes the directory appear under its name. */
+  public void commit() throws IOException {
+    WholeFile.move(temporary, target);
+    committed = true;
+  }
+
+  /** Removes what was written unless {@link #commit} succeeded. */
+  @Override
+  public void close() {
+    if (committed) {
+      return;
+    }
+    try (Stream<Path> walk = Files.walk(temporary)) {
+      List<Path> deepestFirst = walk.sorted(Comparator.reverseOrder()).toList();
+      for (Path path : deepestFirst) {
+        Files.delete(path);
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(temporary + ": cannot be removed: " + e.getMessage(), e);
+    }
+  }
+}

@@ -1,0 +1,98 @@
+package ai.nibble.cli;
+
+import ai.nibble.lora.AdapterSet;
+import ai.nibble.model.LoadOptions;
+import ai.nibble.tensor.DType;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** The options that say what model to load, and how. */
+final class ModelOptions {
+  private static final Pattern NAMED = Pattern.compile("([A-Za-z0-9][A-Za-z0-9._-]*)=(.+)");
+
+  @Spec(Spec.Target.MIXEE)
+  private CommandSpec spec;
+
+  @Option(
+      names = "--model",
+      paramLabel = "DIR|GGUF",
+      description = "The base model; without it: what the adapter was trained on.")
+  private Path model;
+
+  @Option(
+      names = "--adapter",
+      paramLabel = "[NAME=]DIR",
+      description =
+          "An adapter in PEFT's form, such as the output of 'nibble train'; may be given again."
+              + " Its name is the directory's, unless given.")
+  private List<String> adapters = List.of();
+
+  @Option(
+      names = "--load-in-4bit",
+      description =
+          "Holds the base in NF4 with double quantisation; without it: as the first adapter was"
+              + " trained, else as stored.")
+  private boolean loadIn4bit;
+
+  @Option(
+      names = "--compute-dtype",
+      paramLabel = "TYPE",
+      description =
+          "auto, bfloat16 or float32; without it: as the first adapter was trained, else auto.")
+  private String computeDtype;
+
+  /** What was asked for; a usage error where that is nothing, or not clear. */
+  ModelRequest request() {
+    if (model == null && adapters.isEmpty()) {
+      throw usage("Missing required option: --model, or --adapter, or both");
+    }
+    return new ModelRequest(Optional.ofNullable(model), named(), loadIn4bit, dtype());
+  }
+
+  private Map<String, Path> named() {
+    Map<String, Path> named = new LinkedHashMap<>();
+    for (String given : adapters) {
+      Matcher matcher = NAMED.matcher(given);
+      boolean isNamed = matcher.matches();
+      Path directory = Path.of(isNamed ? matcher.group(2) : given);
+      Path last = directory.toAbsolutePath().normalize().getFileName();
+      String name = isNamed ? matcher.group(1) : String.valueOf(last);
+      if (name.equals(AdapterSet.OFF)) {
+        throw usage("--adapter " + given + " is named 'off', which stands for none: give NAME=DIR");
+      }
+      if (named.put(name, directory) != null) {
+        throw usage("Two adapters are named '" + name + "': give them as --adapter NAME=DIR");
+      }
+    }
+    return named;
+  }
+
+  private Optional<DType> dtype() {
+    if (computeDtype == null) {
+      return Optional.empty();
+    }
+    return switch (computeDtype) {
+      case "auto" -> Optional.of(LoadOptions.autoComputeDtype());
+      case "bfloat16" -> Optional.of(DType.BFLOAT16);
+      case "float32" -> Optional.of(DType.FLOAT32);
+      default ->
+          throw usage(
+              "--compute-dtype is '"
+                  + computeDtype
+                  + "', expected one of [auto, bfloat16, float32]");
+    };
+  }
+
+  private ParameterException usage(String line) {
+    return new ParameterException(spec.commandLine(), line);
+  }
+}

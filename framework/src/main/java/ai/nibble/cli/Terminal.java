@@ -1,0 +1,90 @@
+package ai.nibble.cli;
+
+import java.io.BufferedReader;
+import java.io.Console;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.PrintWriter;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.Optional;
+
+/** Where a chat takes place: lines come in, answers go out, all else goes to standard error. */
+final class Terminal {
+  private final BufferedReader in;
+  private final PrintWriter out;
+  private final PrintWriter err;
+  private final boolean interactive;
+
+  /**
+   * @param in UTF-8
+   * @param interactive whether a person types, and wants to be asked
+   */
+  Terminal(InputStream in, PrintWriter out, PrintWriter err, boolean interactive) {
+    this.in = new BufferedReader(new InputStreamReader(in, StandardCharsets.UTF_8));
+    this.out = out;
+    this.err = err;
+    this.interactive = interactive;
+  }
+
+  /** Whether the process's input and output are a person's terminal. */
+  static boolean isAttached() {
+    Console console = System.console();
+    try {
+      // Java 22 to 24 have a console without a terminal, too, and this to tell them apart
+      return console != null && (boolean) Console.class.getMethod("isTerminal").invoke(console);
+    } catch (ReflectiveOperationException e) {
+      return true;
+    }
+  }
+
+  boolean isInteractive() {
+    return interactive;
+  }
+
+  /**
+   * What a person says: a line, and those after it while each ends in a backslash.
+   *
+   * @return empty at the end of the input
+   */
+  Optional<String> turn() {
+    StringBuilder turn = new StringBuilder();
+    String line = line("> ");
+    while (line != null && line.endsWith("\\")) {
+      turn.append(line, 0, line.length() - 1).append('\n');
+      line = line("… ");
+    }
+    boolean ended = line == null && turn.isEmpty();
+    return ended ? Optional.empty() : Optional.of(turn.append(line == null ? "" : line).toString());
+  }
+
+  private String line(String prompt) {
+    if (interactive) {
+      print(prompt);
+    }
+    try {
+      return in.readLine();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** Part of an answer; false where nobody reads any more. */
+  boolean print(String piece) {
+    out.print(piece);
+    return !out.checkError();
+  }
+
+  /** Ends the line of an answer. */
+  void endLine() {
+    out.println();
+    out.flush();
+  }
+
+  /** A line that is no answer. */
+  void say(String line) {
+    err.println(line);
+    err.flush();
+  }
+}

@@ -1,0 +1,321 @@
+package ai.nibble.export.gguf;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.WholeFile;
+import ai.nibble.data.ChatTemplate;
+import ai.nibble.data.PromptEncoder;
+import ai.nibble.data.Tokenizer;
+import ai.nibble.export.Output;
+import ai.nibble.generate.StopTokens;
+import ai.nibble.gguf.GgmlType;
+import ai.nibble.gguf.GgufFile;
+import ai.nibble.gguf.GgufHeader;
+import ai.nibble.gguf.GgufTensor;
+import ai.nibble.gguf.GgufTensorSpec;
+import ai.nibble.gguf.GgufWriter;
+import ai.nibble.lora.StoredAdapter;
+import ai.nibble.model.GgufHyperparameters;
+import ai.nibble.model.GgufLayout;
+import ai.nibble.model.GgufWeights;
+import ai.nibble.model.ModelConfig;
+import ai.nibble.model.RopeScaling;
+import ai.nibble.model.RotaryFrequencies;
+import ai.nibble.model.WeightSource;
+import ai.nibble.tensor.Scope;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumMap;
+import java.util.EnumSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.Consumer;
+
+/**
+ * Writes a model, an adapter merged into it on the way, as one GGUF file with vocabulary and chat
+ * template, and an Ollama Modelfile beside it. Memory holds one piece of one tensor at a time.
+ *
+ * <p>The adapter is added to the base's own weights, in float32. An adapter trained over a 4-bit
+ * base has learned to mend that base's rounding too, which is not in the file.
+ */
+public final class ModelExport {
+  private static final String ROPE_FREQS = GgufHyperparameters.ROPE_FREQS;
+
+  private final Request request;
+  private final Consumer<String> notices;
+
+  /**
+   * What is asked for.
+   *
+   * @param base a model directory or GGUF file
+   * @param adapter a PEFT directory, to be merged
+   * @param out the file to make, in a directory that exists
+   * @param chatTemplate a template other than the base's own
+   * @param pre llama.cpp's name of the pre-tokenizer, where it cannot be recognised
+   */
+  public record Request(
+      Path base,
+      Optional<Path> adapter,
+      FileType type,
+      Path out,
+      Optional<Path> chatTemplate,
+      Optional<String> pre) {}
+
+  /**
+   * What was written.
+   *
+   * @param modelfile beside the file
+   * @param tensors how many of each type
+   * @param relativeError of the weights of block types as they read back: root of the mean square
+   *     of the error by that of the weights, over a sample of rows; 0 where there are none
+   */
+  public record Report(
+      Path file, Path modelfile, Map<GgmlType, Integer> tensors, double relativeError) {}
+
+  private ModelExport(Request request, Consumer<String> notices) {
+    this.request = request;
+    this.notices = notices;
+  }
+
+  /**
+   * Writes the file and the Modelfile.
+   *
+   * @param notices takes one line for everything that is chosen in the caller's place or lost
+   * @throws InvalidInputException if a file exists already, or something is not expressible in
+   *     GGUF, does not fit, or is damaged; nothing is left then
+   */
+  public static Report write(Request request, Consumer<String> notices) {
+    return new ModelExport(request, notices).run();
+  }
+
+  /** The Modelfile's place: {@code NAME.Modelfile} for {@code NAME.gguf}. */
+  public static Path modelfile(Path out) {
+    String name = out.getFileName().toString();
+    String stem = name.endsWith(".gguf") ? name.substring(0, name.length() - 5) : name;
+    return out.resolveSibling(stem + ".Modelfile");
+  }
+
+  private Report run() {
+    Path modelfile = modelfile(request.out());
+    Output.requireNew(request.out());
+    Output.requireNew(modelfile);
+    Path directory = WeightSource.directory(request.base());
+    try (Scope scope = new Scope()) {
+      WeightSource base = scope.own(WeightSource.open(request.base(), notices));
+      requireExpressible(base.config());
+      Optional<StoredAdapter> adapter =
+          request.adapter().map(path -> scope.own(StoredAdapter.open(path, base)));
+      adapter.ifPresent(this::noteIgnored);
+      Tokenizer tokenizer = scope.own(Tokenizer.load(directory));
+      Vocabulary vocabulary = new Vocabulary(directory, tokenizer, base.config(), pre(base));
+      Optional<ChatTemplate> template = template(directory);
+      MergedWeights weights = new MergedWeights(base, adapter);
+      Map<String, String> names = names(base);
+      List<GgufTensorSpec> specs = specs(base, names);
+      GgufHeader header = header(base.config(), vocabulary, template);
+      Modelfile text = modelfile(directory, base.config(), tokenizer, vocabulary, template);
+      write(header, specs, names, weights, base);
+      writeText(modelfile, text);
+      double error = SampledError.of(request.out(), names, weights);
+      return new Report(request.out(), modelfile, count(specs), error);
+    }
+  }
+
+  private void requireExpressible(ModelConfig config) {
+    GgufHyperparameters.inexpressible(config)
+        .ifPresent(
+            what -> {
+              throw new InvalidInputException(
+                  request.base() + ": cannot be written as GGUF: " + what);
+            });
+  }
+
+  private void noteIgnored(StoredAdapter adapter) {
+    if (!adapter.ignoredKeys().isEmpty()) {
+      notices.accept("keys of adapter_config.json that are ignored: " + adapter.ignoredKeys());
+    }
+  }
+
+  /** What a base that is a GGUF file says counts: its converter knew the original tokenizer. */
+  private Optional<String> pre(WeightSource base) {
+    String key = "tokenizer.ggml.pre";
+    if (request.pre().isEmpty()
+        && base instanceof GgufWeights gguf
+        && gguf.file().metadata().contains(key)) {
+      return Optional.of(gguf.file().metadata().getString(key));
+    }
+    return request.pre();
+  }
+
+  private Optional<ChatTemplate> template(Path directory) {
+    if (request.chatTemplate().isPresent()) {
+      return Optional.of(ChatTemplate.load(request.chatTemplate().get(), directory, Map.of()));
+    }
+    try {
+      return Optional.of(ChatTemplate.load(directory, Map.of()));
+    } catch (InvalidInputException e) {
+      notices.accept("no chat template is written: " + e.getMessage());
+      return Optional.empty();
+    }
+  }
+
+  /** Names in the file to Hugging Face's, in the file's order; the rope divisors have none. */
+  private static Map<String, String> names(WeightSource base) {
+    Map<String, String> names = new LinkedHashMap<>();
+    for (String name : base.names()) {
+      names.put(GgufLayout.ggufName(name).orElseThrow(), name);
+    }
+    return names;
+  }
+
+  private List<GgufTensorSpec> specs(WeightSource base, Map<String, String> names) {
+    List<GgufTensorSpec> specs = new ArrayList<>();
+    Map<GgmlType, Integer> fallbacks = new EnumMap<>(GgmlType.class);
+    if (base.config().ropeScaling() instanceof RopeScaling.Llama3) {
+      specs.add(
+          new GgufTensorSpec(
+              ROPE_FREQS, GgmlType.F32, List.of((long) base.config().headDim() / 2)));
+    }
+    names.forEach(
+        (ggufName, name) -> {
+          long[] shape = base.shape(name);
+          FileType.Choice choice =
+              request.type().typeOf(ggufName, shape.length, shape[shape.length - 1], base.config());
+          if (choice.fallback()) {
+            fallbacks.merge(choice.type(), 1, Integer::sum);
+          }
+          List<Long> sizes = Arrays.stream(shape).boxed().toList();
+          specs.add(new GgufTensorSpec(ggufName, choice.type(), sizes));
+        });
+    noteLoss(count(specs));
+    if (!fallbacks.isEmpty()) {
+      notices.accept(
+          "%d of %d tensors have rows that are no whole number of the blocks of their type, and are"
+                  .formatted(
+                      fallbacks.values().stream().mapToInt(Integer::intValue).sum(), specs.size())
+              + " written as "
+              + fallbacks
+              + ", as llama.cpp does");
+    }
+    return specs;
+  }
+
+  private void noteLoss(Map<GgmlType, Integer> counts) {
+    counts.keySet().retainAll(EnumSet.of(GgmlType.Q2_K, GgmlType.Q3_K));
+    if (!counts.isEmpty()) {
+      notices.accept(
+          "tensors of types that lose much: "
+              + counts
+              + "; answers will be noticeably worse than the base's, most of all those of small"
+              + " models: Q4_K_M is the smallest type that usually keeps them");
+    }
+  }
+
+  private static Map<GgmlType, Integer> count(List<GgufTensorSpec> specs) {
+    Map<GgmlType, Integer> counts = new EnumMap<>(GgmlType.class);
+    specs.forEach(spec -> counts.merge(spec.type(), 1, Integer::sum));
+    return counts;
+  }
+
+  private GgufHeader header(
+      ModelConfig config, Vocabulary vocabulary, Optional<ChatTemplate> template) {
+    GgufHeader header = new GgufHeader();
+    header.put("general.architecture", GgufHyperparameters.ARCHITECTURE);
+    header.put("general.type", "model");
+    header.put("general.name", name());
+    header.put("general.file_type", request.type().number());
+    header.put("general.quantization_version", 2);
+    GgufHyperparameters.integers(config).forEach(header::put);
+    header.put(GgufHyperparameters.CONTEXT_LENGTH, config.maxPositionEmbeddings());
+    GgufHyperparameters.numbers(config)
+        .forEach((key, value) -> header.put(key, value.floatValue()));
+    header.put(GgufHyperparameters.ROPE_FREQ_BASE, (float) config.ropeTheta());
+    String scaling = GgufHyperparameters.ropeScalingType(config);
+    if (!scaling.equals("none")) {
+      header.put(GgufHyperparameters.ROPE_SCALING_TYPE, scaling);
+      GgufHyperparameters.ropeScalingNumbers(config)
+          .forEach((key, value) -> header.put(key, value.floatValue()));
+      GgufHyperparameters.ropeScalingIntegers(config).forEach(header::put);
+    }
+    vocabulary.describe(header);
+    template.ifPresent(t -> header.put("tokenizer.chat_template", t.source()));
+    return header;
+  }
+
+  /** The file's name without its ending. */
+  private String name() {
+    return request.out().getFileName().toString().replaceFirst("\\.gguf$", "");
+  }
+
+  private Modelfile modelfile(
+      Path directory,
+      ModelConfig config,
+      Tokenizer tokenizer,
+      Vocabulary vocabulary,
+      Optional<ChatTemplate> template) {
+    String bos = tokenizer.specialTokens().texts().getOrDefault("bos_token", "");
+    Optional<TurnTemplate> turns = template.flatMap(t -> TurnTemplate.of(t, bos));
+    Set<Integer> stops =
+        StopTokens.of(
+            directory, config, tokenizer, new PromptEncoder(tokenizer, template.orElse(null)));
+    List<String> texts = stops.stream().filter(tokenizer::isControl).map(vocabulary::text).toList();
+    Modelfile modelfile =
+        new Modelfile(request.out().getFileName().toString(), turns, vocabulary.addsBos(), texts);
+    if (template.isPresent() && !modelfile.hasTemplate()) {
+      notices.accept(
+          "the Modelfile has no TEMPLATE, because the chat template does more than put text around"
+              + " turns: Ollama goes by the template in the GGUF file, if it is one that it knows");
+    }
+    return modelfile;
+  }
+
+  private void write(
+      GgufHeader header,
+      List<GgufTensorSpec> specs,
+      Map<String, String> names,
+      MergedWeights weights,
+      WeightSource base) {
+    try (GgufWriter writer = GgufWriter.create(request.out(), header, specs)) {
+      for (GgufTensorSpec spec : specs) {
+        if (spec.name().equals(ROPE_FREQS)) {
+          float[] divisors = RotaryFrequencies.divisors(base.config());
+          writer.write(
+              ROPE_FREQS, (row, into) -> System.arraycopy(divisors, 0, into, 0, into.length));
+          continue;
+        }
+        String name = names.get(spec.name());
+        Optional<GgufFile> same = sameBlocks(base, spec);
+        if (same.isPresent() && !weights.isAdapted(name)) {
+          writer.copy(spec.name(), same.get());
+        } else {
+          writer.write(spec.name(), weights.ggufRows(name));
+        }
+      }
+      writer.commit();
+    }
+  }
+
+  /** The base's file, if it holds the tensor in the very form that is to be written. */
+  private static Optional<GgufFile> sameBlocks(WeightSource base, GgufTensorSpec spec) {
+    if (!(base instanceof GgufWeights gguf)) {
+      return Optional.empty();
+    }
+    GgufTensor tensor = gguf.file().tensors().get(spec.name());
+    boolean same =
+        tensor != null && tensor.type() == spec.type() && tensor.shape().equals(spec.shape());
+    return same ? Optional.of(gguf.file()) : Optional.empty();
+  }
+
+  private static void writeText(Path file, Modelfile text) {
+    try {
+      WholeFile.write(file, text.toString());
+    } catch (IOException e) {
+      throw new UncheckedIOException(file + ": cannot be written: " + e.getMessage(), e);
+    }
+  }
+}

@@ -1,0 +1,192 @@
+package ai.nibble.export.merge;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.model.WeightSource;
+import ai.nibble.tensor.Parallel;
+import ai.nibble.tensor.Rows;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * What several adapters together do to a base's tensors: {@code W + Σᵢ weightᵢ · scalingᵢ · Bᵢ·Aᵢ},
+ * the exact sum of their updates, which PEFT calls the combination {@code cat}. What is not a sum,
+ * DoRA's magnitudes and modules that were trained whole, is taken from one adapter of weight 1.
+ */
+final class AdapterUpdates {
+  static final String EMBEDDING = "model.embed_tokens.weight";
+  static final String HEAD = "lm_head.weight";
+
+  private static final String WEIGHT = ".weight";
+  private static final String BIAS = ".bias";
+
+  private final List<MergedAdapter> adapters;
+  private final WeightSource base;
+
+  /**
+   * @param base as training held it
+   * @throws InvalidInputException if the adapters cannot be combined
+   */
+  AdapterUpdates(List<MergedAdapter> adapters, WeightSource base) {
+    this.adapters = List.copyOf(adapters);
+    this.base = base;
+    List<String> problems = new ArrayList<>();
+    for (MergedAdapter adapter : adapters) {
+      String where = adapter.directory().toString();
+      if (adapter.extras().useDora() && (adapters.size() > 1 || adapter.weight() != 1)) {
+        problems.add(
+            where
+                + ": is a DoRA adapter, whose update is no sum: merge it alone and with weight 1");
+      }
+      if (!adapter.replaced().isEmpty() && adapter.weight() != 1) {
+        problems.add(
+            where
+                + ": holds tensors trained whole, such as '"
+                + adapter.replaced().iterator().next()
+                + "', which replace the base's: give it weight 1 instead of "
+                + adapter.weight());
+      }
+    }
+    Set<String> replaced = new LinkedHashSet<>();
+    for (MergedAdapter adapter : adapters) {
+      for (String name : adapter.replaced()) {
+        String module = module(name);
+        boolean adapted = adapters.stream().anyMatch(a -> a.modules().contains(module));
+        if (!replaced.add(name) || (adapted && name.endsWith(WEIGHT))) {
+          problems.add(
+              adapter.directory()
+                  + ": replaces '"
+                  + name
+                  + "', which another adapter changes too: merge only one of them");
+        }
+      }
+    }
+    if (!problems.isEmpty()) {
+      throw new InvalidInputException(problems);
+    }
+  }
+
+  private static String module(String name) {
+    return name.substring(0, name.lastIndexOf('.'));
+  }
+
+  List<MergedAdapter> adapters() {
+    return adapters;
+  }
+
+  /** The adapter that replaces a tensor. */
+  Optional<MergedAdapter> replacing(String name) {
+    return adapters.stream().filter(a -> a.replaced().contains(name)).findFirst();
+  }
+
+  /** Whether a tensor gets a sum of products. */
+  boolean hasProduct(String name) {
+    return name.endsWith(WEIGHT)
+        && adapters.stream().anyMatch(a -> a.modules().contains(module(name)));
+  }
+
+  /** Whether a tensor is another one afterwards. */
+  boolean changes(String name) {
+    return hasProduct(name) || replacing(name).isPresent() || addsToBias(name);
+  }
+
+  /** Whether rows of weights are scaled. */
+  boolean isDora() {
+    return adapters.stream().anyMatch(a -> a.extras().useDora());
+  }
+
+  /**
+   * Whether embedding and output head part: one of two that were one tensor changes, or both do.
+   */
+  boolean unties() {
+    return base.config().tieWordEmbeddings() && (changes(EMBEDDING) || changes(HEAD));
+  }
+
+  private boolean addsToBias(String name) {
+    return name.endsWith(BIAS)
+        && adapters.stream()
+            .anyMatch(a -> a.extras().loraBias() && a.modules().contains(module(name)));
+  }
+
+  /** Adds what B's biases contribute to a bias of the base. */
+  void addBias(String name, long first, float[] values, int offset, int count) {
+    if (!addsToBias(name)) {
+      return;
+    }
+    String module = module(name);
+    for (MergedAdapter adapter : adapters) {
+      if (adapter.extras().loraBias() && adapter.modules().contains(module)) {
+        float[] bias = adapter.loraBias(module);
+        for (int i = 0; i < count; i++) {
+          values[offset + i] += (float) (adapter.scaling(module) * bias[(int) first + i]);
+        }
+      }
+    }
+  }
+
+  /**
+   * The update of a weight, the adapters' matrices one after the other along the rank.
+   *
+   * @throws InvalidInputException if DoRA has to scale a row of zeros
+   */
+  LowRankUpdate update(String name) {
+    String module = module(name);
+    List<MergedAdapter> those =
+        adapters.stream().filter(a -> a.modules().contains(module)).toList();
+    long[] shape = base.shape(name);
+    int out = Math.toIntExact(shape[0]);
+    int in = Math.toIntExact(shape[1]);
+    int rank = those.stream().mapToInt(a -> a.rank(module)).sum();
+    float[] a = new float[Math.multiplyExact(rank, in)];
+    float[] b = new float[Math.multiplyExact(out, rank)];
+    int at = 0;
+    for (MergedAdapter adapter : those) {
+      int r = adapter.rank(module);
+      System.arraycopy(adapter.loraA(module), 0, a, at * in, r * in);
+      float[] columns = adapter.loraB(module);
+      double scaling = adapter.scaling(module);
+      for (int o = 0; o < out; o++) {
+        for (int k = 0; k < r; k++) {
+          b[o * rank + at + k] = (float) (scaling * columns[o * r + k]);
+        }
+      }
+      at += r;
+    }
+    LowRankUpdate plain = new LowRankUpdate(rank, a, b, null);
+    return isDora() ? plain.withGain(gains(name, plain, those.get(0).magnitudes(module))) : plain;
+  }
+
+  /** DoRA's factor of each row: its magnitude over the norm of the row of W + s·B·A. */
+  private float[] gains(String name, LowRankUpdate plain, float[] magnitudes) {
+    int width = plain.width();
+    float[] gains = new float[magnitudes.length];
+    Parallel.forRanges(
+        gains.length,
+        Rows.grain(width),
+        (begin, end) -> {
+          float[] row = new float[width];
+          for (int o = (int) begin; o < end; o++) {
+            long first = (long) o * width;
+            base.read(name, first, row, 0, width);
+            plain.addTo(first, row, 0, width);
+            double squares = 0;
+            for (float v : row) {
+              squares += (double) v * v;
+            }
+            if (squares == 0) {
+              throw new InvalidInputException(
+                  "'"
+                      + name
+                      + "' has only zeros in row "
+                      + o
+                      + ", which DoRA cannot scale to its magnitude: the adapter belongs to another"
+                      + " base");
+            }
+            gains[o] = (float) (magnitudes[o] / Math.sqrt(squares));
+          }
+        });
+    return gains;
+  }
+}

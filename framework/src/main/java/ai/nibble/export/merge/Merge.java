@@ -1,0 +1,256 @@
+package ai.nibble.export.merge;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.WholeDirectory;
+import ai.nibble.lora.AdapterExtras;
+import ai.nibble.lora.AdapterStore;
+import ai.nibble.model.BaseFiles;
+import ai.nibble.model.CausalLm;
+import ai.nibble.model.ModelStore;
+import ai.nibble.model.WeightSource;
+import ai.nibble.quant.Quant4Config;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Scope;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.function.Consumer;
+
+/**
+ * Writes adapters into a base, or takes them out again, as a Hugging Face directory that appears
+ * whole and proven or not at all.
+ */
+public final class Merge {
+  private static final int SEED = 42;
+
+  private final MergeRequest request;
+  private final Consumer<String> notices;
+  private final Consumer<String> progress;
+
+  private Merge(MergeRequest request, Consumer<String> notices, Consumer<String> progress) {
+    this.request = request;
+    this.notices = notices;
+    this.progress = progress;
+  }
+
+  /**
+   * Merges.
+   *
+   * @param notices takes a line for what is chosen or left out
+   * @param progress takes a line for each part of the work that begins
+   * @return what was done; where its proof does not hold there is no output
+   * @throws InvalidInputException if the output exists, or base and adapters do not fit
+   * @throws UncheckedIOException if the output cannot be written
+   */
+  public static MergeReport run(
+      MergeRequest request, Consumer<String> notices, Consumer<String> progress) {
+    return new Merge(request, notices, progress).run();
+  }
+
+  private MergeReport run() {
+    WholeDirectory.requireNew(request.output(), "--output");
+    try (Scope scope = new Scope()) {
+      WeightSource base = scope.own(WeightSource.open(request.base(), notices));
+      HeldWeights held = scope.own(new HeldWeights(base, request.quantization()));
+      AdapterUpdates updates = new AdapterUpdates(adapters(base, scope), held);
+      MergedWeights merged = scope.own(new MergedWeights(held, updates, MergedWeights.Part.WHOLE));
+      DType dtype = request.dtype().orElseGet(() -> dtypeOf(base));
+      MergeRecord record = MergeRecord.of(request.quantization(), updates.adapters());
+      Path directory = WeightSource.directory(request.base());
+      List<int[]> prompts = SamplePrompts.of(directory, base.config(), request.prompts(), notices);
+      BaseFiles files = baseFiles();
+      ShardWriter writer = new ShardWriter(merged, dtype, record.metadata(), progress);
+      try (WholeDirectory output = WholeDirectory.create(request.output(), "--output")) {
+        requireRoom(output.path(), writer.bytes());
+        int shards = writer.write(output.path(), request.maxShardBytes());
+        ModelStore.saveFiles(files, merged.config(), dtype, output.path());
+        progress.accept("proving it on " + prompts.size() + " prompts");
+        MergeProof proof = prove(base, merged, updates, output.path(), dtype, prompts);
+        if (proof.holds()) {
+          record.write(output.path(), request.base(), dtype, request.undo(), proof);
+          output.commit();
+        }
+        return new MergeReport(
+            (int) merged.names().stream().filter(updates::changes).count(),
+            shards,
+            writer.bytes(),
+            dtype,
+            record.baseWeights(),
+            proof);
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(request.output() + ": cannot be written: " + e, e);
+    }
+  }
+
+  /** The base's, as its configuration names it; float64 is read as float32. */
+  private static DType dtypeOf(WeightSource base) {
+    DType dtype = base.config().dtype();
+    return dtype.bytes() > Float.BYTES ? DType.FLOAT32 : dtype;
+  }
+
+  private List<MergedAdapter> adapters(WeightSource base, Scope scope) {
+    Optional<MergeRecord> merged =
+        request.undo()
+            ? MergeRecord.read(WeightSource.directory(request.base()))
+            : Optional.empty();
+    if (request.undo() && merged.isEmpty()) {
+      notices.accept(
+          request.base()
+              + " has no "
+              + MergeRecord.NAME
+              + ": that it holds the adapter is believed");
+    }
+    List<MergedAdapter> adapters = new ArrayList<>();
+    for (MergeRequest.Adapter adapter : request.adapters()) {
+      double weight = adapter.weight().orElse(1);
+      if (merged.isPresent()) {
+        weight = recordedWeight(merged.get(), adapter);
+      }
+      MergedAdapter opened =
+          scope.own(
+              MergedAdapter.open(adapter.directory(), request.undo() ? -weight : weight, base));
+      if (request.undo()) {
+        requireUndoable(opened);
+      }
+      List<String> ignored = opened.config().ignoredKeys();
+      if (!ignored.isEmpty()) {
+        notices.accept(adapter.directory() + ": keys of adapter_config.json ignored: " + ignored);
+      }
+      adapters.add(opened);
+    }
+    return adapters;
+  }
+
+  /** What an adapter was merged with. */
+  private double recordedWeight(MergeRecord merged, MergeRequest.Adapter adapter) {
+    Path weights = adapter.directory().resolve(AdapterStore.WEIGHTS);
+    String place = request.base() + ": " + MergeRecord.NAME;
+    String hash = Files.isRegularFile(weights) ? MergeRecord.sha256Of(weights) : "";
+    MergeRecord.Entry entry =
+        merged.adapters().stream()
+            .filter(e -> e.sha256().equals(hash))
+            .findFirst()
+            .orElseThrow(
+                () ->
+                    new InvalidInputException(
+                        place
+                            + " names the adapters "
+                            + merged.adapters().stream().map(MergeRecord.Entry::name).toList()
+                            + ", none with the weights of "
+                            + adapter.directory()
+                            + ": only what was merged can be taken out"));
+    if (adapter.weight().isPresent() && adapter.weight().getAsDouble() != entry.weight()) {
+      throw new InvalidInputException(
+          place
+              + " says that "
+              + adapter.directory()
+              + " was merged with weight "
+              + entry.weight()
+              + ", expected that or none instead of "
+              + adapter.weight().getAsDouble());
+    }
+    if (!merged.baseWeights().equals(MergeRecord.ORIGINAL)) {
+      notices.accept(
+          "the adapter was merged onto weights in "
+              + merged.baseWeights()
+              + ": those come back, not the original ones");
+    }
+    return entry.weight();
+  }
+
+  private static void requireUndoable(MergedAdapter adapter) {
+    String reason = null;
+    if (adapter.extras().useDora()) {
+      reason = "is a DoRA adapter, which replaced the rows' norms";
+    } else if (!adapter.extras().modulesToSave().isEmpty()) {
+      reason = "replaced " + adapter.extras().modulesToSave() + " whole";
+    } else if (adapter.extras().bias() != AdapterExtras.Bias.NONE) {
+      reason = "replaced biases";
+    }
+    if (reason != null) {
+      throw new InvalidInputException(
+          adapter.directory()
+              + ": "
+              + reason
+              + ", which the merged weights no longer hold: take the base itself");
+    }
+  }
+
+  private BaseFiles baseFiles() {
+    BaseFiles files = BaseFiles.read(request.base());
+    if (request.chatTemplate().isEmpty()) {
+      return files;
+    }
+    try {
+      return files.withChatTemplate(Files.readString(request.chatTemplate().get()));
+    } catch (IOException e) {
+      throw new InvalidInputException(
+          request.chatTemplate().get() + ": cannot be read: " + e.getMessage(), e);
+    }
+  }
+
+  private static void requireRoom(Path directory, long bytes) throws IOException {
+    long free = Files.getFileStore(directory).getUsableSpace();
+    if (free < bytes) {
+      throw new InvalidInputException(
+          String.format(
+              Locale.ROOT,
+              "%s: the merged weights take %.1f GB, but only %.1f GB are free there",
+              directory.getParent(),
+              bytes / 1e9,
+              free / 1e9));
+    }
+  }
+
+  private MergeProof prove(
+      WeightSource base,
+      MergedWeights merged,
+      AdapterUpdates updates,
+      Path written,
+      DType dtype,
+      List<int[]> prompts) {
+    int vocabulary = base.config().vocabSize();
+    float[] expected = expected(base, updates, prompts);
+    try (WeightSource output = WeightSource.open(written, notices)) {
+      float[] actual = logits(output, prompts);
+      LogitDifference difference = LogitDifference.of(expected, actual, vocabulary);
+      DitheredWeights moved =
+          new DitheredWeights(output, dtype, name -> merged.heldDtype(name) != dtype, SEED);
+      LogitDifference dithered = LogitDifference.of(actual, logits(moved, prompts), vocabulary);
+      LogitDifference effect = LogitDifference.of(expected, without(base, prompts), vocabulary);
+      return new MergeProof(
+          expected.length / vocabulary, difference, MergeProof.bound(dithered), effect);
+    }
+  }
+
+  /** Base and adapters as they are used in training: the base in 4 bits, B·A beside it. */
+  private float[] expected(WeightSource base, AdapterUpdates updates, List<int[]> prompts) {
+    boolean changesQuantized =
+        CausalLm.linearPaths(base.config()).stream()
+            .anyMatch(path -> updates.replacing(path + ".weight").isPresent());
+    // scaled or replaced weights are no longer those that were quantised
+    Optional<Quant4Config> quantization =
+        updates.isDora() || changesQuantized ? Optional.empty() : request.quantization();
+    try (HeldWeights held =
+            new HeldWeights(
+                base, quantization.isPresent() ? Optional.empty() : request.quantization());
+        MergedWeights rest =
+            new MergedWeights(held, updates, MergedWeights.Part.WITHOUT_PRODUCTS)) {
+      return new LayerwiseLogits(rest, request.base(), quantization, updates).compute(prompts);
+    }
+  }
+
+  private float[] without(WeightSource base, List<int[]> prompts) {
+    return new LayerwiseLogits(base, request.base(), request.quantization(), null).compute(prompts);
+  }
+
+  private float[] logits(WeightSource source, List<int[]> prompts) {
+    return new LayerwiseLogits(source, request.output(), Optional.empty(), null).compute(prompts);
+  }
+}

@@ -1,0 +1,177 @@
+package ai.nibble.export.merge;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.NibbleVersion;
+import ai.nibble.WholeFile;
+import ai.nibble.lora.AdapterConfigFile;
+import ai.nibble.lora.AdapterStore;
+import ai.nibble.quant.Quant4Config;
+import ai.nibble.safetensors.SafetensorsWriter;
+import ai.nibble.tensor.DType;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.DigestInputStream;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Collectors;
+
+/**
+ * What was merged, as it stands in the output: {@code merge.json}, and in short in the metadata of
+ * every safetensors file ({@code nibble_version}, {@code base_weights}, {@code adapters}).
+ *
+ * @param baseWeights what the adapters were added to: {@link #ORIGINAL}, or the 4-bit quantisation
+ * @param adapters in the order given
+ */
+record MergeRecord(String baseWeights, List<Entry> adapters) {
+  static final String NAME = "merge.json";
+  static final String ORIGINAL = "original";
+
+  private static final JsonMapper JSON = JsonMapper.builder().build();
+
+  /**
+   * An adapter that was merged.
+   *
+   * @param name of its directory
+   * @param sha256 of its weights' file, hexadecimal
+   * @param configSha256 of its {@code adapter_config.json}
+   * @param weight factor of its update
+   */
+  record Entry(String name, String sha256, String configSha256, double weight) {
+    static Entry of(MergedAdapter adapter) {
+      Path directory = adapter.directory();
+      return new Entry(
+          directory.toAbsolutePath().normalize().getFileName().toString(),
+          sha256Of(directory.resolve(AdapterStore.WEIGHTS)),
+          sha256Of(directory.resolve(AdapterConfigFile.NAME)),
+          adapter.weight());
+    }
+  }
+
+  static MergeRecord of(Optional<Quant4Config> quantization, List<MergedAdapter> adapters) {
+    return new MergeRecord(described(quantization), adapters.stream().map(Entry::of).toList());
+  }
+
+  /** The weights that adapters are added to, in words. */
+  static String described(Optional<Quant4Config> quantization) {
+    return quantization
+        .map(
+            q ->
+                q.type().name().toLowerCase(Locale.ROOT)
+                    + ", blocks of "
+                    + q.blockSize()
+                    + (q.doubleQuant() ? ", double quantisation" : "")
+                    + ", dequantised to float32")
+        .orElse(ORIGINAL);
+  }
+
+  /**
+   * What is recorded in a model's directory; empty where there is no record.
+   *
+   * @throws InvalidInputException if the record cannot be read
+   */
+  static Optional<MergeRecord> read(Path directory) {
+    Path file = directory.resolve(NAME);
+    if (!Files.exists(file)) {
+      return Optional.empty();
+    }
+    try {
+      JsonNode json = JSON.readTree(Files.readAllBytes(file));
+      List<Entry> entries = new ArrayList<>();
+      for (JsonNode entry : json.path("adapters")) {
+        entries.add(
+            new Entry(
+                entry.path("name").asText(),
+                entry.path("sha256").asText(),
+                entry.path("config_sha256").asText(),
+                entry.path("weight").asDouble(Double.NaN)));
+      }
+      return Optional.of(new MergeRecord(json.path("base_weights").asText(), entries));
+    } catch (IOException e) {
+      throw new InvalidInputException(
+          file + ": cannot be read as JSON (" + e.getMessage() + "): restore or remove it", e);
+    }
+  }
+
+  /** For the files' headers. */
+  Map<String, String> metadata() {
+    Map<String, String> metadata = new LinkedHashMap<>(SafetensorsWriter.PYTORCH);
+    metadata.put("nibble_version", NibbleVersion.text());
+    metadata.put("base_weights", baseWeights);
+    metadata.put(
+        "adapters",
+        adapters.stream()
+            .map(a -> a.name() + " sha256:" + a.sha256() + " weight " + a.weight())
+            .collect(Collectors.joining("; ")));
+    return metadata;
+  }
+
+  /**
+   * Writes the record with the proof's figures.
+   *
+   * @param undone whether the adapters were taken out
+   */
+  void write(Path directory, Path base, DType dtype, boolean undone, MergeProof proof)
+      throws IOException {
+    ObjectNode json = JSON.createObjectNode();
+    json.put("nibble_version", NibbleVersion.text());
+    json.put("operation", undone ? "undo" : "merge");
+    json.put("base", base.toString());
+    json.put("base_weights", baseWeights);
+    json.put("dtype", dtype.torchName());
+    for (Entry adapter : adapters) {
+      ObjectNode entry = json.withArray("adapters").addObject();
+      entry.put("name", adapter.name());
+      entry.put("weight", adapter.weight());
+      entry.put("sha256", adapter.sha256());
+      entry.put("config_sha256", adapter.configSha256());
+    }
+    ObjectNode proven = json.putObject("proof");
+    proven.put("positions", proof.positions());
+    put(proven.putObject("difference"), proof.difference());
+    put(proven.putObject("bound"), proof.bound());
+    put(proven.putObject("effect_of_adapters"), proof.effect());
+    WholeFile.write(directory.resolve(NAME), text(json));
+  }
+
+  private static void put(ObjectNode json, LogitDifference difference) {
+    json.put("max_logit_difference", difference.max());
+    json.put("mean_kl", difference.meanKl());
+  }
+
+  private static String text(ObjectNode json) {
+    try {
+      return JSON.writerWithDefaultPrettyPrinter().writeValueAsString(json) + "\n";
+    } catch (JsonProcessingException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  /** SHA-256 of a file, hexadecimal. */
+  static String sha256Of(Path file) {
+    try {
+      MessageDigest digest = MessageDigest.getInstance("SHA-256");
+      try (InputStream in = new DigestInputStream(Files.newInputStream(file), digest)) {
+        in.transferTo(OutputStream.nullOutputStream());
+      }
+      return HexFormat.of().formatHex(digest.digest());
+    } catch (IOException e) {
+      throw new InvalidInputException(file + ": cannot be read: " + e.getMessage(), e);
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+}

@@ -1,0 +1,94 @@
+package ai.nibble.export.merge;
+
+import ai.nibble.model.ModelConfig;
+import ai.nibble.model.WeightSource;
+import ai.nibble.tensor.DType;
+import java.util.LinkedHashSet;
+import java.util.Set;
+
+/** A base's weights with adapters' updates, float32 where they changed. */
+final class MergedWeights extends WeightView {
+  /** What of the updates is in the weights. */
+  enum Part {
+    /** All of it. */
+    WHOLE,
+    /** All but the products B·A, which somebody puts on the linears as adapters. */
+    WITHOUT_PRODUCTS
+  }
+
+  private final AdapterUpdates updates;
+  private final Part part;
+  private final Set<String> names;
+  private final Current<LowRankUpdate> current;
+
+  /**
+   * @param base stays the caller's
+   */
+  MergedWeights(WeightSource base, AdapterUpdates updates, Part part) {
+    super(base);
+    this.updates = updates;
+    this.part = part;
+    this.names = new LinkedHashSet<>(base.names());
+    if (updates.unties()) {
+      names.add(AdapterUpdates.HEAD);
+    }
+    this.current = new Current<>(updates::update);
+  }
+
+  @Override
+  public ModelConfig config() {
+    return updates.unties() ? base.config().withTieWordEmbeddings(false) : base.config();
+  }
+
+  @Override
+  public Set<String> names() {
+    return names;
+  }
+
+  /** Whether a tensor is computed here rather than the base's. */
+  boolean changes(String name) {
+    boolean onlyProduct =
+        part == Part.WITHOUT_PRODUCTS
+            && updates.hasProduct(name)
+            && !updates.isDora()
+            && !name.equals(AdapterUpdates.HEAD);
+    return updates.changes(name) && !onlyProduct;
+  }
+
+  @Override
+  public DType dtype(String name) {
+    return changes(name) ? DType.FLOAT32 : base.dtype(name);
+  }
+
+  @Override
+  public DType heldDtype(String name) {
+    return changes(name) ? DType.FLOAT32 : base.heldDtype(name);
+  }
+
+  @Override
+  public void read(String name, long firstElement, float[] out, int offset, int count) {
+    MergedAdapter replacing = updates.replacing(name).orElse(null);
+    if (replacing != null) {
+      replacing.readReplacement(name, firstElement, out, offset, count);
+    } else {
+      base.read(name, firstElement, out, offset, count);
+    }
+    updates.addBias(name, firstElement, out, offset, count);
+    if (updates.hasProduct(name) && changes(name)) {
+      current.use(
+          name,
+          update -> {
+            // an output head carries no adapter of its own: its product is always in the weight
+            if (part == Part.WHOLE || name.equals(AdapterUpdates.HEAD)) {
+              update.addTo(firstElement, out, offset, count);
+            }
+            update.scale(firstElement, out, offset, count);
+          });
+    }
+  }
+
+  @Override
+  public void close() {
+    current.close();
+  }
+}

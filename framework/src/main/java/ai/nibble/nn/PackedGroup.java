@@ -1,0 +1,125 @@
+package ai.nibble.nn;
+
+import ai.nibble.quant.PackedInput;
+import ai.nibble.quant.PackedProduct;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Ops;
+import ai.nibble.tensor.Parallel;
+import ai.nibble.tensor.Rows;
+import ai.nibble.tensor.Scope;
+import ai.nibble.tensor.Tensor;
+import java.util.List;
+
+/**
+ * A {@link LinearGroup} made ready for products with its 4-bit weights as they lie packed, for a
+ * few rows at a time: {@code y = x·Wᵀ + (x·Aᵀ)·(s·B)ᵀ + bias}. Of the adapters it holds copies: A
+ * and {@code s·B}, rounded as {@link LinearGroup#writeWeights} rounds them.
+ */
+final class PackedGroup implements AutoCloseable {
+  /** Elements of weights a parallel range, some 10 µs. */
+  private static final int ELEMENTS_A_RANGE = 1 << 17;
+
+  private final LinearGroup group;
+  private final Precision precision;
+  private final List<PackedProduct> products;
+  private final Scope scope = new Scope();
+  private Tensor down;
+  private Tensor up;
+
+  /** Whether all weights of a group are such that they can be read packed. */
+  static boolean takes(LinearGroup group) {
+    return group.members().stream()
+        .allMatch(m -> m.weight() instanceof Quant4Weight w && PackedProduct.takes(w.quantized()));
+  }
+
+  PackedGroup(LinearGroup group, Precision precision) {
+    this.group = group;
+    this.precision = precision;
+    this.products =
+        group.members().stream()
+            .map(m -> ((Quant4Weight) m.weight()).quantized())
+            .map(weight -> new PackedProduct(weight, precision.compute()))
+            .toList();
+    if (group.rank() > 0) {
+      try {
+        down = scope.own(group.downProjections(precision.product()));
+        try (Tensor rounded =
+            Tensor.empty(precision.product(), group.outFeatures(), group.rank())) {
+          group.writeUpProjections(rounded, 0);
+          up = scope.own(rounded.to(DType.FLOAT32));
+        }
+      } catch (RuntimeException e) {
+        scope.close();
+        throw e;
+      }
+    }
+  }
+
+  /** Bytes that such a copy of a group's adapters takes. */
+  static long bytes(LinearGroup group, Precision precision) {
+    long a = (long) group.inFeatures() * precision.product().bytes();
+    long b = (long) group.outFeatures() * Float.BYTES;
+    return group.rank() * (a + b);
+  }
+
+  /**
+   * The group's outputs.
+   *
+   * @param input {@code [N, in]} in the compute dtype, N at most {@link PackedProduct#MAX_ROWS}
+   * @return {@code [N, out]} in the compute dtype; the caller closes it
+   */
+  Tensor apply(Tensor input) {
+    int n = (int) input.size(0);
+    int in = group.inFeatures();
+    int out = group.outFeatures();
+    PackedInput x = new PackedInput(n, in);
+    try (Rows rows = Rows.reading(input, 0, n)) {
+      float[] row = new float[in];
+      for (int r = 0; r < n; r++) {
+        rows.load(r, row);
+        x.set(r, row);
+      }
+    }
+    float[] y = new float[n * out];
+    Parallel.forRanges(
+        out, Math.max(1, ELEMENTS_A_RANGE / in), (begin, end) -> multiply(x, y, begin, end));
+    try (Scope sums = new Scope()) {
+      Tensor sum = sums.own(Tensor.of(y, n, out));
+      if (up != null) {
+        addAdapters(input, sum);
+      }
+      group.addBiases(sum);
+      return precision.compute() == DType.FLOAT32 ? sum.share() : sum.to(precision.compute());
+    }
+  }
+
+  /** Outputs {@code [begin, end)} of the group, which may lie in several members. */
+  private void multiply(PackedInput x, float[] y, long begin, long end) {
+    int out = group.outFeatures();
+    int column = 0;
+    for (int m = 0; m < products.size(); m++) {
+      int width = (int) group.members().get(m).weight().outFeatures();
+      long from = Math.max(begin, column) - column;
+      long to = Math.min(end, column + width) - column;
+      if (from < to) {
+        products.get(m).multiply(from, to, x, y, column, out);
+      }
+      column += width;
+    }
+  }
+
+  private void addAdapters(Tensor input, Tensor sum) {
+    try (Scope scope = new Scope()) {
+      Tensor x = precision.widens() ? scope.own(input.to(precision.product())) : input;
+      Tensor h = scope.empty(precision.product(), input.size(0), group.rank());
+      Ops.mm(h, x, scope.own(down.t()));
+      Tensor wide = precision.product() == DType.FLOAT32 ? h : scope.own(h.to(DType.FLOAT32));
+      Ops.addmm(sum, wide, scope.own(up.t()), 1, 1);
+    }
+  }
+
+  @Override
+  public void close() {
+    scope.close();
+  }
+}

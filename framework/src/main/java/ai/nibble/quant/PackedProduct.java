@@ -1,0 +1,142 @@
+package ai.nibble.quant;
+
+import ai.nibble.quant.vector.Dot512;
+import ai.nibble.tensor.DType;
+import java.nio.ByteBuffer;
+
+/**
+ * {@code y = x·Wᵀ} for a few rows x and a weight as it lies in 4 bits: the weight is read once,
+ * half a byte an element, and its values exist in registers only. They are those of {@link
+ * Quantized4Bit#dequantize}, and sums are float32.
+ *
+ * <p>Needs 512-bit registers and a JVM started with {@code --add-modules jdk.incubator.vector} (JDK
+ * 17 to 25).
+ */
+public final class PackedProduct {
+  /** Most rows for which this beats dequantising the weight for a matrix product. */
+  public static final int MAX_ROWS = 8;
+
+  /** Elements that the kernel takes at a time: it divides every block size. */
+  static final int UNIT = Quant4Config.MIN_BLOCK_SIZE;
+
+  /** Bytes of rows brought onto the heap at a time: they stay in the first-level cache. */
+  private static final int CHUNK_BYTES = 4096;
+
+  private static final boolean AVAILABLE =
+      ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent() && Dot512.isFast();
+
+  private final Quantized4Bit weight;
+  private final boolean round;
+  private final int width;
+
+  /** Binary logarithm of the units in a block. */
+  private final int shift;
+
+  /**
+   * @param weight {@code [out, in]}, which {@link #takes} is true of; stays the caller's
+   * @param dtype to which its values are rounded: float32 (that is, not) or bfloat16
+   */
+  public PackedProduct(Quantized4Bit weight, DType dtype) {
+    if (!takes(weight)) {
+      throw new IllegalArgumentException(weight + ": not for products with packed weights here");
+    }
+    if (dtype != DType.FLOAT32 && dtype != DType.BFLOAT16) {
+      throw new IllegalArgumentException("no packed product in " + dtype.torchName());
+    }
+    this.weight = weight;
+    this.round = dtype == DType.BFLOAT16;
+    this.width = (int) weight.shape()[1];
+    this.shift = Integer.numberOfTrailingZeros(weight.config().blockSize() / UNIT);
+  }
+
+  /** Whether this JVM on this machine computes such products. */
+  public static boolean isAvailable() {
+    return AVAILABLE;
+  }
+
+  /** Whether it does so with this weight: rows must be whole multiples of 32 elements. */
+  public static boolean takes(Quantized4Bit weight) {
+    long[] shape = weight.shape();
+    return AVAILABLE && shape.length == 2 && shape[1] > 0 && shape[1] % UNIT == 0;
+  }
+
+  /**
+   * Products with some rows of the weight, on the calling thread.
+   *
+   * @param begin first row of the weight
+   * @param end after the last one; {@code (end − begin) · in} is below 2³¹
+   * @param x of the weight's width
+   * @param y {@code [x.rows, stride]}
+   * @param column of y that the weight's first row goes to
+   * @param stride elements of a row of y
+   */
+  public void multiply(long begin, long end, PackedInput x, float[] y, int column, int stride) {
+    if (x.width() != width) {
+      throw new IllegalArgumentException(weight + ": an input of " + x.width());
+    }
+    new Range(begin, end).multiply(x, y, column, stride);
+  }
+
+  /** Some rows of the weight on their way through the kernel; one thread's. */
+  private final class Range {
+    private final long begin;
+    private final long end;
+    private final int units = width / UNIT;
+    private final int rowBytes = width / 2;
+    private final int chunk;
+    private final ByteBuffer codes;
+    private final ByteBuffer absmax;
+    private final byte[] packed;
+    private final float[] scales;
+    private final float[] sums = new float[Dot512.FOUR];
+    private final Dot512 dot;
+
+    Range(long begin, long end) {
+      this.begin = begin;
+      this.end = end;
+      this.chunk = (int) Math.max(1, Math.min(end - begin, CHUNK_BYTES / rowBytes));
+      this.codes =
+          weight.packed().bytes(begin * rowBytes, Math.toIntExact((end - begin) * rowBytes));
+      int unit = weight.absmax().dtype().bytes();
+      this.absmax = weight.absmax().bytes(block(begin) * unit, blocks(begin, end) * unit);
+      this.packed = new byte[chunk * rowBytes];
+      this.scales = new float[(chunk * units >> shift) + 2];
+      this.dot = new Dot512(weight.config().type().codes(), round, shift, packed, scales);
+    }
+
+    /** The block in which a row begins. */
+    private long block(long row) {
+      return row * units >> shift;
+    }
+
+    private int blocks(long first, long last) {
+      return (int) ((last * units - 1 >> shift) + 1 - block(first));
+    }
+
+    void multiply(PackedInput x, float[] y, int column, int stride) {
+      for (long first = begin; first < end; first += chunk) {
+        int n = (int) Math.min(chunk, end - first);
+        codes.get((int) (first - begin) * rowBytes, packed, 0, n * rowBytes);
+        int skip = (int) (block(first) - block(begin));
+        weight.absmax(absmax, block(begin), skip, scales, blocks(first, first + n));
+        for (int r = 0; r < n; r++) {
+          int before = (int) ((first + r) * units - (block(first) << shift));
+          multiply(r * rowBytes, before, x, y, column + (int) (first + r), stride);
+        }
+      }
+    }
+
+    private void multiply(int at, int before, PackedInput x, float[] y, int column, int stride) {
+      if (x.rows() == 1) {
+        y[column] = dot.one(at, units, before, x.values());
+        return;
+      }
+      for (int r = 0; r < x.rows(); r += Dot512.FOUR) {
+        dot.four(at, units, before, x.values(), r * width, sums);
+        for (int k = 0; k < Math.min(Dot512.FOUR, x.rows() - r); k++) {
+          y[(r + k) * stride + column] = sums[k];
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,120 @@
+package ai.nibble.quant.vector;
+
+import jdk.incubator.vector.ByteVector;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorSpecies;
+
+/**
+ * Dot products of inputs with rows of packed 4-bit codes, in 512-bit registers: codes become values
+ * ({@link Codes512}), which meet the input in float32 multiply-adds.
+ *
+ * <p>Inputs lie as a unit's nibbles come: 16 elements of even index, then 16 of odd index.
+ *
+ * <p>An instance serves one thread. Loading the class needs the module {@code
+ * jdk.incubator.vector}.
+ */
+public final class Dot512 {
+  /** Inputs that {@link #four} takes. */
+  public static final int FOUR = 4;
+
+  private static final VectorSpecies<Float> F = Codes512.FLOATS;
+  private static final VectorSpecies<Byte> B = Codes512.BYTES;
+
+  private final float[] codes;
+  private final boolean round;
+  private final int shift;
+  private final byte[] packed;
+  private final float[] scales;
+
+  /**
+   * @param codes the 16 values
+   * @param round whether code times absmax is rounded to bfloat16
+   * @param shift binary logarithm of the units in a block
+   * @param packed where rows are put before they are read
+   * @param scales where their blocks' absmax are put
+   */
+  public Dot512(float[] codes, boolean round, int shift, byte[] packed, float[] scales) {
+    this.codes = codes;
+    this.round = round;
+    this.shift = shift;
+    this.packed = packed;
+    this.scales = scales;
+  }
+
+  /** Whether this machine has such registers; without them all this is slow. */
+  public static boolean isFast() {
+    return FloatVector.SPECIES_PREFERRED == Codes512.FLOATS;
+  }
+
+  /**
+   * One input with one row.
+   *
+   * @param at first byte of the row
+   * @param units of the row
+   * @param before units from the start of the first block to the row
+   * @param x the input
+   */
+  public float one(int at, int units, int before, float[] x) {
+    byte[] packed = this.packed;
+    float[] scales = this.scales;
+    boolean round = this.round;
+    int shift = this.shift;
+    FloatVector values = FloatVector.fromArray(F, codes, 0);
+    FloatVector even = FloatVector.zero(F);
+    FloatVector odd = FloatVector.zero(F);
+    for (int u = 0; u < units; u++) {
+      IntVector t = Codes512.table(values, scales[before + u >> shift], round);
+      ByteVector bytes = ByteVector.fromArray(B, packed, at + Codes512.UNIT_BYTES * u);
+      IntVector b = Codes512.widen(bytes);
+      int c = Codes512.UNIT * u;
+      FloatVector w = Codes512.even(t, b).reinterpretAsFloats();
+      even = w.fma(FloatVector.fromArray(F, x, c), even);
+      w = Codes512.odd(t, b).reinterpretAsFloats();
+      odd = w.fma(FloatVector.fromArray(F, x, c + Codes512.UNIT / 2), odd);
+    }
+    return even.add(odd).reduceLanes(VectorOperators.ADD);
+  }
+
+  /**
+   * Four inputs with one row, whose codes are so read once.
+   *
+   * @param x holds the inputs one after the other, {@code units · 32} elements each
+   * @param from the first input's first element
+   * @param sums receives four sums
+   */
+  public void four(int at, int units, int before, float[] x, int from, float[] sums) {
+    byte[] packed = this.packed;
+    float[] scales = this.scales;
+    boolean round = this.round;
+    int shift = this.shift;
+    FloatVector values = FloatVector.fromArray(F, codes, 0);
+    int row = Codes512.UNIT * units;
+    FloatVector sum0 = FloatVector.zero(F);
+    FloatVector sum1 = FloatVector.zero(F);
+    FloatVector sum2 = FloatVector.zero(F);
+    FloatVector sum3 = FloatVector.zero(F);
+    for (int u = 0; u < units; u++) {
+      IntVector t = Codes512.table(values, scales[before + u >> shift], round);
+      ByteVector bytes = ByteVector.fromArray(B, packed, at + Codes512.UNIT_BYTES * u);
+      IntVector b = Codes512.widen(bytes);
+      int c = from + Codes512.UNIT * u;
+      FloatVector w = Codes512.even(t, b).reinterpretAsFloats();
+      sum0 = w.fma(FloatVector.fromArray(F, x, c), sum0);
+      sum1 = w.fma(FloatVector.fromArray(F, x, c + row), sum1);
+      sum2 = w.fma(FloatVector.fromArray(F, x, c + 2 * row), sum2);
+      sum3 = w.fma(FloatVector.fromArray(F, x, c + 3 * row), sum3);
+      w = Codes512.odd(t, b).reinterpretAsFloats();
+      c += Codes512.UNIT / 2;
+      sum0 = w.fma(FloatVector.fromArray(F, x, c), sum0);
+      sum1 = w.fma(FloatVector.fromArray(F, x, c + row), sum1);
+      sum2 = w.fma(FloatVector.fromArray(F, x, c + 2 * row), sum2);
+      sum3 = w.fma(FloatVector.fromArray(F, x, c + 3 * row), sum3);
+    }
+    sums[0] = sum0.reduceLanes(VectorOperators.ADD);
+    sums[1] = sum1.reduceLanes(VectorOperators.ADD);
+    sums[2] = sum2.reduceLanes(VectorOperators.ADD);
+    sums[3] = sum3.reduceLanes(VectorOperators.ADD);
+  }
+}
