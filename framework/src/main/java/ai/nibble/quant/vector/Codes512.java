@@ -7,8 +7,8 @@ import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * From packed 4-bit codes to values, 16 at a time in 512-bit registers: one register holds what
- * the 16 codes stand for in a block, and codes pick from it.
+ * From packed 4-bit codes to values, 16 at a time in 512-bit registers: one register holds what the
+ * 16 codes stand for in a block, and codes pick from it.
  *
  * <p>A unit is 32 elements, 16 bytes: their high nibbles are the elements of even index, their low
  * nibbles those of odd index. The smallest block is one unit, so no unit lies in two blocks.
@@ -25,8 +25,8 @@ final class Codes512 {
 
   /**
    * What the codes stand for in a block, as float32 bits. Kernels compute this anew for each unit:
-   * HotSpot (JDK 17) keeps no vector in a register across two nested loops, and from memory it comes
-   * no faster.
+   * HotSpot (JDK 17) keeps no vector in a register across two nested loops, and from memory it
+   * comes no faster.
    *
    * @param codes the 16 values
    * @param round whether code times absmax is rounded to bfloat16, to nearest even
