@@ -25,6 +25,15 @@ public final class PackedProduct {
   private static final boolean AVAILABLE =
       ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent() && Dot512.isFast();
 
+  /** Loaded with the first product that is made, once a process. */
+  private static final class WarmUp {
+    static {
+      Dot512.warmUp();
+    }
+
+    static void once() {}
+  }
+
   private final Quantized4Bit weight;
   private final boolean round;
   private final int width;
@@ -33,6 +42,8 @@ public final class PackedProduct {
   private final int shift;
 
   /**
+   * The first one of a process takes about a second, in which the kernels are compiled.
+   *
    * @param weight {@code [out, in]}, which {@link #takes} is true of; stays the caller's
    * @param dtype to which its values are rounded: float32 (that is, not) or bfloat16
    */
@@ -43,6 +54,7 @@ public final class PackedProduct {
     if (dtype != DType.FLOAT32 && dtype != DType.BFLOAT16) {
       throw new IllegalArgumentException("no packed product in " + dtype.torchName());
     }
+    WarmUp.once();
     this.weight = weight;
     this.round = dtype == DType.BFLOAT16;
     this.width = (int) weight.shape()[1];

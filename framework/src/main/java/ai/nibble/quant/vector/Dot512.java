@@ -19,6 +19,9 @@ public final class Dot512 {
   /** Inputs that {@link #four} takes. */
   public static final int FOUR = 4;
 
+  /** Longest time for {@link #warmUp}, which takes a second where a core is free. */
+  private static final long WARM_UP_NANOS = 10_000_000_000L;
+
   private static final VectorSpecies<Float> F = Codes512.FLOATS;
   private static final VectorSpecies<Byte> B = Codes512.BYTES;
 
@@ -46,6 +49,30 @@ public final class Dot512 {
   /** Whether this machine has such registers; without them all this is slow. */
   public static boolean isFast() {
     return FloatVector.SPECIES_PREFERRED == Codes512.FLOATS;
+  }
+
+  /**
+   * Runs the kernels on made-up rows until HotSpot has compiled them. Until then each of their
+   * operations is a call that makes an object of an array, a thousand times slower: a model's first
+   * token would take as long as the next hundred, and its threads would leave the compiler no core.
+   */
+  public static void warmUp() {
+    int units = 64;
+    int rows = 16;
+    float[] x = new float[FOUR * Codes512.UNIT * units];
+    byte[] packed = new byte[Codes512.UNIT_BYTES * units];
+    Dot512 dot = new Dot512(new float[16], true, 1, packed, new float[units / 2]);
+    float[] sums = new float[FOUR];
+    long end = System.nanoTime() + WARM_UP_NANOS;
+    for (int compiled = 0; compiled < 3 && System.nanoTime() < end; ) {
+      long start = System.nanoTime();
+      for (int r = 0; r < rows; r++) {
+        dot.one(0, units, 0, x);
+        dot.four(0, units, 0, x, 0, sums);
+      }
+      // 65536 elements: some 15 µs compiled, tens of milliseconds otherwise
+      compiled = System.nanoTime() - start < 1_000_000 ? compiled + 1 : 0;
+    }
   }
 
   /**
