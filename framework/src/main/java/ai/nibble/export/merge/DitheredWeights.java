@@ -48,7 +48,9 @@ final class DitheredWeights extends WeightView {
     double units = shortened ? 1 : Math.sqrt(width(name));
     long key = SplitMix64.mix(seed * SplitMix64.GOLDEN_GAMMA + name.hashCode());
     for (int i = 0; i < count; i++) {
-      double uniform = (SplitMix64.mix(key + SplitMix64.GOLDEN_GAMMA * (firstElement + i)) >>> 11) * 0x1p-53 - 0.5;
+      double uniform =
+          (SplitMix64.mix(key + SplitMix64.GOLDEN_GAMMA * (firstElement + i)) >>> 11) * 0x1p-53
+              - 0.5;
       float value = out[offset + i];
       out[offset + i] = (float) (value + uniform * units * unitInLastPlace(unit, value));
     }
