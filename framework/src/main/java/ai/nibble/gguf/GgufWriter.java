@@ -1,18 +1,16 @@
 package ai.nibble.gguf;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.WholeFile;
+import ai.nibble.StagedFile;
 import ai.nibble.tensor.Parallel;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.LinkedHashMap;
@@ -47,9 +45,6 @@ public final class GgufWriter implements AutoCloseable {
   /** Elements of a range of rows, which one thread encodes. */
   private static final int RANGE_ELEMENTS = 1 << 16;
 
-  /** A channel copies what lies on the heap through memory of the same size outside it. */
-  private static final int CHANNEL_BYTES = 1 << 16;
-
   /** The least magnitude that rounds to infinity in binary16, which scales and minima are. */
   private static final float HALF_OVERFLOW = 65_520f;
 
@@ -77,13 +72,10 @@ public final class GgufWriter implements AutoCloseable {
   }
 
   private final Path target;
-  private final Path temporary;
-  private final FileChannel channel;
+  private final StagedFile file;
   private final Map<String, Body> bodies = new LinkedHashMap<>();
-  private boolean committed;
 
-  private GgufWriter(Path target, GgufHeader header, Collection<GgufTensorSpec> tensors)
-      throws IOException {
+  private GgufWriter(Path target, GgufHeader header, Collection<GgufTensorSpec> tensors) {
     this.target = target.toAbsolutePath();
     ByteBuffer front = front(header, tensors);
     long position = front.remaining();
@@ -95,14 +87,12 @@ public final class GgufWriter implements AutoCloseable {
       throw new IllegalArgumentException(target + ": a tensor is given twice");
     }
     requireSpace(position);
-    this.temporary = WholeFile.temporary(this.target);
-    this.channel =
-        FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+    this.file = StagedFile.create(target);
     try {
       // the padding behind the last tensor is zeros that nothing else writes
-      writeFully(ByteBuffer.wrap(new byte[1]), position - 1);
-      writeFully(front, 0);
-    } catch (IOException | RuntimeException e) {
+      file.write(ByteBuffer.wrap(new byte[1]), position - 1);
+      file.write(front, 0);
+    } catch (RuntimeException e) {
       close();
       throw e;
     }
@@ -120,22 +110,17 @@ public final class GgufWriter implements AutoCloseable {
    */
   public static GgufWriter create(
       Path target, GgufHeader header, Collection<GgufTensorSpec> tensors) {
-    Path directory = target.toAbsolutePath().getParent();
-    if (directory == null || !Files.isDirectory(directory)) {
-      throw new InvalidInputException(target + ": its directory does not exist, create it first");
-    }
-    if (Files.isDirectory(target)) {
-      throw new InvalidInputException(target + ": is a directory, expected a file to write");
-    }
-    try {
-      return new GgufWriter(target, header, tensors);
-    } catch (IOException e) {
-      throw failure(target, e);
-    }
+    StagedFile.requirePlace(target);
+    return new GgufWriter(target, header, tensors);
   }
 
-  private void requireSpace(long needed) throws IOException {
-    long free = Files.getFileStore(target.getParent()).getUsableSpace();
+  private void requireSpace(long needed) {
+    long free;
+    try {
+      free = Files.getFileStore(target.getParent()).getUsableSpace();
+    } catch (IOException e) {
+      throw new UncheckedIOException(target + ": cannot be written: " + e.getMessage(), e);
+    }
     if (needed > free) {
       throw new InvalidInputException(
           "%s: needs %d bytes, but its disk has %d free: free some, or write elsewhere"
@@ -255,11 +240,7 @@ public final class GgufWriter implements AutoCloseable {
       source.fill(first, count, piece);
       ByteBuffer bytes = ByteBuffer.wrap(piece, 0, count * rowBytes);
       body.checksum.update(bytes.duplicate());
-      try {
-        writeFully(bytes, body.position + first * rowBytes);
-      } catch (IOException e) {
-        throw failure(target, e);
-      }
+      file.write(bytes, body.position + first * rowBytes);
     }
     body.written = true;
   }
@@ -323,15 +304,6 @@ public final class GgufWriter implements AutoCloseable {
     }
   }
 
-  private void writeFully(ByteBuffer bytes, long position) throws IOException {
-    int limit = bytes.limit();
-    while (bytes.position() < limit) {
-      bytes.limit(Math.min(limit, bytes.position() + CHANNEL_BYTES));
-      position += channel.write(bytes, position);
-      bytes.limit(limit);
-    }
-  }
-
   /**
    * Makes the file appear under its name. On any failure it does not, and {@link #close} cleans up.
    *
@@ -345,56 +317,35 @@ public final class GgufWriter implements AutoCloseable {
             target + ": tensor '" + body.spec.name() + "' was not written");
       }
     }
-    try {
-      channel.force(true);
-      channel.close();
-      verify();
-      WholeFile.move(temporary, target);
-      committed = true;
-    } catch (IOException e) {
-      throw failure(target, e);
-    }
+    file.commit(this::verify);
   }
 
   /** What is on disk must be what was given, else nobody may see it under the final name. */
-  private void verify() throws IOException {
-    try (GgufFile file = GgufFile.open(temporary)) {
+  private void verify(Path written) throws IOException {
+    try (GgufFile back = GgufFile.open(written)) {
       byte[] chunk = new byte[PIECE_BYTES];
       for (Body body : bodies.values()) {
         GgufTensorSpec spec = body.spec;
-        GgufTensor tensor = file.tensor(spec.name());
+        GgufTensor tensor = back.tensor(spec.name());
         if (tensor.type() != spec.type() || !tensor.shape().equals(spec.shape())) {
           throw new IOException("tensor '" + spec.name() + "' reads back as " + tensor);
         }
         CRC32C seen = new CRC32C();
         for (long at = 0; at < spec.bytes(); at += chunk.length) {
           int count = (int) Math.min(chunk.length, spec.bytes() - at);
-          file.readBlocks(tensor, at, chunk, count);
+          back.readBlocks(tensor, at, chunk, count);
           seen.update(chunk, 0, count);
         }
         if (seen.getValue() != body.checksum.getValue()) {
           throw new IOException("tensor '" + spec.name() + "' reads back with other bytes");
         }
       }
-    } catch (InvalidInputException e) {
-      throw new IOException("the file read back is not valid: " + e.getMessage(), e);
     }
-  }
-
-  private static UncheckedIOException failure(Path target, IOException e) {
-    return new UncheckedIOException(target + ": cannot be written: " + e.getMessage(), e);
   }
 
   /** Removes what was written unless {@link #commit} succeeded; harmless when called twice. */
   @Override
   public void close() {
-    try {
-      channel.close();
-      if (!committed) {
-        Files.deleteIfExists(temporary);
-      }
-    } catch (IOException e) {
-      throw new UncheckedIOException(temporary + ": cannot be removed: " + e.getMessage(), e);
-    }
+    file.close();
   }
 }

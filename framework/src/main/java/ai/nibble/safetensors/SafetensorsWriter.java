@@ -1,7 +1,7 @@
 package ai.nibble.safetensors;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.WholeFile;
+import ai.nibble.StagedFile;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
 import java.io.ByteArrayOutputStream;
@@ -9,11 +9,8 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -51,12 +48,10 @@ public final class SafetensorsWriter implements AutoCloseable {
   private static final JsonFactory JSON = new JsonFactory();
 
   private final Path target;
-  private final Path temporary;
-  private final FileChannel channel;
+  private final StagedFile file;
   private final Map<String, Body> bodies = new LinkedHashMap<>();
   private final Map<String, String> metadata;
   private final long bufferStart;
-  private boolean committed;
 
   private static final class Body {
     final SafetensorsTensor tensor;
@@ -69,19 +64,16 @@ public final class SafetensorsWriter implements AutoCloseable {
   }
 
   private SafetensorsWriter(
-      Path target, List<SafetensorsTensor> tensors, Map<String, String> metadata)
-      throws IOException {
+      Path target, List<SafetensorsTensor> tensors, Map<String, String> metadata) {
     this.target = target.toAbsolutePath();
     this.metadata = metadata;
     tensors.forEach(tensor -> bodies.put(tensor.name(), new Body(tensor)));
     ByteBuffer header = header(tensors, metadata);
     this.bufferStart = header.remaining();
-    this.temporary = WholeFile.temporary(this.target);
-    this.channel =
-        FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+    this.file = StagedFile.create(target);
     try {
-      writeFully(header, 0);
-    } catch (IOException | RuntimeException e) {
+      file.write(header, 0);
+    } catch (RuntimeException e) {
       close();
       throw e;
     }
@@ -103,19 +95,9 @@ public final class SafetensorsWriter implements AutoCloseable {
    */
   public static SafetensorsWriter create(
       Path target, Collection<TensorSpec> tensors, Map<String, String> metadata) {
-    Path directory = target.toAbsolutePath().getParent();
-    if (directory == null || !Files.isDirectory(directory)) {
-      throw new InvalidInputException(target + ": its directory does not exist, create it first");
-    }
-    if (Files.isDirectory(target)) {
-      throw new InvalidInputException(target + ": is a directory, expected a file to write");
-    }
+    StagedFile.requirePlace(target);
     List<SafetensorsTensor> laidOut = layOut(tensors);
-    try {
-      return new SafetensorsWriter(target, laidOut, new LinkedHashMap<>(metadata));
-    } catch (IOException e) {
-      throw failure(target, e);
-    }
+    return new SafetensorsWriter(target, laidOut, new LinkedHashMap<>(metadata));
   }
 
   /** Widest type first, then by name: the reference's order, which keeps elements aligned. */
@@ -141,10 +123,9 @@ public final class SafetensorsWriter implements AutoCloseable {
   }
 
   /** Length and JSON, padded with spaces so that the buffer starts at a multiple of 8. */
-  private static ByteBuffer header(List<SafetensorsTensor> tensors, Map<String, String> metadata)
-      throws IOException {
+  private static ByteBuffer header(List<SafetensorsTensor> tensors, Map<String, String> metadata) {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-    bytes.write(new byte[8]);
+    bytes.writeBytes(new byte[8]);
     try (JsonGenerator json = JSON.createGenerator(bytes)) {
       json.writeStartObject();
       if (!metadata.isEmpty()) {
@@ -165,6 +146,8 @@ public final class SafetensorsWriter implements AutoCloseable {
         json.writeEndObject();
       }
       json.writeEndObject();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e); // memory is never full to a stream
     }
     while (bytes.size() % 8 != 0) {
       bytes.write(' ');
@@ -202,25 +185,8 @@ public final class SafetensorsWriter implements AutoCloseable {
               .formatted(target, n, body.written, name, body.tensor.bytes()));
     }
     body.checksum.update(bytes.duplicate());
-    try {
-      writeFully(bytes, bufferStart + body.tensor.begin() + body.written);
-    } catch (IOException e) {
-      throw failure(target, e);
-    }
+    file.write(bytes, bufferStart + body.tensor.begin() + body.written);
     body.written += n;
-  }
-
-  private void writeFully(ByteBuffer bytes, long position) throws IOException {
-    int limit = bytes.limit();
-    int most = bytes.isDirect() ? Integer.MAX_VALUE : FloatDecoder.CHUNK_BYTES;
-    try {
-      while (bytes.position() < limit) {
-        bytes.limit(bytes.position() + Math.min(most, limit - bytes.position()));
-        position += channel.write(bytes, position);
-      }
-    } finally {
-      bytes.limit(limit);
-    }
   }
 
   /**
@@ -237,58 +203,37 @@ public final class SafetensorsWriter implements AutoCloseable {
                 .formatted(target, body.tensor.name(), body.written, body.tensor.bytes()));
       }
     }
-    try {
-      channel.force(true);
-      channel.close();
-      verify();
-      WholeFile.move(temporary, target);
-      committed = true;
-    } catch (IOException e) {
-      throw failure(target, e);
-    }
+    file.commit(this::verify);
   }
 
   /** What is on disk must be what was given, else nobody may see it under the final name. */
-  private void verify() throws IOException {
-    try (SafetensorsFile file = SafetensorsFile.open(temporary)) {
-      if (!file.metadata().equals(metadata)) {
+  private void verify(Path written) throws IOException {
+    try (SafetensorsFile back = SafetensorsFile.open(written)) {
+      if (!back.metadata().equals(metadata)) {
         throw new IOException("the header read back differs from the one written");
       }
       ByteBuffer chunk = ByteBuffer.allocateDirect(1 << 20);
       for (Body body : bodies.values()) {
         SafetensorsTensor tensor = body.tensor;
-        if (!file.tensor(tensor.name()).equals(tensor)) {
+        if (!back.tensor(tensor.name()).equals(tensor)) {
           throw new IOException("tensor '" + tensor.name() + "' reads back with another place");
         }
         CRC32C seen = new CRC32C();
         for (long at = 0; at < tensor.bytes(); at += chunk.limit()) {
           chunk.clear().limit((int) Math.min(chunk.capacity(), tensor.bytes() - at));
-          file.read(tensor.name(), at, chunk);
+          back.read(tensor.name(), at, chunk);
           seen.update(chunk.flip());
         }
         if (seen.getValue() != body.checksum.getValue()) {
           throw new IOException("tensor '" + tensor.name() + "' reads back with other bytes");
         }
       }
-    } catch (InvalidInputException e) {
-      throw new IOException("the file read back is not valid: " + e.getMessage(), e);
     }
-  }
-
-  private static UncheckedIOException failure(Path target, IOException e) {
-    return new UncheckedIOException(target + ": cannot be written: " + e.getMessage(), e);
   }
 
   /** Removes what was written unless {@link #commit} succeeded; harmless when called twice. */
   @Override
   public void close() {
-    try {
-      channel.close();
-      if (!committed) {
-        Files.deleteIfExists(temporary);
-      }
-    } catch (IOException e) {
-      throw new UncheckedIOException(temporary + ": cannot be removed: " + e.getMessage(), e);
-    }
+    file.close();
   }
 }
