@@ -1,18 +1,15 @@
 package ai.nibble.checkpoint;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.Sha256;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -25,7 +22,6 @@ import java.util.stream.Stream;
 final class Manifest {
   static final String NAME = "manifest.json";
 
-  private static final int BUFFER = 1 << 16;
   private static final JsonMapper JSON = JsonMapper.builder().build();
 
   private record Entry(long bytes, String sha256) {}
@@ -38,7 +34,7 @@ final class Manifest {
     for (Path file : files(directory)) {
       ObjectNode entry = files.putObject(file.getFileName().toString());
       entry.put("bytes", Files.size(file));
-      entry.put("sha256", sha256(file));
+      entry.put("sha256", Sha256.of(file));
     }
     ObjectNode json = JSON.createObjectNode();
     json.put("version", 1);
@@ -68,7 +64,7 @@ final class Manifest {
         throw new InvalidInputException(
             file + " has " + Files.size(file) + " bytes, expected " + entry.bytes());
       }
-      if (!sha256(file).equals(entry.sha256())) {
+      if (!Sha256.of(file).equals(entry.sha256())) {
         throw new InvalidInputException(file + " is damaged: its checksum is not the manifest's");
       }
     }
@@ -96,18 +92,5 @@ final class Manifest {
               entries.put(field.getKey(), new Entry(entry.path("bytes").asLong(-1), sha256));
             });
     return entries;
-  }
-
-  private static String sha256(Path file) throws IOException {
-    try (InputStream in = Files.newInputStream(file)) {
-      MessageDigest digest = MessageDigest.getInstance("SHA-256");
-      byte[] buffer = new byte[BUFFER];
-      for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
-        digest.update(buffer, 0, n);
-      }
-      return HexFormat.of().formatHex(digest.digest());
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException(e); // every Java has it
-    }
   }
 }

@@ -1,6 +1,7 @@
 package ai.nibble.eval;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.Sha256;
 import ai.nibble.eval.task.Example;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -9,15 +10,11 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.Stream;
 
 /** Short names for contents, by which results that belong to others are told apart. */
 final class Fingerprint {
-  private static final int DIGITS = 16;
-
   /** Of a larger file only its size, so many bytes at its start and as many at its end count. */
   private static final int PART = 1 << 20;
 
@@ -25,20 +22,20 @@ final class Fingerprint {
 
   /** Of a text: the first 64 bits of its SHA-256 in hexadecimal. */
   static String of(String text) {
-    MessageDigest digest = sha256();
+    MessageDigest digest = Sha256.start();
     digest.update(text.getBytes(StandardCharsets.UTF_8));
-    return hex(digest);
+    return Sha256.shortHex(digest);
   }
 
   /** Of items: of all that counts of them, in their order. */
   static String of(List<? extends Example> items) {
-    MessageDigest digest = sha256();
+    MessageDigest digest = Sha256.start();
     for (Example item : items) {
       byte[] content = item.content().getBytes(StandardCharsets.UTF_8);
       digest.update(ByteBuffer.allocate(Integer.BYTES).putInt(0, content.length));
       digest.update(content);
     }
-    return hex(digest);
+    return Sha256.shortHex(digest);
   }
 
   /**
@@ -48,7 +45,7 @@ final class Fingerprint {
    * @throws InvalidInputException if a file cannot be read
    */
   static String of(Path model) {
-    MessageDigest digest = sha256();
+    MessageDigest digest = Sha256.start();
     try {
       for (Path file : files(model)) {
         digest.update(file.getFileName().toString().getBytes(StandardCharsets.UTF_8));
@@ -57,7 +54,7 @@ final class Fingerprint {
     } catch (IOException e) {
       throw new InvalidInputException(model + ": cannot be read: " + e, e);
     }
-    return hex(digest);
+    return Sha256.shortHex(digest);
   }
 
   private static List<Path> files(Path model) throws IOException {
@@ -78,34 +75,8 @@ final class Fingerprint {
     try (FileChannel channel = FileChannel.open(file)) {
       long size = channel.size();
       digest.update(ByteBuffer.allocate(Long.BYTES).putLong(0, size));
-      update(digest, channel, 0, Math.min(size, PART));
-      update(digest, channel, Math.max(PART, size - PART), size);
+      Sha256.update(digest, channel, 0, Math.min(size, PART));
+      Sha256.update(digest, channel, Math.max(PART, size - PART), size);
     }
-  }
-
-  private static void update(MessageDigest digest, FileChannel channel, long begin, long end)
-      throws IOException {
-    ByteBuffer bytes = ByteBuffer.allocate((int) Math.max(0, end - begin));
-    long at = begin;
-    while (bytes.hasRemaining()) {
-      int read = channel.read(bytes, at);
-      if (read < 0) {
-        throw new IOException("cut short while it was read");
-      }
-      at += read;
-    }
-    digest.update(bytes.flip());
-  }
-
-  private static MessageDigest sha256() {
-    try {
-      return MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException(e); // every Java has it
-    }
-  }
-
-  private static String hex(MessageDigest digest) {
-    return HexFormat.of().formatHex(digest.digest()).substring(0, DIGITS);
   }
 }

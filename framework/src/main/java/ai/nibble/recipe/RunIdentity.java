@@ -1,6 +1,7 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.Sha256;
 import ai.nibble.data.Example;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
@@ -10,8 +11,6 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -73,7 +72,7 @@ final class RunIdentity {
 
   /** SHA-256 of every token and label. */
   private static String rows(List<Example> rows) {
-    MessageDigest digest = sha256();
+    MessageDigest digest = Sha256.start();
     for (Example row : rows) {
       ByteBuffer bytes = ByteBuffer.allocate(2 * Integer.BYTES * row.length() + Integer.BYTES);
       bytes.putInt(row.length());
@@ -85,13 +84,13 @@ final class RunIdentity {
       }
       digest.update(bytes.flip());
     }
-    return hex(digest);
+    return Sha256.shortHex(digest);
   }
 
   /** SHA-256 of config.json, and of sizes and samples of the files of weights. */
   private static String base(Recipe recipe) {
     Path base = recipe.baseModel();
-    MessageDigest digest = sha256();
+    MessageDigest digest = Sha256.start();
     try {
       digest.update(Files.readAllBytes(WeightSource.directory(base).resolve(ModelStore.CONFIG)));
       if (recipe.init() == Recipe.Init.PRETRAINED) {
@@ -99,7 +98,7 @@ final class RunIdentity {
           sample(file, digest);
         }
       }
-      return hex(digest);
+      return Sha256.shortHex(digest);
     } catch (IOException e) {
       throw new InvalidInputException(base + " cannot be read: " + e, e);
     }
@@ -121,25 +120,11 @@ final class RunIdentity {
     try (FileChannel channel = FileChannel.open(file)) {
       long size = channel.size();
       digest.update(ByteBuffer.allocate(Long.BYTES).putLong(size).flip());
-      ByteBuffer sample = ByteBuffer.allocate(SAMPLE_BYTES);
+      long bytes = Math.min(size, SAMPLE_BYTES);
       for (int i = 0; i < SAMPLES; i++) {
-        sample.clear();
-        channel.read(sample, (size - Math.min(size, SAMPLE_BYTES)) / (SAMPLES - 1) * i);
-        digest.update(sample.flip());
+        long begin = (size - bytes) / (SAMPLES - 1) * i;
+        Sha256.update(digest, channel, begin, begin + bytes);
       }
     }
-  }
-
-  private static MessageDigest sha256() {
-    try {
-      return MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException(e); // every Java has it
-    }
-  }
-
-  /** The first 64 bits: differences are accidents, not attacks. */
-  private static String hex(MessageDigest digest) {
-    return HexFormat.of().formatHex(digest.digest(), 0, Long.BYTES);
   }
 }
