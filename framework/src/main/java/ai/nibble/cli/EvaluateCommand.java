@@ -1,8 +1,6 @@
 package ai.nibble.cli;
 
 import ai.nibble.generate.GenerationSettings;
-import ai.nibble.model.LoadOptions;
-import ai.nibble.tensor.DType;
 import java.nio.file.Path;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -176,7 +174,7 @@ final class EvaluateCommand implements Callable<Integer> {
         Optional.ofNullable(adapter),
         parsed,
         compare,
-        dtype(),
+        ComputeDtype.parse(computeDtype, spec),
         ByTask.parse("--num-fewshot", numFewshot, names),
         ByTask.parse("--fewshot-file", fewshotFiles, names),
         fewshotSeed,
@@ -189,22 +187,6 @@ final class EvaluateCommand implements Callable<Integer> {
         cost,
         Optional.ofNullable(results),
         Optional.ofNullable(json));
-  }
-
-  private Optional<DType> dtype() {
-    if (computeDtype == null) {
-      return Optional.empty();
-    }
-    return switch (computeDtype) {
-      case "auto" -> Optional.of(LoadOptions.autoComputeDtype());
-      case "bfloat16" -> Optional.of(DType.BFLOAT16);
-      case "float32" -> Optional.of(DType.FLOAT32);
-      default ->
-          throw usage(
-              "--compute-dtype is '"
-                  + computeDtype
-                  + "', expected one of [auto, bfloat16, float32]");
-    };
   }
 
   private ParameterException usage(String line) {

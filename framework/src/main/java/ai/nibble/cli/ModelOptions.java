@@ -1,8 +1,6 @@
 package ai.nibble.cli;
 
 import ai.nibble.lora.AdapterSet;
-import ai.nibble.model.LoadOptions;
-import ai.nibble.tensor.DType;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -55,7 +53,8 @@ final class ModelOptions {
     if (model == null && adapters.isEmpty()) {
       throw usage("Missing required option: --model, or --adapter, or both");
     }
-    return new ModelRequest(Optional.ofNullable(model), named(), loadIn4bit, dtype());
+    return new ModelRequest(
+        Optional.ofNullable(model), named(), loadIn4bit, ComputeDtype.parse(computeDtype, spec));
   }
 
   private Map<String, Path> named() {
@@ -74,22 +73,6 @@ final class ModelOptions {
       }
     }
     return named;
-  }
-
-  private Optional<DType> dtype() {
-    if (computeDtype == null) {
-      return Optional.empty();
-    }
-    return switch (computeDtype) {
-      case "auto" -> Optional.of(LoadOptions.autoComputeDtype());
-      case "bfloat16" -> Optional.of(DType.BFLOAT16);
-      case "float32" -> Optional.of(DType.FLOAT32);
-      default ->
-          throw usage(
-              "--compute-dtype is '"
-                  + computeDtype
-                  + "', expected one of [auto, bfloat16, float32]");
-    };
   }
 
   private ParameterException usage(String line) {

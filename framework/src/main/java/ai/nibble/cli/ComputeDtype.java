@@ -1,0 +1,31 @@
+package ai.nibble.cli;
+
+import ai.nibble.model.LoadOptions;
+import ai.nibble.tensor.DType;
+import java.util.Optional;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.ParameterException;
+
+/** What {@code --compute-dtype} says. */
+final class ComputeDtype {
+  private ComputeDtype() {}
+
+  /**
+   * @param given null where it was not given
+   * @param spec the command's, for a usage error
+   */
+  static Optional<DType> parse(String given, CommandSpec spec) {
+    if (given == null) {
+      return Optional.empty();
+    }
+    return switch (given) {
+      case "auto" -> Optional.of(LoadOptions.autoComputeDtype());
+      case "bfloat16" -> Optional.of(DType.BFLOAT16);
+      case "float32" -> Optional.of(DType.FLOAT32);
+      default ->
+          throw new ParameterException(
+              spec.commandLine(),
+              "--compute-dtype is '" + given + "', expected one of [auto, bfloat16, float32]");
+    };
+  }
+}
