@@ -6,7 +6,6 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.Comparator;
-import java.util.List;
 import java.util.stream.Stream;
 
 /**
@@ -59,6 +58,18 @@ public final class WholeDirectory implements AutoCloseable {
     }
   }
 
+  /** Deletes a file, or a directory with all that is in it; nothing happens where there is none. */
+  public static void delete(Path path) throws IOException {
+    if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)) {
+      return;
+    }
+    try (Stream<Path> tree = Files.walk(path)) {
+      for (Path each : tree.sorted(Comparator.reverseOrder()).toList()) {
+        Files.delete(each);
+      }
+    }
+  }
+
   /** Where to write. */
   public Path path() {
     return temporary;
@@ -76,11 +87,8 @@ public final class WholeDirectory implements AutoCloseable {
     if (committed) {
       return;
     }
-    try (Stream<Path> walk = Files.walk(temporary)) {
-      List<Path> deepestFirst = walk.sorted(Comparator.reverseOrder()).toList();
-      for (Path path : deepestFirst) {
-        Files.delete(path);
-      }
+    try {
+      delete(temporary);
     } catch (IOException e) {
       throw new UncheckedIOException(temporary + ": cannot be removed: " + e.getMessage(), e);
     }

@@ -1,6 +1,7 @@
 package ai.nibble.checkpoint;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.WholeDirectory;
 import ai.nibble.WholeFile;
 import ai.nibble.model.Trainable;
 import ai.nibble.optim.Optimizer;
@@ -52,8 +53,8 @@ public final class CheckpointFolder {
     Path temporary = output.resolve(UNFINISHED + state.step());
     Path replaced = output.resolve(REPLACED + state.step());
     try {
-      delete(temporary);
-      delete(replaced);
+      WholeDirectory.delete(temporary);
+      WholeDirectory.delete(replaced);
       try {
         trained.saveUnfinished(temporary, baseModel);
         StateTensors.write(temporary, trained.parameters(), optimizer.state());
@@ -65,10 +66,10 @@ public final class CheckpointFolder {
         }
         WholeFile.move(temporary, target);
       } finally {
-        delete(temporary);
+        WholeDirectory.delete(temporary);
       }
       SavedCheckpoint.open(target);
-      delete(replaced);
+      WholeDirectory.delete(replaced);
       rotate(state.step());
       return target;
     } catch (IOException | InvalidInputException e) {
@@ -84,7 +85,7 @@ public final class CheckpointFolder {
     // a higher number is some other run's: never ours to judge by
     List<Path> ours = checkpoints(output).stream().filter(p -> step(p) <= newest).toList();
     for (int i = limit; i < ours.size(); i++) {
-      delete(ours.get(i));
+      WholeDirectory.delete(ours.get(i));
     }
   }
 
@@ -124,16 +125,5 @@ public final class CheckpointFolder {
 
   private static int step(Path checkpoint) {
     return Integer.parseInt(checkpoint.getFileName().toString().substring(PREFIX.length()));
-  }
-
-  private static void delete(Path directory) throws IOException {
-    if (!Files.exists(directory)) {
-      return;
-    }
-    try (Stream<Path> tree = Files.walk(directory)) {
-      for (Path path : tree.sorted(Comparator.reverseOrder()).toList()) {
-        Files.delete(path);
-      }
-    }
   }
 }

@@ -1,6 +1,7 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.WholeDirectory;
 import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.model.ModelStore;
@@ -8,7 +9,6 @@ import java.io.IOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -166,19 +166,11 @@ final class OutputFolder {
     }
     for (String name : written(directory)) {
       if (!name.equals(TrainedWith.RECIPE)) {
-        remove(directory.resolve(name));
+        WholeDirectory.delete(directory.resolve(name));
       }
     }
     // last: as long as one of the others is there, it says whose they are
     Files.deleteIfExists(directory.resolve(TrainedWith.RECIPE));
-  }
-
-  private static void remove(Path path) throws IOException {
-    try (Stream<Path> tree = Files.walk(path)) {
-      for (Path each : tree.sorted(Comparator.reverseOrder()).toList()) {
-        Files.delete(each);
-      }
-    }
   }
 
   /** Names there that a run writes. */

@@ -1,6 +1,7 @@
 package ai.nibble.data.bpe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.WholeDirectory;
 import ai.nibble.WholeFile;
 import ai.nibble.data.ChatTemplate;
 import ai.nibble.data.Tokenizer;
@@ -15,10 +16,8 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Stream;
 
 /**
  * Writes a trained tokenizer as Hugging Face reads it: {@code tokenizer.json}, {@code
@@ -152,13 +151,8 @@ public final class TokenizerFolder {
   }
 
   private static void remove(Path folder) {
-    if (!Files.exists(folder)) {
-      return;
-    }
-    try (Stream<Path> files = Files.walk(folder)) {
-      for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-        Files.delete(file);
-      }
+    try {
+      WholeDirectory.delete(folder);
     } catch (IOException e) {
       throw new UncheckedIOException(folder + " cannot be removed: " + e.getMessage(), e);
     }
