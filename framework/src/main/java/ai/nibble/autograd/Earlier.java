@@ -2,6 +2,7 @@ package ai.nibble.autograd;
 
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
+import java.util.Arrays;
 
 /**
  * What a function is told of an earlier run of the same computation, so that it may leave work out.
@@ -37,10 +38,21 @@ public final class Earlier {
    *
    * @param dtype of the output, as its shape
    * @return null where it has to be computed
+   * @throws IllegalStateException if the known one is another step's
    */
   public Tensor output(DType dtype, long... shape) {
     if (unread) {
       return Tensor.empty(dtype, shape);
+    }
+    if (output != null && (output.dtype() != dtype || !Arrays.equals(output.shape(), shape))) {
+      throw new IllegalStateException(
+          "a step of a checkpoint gets "
+              + output
+              + ", expected "
+              + dtype
+              + " "
+              + Arrays.toString(shape)
+              + ": its part took other steps the first time");
     }
     return output == null ? null : output.share();
   }

@@ -38,6 +38,9 @@ public final class Recall implements AutoCloseable {
   /** Takes a step whose output the second run gets from the first. */
   public Variable kept(Step step) {
     if (again) {
+      if (kept.isEmpty()) {
+        throw new IllegalStateException("a checkpoint's part keeps more steps the second time");
+      }
       try (Tensor output = kept.remove()) {
         return step.take(Earlier.of(output));
       }

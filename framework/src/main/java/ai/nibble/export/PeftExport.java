@@ -4,7 +4,6 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
 import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.lora.AdapterStore;
-import ai.nibble.lora.StoredAdapter;
 import ai.nibble.safetensors.SafetensorsFile;
 import ai.nibble.safetensors.SafetensorsTensor;
 import ai.nibble.safetensors.SafetensorsWriter;
@@ -49,7 +48,7 @@ public final class PeftExport {
     Output.requireNew(out);
     AdapterConfigFile.read(adapter); // refused here rather than by whoever loads the copy
     byte[] config = bytes(adapter.resolve(AdapterConfigFile.NAME));
-    try (SafetensorsFile file = StoredAdapter.openWeights(adapter)) {
+    try (SafetensorsFile file = SafetensorsFile.open(AdapterStore.weights(adapter))) {
       for (String name : file.names()) {
         if (file.firstNonFinite(name).isPresent()) {
           throw new InvalidInputException(

@@ -79,13 +79,7 @@ public final class AdapterStore {
    *     with every one that does not
    */
   public static LoraAdapter load(CausalLm model, Path directory) {
-    Path weights = directory.resolve(WEIGHTS);
-    if (!Files.isRegularFile(weights) && Files.exists(directory.resolve("adapter_model.bin"))) {
-      throw new InvalidInputException(
-          directory
-              + ": adapter_model.bin is a pickle, which can run code and is not loaded: save the"
-              + " adapter as safetensors");
-    }
+    Path weights = weights(directory);
     AdapterConfig config = AdapterConfigFile.read(directory.resolve(AdapterConfigFile.NAME));
     try (SafetensorsFile file = SafetensorsFile.open(weights)) {
       LoraAdapter adapter = LoraAdapter.empty(model, config.lora());
@@ -97,6 +91,22 @@ public final class AdapterStore {
         throw e;
       }
     }
+  }
+
+  /**
+   * Where an adapter's weights are, or should be.
+   *
+   * @throws InvalidInputException if there is only a pickle
+   */
+  public static Path weights(Path directory) {
+    Path weights = directory.resolve(WEIGHTS);
+    if (!Files.isRegularFile(weights) && Files.exists(directory.resolve("adapter_model.bin"))) {
+      throw new InvalidInputException(
+          directory
+              + ": adapter_model.bin is a pickle, which can run code and is not loaded: save the"
+              + " adapter as safetensors");
+    }
+    return weights;
   }
 
   private static void fill(LoraAdapter adapter, SafetensorsFile file) {

@@ -7,7 +7,6 @@ import ai.nibble.model.ModelConfig;
 import ai.nibble.model.WeightSource;
 import ai.nibble.safetensors.SafetensorsFile;
 import ai.nibble.safetensors.SafetensorsTensor;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -42,7 +41,7 @@ public final class StoredAdapter implements AutoCloseable {
    */
   public static StoredAdapter open(Path directory, WeightSource base) {
     AdapterConfig config = AdapterConfigFile.read(directory);
-    SafetensorsFile file = openWeights(directory);
+    SafetensorsFile file = SafetensorsFile.open(AdapterStore.weights(directory));
     try {
       Set<String> modules = targets(config.lora(), base.config());
       List<String> problems = problems(file, config.lora(), modules, base);
@@ -59,22 +58,6 @@ public final class StoredAdapter implements AutoCloseable {
       file.close();
       throw e;
     }
-  }
-
-  /**
-   * The weights of an adapter, whatever base they are for.
-   *
-   * @throws InvalidInputException if there are none, or only a pickle
-   */
-  public static SafetensorsFile openWeights(Path directory) {
-    Path weights = directory.resolve(AdapterStore.WEIGHTS);
-    if (!Files.isRegularFile(weights) && Files.exists(directory.resolve("adapter_model.bin"))) {
-      throw new InvalidInputException(
-          directory
-              + ": adapter_model.bin is a pickle, which can run code and is not loaded: save the"
-              + " adapter as safetensors");
-    }
-    return SafetensorsFile.open(weights);
   }
 
   private static Set<String> targets(LoraConfig lora, ModelConfig base) {

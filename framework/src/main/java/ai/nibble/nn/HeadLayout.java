@@ -82,8 +82,9 @@ final class HeadLayout {
   private void copy(Part part, Tensor tokens, Tensor heads, boolean toHeads) {
     long width = (long) group(part) * attention.headDim();
     long[] sizes = {attention.keyValueHeads(), positions.length, width};
-    try (Tensor byToken =
-            tokens.asStrided(sizes, new long[] {width, tokens.stride(0), 1}, firstColumn(part));
+    long column = tokens.stride(1);
+    long[] strides = {width * column, tokens.stride(0), column};
+    try (Tensor byToken = tokens.asStrided(sizes, strides, firstColumn(part) * column);
         Tensor byHead = heads.asStrided(sizes, new long[] {heads.stride(0), width, 1}, 0)) {
       (toHeads ? byHead : byToken).copyFrom(toHeads ? byToken : byHead);
     }

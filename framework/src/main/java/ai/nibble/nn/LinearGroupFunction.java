@@ -61,42 +61,45 @@ final class LinearGroupFunction extends Function {
       return new Tensor[] {group.packedFor(n).apply(input)};
     }
     try (Scope scope = new Scope()) {
-      Tensor known = earlier.output(precision.compute(), n, out);
-      Tensor extended = input;
       if (rank > 0 || trained) {
         x = save(input);
       }
+      Tensor h = null;
       if (rank > 0) {
-        Tensor h = scope.own(Tensor.empty(precision.product(), n, rank));
+        h = scope.own(Tensor.empty(precision.product(), n, rank));
         Tensor a = scope.own(group.downProjections(precision.product()));
         Ops.mm(h, scope.own(adapterInput(input)), scope.own(a.t()));
         down = save(h);
-        extended = known == null ? scope.own(extend(input, h)) : input;
       }
-      if (known != null) {
-        return new Tensor[] {known};
-      }
-      if (rank == 0 && precision.widens()) {
+      Tensor known = earlier.output(precision.compute(), n, out);
+      return new Tensor[] {known != null ? known : product(input, h)};
+    }
+  }
+
+  /** {@code [input, h]} times the weights, and biases; h null without adapters. */
+  private Tensor product(Tensor input, Tensor h) {
+    long n = input.size(0);
+    Tensor y = Tensor.empty(precision.compute(), n, out);
+    try (Scope scope = new Scope()) {
+      Tensor extended = input;
+      if (h != null) {
+        extended = scope.own(extend(input, h));
+      } else if (precision.widens()) {
         extended = scope.own(work.get(Purpose.INPUT, precision.product(), n, in));
         extended.copyFrom(input);
       }
       Tensor weight = scope.own(weight());
-      Tensor y = Tensor.empty(precision.compute(), n, out);
-      try {
-        Tensor product =
-            precision.widens()
-                ? scope.own(work.get(Purpose.OUTPUT, precision.product(), n, out))
-                : y;
-        Ops.mm(product, extended, scope.own(weight.t()));
-        group.addBiases(product);
-        if (precision.widens()) {
-          y.copyFrom(product);
-        }
-        return new Tensor[] {y};
-      } catch (RuntimeException e) {
-        y.close();
-        throw e;
+      Tensor product =
+          precision.widens() ? scope.own(work.get(Purpose.OUTPUT, precision.product(), n, out)) : y;
+      Ops.mm(product, extended, scope.own(weight.t()));
+      group.addBiases(product);
+      if (precision.widens()) {
+        y.copyFrom(product);
       }
+      return y;
+    } catch (RuntimeException e) {
+      y.close();
+      throw e;
     }
   }
 

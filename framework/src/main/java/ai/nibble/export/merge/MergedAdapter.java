@@ -87,17 +87,13 @@ final class MergedAdapter implements AutoCloseable {
   }
 
   private static Path weights(Path directory) {
-    Path weights = directory.resolve(AdapterStore.WEIGHTS);
+    Path weights = AdapterStore.weights(directory);
     if (!Files.isRegularFile(weights)) {
-      boolean pickle = Files.exists(directory.resolve("adapter_model.bin"));
       throw new InvalidInputException(
           directory
-              + (pickle
-                  ? ": adapter_model.bin is a pickle, which can run code and is not loaded: save the"
-                      + " adapter as safetensors"
-                  : ": no "
-                      + AdapterStore.WEIGHTS
-                      + ", expected an adapter's directory, such as the output of 'nibble train'"));
+              + ": no "
+              + AdapterStore.WEIGHTS
+              + ", expected an adapter's directory, such as the output of 'nibble train'");
     }
     return weights;
   }
