@@ -3,7 +3,9 @@ package ai.nibble.autograd;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
 
 /**
  * What a part of a computation that runs twice, for its output and again for its backward, carries
@@ -11,7 +13,7 @@ import java.util.Deque;
  */
 public final class Recall implements AutoCloseable {
   private final boolean keeps;
-  private final Deque<Tensor> kept = new ArrayDeque<>();
+  private final Deque<Kept> kept = new ArrayDeque<>();
   private boolean again;
 
   private Recall(boolean keeps) {
@@ -41,15 +43,26 @@ public final class Recall implements AutoCloseable {
       if (kept.isEmpty()) {
         throw new IllegalStateException("a checkpoint's part keeps more steps the second time");
       }
-      try (Tensor output = kept.remove()) {
-        return step.take(Earlier.of(output));
+      try (Kept before = kept.remove()) {
+        return step.take(Earlier.of(before.output, before.aside));
       }
     }
-    Variable output = step.take(Earlier.NONE);
-    if (keeps) {
-      kept.add(output.value().share());
+    if (!keeps) {
+      return step.take(Earlier.NONE);
     }
+    List<Tensor> aside = new ArrayList<>();
+    Variable output = step.take(Earlier.first(aside));
+    kept.add(new Kept(output.value().share(), aside));
     return output;
+  }
+
+  /** A step's output and what its function kept beside it. */
+  private record Kept(Tensor output, List<Tensor> aside) implements AutoCloseable {
+    @Override
+    public void close() {
+      output.close();
+      aside.forEach(Tensor::close);
+    }
   }
 
   /** Takes a step whose output nothing in the second run reads. */

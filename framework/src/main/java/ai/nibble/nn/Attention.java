@@ -4,6 +4,7 @@ import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.nn.HeadLayout.Part;
+import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
 import java.util.stream.IntStream;
 
@@ -42,7 +43,12 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
 
   /** As {@link #apply(Tape, Variable, Pass, Precision)}, perhaps with the output of before. */
   public Variable apply(Tape tape, Variable qkv, Pass pass, Precision precision, Earlier earlier) {
-    return tape.apply(new AttentionFunction(this, pass, precision, earlier), qkv);
+    boolean flash = !qkv.value().device().isCpu() && precision.compute() != DType.FLOAT32;
+    return tape.apply(
+        flash
+            ? new FlashAttentionFunction(this, pass, precision, earlier)
+            : new AttentionFunction(this, pass, precision, earlier),
+        qkv);
   }
 
   /**

@@ -72,7 +72,7 @@ final class AttentionFunction extends Function {
     layout.gather(Part.KEY, qkv, saved.k);
     layout.gather(Part.VALUE, qkv, saved.v);
     long width = (long) attention.heads() * attention.headDim();
-    Tensor known = earlier.output(precision.compute(), qkv.size(0), width);
+    Tensor known = earlier.output(qkv.device(), precision.compute(), qkv.size(0), width);
     if (known != null) {
       return new Tensor[] {known};
     }

@@ -1,6 +1,7 @@
 package ai.nibble.nn;
 
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.util.Optional;
 
@@ -42,6 +43,11 @@ public final class DenseWeight implements Weight {
   @Override
   public long inFeatures() {
     return weight.size(1);
+  }
+
+  @Override
+  public Device device() {
+    return weight.device();
   }
 
   @Override

@@ -2,6 +2,7 @@ package ai.nibble.nn;
 
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
+import ai.nibble.cuda.ElementwiseKernels;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
@@ -37,8 +38,8 @@ public final class Embedding extends Function {
   @Override
   protected Tensor[] forward(Tensor[] inputs) {
     Tensor weight = table.tensor();
-    Tensor rows = Tensor.empty(weight.dtype(), ids.length, weight.size(1));
-    try (Tensor index = Tensor.ofIndices(ids)) {
+    Tensor rows = Tensor.empty(weight.device(), weight.dtype(), ids.length, weight.size(1));
+    try (Tensor index = Tensor.ofIndices(weight.device(), ids)) {
       Ops.indexSelect(rows, weight, index);
       if (rows.dtype() == precision.compute()) {
         return new Tensor[] {rows};
@@ -57,6 +58,13 @@ public final class Embedding extends Function {
     Tensor grad = table.parameter().orElseThrow().grad();
     int[] starts = new int[Math.toIntExact(grad.size(0)) + 1];
     int[] positions = positionsByToken(starts);
+    if (Kernels.serve(grad)) {
+      try (Tensor sorted = Tensor.ofInts(grad.device(), positions);
+          Tensor firsts = Tensor.ofInts(grad.device(), starts)) {
+        ElementwiseKernels.embeddingGradient(grad, gradOutputs[0], sorted, firsts);
+      }
+      return;
+    }
     boolean wide = gradOutputs[0].dtype() == DType.FLOAT32;
     try (Tensor dy = wide ? gradOutputs[0].share() : gradOutputs[0].to(DType.FLOAT32)) {
       Parallel.forRanges(

@@ -21,7 +21,9 @@ public record HeadWeight(Weight weight, Precision precision) {
     if (isReady()) {
       return held();
     }
-    return written(Tensor.empty(precision.product(), weight.outFeatures(), weight.inFeatures()));
+    return written(
+        Tensor.empty(
+            weight.device(), precision.product(), weight.outFeatures(), weight.inFeatures()));
   }
 
   /** The head until a workspace's copy of a head is made anew; the caller closes it. */

@@ -1,6 +1,7 @@
 package ai.nibble.nn;
 
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
@@ -25,14 +26,25 @@ public final class KvCache implements AutoCloseable {
    * @param capacity most tokens of the sequence
    */
   public KvCache(int layers, int keyValueHeads, int headDim, int capacity, Precision precision) {
+    this(Device.CPU, layers, keyValueHeads, headDim, capacity, precision);
+  }
+
+  /** A cache on a device. */
+  public KvCache(
+      Device device,
+      int layers,
+      int keyValueHeads,
+      int headDim,
+      int capacity,
+      Precision precision) {
     this.capacity = capacity;
     this.keys = new Tensor[layers];
     this.values = new Tensor[layers];
     DType dtype = precision.product();
     try {
       for (int l = 0; l < layers; l++) {
-        keys[l] = scope.empty(dtype, keyValueHeads, capacity, headDim);
-        values[l] = scope.empty(dtype, keyValueHeads, capacity, headDim);
+        keys[l] = scope.empty(device, dtype, keyValueHeads, capacity, headDim);
+        values[l] = scope.empty(device, dtype, keyValueHeads, capacity, headDim);
       }
     } catch (RuntimeException e) {
       scope.close();

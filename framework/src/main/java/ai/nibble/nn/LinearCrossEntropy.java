@@ -2,14 +2,17 @@ package ai.nibble.nn;
 
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
+import ai.nibble.cuda.CrossEntropyKernels;
 import ai.nibble.nn.Workspace.Purpose;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.nio.FloatBuffer;
+import java.util.Arrays;
 
 /**
  * The output head and the cross-entropy after it, for rows of hidden states in chunks, so that the
@@ -21,6 +24,9 @@ import java.nio.FloatBuffer;
  */
 public final class LinearCrossEntropy extends Function {
   private static final int ROWS_A_CHUNK = 512;
+
+  /** Fewer starve a GPU's products. */
+  private static final int ROWS_A_DEVICE_CHUNK = 2048;
 
   private final Weight head;
   private final int[] targets;
@@ -48,12 +54,16 @@ public final class LinearCrossEntropy extends Function {
     this.work = work;
   }
 
-  /** Sum of the negative log-likelihoods in nats, after forward. */
-  public double lossSum() {
-    return lossSum;
+  /**
+   * Sum of the negative log-likelihoods in nats, after forward; waits for a device.
+   *
+   * @param value the function's output
+   */
+  public double lossSum(Tensor value) {
+    return value.device().isCpu() && !Kernels.serve(value) ? lossSum : value.item() * normalizer;
   }
 
-  /** Each row's negative log-likelihood in nats, after forward. */
+  /** Each row's negative log-likelihood in nats, after a forward that was not recorded. */
   public double[] losses() {
     return losses.clone();
   }
@@ -69,22 +79,77 @@ public final class LinearCrossEntropy extends Function {
     if (hidden.size(0) != targets.length) {
       throw new IllegalArgumentException(targets.length + " targets for hidden states " + hidden);
     }
+    boolean kernels = Kernels.serve(hidden);
     try (Scope scope = new Scope()) {
-      Tensor grads = isRecording() ? scope.own(Tensor.empty(hidden.dtype(), hidden.shape())) : null;
+      Tensor grads =
+          isRecording()
+              ? scope.empty(hidden.device(), hidden.dtype(), hidden.shape())
+              : null;
       Tensor weight = scope.own(new HeadWeight(head, precision).open(work));
       if (isRecording() && hasParameters()) {
-        headGradient = keep(Tensor.zeros(DType.FLOAT32, head.outFeatures(), head.inFeatures()));
+        headGradient =
+            keep(
+                Tensor.empty(
+                    head.device(), DType.FLOAT32, head.outFeatures(), head.inFeatures()));
+        headGradient.zero();
       }
-      lossSum = 0;
-      for (int begin = 0; begin < targets.length; begin += ROWS_A_CHUNK) {
-        int end = Math.min(targets.length, begin + ROWS_A_CHUNK);
-        lossSum += chunk(hidden, weight, grads, begin, end);
-      }
+      Tensor value = kernels ? byKernels(hidden, weight, grads) : inJava(hidden, weight, grads);
       if (isRecording()) {
         gradient = save(grads);
       }
+      return new Tensor[] {value};
     }
-    return new Tensor[] {Tensor.of(new float[] {(float) (lossSum / normalizer)}, 1)};
+  }
+
+  private Tensor inJava(Tensor hidden, Tensor weight, Tensor grads) {
+    lossSum = 0;
+    for (int begin = 0; begin < targets.length; begin += ROWS_A_CHUNK) {
+      int end = Math.min(targets.length, begin + ROWS_A_CHUNK);
+      lossSum += chunk(hidden, weight, grads, begin, end);
+    }
+    return Tensor.of(new float[] {(float) (lossSum / normalizer)}, 1);
+  }
+
+  /** Nothing is read back: the device need not be waited for. */
+  private Tensor byKernels(Tensor hidden, Tensor weight, Tensor grads) {
+    Device device = hidden.device();
+    try (Scope scope = new Scope()) {
+      Tensor all = scope.empty(device, DType.FLOAT32, targets.length);
+      Tensor right = scope.own(Tensor.ofInts(device, targets));
+      for (int begin = 0; begin < targets.length; begin += ROWS_A_DEVICE_CHUNK) {
+        int rows = Math.min(targets.length - begin, ROWS_A_DEVICE_CHUNK);
+        try (Scope chunk = new Scope()) {
+          Tensor input = chunk.own(hidden.narrow(0, begin, rows));
+          Tensor logits =
+              chunk.own(work.get(Purpose.LOGITS, precision.product(), rows, head.outFeatures()));
+          Ops.mm(logits, input, chunk.own(weight.t()));
+          CrossEntropyKernels.forward(
+              chunk.own(all.narrow(0, begin, rows)),
+              logits,
+              chunk.own(right.narrow(0, begin, rows)),
+              1 / normalizer,
+              grads != null);
+          if (grads != null) {
+            Ops.mm(chunk.own(grads.narrow(0, begin, rows)), logits, weight);
+          }
+          if (headGradient != null) {
+            WeightGradients.addProduct(headGradient, logits, input, work);
+          }
+        }
+      }
+      if (!isRecording()) {
+        float[] values = all.toFloats();
+        Arrays.setAll(losses, r -> values[r]);
+      }
+      Tensor sum = scope.empty(device, DType.FLOAT64, 1).zero();
+      CrossEntropyKernels.sum(sum, all);
+      Tensor divisor = scope.empty(device, DType.FLOAT64, 1);
+      try (Tensor host = Tensor.empty(DType.FLOAT64, 1)) {
+        host.bytes(0, Double.BYTES).putDouble(0, 1 / normalizer);
+        divisor.copyFrom(host);
+      }
+      return Ops.mul(sum, sum, divisor).to(DType.FLOAT32);
+    }
   }
 
   /** Loss of rows {@code [begin, end)}, and their part of the gradient. */
@@ -175,9 +240,11 @@ public final class LinearCrossEntropy extends Function {
       gradients.pass(0, gradient);
       return;
     }
-    try (Tensor scalar = Tensor.of(new float[] {factor}, 1);
+    Device device = gradient.device();
+    try (Tensor scalar = Tensor.of(device, new float[] {factor}, 1);
         Tensor typed = scalar.to(gradient.dtype())) {
-      gradients.add(0, Ops.mul(Tensor.empty(gradient.dtype(), gradient.shape()), gradient, typed));
+      Tensor scaled = Tensor.empty(device, gradient.dtype(), gradient.shape());
+      gradients.add(0, Ops.mul(scaled, gradient, typed));
     }
   }
 }

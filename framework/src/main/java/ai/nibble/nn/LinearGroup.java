@@ -3,8 +3,11 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.cuda.ElementwiseKernels;
+import ai.nibble.cuda.LoraKernels;
 import ai.nibble.quant.PackedProduct;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
@@ -121,7 +124,8 @@ public final class LinearGroup implements AutoCloseable {
     if (kept != null && keptAdapters.equals(adapters)) {
       return;
     }
-    Tensor weights = Tensor.empty(precision.product(), outFeatures(), inFeatures() + rank());
+    Tensor weights =
+        Tensor.empty(device(), precision.product(), outFeatures(), inFeatures() + rank());
     try {
       if (kept == null) {
         writeWeights(weights, precision);
@@ -136,6 +140,10 @@ public final class LinearGroup implements AutoCloseable {
     dropWeights();
     kept = weights;
     keptAdapters = adapters;
+  }
+
+  private Device device() {
+    return members.get(0).weight().device();
   }
 
   private List<Optional<LowRank>> adapters() {
@@ -258,6 +266,12 @@ public final class LinearGroup implements AutoCloseable {
     int rank = rank();
     LowRank adapter = member.adapter().orElse(null);
     long out = member.weight().outFeatures();
+    if (Kernels.serve(destination)) {
+      Tensor b = adapter == null ? null : adapter.b().value();
+      double scaling = adapter == null ? 1 : adapter.scaling();
+      LoraKernels.up(destination, firstRow, first, rank, column, b, scaling, out);
+      return;
+    }
     Parallel.forRanges(
         out,
         Rows.grain(rank),
@@ -281,7 +295,7 @@ public final class LinearGroup implements AutoCloseable {
 
   /** All A below each other, {@code [rank, in]}; the caller closes it. */
   Tensor downProjections(DType dtype) {
-    Tensor all = Tensor.empty(dtype, rank(), inFeatures());
+    Tensor all = Tensor.empty(device(), dtype, rank(), inFeatures());
     long row = 0;
     for (Linear member : members) {
       if (member.adapter().isPresent()) {
@@ -298,6 +312,10 @@ public final class LinearGroup implements AutoCloseable {
   /** Adds the members' biases to {@code [N, out]} in place. */
   void addBiases(Tensor y) {
     if (members.stream().allMatch(m -> m.bias() == null)) {
+      return;
+    }
+    if (Kernels.serve(y)) {
+      addBiasesByKernel(y);
       return;
     }
     float[] all = new float[outFeatures()];
@@ -324,6 +342,22 @@ public final class LinearGroup implements AutoCloseable {
             }
           }
         });
+  }
+
+  private void addBiasesByKernel(Tensor y) {
+    try (Tensor all = Tensor.empty(y.device(), DType.FLOAT32, outFeatures()).zero()) {
+      long at = 0;
+      for (Linear member : members) {
+        long out = member.weight().outFeatures();
+        if (member.bias() != null) {
+          try (Tensor part = all.narrow(0, at, out)) {
+            part.copyFrom(member.bias());
+          }
+        }
+        at += out;
+      }
+      ElementwiseKernels.addBias(y, all);
+    }
   }
 
   @Override

@@ -3,6 +3,8 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
+import ai.nibble.cuda.ElementwiseKernels;
+import ai.nibble.cuda.LoraKernels;
 import ai.nibble.nn.Workspace.Purpose;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
@@ -66,12 +68,12 @@ final class LinearGroupFunction extends Function {
       }
       Tensor h = null;
       if (rank > 0) {
-        h = scope.own(Tensor.empty(precision.product(), n, rank));
+        h = scope.own(Tensor.empty(input.device(), precision.product(), n, rank));
         Tensor a = scope.own(group.downProjections(precision.product()));
         Ops.mm(h, scope.own(adapterInput(input)), scope.own(a.t()));
         down = save(h);
       }
-      Tensor known = earlier.output(precision.compute(), n, out);
+      Tensor known = earlier.output(input.device(), precision.compute(), n, out);
       return new Tensor[] {known != null ? known : product(input, h)};
     }
   }
@@ -79,7 +81,7 @@ final class LinearGroupFunction extends Function {
   /** {@code [input, h]} times the weights, and biases; h null without adapters. */
   private Tensor product(Tensor input, Tensor h) {
     long n = input.size(0);
-    Tensor y = Tensor.empty(precision.compute(), n, out);
+    Tensor y = Tensor.empty(input.device(), precision.compute(), n, out);
     try (Scope scope = new Scope()) {
       Tensor extended = input;
       if (h != null) {
@@ -122,6 +124,10 @@ final class LinearGroupFunction extends Function {
       return dropped.copyFrom(input);
     }
     long key = group.dropoutKey(pass);
+    if (Kernels.serve(input)) {
+      LoraKernels.dropout(dropped, input, key, dropout);
+      return dropped;
+    }
     Parallel.forRanges(
         input.size(0),
         Rows.grain(in),
@@ -147,6 +153,10 @@ final class LinearGroupFunction extends Function {
   /** {@code [x, h]} in the product's dtype. */
   private Tensor extend(Tensor input, Tensor h) {
     Tensor extended = work.get(Purpose.INPUT, precision.product(), input.size(0), in + rank);
+    if (Kernels.serve(input)) {
+      LoraKernels.extend(extended, input, h);
+      return extended;
+    }
     try (Tensor left = extended.narrow(1, 0, in);
         Tensor right = extended.narrow(1, in, rank)) {
       left.copyFrom(input);
@@ -177,7 +187,7 @@ final class LinearGroupFunction extends Function {
       }
       Tensor a = null;
       if (rank > 0) {
-        dh = scope.own(Tensor.empty(precision.product(), n, rank));
+        dh = scope.own(Tensor.empty(dy.device(), precision.product(), n, rank));
         if (wanted) {
           dh.copyFrom(scope.own(all.narrow(1, in, rank)));
         } else {
@@ -194,7 +204,7 @@ final class LinearGroupFunction extends Function {
 
   private void accumulateAdapterGradients(Tensor dy, Tensor dh) {
     try (Scope scope = new Scope()) {
-      Tensor dA = scope.own(Tensor.empty(precision.product(), rank, in));
+      Tensor dA = scope.own(Tensor.empty(dy.device(), precision.product(), rank, in));
       Ops.mm(dA, scope.own(dh.t()), scope.own(adapterInput(x)));
       long row = 0;
       long column = 0;
@@ -204,7 +214,7 @@ final class LinearGroupFunction extends Function {
           LowRank adapter = member.adapter().get();
           int r = adapter.rank();
           accumulate(adapter.a().grad(), scope.own(dA.narrow(0, column, r)), 1);
-          Tensor dB = scope.own(Tensor.empty(precision.product(), width, r));
+          Tensor dB = scope.own(Tensor.empty(dy.device(), precision.product(), width, r));
           Tensor dyOwn = scope.own(scope.own(dy.narrow(1, row, width)).t());
           Ops.mm(dB, dyOwn, scope.own(down.narrow(1, column, r)));
           accumulate(adapter.b().grad(), dB, adapter.scaling());
@@ -216,6 +226,10 @@ final class LinearGroupFunction extends Function {
   }
 
   private static void accumulate(Tensor grad, Tensor gradient, double scale) {
+    if (Kernels.serve(grad)) {
+      ElementwiseKernels.addScaled(grad, gradient, gradient.stride(0), scale);
+      return;
+    }
     try (Tensor sum = Ops.add(grad, gradient, scale)) {
       grad.copyFrom(sum);
     }
@@ -224,7 +238,7 @@ final class LinearGroupFunction extends Function {
   /** What flowed into x before, plus {@code dy·W}, plus the adapters' part through dropout. */
   private Tensor inputGradient(Gradients gradients, Tensor all, Tensor dh, Tensor a) {
     long n = all.size(0);
-    Tensor result = Tensor.empty(precision.compute(), n, in);
+    Tensor result = Tensor.empty(all.device(), precision.compute(), n, in);
     try (Scope scope = new Scope()) {
       Tensor through = null;
       if (rank > 0) {
@@ -245,6 +259,10 @@ final class LinearGroupFunction extends Function {
 
   private void sum(Tensor result, Tensor all, Tensor through, Tensor before) {
     long key = group.dropoutKey(pass);
+    if (Kernels.serve(result)) {
+      LoraKernels.inputGradient(result, all, through, before, key, drops ? dropout : 0);
+      return;
+    }
     Parallel.forRanges(
         result.size(0),
         Rows.grain(in),

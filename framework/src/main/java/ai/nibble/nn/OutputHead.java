@@ -46,7 +46,7 @@ public final class OutputHead extends Function {
       Tensor weight = scope.own(new HeadWeight(head, precision).open(work));
       Tensor input = scope.own(inProductDtype(inputs[0]));
       if (product == DType.FLOAT32) {
-        Tensor logits = scope.empty(DType.FLOAT32, rows, head.outFeatures());
+        Tensor logits = scope.empty(head.device(), DType.FLOAT32, rows, head.outFeatures());
         return new Tensor[] {Ops.mm(logits, input, scope.own(weight.t())).share()};
       }
       Tensor logits = scope.own(work.get(Purpose.LOGITS, product, rows, head.outFeatures()));
@@ -68,7 +68,7 @@ public final class OutputHead extends Function {
       }
       if (gradients.wanted(0)) {
         Tensor weight = scope.own(new HeadWeight(head, precision).open(work));
-        Tensor dx = scope.empty(precision.product(), dy.size(0), head.inFeatures());
+        Tensor dx = scope.empty(dy.device(), precision.product(), dy.size(0), head.inFeatures());
         Ops.mm(dx, dy, weight);
         gradients.add(0, precision.widens() ? dx.to(precision.compute()) : dx.share());
       }

@@ -1,8 +1,10 @@
 package ai.nibble.nn;
 
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
+import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -19,17 +21,22 @@ public final class ParameterSet implements AutoCloseable {
   private final Tensor values;
   private final Tensor grads;
 
+  /** Parameters on the CPU: see {@link #ParameterSet(Map, Device)}. */
+  public ParameterSet(Map<String, long[]> shapes) {
+    this(shapes, Device.CPU);
+  }
+
   /**
    * @param shapes the shape of each parameter by name; values and gradients start as zeros
    */
-  public ParameterSet(Map<String, long[]> shapes) {
+  public ParameterSet(Map<String, long[]> shapes, Device device) {
     long total = 0;
     for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
       offsets.put(entry.getKey(), total);
       total += numel(entry.getValue());
     }
-    values = scope.own(Tensor.zeros(DType.FLOAT32, total));
-    grads = scope.own(Tensor.zeros(DType.FLOAT32, total));
+    values = scope.own(Tensor.empty(device, DType.FLOAT32, total)).zero();
+    grads = scope.own(Tensor.empty(device, DType.FLOAT32, total)).zero();
     for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
       long offset = offsets.get(entry.getKey());
       parameters.add(
@@ -81,6 +88,20 @@ public final class ParameterSet implements AutoCloseable {
 
   public long numel() {
     return values.numel();
+  }
+
+  /** All values for reading on the host: a view of them on the CPU, a copy of a device's. */
+  public FloatBuffer hostValues() {
+    return values.device().isCpu() ? values.floats() : FloatBuffer.wrap(values.toFloats());
+  }
+
+  /**
+   * Sets all values.
+   *
+   * @param from {@code [numel]}
+   */
+  public void setValues(FloatBuffer from) {
+    values.setFloats(from);
   }
 
   @Override

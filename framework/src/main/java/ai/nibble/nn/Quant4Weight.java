@@ -4,6 +4,7 @@ import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quantized4Bit;
 import ai.nibble.quant.Quantizer4Bit;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
@@ -71,6 +72,11 @@ public final class Quant4Weight implements Weight {
   }
 
   @Override
+  public Device device() {
+    return weight.packed().device();
+  }
+
+  @Override
   public long bytes() {
     return weight.bytes();
   }
@@ -83,6 +89,12 @@ public final class Quant4Weight implements Weight {
 
   @Override
   public void writeTo(Tensor destination, long firstRow, Precision precision) {
+    if (Kernels.serve(destination)) {
+      try (Tensor rows = destination.narrow(0, firstRow, out)) {
+        weight.dequantizeRows(rows);
+      }
+      return;
+    }
     if (destination.size(1) == in && destination.dtype() == precision.compute()) {
       try (Tensor rows = destination.narrow(0, firstRow, out)) {
         weight.dequantize(rows);

@@ -20,7 +20,7 @@ public final class Residual extends Function {
 
   @Override
   protected Tensor[] forward(Tensor[] inputs) {
-    Tensor known = earlier.output(inputs[0].dtype(), inputs[0].shape());
+    Tensor known = earlier.output(inputs[0].device(), inputs[0].dtype(), inputs[0].shape());
     return new Tensor[] {known != null ? known : Ops.add(inputs[0], inputs[1], 1)};
   }
 

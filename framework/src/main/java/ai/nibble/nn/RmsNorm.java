@@ -4,6 +4,7 @@ import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.cuda.RmsNormKernels;
 import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Parallel;
@@ -30,7 +31,7 @@ public final class RmsNorm implements AutoCloseable {
     this.weight = weight;
     this.eps = (float) eps;
     this.parameter = null;
-    this.frozen = weight.toFloats();
+    this.frozen = Kernels.serve(weight) ? null : weight.toFloats();
   }
 
   /**
@@ -87,7 +88,9 @@ public final class RmsNorm implements AutoCloseable {
   }
 
   private final class Normalize extends Function {
-    private final float[] scale = frozen != null ? frozen : weight.toFloats();
+    private final boolean kernels = Kernels.serve(weight);
+    private final float[] scale =
+        frozen != null ? frozen : kernels ? new float[0] : weight.toFloats();
     private Tensor x;
 
     @Override
@@ -99,7 +102,11 @@ public final class RmsNorm implements AutoCloseable {
     protected Tensor[] forward(Tensor[] inputs) {
       Tensor input = inputs[0];
       x = save(input);
-      Tensor y = Tensor.empty(input.dtype(), input.shape());
+      Tensor y = Tensor.empty(input.device(), input.dtype(), input.shape());
+      if (kernels) {
+        RmsNormKernels.forward(y, input, weight, eps);
+        return new Tensor[] {y};
+      }
       boolean round = input.dtype() == DType.BFLOAT16;
       Parallel.forRanges(
           input.size(0),
@@ -141,7 +148,12 @@ public final class RmsNorm implements AutoCloseable {
         accumulateWeightGradient(dy);
       }
       try (Tensor before = gradients.take(0)) {
-        Tensor dx = Tensor.empty(dy.dtype(), dy.shape());
+        Tensor dx = Tensor.empty(dy.device(), dy.dtype(), dy.shape());
+        if (kernels) {
+          RmsNormKernels.backward(dx, dy, x, weight, before, eps);
+          gradients.add(0, dx);
+          return;
+        }
         Parallel.forRanges(
             dy.size(0),
             Rows.grain(scale.length),
@@ -173,6 +185,10 @@ public final class RmsNorm implements AutoCloseable {
 
     /** {@code dw = Σ dy ⊙ x·i}, over the rows. */
     private void accumulateWeightGradient(Tensor dy) {
+      if (kernels) {
+        RmsNormKernels.weightGradient(parameter.grad(), dy, x, eps);
+        return;
+      }
       boolean round = x.dtype() == DType.BFLOAT16;
       ColumnSums sums = new ColumnSums(dy.size(0), Rows.grain(scale.length), scale.length);
       Parallel.forRanges(

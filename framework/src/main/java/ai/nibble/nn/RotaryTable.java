@@ -1,15 +1,23 @@
 package ai.nibble.nn;
 
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Tensor;
+
 /**
  * Cosines and sines of rotary position embedding (Su et al. 2021), float32, computed once for the
  * positions in use. The two halves of a head rotate against each other (element i with i + D/2), as
- * Hugging Face lays weights out.
+ * Hugging Face lays weights out. For kernels it holds a copy on the device, and where the tokens of
+ * the last pass were; close it to free them.
  */
-public final class RotaryTable {
+public final class RotaryTable implements AutoCloseable {
   private final float[] inverseFrequencies;
   private final float attentionFactor;
   private float[] cos = new float[0];
   private float[] sin = new float[0];
+  private Tensor deviceCos;
+  private Tensor deviceSin;
+  private Pass lastPass;
+  private DevicePass last;
 
   /**
    * @param inverseFrequencies one a pair of elements, {@code [D/2]}
@@ -41,6 +49,60 @@ public final class RotaryTable {
         sin[p * half + i] = (float) Math.sin(angle) * attentionFactor;
       }
     }
+  }
+
+  /**
+   * Positions of a pass on a device, with the table that covers them.
+   *
+   * @return this table's, until it is asked about another pass
+   */
+  DevicePass onDevice(Device device, Pass pass) {
+    if (pass == lastPass) {
+      return last;
+    }
+    int[] positions = pass.positions();
+    int length = 0;
+    for (int position : positions) {
+      length = Math.max(length, position + 1);
+    }
+    coverOnDevice(device, length);
+    close(last);
+    last = DevicePass.of(device, pass, deviceCos, deviceSin);
+    lastPass = pass;
+    return last;
+  }
+
+  /** Copies the table for positions {@code [0, length)} and more, so that few lengths do it. */
+  private void coverOnDevice(Device device, int length) {
+    int half = inverseFrequencies.length;
+    if (deviceCos != null && deviceCos.size(0) >= length) {
+      return;
+    }
+    cover(length);
+    int covered = cos.length / half;
+    close(deviceCos);
+    close(deviceSin);
+    deviceCos = Tensor.of(device, cos, covered, half);
+    deviceSin = Tensor.of(device, sin, covered, half);
+  }
+
+  private static void close(AutoCloseable resource) {
+    try (resource) {
+      // null where there is none yet
+    } catch (Exception e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  @Override
+  public void close() {
+    close(last);
+    close(deviceCos);
+    close(deviceSin);
+    last = null;
+    lastPass = null;
+    deviceCos = null;
+    deviceSin = null;
   }
 
   /**

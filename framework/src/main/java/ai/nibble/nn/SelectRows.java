@@ -2,6 +2,7 @@ package ai.nibble.nn;
 
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
+import ai.nibble.cuda.ElementwiseKernels;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Tensor;
@@ -21,16 +22,24 @@ public final class SelectRows extends Function {
   @Override
   protected Tensor[] forward(Tensor[] inputs) {
     total = inputs[0].size(0);
-    Tensor out = Tensor.empty(inputs[0].dtype(), rows.length, inputs[0].size(1));
-    try (Tensor index = Tensor.ofIndices(rows)) {
-      return new Tensor[] {Ops.indexSelect(out, inputs[0], index)};
+    Tensor x = inputs[0];
+    Tensor out = Tensor.empty(x.device(), x.dtype(), rows.length, x.size(1));
+    try (Tensor index = Tensor.ofIndices(x.device(), rows)) {
+      return new Tensor[] {Ops.indexSelect(out, x, index)};
     }
   }
 
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
     Tensor grad = gradOutputs[0];
-    Tensor result = Tensor.empty(grad.dtype(), total, grad.size(1)).zero();
+    Tensor result = Tensor.empty(grad.device(), grad.dtype(), total, grad.size(1)).zero();
+    if (Kernels.serve(grad)) {
+      try (Tensor index = Tensor.ofIndices(grad.device(), rows)) {
+        ElementwiseKernels.scatterRows(result, grad, index);
+      }
+      gradients.add(0, result);
+      return;
+    }
     Parallel.forRanges(
         rows.length,
         256,

@@ -2,6 +2,7 @@ package ai.nibble.nn;
 
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
+import ai.nibble.cuda.SwiGluKernels;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Scope;
@@ -22,7 +23,11 @@ public final class SwiGlu extends Function {
   protected Tensor[] forward(Tensor[] inputs) {
     gateUp = save(inputs[0]);
     Tensor input = inputs[0];
-    Tensor h = Tensor.empty(input.dtype(), input.size(0), input.size(1) / 2);
+    Tensor h = Tensor.empty(input.device(), input.dtype(), input.size(0), input.size(1) / 2);
+    if (Kernels.serve(input)) {
+      SwiGluKernels.forward(h, input);
+      return new Tensor[] {h};
+    }
     Parallel.forRanges(
         h.size(0),
         grain(h),
@@ -41,7 +46,12 @@ public final class SwiGlu extends Function {
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
     Tensor dh = gradOutputs[0];
-    Tensor result = Tensor.empty(gateUp.dtype(), gateUp.shape());
+    Tensor result = Tensor.empty(gateUp.device(), gateUp.dtype(), gateUp.shape());
+    if (Kernels.serve(gateUp)) {
+      SwiGluKernels.backward(result, dh, gateUp);
+      gradients.add(0, result);
+      return;
+    }
     Parallel.forRanges(
         dh.size(0),
         grain(dh),

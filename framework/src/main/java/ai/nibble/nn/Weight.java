@@ -1,5 +1,6 @@
 package ai.nibble.nn;
 
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.util.Optional;
 
@@ -8,6 +9,9 @@ public interface Weight extends AutoCloseable {
   long outFeatures();
 
   long inFeatures();
+
+  /** Where it is held. */
+  Device device();
 
   /** Bytes held in memory. */
   long bytes();

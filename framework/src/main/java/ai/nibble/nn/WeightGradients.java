@@ -1,5 +1,6 @@
 package ai.nibble.nn;
 
+import ai.nibble.cuda.ElementwiseKernels;
 import ai.nibble.nn.Workspace.Purpose;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
@@ -74,6 +75,10 @@ final class WeightGradients {
 
   /** {@code grad += scale · gradient}, matrices; the gradient may be bfloat16. */
   static void add(Tensor grad, Tensor gradient, float scale) {
+    if (Kernels.serve(grad)) {
+      ElementwiseKernels.addScaled(grad, gradient, gradient.stride(0), scale);
+      return;
+    }
     int width = (int) grad.size(1);
     Parallel.forRanges(
         grad.size(0),
@@ -97,6 +102,10 @@ final class WeightGradients {
 
   /** Adds the sums of dy's columns from {@code column} on to a vector. */
   private static void addColumnSums(Tensor grad, Tensor dy, int column) {
+    if (Kernels.serve(grad)) {
+      ElementwiseKernels.columnSums(grad, dy, dy.stride(0), column);
+      return;
+    }
     int out = (int) grad.size(0);
     ColumnSums sums = new ColumnSums(dy.size(0), Rows.grain(out), out);
     Parallel.forRanges(

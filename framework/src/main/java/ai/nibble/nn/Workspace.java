@@ -1,6 +1,7 @@
 package ai.nibble.nn;
 
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.util.EnumMap;
 import java.util.Map;
@@ -32,6 +33,17 @@ public final class Workspace implements AutoCloseable {
   }
 
   private final Map<Purpose, Tensor> buffers = new EnumMap<>(Purpose.class);
+  private final Device device;
+
+  /** Buffers on the CPU. */
+  public Workspace() {
+    this(Device.CPU);
+  }
+
+  /** Buffers on a device. */
+  public Workspace(Device device) {
+    this.device = device;
+  }
 
   /** A contiguous tensor with undefined content, which the caller closes; its memory stays here. */
   public Tensor get(Purpose purpose, DType dtype, long... shape) {
@@ -56,7 +68,7 @@ public final class Workspace implements AutoCloseable {
         buffer.close();
         buffers.remove(purpose);
       }
-      buffer = Tensor.empty(dtype, Math.max(1, elements));
+      buffer = Tensor.empty(device, dtype, Math.max(1, elements));
       buffers.put(purpose, buffer);
     }
     return buffer;

@@ -7,6 +7,7 @@ public enum DType {
   BFLOAT16("bfloat16", 15, 2, true),
   FLOAT64("float64", 7, 8, true),
   INT64("int64", 4, 8, false),
+  UINT64("uint64", 29, 8, false),
   INT32("int32", 3, 4, false),
   INT16("int16", 2, 2, false),
   INT8("int8", 1, 1, false),

@@ -12,27 +12,35 @@ public final class Ops {
   /** {@code out[m, n] = a[m, k] · b[k, n]}, one dtype. */
   public static Tensor mm(Tensor out, Tensor a, Tensor b) {
     checkProduct("mm", out, a, b, 0);
-    Tensor.check(Libtorch.aoti_torch_cpu_mm_out(out.handle(), a.handle(), b.handle()), "mm", a, b);
+    int code =
+        out.device().isCpu()
+            ? Libtorch.aoti_torch_cpu_mm_out(out.handle(), a.handle(), b.handle())
+            : LibtorchCuda.aoti_torch_cuda_mm_out(out.handle(), a.handle(), b.handle());
+    Tensor.check(code, "mm", a, b);
     return out;
   }
 
   /** {@code out = beta · out + alpha · a[m, k] · b[k, n]}. */
   public static Tensor addmm(Tensor out, Tensor a, Tensor b, double beta, double alpha) {
     checkProduct("addmm", out, a, b, 0);
-    Tensor.check(
-        Libtorch.aoti_torch_cpu_addmm_out(
-            out.handle(), out.handle(), a.handle(), b.handle(), beta, alpha),
-        "addmm",
-        a,
-        b);
+    int code =
+        out.device().isCpu()
+            ? Libtorch.aoti_torch_cpu_addmm_out(
+                out.handle(), out.handle(), a.handle(), b.handle(), beta, alpha)
+            : LibtorchCuda.aoti_torch_cuda_addmm_out(
+                out.handle(), out.handle(), a.handle(), b.handle(), beta, alpha);
+    Tensor.check(code, "addmm", a, b);
     return out;
   }
 
   /** {@code out[i] = a[i, m, k] · b[i, k, n]} for every i. */
   public static Tensor bmm(Tensor out, Tensor a, Tensor b) {
     checkProduct("bmm", out, a, b, 1);
-    Tensor.check(
-        Libtorch.aoti_torch_cpu_bmm_out(out.handle(), a.handle(), b.handle()), "bmm", a, b);
+    int code =
+        out.device().isCpu()
+            ? Libtorch.aoti_torch_cpu_bmm_out(out.handle(), a.handle(), b.handle())
+            : LibtorchCuda.aoti_torch_cuda_bmm_out(out.handle(), a.handle(), b.handle());
+    Tensor.check(code, "bmm", a, b);
     return out;
   }
 
@@ -43,13 +51,13 @@ public final class Ops {
   public static Tensor baddbmm(
       Tensor out, Tensor bias, Tensor a, Tensor b, double beta, double alpha) {
     checkProduct("baddbmm", out, a, b, 1);
-    Tensor.check(
-        Libtorch.aoti_torch_cpu_baddbmm_out(
-            out.handle(), bias.handle(), a.handle(), b.handle(), beta, alpha),
-        "baddbmm",
-        bias,
-        a,
-        b);
+    int code =
+        out.device().isCpu()
+            ? Libtorch.aoti_torch_cpu_baddbmm_out(
+                out.handle(), bias.handle(), a.handle(), b.handle(), beta, alpha)
+            : LibtorchCuda.aoti_torch_cuda_baddbmm_out(
+                out.handle(), bias.handle(), a.handle(), b.handle(), beta, alpha);
+    Tensor.check(code, "baddbmm", bias, a, b);
     return out;
   }
 
@@ -60,6 +68,8 @@ public final class Ops {
             && out.dim() == 2 + batchDims
             && a.dtype() == b.dtype()
             && a.dtype() == out.dtype()
+            && a.device().equals(out.device())
+            && b.device().equals(out.device())
             && a.size(-1) == b.size(-2)
             && out.size(-2) == a.size(-2)
             && out.size(-1) == b.size(-1)
@@ -72,8 +82,11 @@ public final class Ops {
   /** A new tensor {@code a + alpha · b}. */
   public static Tensor add(Tensor a, Tensor b, double alpha) {
     long[] result = new long[1];
-    Tensor.check(
-        Libtorch.aoti_torch_cpu_add_Tensor(a.handle(), b.handle(), alpha, result), "add", a, b);
+    int code =
+        a.device().isCpu()
+            ? Libtorch.aoti_torch_cpu_add_Tensor(a.handle(), b.handle(), alpha, result)
+            : LibtorchCuda.aoti_torch_cuda_add_Tensor(a.handle(), b.handle(), alpha, result);
+    Tensor.check(code, "add", a, b);
     boolean alike =
         a.dtype() == b.dtype()
             && Arrays.equals(a.shape(), b.shape())

@@ -21,6 +21,11 @@ public final class Scope implements AutoCloseable {
     return own(Tensor.empty(dtype, shape));
   }
 
+  /** An uninitialised tensor that lives as long as this scope. */
+  public Tensor empty(Device device, DType dtype, long... shape) {
+    return own(Tensor.empty(device, dtype, shape));
+  }
+
   /** Leaves everything open: the owner of what was built of it takes it over. */
   public void release() {
     owned.clear();

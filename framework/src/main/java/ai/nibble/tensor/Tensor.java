@@ -115,6 +115,43 @@ public final class Tensor implements AutoCloseable {
     }
   }
 
+  /** An int64 vector with these values on a device, below 2 GiB, as index operations take it. */
+  public static Tensor ofIndices(Device device, int[] values) {
+    Tensor host = ofIndices(values);
+    if (device.isCpu()) {
+      return host;
+    }
+    try (host) {
+      return host.to(device);
+    }
+  }
+
+  /** A float32 tensor with these values on a device: see {@link #of(float[], long...)}. */
+  public static Tensor of(Device device, float[] values, long... shape) {
+    Tensor host = of(values, shape);
+    if (device.isCpu()) {
+      return host;
+    }
+    try (host) {
+      return host.to(device);
+    }
+  }
+
+  /** An int32 vector with these values on a device, below 2 GiB, as kernels take it. */
+  public static Tensor ofInts(Device device, int[] values) {
+    int size = Math.multiplyExact(values.length, Integer.BYTES);
+    Tensor host = empty(DType.INT32, values.length);
+    if (values.length > 0) {
+      host.bytes(0, size).asIntBuffer().put(values);
+    }
+    if (device.isCpu()) {
+      return host;
+    }
+    try (host) {
+      return host.to(device);
+    }
+  }
+
   /** An int64 vector with these values, below 2 GiB, as index operations take it. */
   public static Tensor ofIndices(int[] values) {
     int size = Math.multiplyExact(values.length, Long.BYTES);
@@ -342,6 +379,36 @@ public final class Tensor implements AutoCloseable {
       float[] values = new float[Math.toIntExact(numel())];
       host.floats().get(0, values);
       return values;
+    }
+  }
+
+  /**
+   * Sets all values of a contiguous float32 tensor, wherever its memory is.
+   *
+   * @param from as many values from position 0 on; it does not move
+   */
+  public Tensor setFloats(FloatBuffer from) {
+    if (from.limit() != numel()) {
+      throw new TensorException("setFloats: " + from.limit() + " values into " + this);
+    }
+    if (device.isCpu()) {
+      floats().put(0, from, 0, from.limit());
+      return this;
+    }
+    try (Tensor host = empty(dtype, shape)) {
+      host.floats().put(0, from, 0, from.limit());
+      return copyFrom(host);
+    }
+  }
+
+  /** The value of a float32 or float64 tensor of one element; waits for the device. */
+  public double item() {
+    if (numel() != 1 || (dtype != DType.FLOAT32 && dtype != DType.FLOAT64)) {
+      throw new TensorException("item: needs one float32 or float64, got " + this);
+    }
+    try (Tensor host = device.isCpu() ? share() : to(Device.CPU)) {
+      ByteBuffer bytes = host.bytes(0, dtype.bytes());
+      return dtype == DType.FLOAT32 ? bytes.getFloat(0) : bytes.getDouble(0);
     }
   }
 
