@@ -27,6 +27,7 @@ class LayersTest {
           List.of("nn"),
           List.of("autograd"),
           List.of("quant"),
+          List.of("cuda"),
           List.of("safetensors", "gguf", "tensor"));
 
   private static final Pattern IMPORT =

@@ -356,9 +356,7 @@ public final class Tensor implements AutoCloseable {
     if (length == 0) {
       return ByteBuffer.allocateDirect(0).order(ByteOrder.LITTLE_ENDIAN);
     }
-    return new Pointer(dataPointer() + offset)
-        .getByteBuffer(0, length)
-        .order(ByteOrder.LITTLE_ENDIAN);
+    return new Pointer(address() + offset).getByteBuffer(0, length).order(ByteOrder.LITTLE_ENDIAN);
   }
 
   /** All elements of a contiguous float32 CPU tensor below 2 GiB; see {@link #bytes}. */
@@ -424,7 +422,8 @@ public final class Tensor implements AutoCloseable {
     return handle;
   }
 
-  private long dataPointer() {
+  /** Address of the first element, in the memory of the tensor's device. */
+  long address() {
     long[] result = new long[1];
     check(Libtorch.aoti_torch_get_data_ptr(handle(), result), "get_data_ptr", this);
     return result[0];

@@ -1,0 +1,14 @@
+package ai.nibble.cuda;
+
+import ai.nibble.tensor.CudaProgram;
+import java.util.List;
+
+/** All CUDA programs, for whatever must see each of them, as the test that compiles them. */
+public final class Programs {
+  private Programs() {}
+
+  /** Every program that a class of this package launches kernels of. */
+  public static List<CudaProgram> all() {
+    return List.of();
+  }
+}
