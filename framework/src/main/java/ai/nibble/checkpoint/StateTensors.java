@@ -38,7 +38,7 @@ final class StateTensors {
   static void write(Path directory, ParameterSet parameters, OptimizerState optimizer)
       throws IOException {
     Map<String, FloatBuffer> buffers = new LinkedHashMap<>();
-    buffers.put(VALUE, parameters.values().floats());
+    buffers.put(VALUE, parameters.hostValues());
     buffers.putAll(optimizer.buffers());
     List<TensorSpec> specs = new ArrayList<>();
     for (String buffer : buffers.keySet()) {
@@ -84,14 +84,14 @@ final class StateTensors {
   static void read(Path directory, ParameterSet parameters, Optimizer optimizer) {
     try (SafetensorsFile file = SafetensorsFile.open(directory.resolve(NAME))) {
       Map<String, FloatBuffer> buffers = new LinkedHashMap<>();
-      buffers.put(VALUE, parameters.values().floats());
+      buffers.put(VALUE, parameters.hostValues());
       buffers.putAll(optimizer.state().buffers());
       requireSame(file, parameters, buffers.keySet().stream().toList());
       Map<String, FloatBuffer> saved = new LinkedHashMap<>();
       buffers.forEach((name, buffer) -> saved.put(name, read(file, name, parameters)));
       FloatBuffer values = saved.remove(VALUE);
       optimizer.restore(new OptimizerState(step(file), saved));
-      parameters.values().floats().put(0, values, 0, values.limit());
+      parameters.setValues(values);
     }
   }
 

@@ -10,7 +10,10 @@ import ai.nibble.safetensors.SafetensorsTensor;
 import ai.nibble.safetensors.SafetensorsWriter;
 import ai.nibble.safetensors.TensorSpec;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Tensor;
 import java.io.IOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -46,7 +49,9 @@ public final class AdapterStore {
             .toList();
     try (SafetensorsWriter writer = SafetensorsWriter.create(directory.resolve(WEIGHTS), specs)) {
       for (Parameter p : parameters) {
-        writer.write(p.name(), p.value().bytes(0, Math.toIntExact(p.value().byteSize())));
+        try (Tensor host = p.value().to(Device.CPU)) {
+          writer.write(p.name(), host.bytes(0, Math.toIntExact(host.byteSize())));
+        }
       }
       writer.commit();
     }
@@ -156,7 +161,7 @@ public final class AdapterStore {
         return "tensor '" + p.name() + "' holds " + value + ", expected finite values";
       }
     }
-    p.value().floats().put(0, values);
+    p.value().setFloats(FloatBuffer.wrap(values));
     return null;
   }
 }

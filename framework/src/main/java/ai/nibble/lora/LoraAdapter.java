@@ -38,7 +38,7 @@ public final class LoraAdapter implements Trainable {
       shapes.put(AdapterNames.loraA(path), new long[] {r, linear.weight().inFeatures()});
       shapes.put(AdapterNames.loraB(path), new long[] {linear.weight().outFeatures(), r});
     }
-    this.parameters = new ParameterSet(shapes);
+    this.parameters = new ParameterSet(shapes, model.device());
     for (String path : modules) {
       Parameter a = parameters.get(AdapterNames.loraA(path));
       Parameter b = parameters.get(AdapterNames.loraB(path));
@@ -75,7 +75,9 @@ public final class LoraAdapter implements Trainable {
     AdapterInit init = new AdapterInit(config.initLoraWeights(), seed);
     for (String path : adapter.modules) {
       Parameter a = adapter.parameters.get(AdapterNames.loraA(path));
-      init.fill(path, a.value().floats(), a.value().size(0), a.value().size(1));
+      FloatBuffer values = FloatBuffer.allocate(Math.toIntExact(a.value().numel()));
+      init.fill(path, values, a.value().size(0), a.value().size(1));
+      a.value().setFloats(values);
     }
     return adapter;
   }
@@ -140,7 +142,7 @@ public final class LoraAdapter implements Trainable {
     List<String> names = new ArrayList<>();
     for (String path : modules) {
       Parameter b = parameters.get(AdapterNames.loraB(path));
-      if (!hasGradient(b.grad().floats())) {
+      if (!hasGradient(FloatBuffer.wrap(b.grad().toFloats()))) {
         names.add(b.name());
       }
     }

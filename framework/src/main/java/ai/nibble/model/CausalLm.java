@@ -20,6 +20,7 @@ import ai.nibble.nn.SelectRows;
 import ai.nibble.nn.Weight;
 import ai.nibble.nn.Workspace;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Tensor;
 import java.nio.file.Path;
@@ -29,6 +30,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.DoubleSupplier;
 
 /**
  * A decoder language model. Its weights are frozen, and its linears may carry adapters, or all of
@@ -42,7 +44,7 @@ public final class CausalLm implements AutoCloseable {
   private final RmsNorm finalNorm;
   private final Weight head;
   private final ParameterSet parameters;
-  private final Workspace work = new Workspace();
+  private final Workspace work;
   private final Map<String, Linear> linears = new LinkedHashMap<>();
 
   /**
@@ -65,6 +67,7 @@ public final class CausalLm implements AutoCloseable {
     this.finalNorm = finalNorm;
     this.head = head;
     this.parameters = parameters;
+    this.work = new Workspace(embedding.device());
     for (DecoderLayer layer : layers) {
       layer
           .groups()
@@ -108,6 +111,11 @@ public final class CausalLm implements AutoCloseable {
 
   public ModelConfig config() {
     return config;
+  }
+
+  /** Where the model is held and computed. */
+  public Device device() {
+    return embedding.device();
   }
 
   public Precision precision() {
@@ -171,7 +179,7 @@ public final class CausalLm implements AutoCloseable {
     try (Variable selected = tape.apply(new SelectRows(positions), hidden);
         Variable normed = finalNorm.apply(tape, selected)) {
       Variable value = tape.apply(entropy, normed);
-      return new Loss(value, entropy.lossSum());
+      return new Loss(value, () -> entropy.lossSum(value.value()));
     }
   }
 
@@ -213,9 +221,22 @@ public final class CausalLm implements AutoCloseable {
    * A loss on a tape.
    *
    * @param value float32 {@code [1]}, to differentiate
-   * @param sum over the loss tokens, not yet divided by a normaliser; of cross-entropy in nats
+   * @param total gives the sum
    */
-  public record Loss(Variable value, double sum) {}
+  public record Loss(Variable value, DoubleSupplier total) {
+    /** A loss whose sum is known: see {@link #sum}. */
+    public Loss(Variable value, double sum) {
+      this(value, () -> sum);
+    }
+
+    /**
+     * The sum over the loss tokens, not yet divided by a normaliser; of cross-entropy in nats. To
+     * be asked for while the tape is open; a device is waited for.
+     */
+    public double sum() {
+      return total.getAsDouble();
+    }
+  }
 
   /**
    * Logits of some positions, float32 {@code [positions, vocabulary]}; the caller closes them.
@@ -237,7 +258,8 @@ public final class CausalLm implements AutoCloseable {
         Variable normed = finalNorm.apply(tape, selected);
         Tensor input = normed.value().to(precision.product());
         Tensor transposed = weight.t();
-        Tensor result = Tensor.empty(precision.product(), positions.length, head.outFeatures())) {
+        Tensor result =
+            Tensor.empty(device(), precision.product(), positions.length, head.outFeatures())) {
       return Ops.mm(result, input, transposed).to(DType.FLOAT32);
     }
   }

@@ -3,6 +3,7 @@ package ai.nibble.model;
 import ai.nibble.nn.KvCache;
 import ai.nibble.nn.LinearGroup;
 import ai.nibble.nn.Pass;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -96,7 +97,12 @@ public final class Decoder implements AutoCloseable {
   public KvCache cache(int capacity) {
     ModelConfig c = model.config();
     return new KvCache(
-        c.numHiddenLayers(), c.numKeyValueHeads(), c.headDim(), capacity, model.precision());
+        model.device(),
+        c.numHiddenLayers(),
+        c.numKeyValueHeads(),
+        c.headDim(),
+        capacity,
+        model.precision());
   }
 
   /**
@@ -104,8 +110,8 @@ public final class Decoder implements AutoCloseable {
    *
    * @param tokens of each sequence, at least one: what comes after those that its cache holds
    * @param caches of the sequences, in the same order
-   * @return logits of what comes after each sequence, float32 {@code [sequences, vocabulary]}; the
-   *     caller closes them
+   * @return logits of what comes after each sequence, float32 {@code [sequences, vocabulary]} on
+   *     the CPU; the caller closes them
    */
   public Tensor next(List<int[]> tokens, List<KvCache> caches) {
     int[] starts = new int[tokens.size() + 1];
@@ -121,7 +127,12 @@ public final class Decoder implements AutoCloseable {
     for (int s = 0; s < last.length; s++) {
       caches.get(s).advance(tokens.get(s).length);
     }
-    return logits;
+    if (logits.device().isCpu()) {
+      return logits;
+    }
+    try (logits) {
+      return logits.to(Device.CPU);
+    }
   }
 
   @Override

@@ -80,6 +80,7 @@ record DecoderLayer(
   @Override
   public void close() {
     Stream.of(inputNorm, postAttentionNorm).forEach(RmsNorm::close);
+    attention.rotary().close();
     groups().forEach(LinearGroup::close);
   }
 }

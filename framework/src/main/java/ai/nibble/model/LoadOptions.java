@@ -4,6 +4,8 @@ import ai.nibble.nn.Precision;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Torch;
 import java.util.Optional;
 
@@ -15,13 +17,19 @@ import java.util.Optional;
  * @param computeDtype of activations and of weights as they are used: float32 or bfloat16
  * @param trained whether the weights themselves are trained: they are held in float32 then, in one
  *     {@link ai.nibble.nn.ParameterSet}, and cannot be quantised
+ * @param device where the model is held and computed
  */
 public record LoadOptions(
-    Optional<Quant4Config> quantization, DType computeDtype, boolean trained) {
+    Optional<Quant4Config> quantization, DType computeDtype, boolean trained, Device device) {
   public LoadOptions {
     if (trained && quantization.isPresent()) {
       throw new IllegalArgumentException("quantised weights cannot be trained");
     }
+  }
+
+  /** On the CPU. */
+  public LoadOptions(Optional<Quant4Config> quantization, DType computeDtype, boolean trained) {
+    this(quantization, computeDtype, trained, Device.CPU);
   }
 
   /** Frozen weights. */
@@ -45,19 +53,44 @@ public record LoadOptions(
     return new LoadOptions(Optional.empty(), computeDtype, true);
   }
 
-  /** bfloat16 where the device multiplies it fast, else float32. */
+  /** The first GPU that libtorch and the kernels can use, else the CPU. */
+  public static Device autoDevice() {
+    Device gpu = new Device(Device.Type.CUDA, 0);
+    return Torch.cudaAvailable() && KernelLaunchers.serves(gpu) ? gpu : Device.CPU;
+  }
+
+  /** bfloat16 where the CPU multiplies it fast, else float32. */
   public static DType autoComputeDtype() {
-    return Torch.multipliesBfloat16() ? DType.BFLOAT16 : DType.FLOAT32;
+    return autoComputeDtype(Device.CPU);
+  }
+
+  /** bfloat16 where the device multiplies it fast, else float32. */
+  public static DType autoComputeDtype(Device device) {
+    boolean fast = device.isCpu() ? Torch.multipliesBfloat16() : true;
+    return fast ? DType.BFLOAT16 : DType.FLOAT32;
   }
 
   /** One line that says which dtype {@link #autoComputeDtype} picked, and why. */
   public static String autoReason() {
+    return autoReason(Device.CPU);
+  }
+
+  /** One line that says which dtype {@link #autoComputeDtype(Device)} picked, and why. */
+  public static String autoReason(Device device) {
+    if (!device.isCpu()) {
+      return "compute dtype bfloat16: " + device + " multiplies it";
+    }
     return Torch.multipliesBfloat16()
         ? "compute dtype bfloat16: this CPU multiplies it (AMX or AVX512-BF16)"
         : "compute dtype float32: this CPU has no bfloat16 instructions (AMX or AVX512-BF16)";
   }
 
+  /** The same on a device. */
+  public LoadOptions on(Device where) {
+    return new LoadOptions(quantization, computeDtype, trained, where);
+  }
+
   Precision precision() {
-    return Precision.of(computeDtype);
+    return Precision.of(computeDtype, device);
   }
 }

@@ -116,7 +116,7 @@ public final class ModelStore {
 
   private static void requireFinite(ParameterSet parameters, Path directory) {
     for (Parameter p : parameters.parameters()) {
-      FloatBuffer values = p.value().floats();
+      FloatBuffer values = p.hostValues();
       for (int i = 0; i < values.limit(); i++) {
         if (!Float.isFinite(values.get(i))) {
           throw new InvalidInputException(
@@ -134,7 +134,7 @@ public final class ModelStore {
     ByteBuffer piece = ByteBuffer.allocate(PIECE * dtype.bytes()).order(ByteOrder.LITTLE_ENDIAN);
     try (SafetensorsWriter writer = SafetensorsWriter.create(file, specs)) {
       for (Parameter p : parameters.parameters()) {
-        FloatBuffer values = p.value().floats();
+        FloatBuffer values = p.hostValues();
         while (values.hasRemaining()) {
           fill(piece.clear(), values, dtype);
           writer.write(p.name(), piece.flip());

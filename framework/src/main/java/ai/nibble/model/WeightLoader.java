@@ -9,6 +9,8 @@ import ai.nibble.nn.Precision;
 import ai.nibble.nn.Quant4Weight;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.Weight;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
@@ -36,14 +38,14 @@ final class WeightLoader {
     this.source = source;
     this.base = base;
     this.options = options;
-    this.parameters = options.trained() ? allWeights(source, base) : null;
+    this.parameters = options.trained() ? allWeights(source, base, options.device()) : null;
   }
 
-  private static ParameterSet allWeights(WeightSource source, Path base) {
+  private static ParameterSet allWeights(WeightSource source, Path base, Device device) {
     AllWeights.requireFits(source.config(), base.toString());
     Map<String, long[]> shapes = new LinkedHashMap<>();
     source.names().forEach(name -> shapes.put(name, source.shape(name)));
-    return new ParameterSet(shapes);
+    return new ParameterSet(shapes, device);
   }
 
   /** All weights, if they are to be trained; filled as the layers are made. */
@@ -53,6 +55,10 @@ final class WeightLoader {
 
   ModelConfig config() {
     return source.config();
+  }
+
+  Device device() {
+    return options.device();
   }
 
   Precision precision() {
@@ -76,13 +82,20 @@ final class WeightLoader {
   }
 
   private Weight quantized(String name, long out, long in) {
-    return Quant4Weight.quantize(
-        name,
-        options.quantization().orElseThrow(),
-        source.heldDtype(name),
-        out,
-        in,
-        (first, values, count) -> source.readHeld(name, first, values, 0, count));
+    Quant4Weight weight =
+        Quant4Weight.quantize(
+            name,
+            options.quantization().orElseThrow(),
+            source.heldDtype(name),
+            out,
+            in,
+            (first, values, count) -> source.readHeld(name, first, values, 0, count));
+    if (device().isCpu()) {
+      return weight;
+    }
+    try (weight) {
+      return weight.to(device());
+    }
   }
 
   /** A matrix as it was stored, or to be trained. */
@@ -93,10 +106,20 @@ final class WeightLoader {
     Tensor tensor = Tensor.empty(source.heldDtype(name), rows, columns);
     try {
       read(name, tensor);
-      return new DenseWeight(tensor);
+      return new DenseWeight(onDevice(tensor));
     } catch (RuntimeException e) {
       tensor.close();
       throw e;
+    }
+  }
+
+  /** The tensor itself on the CPU, else a copy in its place. */
+  private Tensor onDevice(Tensor tensor) {
+    if (device().isCpu()) {
+      return tensor;
+    }
+    try (tensor) {
+      return tensor.to(device());
     }
   }
 
@@ -104,8 +127,12 @@ final class WeightLoader {
   private Parameter filled(String name) {
     Parameter parameter = parameters.get(name);
     long width = parameter.value().size(-1);
-    try (Tensor rows = parameter.value().view(parameter.value().numel() / width, width)) {
-      read(name, rows);
+    try (Tensor rows = parameter.value().view(parameter.value().numel() / width, width);
+        Tensor host = device().isCpu() ? rows.share() : Tensor.empty(DType.FLOAT32, rows.shape())) {
+      read(name, host);
+      if (!device().isCpu()) {
+        rows.copyFrom(host);
+      }
     }
     return parameter;
   }
@@ -141,7 +168,7 @@ final class WeightLoader {
     for (int c = 0; c < values.length; c++) {
       requireFinite(name, 0, c, values[c]);
     }
-    return Tensor.of(values, length);
+    return Tensor.of(device(), values, length);
   }
 
   private void requireFinite(String name, Tensor matrix) {

@@ -66,6 +66,9 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
     for (int s = 0; s < pass.sequences(); s++) {
       pass.caches().get(s).requireRoom(length(pass, s));
     }
+    if (!qkv.value().device().isCpu()) {
+      return tape.apply(new DeviceCachedAttention(this, pass, layer), qkv);
+    }
     if (pass.tokens() == pass.sequences()) {
       return tape.apply(new CachedAttention(this, pass, layer, precision, workspace), qkv);
     }

@@ -60,8 +60,8 @@ final class FlashAttentionFunction extends Function {
               scope.own(queries()),
               scope.own(keys()),
               scope.own(values()),
-              positions.starts(),
-              positions.longest(),
+              positions.sequences(),
+              positions.sequences(),
               attention.scale());
       List.of(attended.logSumExp(), attended.rngState(), attended.unused())
           .forEach(earlier::keepAside);
@@ -102,8 +102,7 @@ final class FlashAttentionFunction extends Function {
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
     long n = rotated.size(0);
     try (Scope scope = new Scope()) {
-      Tensor gradOutput =
-          scope.own(gradOutputs[0].view(n, attention.heads(), attention.headDim()));
+      Tensor gradOutput = scope.own(gradOutputs[0].view(n, attention.heads(), attention.headDim()));
       FlashAttention.Gradients grads =
           scope.own(
               FlashAttention.backward(
@@ -112,8 +111,7 @@ final class FlashAttentionFunction extends Function {
                   scope.own(keys()),
                   scope.own(values()),
                   result,
-                  positions.starts(),
-                  positions.longest(),
+                  positions.sequences(),
                   attention.scale()));
       Tensor dqkv = Tensor.empty(rotated.device(), rotated.dtype(), rotated.shape());
       RotaryKernels.gradient(

@@ -24,7 +24,8 @@ final class Kernels {
     }
     if (!device.isCpu()) {
       throw new TensorException(
-          device + ": NVRTC, which compiles the kernels, was not found; 'nibble doctor' says where");
+          device
+              + ": NVRTC, which compiles the kernels, was not found; 'nibble doctor' says where");
     }
     return false;
   }

@@ -82,15 +82,11 @@ public final class LinearCrossEntropy extends Function {
     boolean kernels = Kernels.serve(hidden);
     try (Scope scope = new Scope()) {
       Tensor grads =
-          isRecording()
-              ? scope.empty(hidden.device(), hidden.dtype(), hidden.shape())
-              : null;
+          isRecording() ? scope.empty(hidden.device(), hidden.dtype(), hidden.shape()) : null;
       Tensor weight = scope.own(new HeadWeight(head, precision).open(work));
       if (isRecording() && hasParameters()) {
         headGradient =
-            keep(
-                Tensor.empty(
-                    head.device(), DType.FLOAT32, head.outFeatures(), head.inFeatures()));
+            keep(Tensor.empty(head.device(), DType.FLOAT32, head.outFeatures(), head.inFeatures()));
         headGradient.zero();
       }
       Tensor value = kernels ? byKernels(hidden, weight, grads) : inJava(hidden, weight, grads);

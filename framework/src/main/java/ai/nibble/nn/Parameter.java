@@ -1,6 +1,7 @@
 package ai.nibble.nn;
 
 import ai.nibble.tensor.Tensor;
+import java.nio.FloatBuffer;
 
 /**
  * A trained tensor: views of the flat float32 buffers that hold all of them.
@@ -9,4 +10,9 @@ import ai.nibble.tensor.Tensor;
  * @param value float32
  * @param grad float32, of the same shape; backward adds to it
  */
-public record Parameter(String name, Tensor value, Tensor grad) {}
+public record Parameter(String name, Tensor value, Tensor grad) {
+  /** The values for reading on the host: a view of them on the CPU, a copy of a device's. */
+  public FloatBuffer hostValues() {
+    return value.device().isCpu() ? value.floats() : FloatBuffer.wrap(value.toFloats());
+  }
+}

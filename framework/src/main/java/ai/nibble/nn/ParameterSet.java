@@ -90,6 +90,19 @@ public final class ParameterSet implements AutoCloseable {
     return values.numel();
   }
 
+  /**
+   * One more float32 buffer {@code [numel]} beside the values, of undefined content, freed with
+   * them: for an optimizer's memory.
+   */
+  public Tensor flatBuffer() {
+    return own(Tensor.empty(values.device(), DType.FLOAT32, values.numel()));
+  }
+
+  /** Takes over a tensor that is to be freed with the values. */
+  public Tensor own(Tensor tensor) {
+    return scope.own(tensor);
+  }
+
   /** All values for reading on the host: a view of them on the CPU, a copy of a device's. */
   public FloatBuffer hostValues() {
     return values.device().isCpu() ? values.floats() : FloatBuffer.wrap(values.toFloats());

@@ -1,6 +1,7 @@
 package ai.nibble.nn;
 
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Torch;
 
 /**
@@ -21,7 +22,12 @@ public record Precision(DType compute, DType product) {
 
   /** The fastest way on this CPU to compute in a dtype. */
   public static Precision of(DType compute) {
-    boolean widen = compute == DType.BFLOAT16 && !Torch.multipliesBfloat16();
+    return of(compute, Device.CPU);
+  }
+
+  /** The fastest way on a device to compute in a dtype. */
+  public static Precision of(DType compute, Device device) {
+    boolean widen = device.isCpu() && compute == DType.BFLOAT16 && !Torch.multipliesBfloat16();
     return new Precision(compute, widen ? DType.FLOAT32 : compute);
   }
 

@@ -56,6 +56,11 @@ public final class Quant4Weight implements Weight {
     }
   }
 
+  /** A copy on a device. */
+  public Quant4Weight to(Device target) {
+    return new Quant4Weight(weight.to(target));
+  }
+
   /** The codes and statistics. */
   public Quantized4Bit quantized() {
     return weight;

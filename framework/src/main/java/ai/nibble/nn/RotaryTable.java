@@ -60,10 +60,12 @@ public final class RotaryTable implements AutoCloseable {
     if (pass == lastPass) {
       return last;
     }
-    int[] positions = pass.positions();
     int length = 0;
-    for (int position : positions) {
+    for (int position : pass.positions()) {
       length = Math.max(length, position + 1);
+    }
+    for (KvCache cache : pass.caches()) {
+      length = Math.max(length, cache.capacity());
     }
     coverOnDevice(device, length);
     close(last);

@@ -1,6 +1,8 @@
 package ai.nibble.optim;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.nn.ParameterSet;
+import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Parallel;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
@@ -17,9 +19,9 @@ import java.util.Map;
  * correctly rounded (MKL's may be one ulp off). State: two float32 values a parameter, {@code
  * exp_avg} and {@code exp_avg_sq}. Source: Loshchilov and Hutter 2019, algorithm 2.
  */
-public final class AdamW implements Optimizer {
-  private static final String EXP_AVG = "exp_avg";
-  private static final String EXP_AVG_SQ = "exp_avg_sq";
+public final class AdamW implements HostOptimizer {
+  static final String EXP_AVG = "exp_avg";
+  static final String EXP_AVG_SQ = "exp_avg_sq";
 
   private final AdamWConfig config;
   private final List<ParameterRange> ranges;
@@ -27,6 +29,18 @@ public final class AdamW implements Optimizer {
   private final FloatBuffer expAvg;
   private final FloatBuffer expAvgSq;
   private long step;
+
+  /**
+   * AdamW where the parameters are.
+   *
+   * @param ranges cover the flat buffer from 0 without gap or overlap, in order
+   */
+  public static Optimizer over(
+      ParameterSet parameters, AdamWConfig config, List<ParameterRange> ranges) {
+    return KernelLaunchers.serves(parameters.values().device())
+        ? new DeviceAdamW(config, ranges, parameters)
+        : new AdamW(config, ranges);
+  }
 
   /** One range: the step's own rate, the configured decay. */
   public AdamW(AdamWConfig config, int elements) {
@@ -102,10 +116,16 @@ public final class AdamW implements Optimizer {
 
   @Override
   public void restore(OptimizerState saved) {
+    requireState(saved, elements);
+    FlatFloats.copy(expAvg, saved.buffers().get(EXP_AVG));
+    FlatFloats.copy(expAvgSq, saved.buffers().get(EXP_AVG_SQ));
+    step = saved.step();
+  }
+
+  /** Refuses a saved state that is not AdamW's over so many values. */
+  static void requireState(OptimizerState saved, int elements) {
     List<String> problems = new ArrayList<>();
-    state()
-        .buffers()
-        .keySet()
+    List.of(EXP_AVG, EXP_AVG_SQ)
         .forEach(
             name -> {
               FloatBuffer buffer = saved.buffers().get(name);
@@ -130,8 +150,5 @@ public final class AdamW implements Optimizer {
     if (!problems.isEmpty()) {
       throw new InvalidInputException(problems);
     }
-    FlatFloats.copy(expAvg, saved.buffers().get(EXP_AVG));
-    FlatFloats.copy(expAvgSq, saved.buffers().get(EXP_AVG_SQ));
-    step = saved.step();
   }
 }

@@ -15,8 +15,8 @@ import java.util.List;
  * stretch each get the same bits:
  *
  * <pre>{@code
- * GradientTree left = new GradientTree(elements, 0);   // worker 0: leaves 0, 1, 2
- * GradientTree right = new GradientTree(elements, 3);  // worker 1: leaves 3, 4
+ * var left = GradientTree.ofFloats(elements, 0);   // worker 0: leaves 0, 1, 2
+ * var right = GradientTree.ofFloats(elements, 3);  // worker 1: leaves 3, 4
  * left.append(right);
  * FloatBuffer sum = left.sum();
  * }</pre>
@@ -26,39 +26,66 @@ import java.util.List;
  * buffers are held (twice that for a stretch that does not begin at 0), and reused after {@link
  * #clear}. Not safe for use by several threads at once; the additions themselves are parallel.
  */
-public final class GradientTree {
+public final class GradientTree<B> {
+  /** Flat float32 buffers of one length, in whatever memory. */
+  public interface Buffers<B> {
+    /** A buffer of this length, whose values do not matter. */
+    B allocate();
+
+    /** {@code into += from}, one rounding each. */
+    void add(B into, B from);
+
+    void copy(B into, B from);
+
+    /** Another view of the same values. */
+    B view(B buffer);
+
+    /**
+     * @throws IllegalArgumentException if it is of another length
+     */
+    void check(B buffer);
+
+    /** Elements of a buffer. */
+    int elements();
+  }
+
   /** A finished subtree: leaves {@code [first, first + 2^level)}. */
-  private record Node(long first, int level, FloatBuffer sum) {
-    boolean isLeftSiblingOf(Node next) {
+  private record Node<B>(long first, int level, B sum) {
+    boolean isLeftSiblingOf(Node<B> next) {
       return level == next.level
           && first + (1L << level) == next.first
           && Long.numberOfTrailingZeros(first) > level;
     }
   }
 
-  private final int elements;
+  private final Buffers<B> buffers;
   private final long firstLeaf;
-  private final List<Node> nodes = new ArrayList<>();
-  private final Deque<FloatBuffer> free = new ArrayDeque<>();
+  private final List<Node<B>> nodes = new ArrayList<>();
+  private final Deque<B> free = new ArrayDeque<>();
   private long nextLeaf;
   private boolean complete;
 
-  /** A tree whose first leaf is micro-batch 0. */
-  public GradientTree(int elements) {
-    this(elements, 0);
+  /** A tree over buffers on the heap or of the CPU, whose first leaf is micro-batch 0. */
+  public static GradientTree<FloatBuffer> ofFloats(int elements) {
+    return ofFloats(elements, 0);
+  }
+
+  /** A stretch of a tree over buffers on the heap or of the CPU. */
+  public static GradientTree<FloatBuffer> ofFloats(int elements, long firstLeaf) {
+    return new GradientTree<>(new FloatBuffers(elements), firstLeaf);
   }
 
   /**
    * A stretch of a tree.
    *
-   * @param elements length of every gradient buffer
+   * @param buffers where every gradient buffer is
    * @param firstLeaf the number of the first micro-batch added here
    */
-  public GradientTree(int elements, long firstLeaf) {
+  public GradientTree(Buffers<B> buffers, long firstLeaf) {
     if (firstLeaf < 0) {
       throw new IllegalArgumentException("first leaf is " + firstLeaf + ", expected at least 0");
     }
-    this.elements = elements;
+    this.buffers = buffers;
     this.firstLeaf = firstLeaf;
     this.nextLeaf = firstLeaf;
   }
@@ -73,10 +100,10 @@ public final class GradientTree {
    *
    * @param grads float32 {@code [elements]}, read only and not kept
    */
-  public void add(FloatBuffer grads) {
-    FlatFloats.requireLength("grads", grads, elements);
+  public void add(B grads) {
+    buffers.check(grads);
     requireOpen();
-    push(new Node(nextLeaf, 0, grads));
+    push(new Node<>(nextLeaf, 0, grads));
     nextLeaf++;
   }
 
@@ -85,15 +112,15 @@ public final class GradientTree {
    *
    * @param next a tree over the same elements whose first leaf is this one's next
    */
-  public void append(GradientTree next) {
-    if (next.elements != elements || next.firstLeaf != nextLeaf) {
+  public void append(GradientTree<B> next) {
+    if (next.buffers.elements() != buffers.elements() || next.firstLeaf != nextLeaf) {
       throw new IllegalArgumentException(
           "a stretch of "
-              + next.elements
+              + next.buffers.elements()
               + " values from leaf "
               + next.firstLeaf
               + ", expected "
-              + elements
+              + buffers.elements()
               + " values from leaf "
               + nextLeaf);
     }
@@ -108,10 +135,10 @@ public final class GradientTree {
   /**
    * The sum of all leaves; the tree is complete and must be cleared before the next leaf.
    *
-   * @return float32 {@code [elements]}, owned by the tree and valid until it is cleared
+   * @return owned by the tree and valid until it is cleared
    * @throws IllegalStateException if no leaf was added or the tree does not begin at leaf 0
    */
-  public FloatBuffer sum() {
+  public B sum() {
     if (nodes.isEmpty() || firstLeaf != 0) {
       throw new IllegalStateException(
           "the sum of "
@@ -123,11 +150,11 @@ public final class GradientTree {
     complete = true;
     // what is left is ordered by falling size; the tail is folded from the right
     while (nodes.size() > 1) {
-      Node right = nodes.remove(nodes.size() - 1);
-      FlatFloats.add(nodes.get(nodes.size() - 1).sum, right.sum);
+      Node<B> right = nodes.remove(nodes.size() - 1);
+      buffers.add(nodes.get(nodes.size() - 1).sum, right.sum);
       free.push(right.sum);
     }
-    return nodes.get(0).sum.duplicate();
+    return buffers.view(nodes.get(0).sum);
   }
 
   /** Forgets all leaves and keeps the buffers for the next sum. */
@@ -150,24 +177,51 @@ public final class GradientTree {
   }
 
   /** Carries a subtree that belongs to someone else: read, never kept. */
-  private void push(Node node) {
-    Node carry = node;
+  private void push(Node<B> node) {
+    Node<B> carry = node;
     boolean own = false;
     while (!nodes.isEmpty() && nodes.get(nodes.size() - 1).isLeftSiblingOf(carry)) {
-      Node left = nodes.remove(nodes.size() - 1);
-      FlatFloats.add(left.sum, carry.sum);
+      Node<B> left = nodes.remove(nodes.size() - 1);
+      buffers.add(left.sum, carry.sum);
       if (own) {
         free.push(carry.sum);
       }
-      carry = new Node(left.first, left.level + 1, left.sum);
+      carry = new Node<>(left.first, left.level + 1, left.sum);
       own = true;
     }
-    nodes.add(own ? carry : new Node(carry.first, carry.level, copyOf(carry.sum)));
+    nodes.add(own ? carry : new Node<>(carry.first, carry.level, copyOf(carry.sum)));
   }
 
-  private FloatBuffer copyOf(FloatBuffer values) {
-    FloatBuffer copy = free.isEmpty() ? FlatFloats.allocate(elements) : free.pop();
-    FlatFloats.copy(copy, values);
+  private B copyOf(B values) {
+    B copy = free.isEmpty() ? buffers.allocate() : free.pop();
+    buffers.copy(copy, values);
     return copy;
+  }
+
+  private record FloatBuffers(int elements) implements Buffers<FloatBuffer> {
+    @Override
+    public FloatBuffer allocate() {
+      return FlatFloats.allocate(elements);
+    }
+
+    @Override
+    public void add(FloatBuffer into, FloatBuffer from) {
+      FlatFloats.add(into, from);
+    }
+
+    @Override
+    public void copy(FloatBuffer into, FloatBuffer from) {
+      FlatFloats.copy(into, from);
+    }
+
+    @Override
+    public FloatBuffer view(FloatBuffer buffer) {
+      return buffer.duplicate();
+    }
+
+    @Override
+    public void check(FloatBuffer buffer) {
+      FlatFloats.requireLength("grads", buffer, elements);
+    }
   }
 }

@@ -1,6 +1,6 @@
 package ai.nibble.optim;
 
-import java.nio.FloatBuffer;
+import ai.nibble.nn.ParameterSet;
 
 /**
  * Turns gradients into an update of the trainable values.
@@ -10,17 +10,13 @@ import java.nio.FloatBuffer;
  */
 public interface Optimizer {
   /**
-   * One update in place.
+   * Steps over these parameters.
    *
-   * @param params float32 {@code [elements]}, changed
-   * @param grads float32 {@code [elements]}, of the same layout, left as they are
-   * @param lr this step's learning rate, the schedule's factor included; at least 0
-   * @throws IllegalArgumentException if a buffer's length or the rate is out of range; nothing has
-   *     changed then
+   * @param parameters those the optimizer was made for, where it computes
    */
-  void step(FloatBuffer params, FloatBuffer grads, double lr);
+  GradientStep over(ParameterSet parameters);
 
-  /** What a checkpoint holds of it: live views, not copies, valid as long as the optimizer. */
+  /** What a checkpoint holds of it: views of what is on the CPU, copies of what is elsewhere. */
   OptimizerState state();
 
   /**

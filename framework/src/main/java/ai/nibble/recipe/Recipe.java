@@ -1,5 +1,8 @@
 package ai.nibble.recipe;
 
+import ai.nibble.InvalidInputException;
+import ai.nibble.model.LoadOptions;
+import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -52,11 +55,20 @@ public record Recipe(
     @Key(
             value = "device_map",
             byDefault = "auto",
-            doc = "Where to compute: `auto` takes the best device that is supported",
-            refuse =
-                @Key.Refuse(
-                    value = "(cuda|gpu|mps|xpu|npu)(:\\d+)?",
-                    why = "not supported yet: this version computes on the CPU; use auto or cpu"))
+            doc =
+                "Where to compute: `auto` is the first NVIDIA GPU that libtorch can use, else the"
+                    + " CPU; `cuda` insists on the GPU",
+            means = @Key.Means(value = "cuda:0|gpu|gpu:0", as = "cuda"),
+            refuse = {
+              @Key.Refuse(
+                  value = "(cuda|gpu):\\d+",
+                  why =
+                      "one GPU is used, the first: name another by CUDA_VISIBLE_DEVICES in the"
+                          + " environment, and use auto or cuda"),
+              @Key.Refuse(
+                  value = "(mps|xpu|npu|hip|rocm)(:\\d+)?",
+                  why = "not supported: use auto, cpu or cuda (an NVIDIA GPU)")
+            })
         DeviceMap deviceMap,
     Lora lora,
     Data data,
@@ -99,7 +111,23 @@ public record Recipe(
   /** Where to compute. */
   public enum DeviceMap {
     AUTO,
-    CPU
+    CPU,
+    CUDA;
+
+    /**
+     * The device.
+     *
+     * @throws InvalidInputException if it is not there
+     */
+    Device device() {
+      Device best = this == CPU ? Device.CPU : LoadOptions.autoDevice();
+      if (this == CUDA && best.isCpu()) {
+        throw new InvalidInputException(
+            "device_map is cuda, but there is no NVIDIA GPU that can be used; 'nibble doctor' says"
+                + " what is missing");
+      }
+      return best;
+    }
   }
 
   /** One line for each thing that was read otherwise than written, or that has no effect. */

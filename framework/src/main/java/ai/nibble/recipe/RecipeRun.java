@@ -16,6 +16,7 @@ import ai.nibble.model.WeightSource;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.recipe.Quantization.ComputeDtype;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.train.RunPlace;
 import ai.nibble.train.Trainer;
 import ai.nibble.train.log.AnswerMetrics;
@@ -205,15 +206,19 @@ public final class RecipeRun {
 
   private CausalLm loadModel() {
     Quantization q = recipe.quantization();
-    DType compute = q.computeDtype().type().orElseGet(LoadOptions::autoComputeDtype);
+    Device device = recipe.deviceMap().device();
+    DType compute =
+        q.computeDtype().type().orElseGet(() -> LoadOptions.autoComputeDtype(device));
     if (q.computeDtype() == ComputeDtype.AUTO) {
-      out.println(LoadOptions.autoReason());
+      out.println(LoadOptions.autoReason(device));
     }
     Optional<Quant4Config> quantization = Optional.empty();
     if (q.loadIn4bit()) {
       quantization =
           Optional.of(new Quant4Config(q.quantType(), q.blocksize(), q.useDoubleQuant()));
-      out.println("4-bit weights on a CPU save memory rather than time");
+      if (device.isCpu()) {
+        out.println("4-bit weights on a CPU save memory rather than time");
+      }
     }
     Path base = recipe.baseModel();
     Consumer<String> notices = notice -> out.println("note: " + notice);
@@ -221,7 +226,7 @@ public final class RecipeRun {
         recipe.init() == Recipe.Init.RANDOM
             ? RandomWeights.of(base, recipe.seed(), notices)
             : WeightSource.open(base, notices)) {
-      LoadOptions options = new LoadOptions(quantization, compute, trainsAllWeights());
+      LoadOptions options = new LoadOptions(quantization, compute, trainsAllWeights(), device);
       return CausalLm.load(source, base, options, (done, total) -> {});
     }
   }

@@ -11,6 +11,14 @@ public final class FlashAttention {
   private FlashAttention() {}
 
   /**
+   * Where sequences begin.
+   *
+   * @param starts int32 {@code [sequences + 1]}: first token of each sequence, then their sum
+   * @param longest tokens of the longest sequence
+   */
+  public record Sequences(Tensor starts, long longest) {}
+
+  /**
    * @param output {@code [N, heads, D]}
    * @param logSumExp float32 of every query, for backward
    * @param rngState of dropout, which is off; backward wants it all the same
@@ -28,23 +36,22 @@ public final class FlashAttention {
    * @param q {@code [N, heads, D]}
    * @param k {@code [N, kvHeads, D]}
    * @param v {@code [N, kvHeads, D]}
-   * @param starts int32 {@code [sequences + 1]}: first token of each sequence, then N
-   * @param longest tokens of the longest sequence
+   * @param queries of q; the last query of a sequence sees its last key
+   * @param keys of k and v
    * @return the caller's to close
    */
   public static Result forward(
-      Tensor q, Tensor k, Tensor v, Tensor starts, long longest, double scale) {
+      Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, double scale) {
     long[][] results = new long[5][1];
-    long[] sequences = {starts.handle()};
     int code =
         LibtorchCuda.aoti_torch_cuda__flash_attention_forward(
             q.handle(),
             k.handle(),
             v.handle(),
-            sequences,
-            sequences,
-            longest,
-            longest,
+            new long[] {queries.starts.handle()},
+            new long[] {keys.starts.handle()},
+            queries.longest,
+            keys.longest,
             0,
             1,
             0,
@@ -58,7 +65,7 @@ public final class FlashAttention {
             results[2],
             results[3],
             results[4]);
-    Tensor.check(code, "_flash_attention_forward", q, k, v, starts);
+    Tensor.check(code, "_flash_attention_forward", q, k, v, queries.starts, keys.starts);
     // the debug mask is empty
     Tensor.check(Libtorch.aoti_torch_delete_tensor_object(results[4][0]), "delete_tensor_object");
     return new Result(
@@ -83,7 +90,8 @@ public final class FlashAttention {
   }
 
   /**
-   * Differentiates {@link #forward} with the same queries, keys, values, starts and scale.
+   * Differentiates {@link #forward} with the same queries, keys, values and scale, where
+   * both have the same sequences.
    *
    * @param gradOutput {@code [N, heads, D]}
    * @return the caller's to close
@@ -94,8 +102,7 @@ public final class FlashAttention {
       Tensor k,
       Tensor v,
       Result forward,
-      Tensor starts,
-      long longest,
+      Sequences sequences,
       double scale) {
     long[][] results = new long[3][1];
     int code =
@@ -106,10 +113,10 @@ public final class FlashAttention {
             v.handle(),
             forward.output().handle(),
             forward.logSumExp().handle(),
-            starts.handle(),
-            starts.handle(),
-            longest,
-            longest,
+            sequences.starts.handle(),
+            sequences.starts.handle(),
+            sequences.longest,
+            sequences.longest,
             0,
             1,
             forward.rngState().handle(),
@@ -120,7 +127,7 @@ public final class FlashAttention {
             results[0],
             results[1],
             results[2]);
-    Tensor.check(code, "_flash_attention_backward", gradOutput, q, k, v, starts);
+    Tensor.check(code, "_flash_attention_backward", gradOutput, q, k, v);
     return new Gradients(
         Tensor.adopt(results[0][0]), Tensor.adopt(results[1][0]), Tensor.adopt(results[2][0]));
   }

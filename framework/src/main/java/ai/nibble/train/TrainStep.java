@@ -6,12 +6,10 @@ import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.Trainable;
 import ai.nibble.nn.Pass;
-import ai.nibble.optim.GradientNorm;
-import ai.nibble.optim.GradientTree;
+import ai.nibble.optim.GradientStep;
 import ai.nibble.optim.Optimizer;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.train.objective.Objective;
-import java.nio.FloatBuffer;
 import java.util.List;
 
 /**
@@ -23,12 +21,9 @@ public final class TrainStep {
   private final CausalLm model;
   private final Trainable trained;
   private final Objective objective;
-  private final Optimizer optimizer;
+  private final GradientStep gradients;
   private final double maxGradNorm;
   private final Checkpointing checkpointing;
-  private final GradientTree tree;
-  private final FloatBuffer values;
-  private final FloatBuffer grads;
 
   /**
    * @param trained of the model, or on it; its parameters are what is trained
@@ -46,12 +41,9 @@ public final class TrainStep {
     this.model = model;
     this.trained = trained;
     this.objective = objective;
-    this.optimizer = optimizer;
+    this.gradients = optimizer.over(trained.parameters());
     this.maxGradNorm = maxGradNorm;
     this.checkpointing = checkpointing;
-    this.tree = new GradientTree(Math.toIntExact(trained.parameters().numel()));
-    this.values = trained.parameters().values().floats();
-    this.grads = trained.parameters().grads().floats();
   }
 
   /**
@@ -75,35 +67,28 @@ public final class TrainStep {
     double lossTokens = batches.stream().mapToInt(Batch::lossTokens).sum();
 
     double lossSum = 0;
-    tree.clear();
+    gradients.begin();
     for (int micro = 0; micro < batches.size(); micro++) {
       Batch batch = batches.get(micro);
       trained.parameters().grads().zero();
       Pass pass = new Pass(batch.sequenceStarts(), true, dropoutKey + ((long) micro << 40));
       lossSum += forwardBackward(batch, pass, lossTokens);
-      tree.add(grads);
+      gradients.addMicroBatch();
     }
-    grads.put(0, tree.sum(), 0, grads.limit());
 
     double loss = lossSum / lossTokens;
-    double norm = GradientNorm.of(grads);
-    if (!Double.isFinite(loss) || !Double.isFinite(norm)) {
-      return new Outcome(loss, norm, tokens, false);
+    if (!Double.isFinite(loss)) {
+      return new Outcome(loss, Double.NaN, tokens, false);
     }
-    if (maxGradNorm > 0) {
-      GradientNorm.clip(grads, maxGradNorm);
-    }
-    optimizer.step(values, grads, learningRate);
-    return new Outcome(loss, norm, tokens, true);
+    double norm = gradients.apply(learningRate, maxGradNorm);
+    return new Outcome(loss, norm, tokens, Double.isFinite(norm));
   }
 
   private double forwardBackward(Batch batch, Pass pass, double lossTokens) {
     try (Tape tape = Tape.recording()) {
       CausalLm.Loss loss = objective.loss(tape, model, batch, pass, lossTokens, checkpointing);
-      if (Double.isFinite(loss.sum())) {
-        tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
-      }
-      return loss.sum();
+      tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
+      return loss.sum(); // after backward is queued: a device has work while the host waits
     }
   }
 }

@@ -13,6 +13,7 @@ import ai.nibble.model.Checkpointing;
 import ai.nibble.model.Trainable;
 import ai.nibble.nn.Pass;
 import ai.nibble.optim.AdamW;
+import ai.nibble.optim.Optimizer;
 import ai.nibble.optim.ParameterRange;
 import ai.nibble.train.log.EvalMetrics;
 import ai.nibble.train.log.ProcessMemory;
@@ -41,7 +42,7 @@ public final class Trainer {
   private final List<Example> evalRows;
   private final List<TrainListener> listeners;
   private final EpochSampler sampler;
-  private final AdamW optimizer;
+  private final Optimizer optimizer;
   private final TrainStep trainStep;
   private String runId = UUID.randomUUID().toString();
   private int firstStep;
@@ -71,7 +72,8 @@ public final class Trainer {
     this.listeners = List.copyOf(listeners);
     this.sampler = new EpochSampler(rows, settings.microBatchSize(), settings.seed());
     this.optimizer =
-        new AdamW(
+        AdamW.over(
+            trained.parameters(),
             settings.adamW(),
             ParameterRange.decayingMatrices(trained.parameters(), settings.adamW().weightDecay()));
     this.trainStep =

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Test;
 
 class AdamWTest extends OptimizerContract {
   @Override
-  Optimizer create(int elements) {
+  HostOptimizer create(int elements) {
     return new AdamW(new AdamWConfig(0.9, 0.999, 1e-8, 0.01), elements);
   }
 

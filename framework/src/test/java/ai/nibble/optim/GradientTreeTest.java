@@ -39,13 +39,13 @@ class GradientTreeTest {
     return sum;
   }
 
-  private static void add(GradientTree tree, float[][] leaves, int begin, int end) {
+  private static void add(GradientTree<FloatBuffer> tree, float[][] leaves, int begin, int end) {
     for (int i = begin; i < end; i++) {
       tree.add(FloatBuffer.wrap(leaves[i]));
     }
   }
 
-  private static float[] sum(GradientTree tree) {
+  private static float[] sum(GradientTree<FloatBuffer> tree) {
     float[] sum = new float[ELEMENTS];
     tree.sum().get(0, sum);
     return sum;
@@ -55,7 +55,7 @@ class GradientTreeTest {
   void sumsHaveTheAssociationOfTheRecursiveDefinition() {
     for (int n = 1; n <= 33; n++) {
       float[][] leaves = leaves(n, n);
-      GradientTree tree = new GradientTree(ELEMENTS);
+      GradientTree<FloatBuffer> tree = GradientTree.ofFloats(ELEMENTS);
       add(tree, leaves, 0, n);
       assertArrayEquals(recursive(leaves, 0, n), sum(tree), n + " leaves");
     }
@@ -64,7 +64,7 @@ class GradientTreeTest {
   @Test
   void sevenLeavesAreAddedAsDocumented() {
     float[][] g = leaves(7, 99);
-    GradientTree tree = new GradientTree(ELEMENTS);
+    GradientTree<FloatBuffer> tree = GradientTree.ofFloats(ELEMENTS);
     add(tree, g, 0, 7);
     float[] sum = sum(tree);
     boolean differsFromLeftToRight = false;
@@ -87,10 +87,10 @@ class GradientTreeTest {
       float[][] leaves = leaves(n, 1000 + n);
       float[] expected = recursive(leaves, 0, n);
       for (int workers = 1; workers <= Math.min(4, n); workers++) {
-        GradientTree first = null;
+        GradientTree<FloatBuffer> first = null;
         for (int w = 0; w < workers; w++) {
           int begin = n * w / workers;
-          GradientTree stretch = new GradientTree(ELEMENTS, begin);
+          GradientTree<FloatBuffer> stretch = GradientTree.ofFloats(ELEMENTS, begin);
           add(stretch, leaves, begin, n * (w + 1) / workers);
           if (first == null) {
             first = stretch;
@@ -105,8 +105,8 @@ class GradientTreeTest {
 
   @Test
   void buffersGrowWithTheLogarithmAndAreReused() {
-    GradientTree tree = new GradientTree(ELEMENTS);
-    GradientTree other = new GradientTree(ELEMENTS, 33);
+    GradientTree<FloatBuffer> tree = GradientTree.ofFloats(ELEMENTS);
+    GradientTree<FloatBuffer> other = GradientTree.ofFloats(ELEMENTS, 33);
     float[][] leaves = leaves(40, 4);
     for (int round = 0; round < 20; round++) {
       add(tree, leaves, 0, 33);
@@ -122,7 +122,7 @@ class GradientTreeTest {
   @Test
   void aLeafIsReadAndNotKept() {
     float[] leaf = {1};
-    GradientTree tree = new GradientTree(1);
+    GradientTree<FloatBuffer> tree = GradientTree.ofFloats(1);
     tree.add(FloatBuffer.wrap(leaf));
     leaf[0] = 7;
     assertEquals(1, tree.sum().get(0));
@@ -134,12 +134,12 @@ class GradientTreeTest {
 
   @Test
   void misuseIsRefused() {
-    GradientTree tree = new GradientTree(2);
+    GradientTree<FloatBuffer> tree = GradientTree.ofFloats(2);
     assertThrows(IllegalStateException.class, tree::sum);
     assertThrows(IllegalArgumentException.class, () -> tree.add(FloatBuffer.allocate(3)));
     tree.add(FloatBuffer.allocate(2));
-    assertThrows(IllegalArgumentException.class, () -> tree.append(new GradientTree(2, 5)));
-    assertThrows(IllegalStateException.class, new GradientTree(2, 3)::sum);
+    assertThrows(IllegalArgumentException.class, () -> tree.append(GradientTree.ofFloats(2, 5)));
+    assertThrows(IllegalStateException.class, GradientTree.ofFloats(2, 3)::sum);
     tree.sum();
     assertThrows(IllegalStateException.class, () -> tree.add(FloatBuffer.allocate(2)));
   }

@@ -14,7 +14,7 @@ import org.junit.jupiter.api.Test;
 /** What every optimizer must do; the test of each inherits it. */
 abstract class OptimizerContract {
   /** A fresh optimizer over so many values. */
-  abstract Optimizer create(int elements);
+  abstract HostOptimizer create(int elements);
 
   static FloatBuffer flat(float[] values) {
     FloatBuffer buffer = FlatFloats.allocate(values.length);
@@ -41,12 +41,12 @@ abstract class OptimizerContract {
     int n = 5000;
     Random random = new Random(3);
     FloatBuffer params = flat(normal(random, n, 1));
-    Optimizer optimizer = create(n);
+    HostOptimizer optimizer = create(n);
     FloatBuffer grads = flat(normal(random, n, 1));
     optimizer.step(params, grads, 0.1);
     optimizer.step(params, grads, 0.1);
     FloatBuffer copy = flat(array(params));
-    Optimizer restored = create(n);
+    HostOptimizer restored = create(n);
     restored.restore(optimizer.state());
     optimizer.step(params, grads, 0.1);
     restored.step(copy, grads, 0.1);
@@ -76,7 +76,7 @@ abstract class OptimizerContract {
 
   @Test
   void aWrongLengthOrRateLeavesEverythingAsItWas() {
-    Optimizer optimizer = create(2);
+    HostOptimizer optimizer = create(2);
     FloatBuffer params = flat(new float[] {1, 2});
     FloatBuffer grads = flat(new float[] {1, 1});
     FloatBuffer longer = flat(new float[3]);
@@ -97,7 +97,7 @@ abstract class OptimizerContract {
 
   @Test
   void theStateOfAnotherLayoutIsRefused() {
-    Optimizer optimizer = create(4);
+    HostOptimizer optimizer = create(4);
     optimizer.state().buffers().forEach((name, buffer) -> assertEquals(4, buffer.limit(), name));
     OptimizerState other = create(5).state();
     assertThrows(InvalidInputException.class, () -> optimizer.restore(other));
