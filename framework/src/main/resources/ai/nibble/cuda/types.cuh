@@ -12,6 +12,10 @@ typedef unsigned int u32;
 typedef long long i64;
 typedef unsigned long long u64;
 
+#ifndef INFINITY
+#define INFINITY __int_as_float(0x7f800000)
+#endif
+
 struct bf16 {
   u16 bits;
 };
@@ -137,7 +141,11 @@ static __device__ __forceinline__ void store128(void *p, Bits128 v) { *(Bits128 
 static __device__ __forceinline__ Bits128 load128Once(const void *p) {
 #ifdef __CUDA_ARCH__
   Bits128 v;
+#if __CUDA_ARCH__ >= 700
   asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+#else
+  asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
+#endif
       : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
       : "l"(p));
   return v;
