@@ -41,8 +41,7 @@ public final class GpuTrainSpeed {
   public static void main(String[] args) {
     int length = Integer.parseInt(args[1]);
     long start = System.nanoTime();
-    LoadOptions options =
-        new LoadOptions(LoadOptions.nf4().quantization(), DType.BFLOAT16).on(GPU);
+    LoadOptions options = new LoadOptions(LoadOptions.nf4().quantization(), DType.BFLOAT16).on(GPU);
     try (UniformWeights weights = new UniformWeights(Path.of(args[0]));
         CausalLm model = CausalLm.load(weights, Path.of(args[0]), options, (done, total) -> {});
         LoraAdapter adapter = LoraAdapter.inject(model, LoraConfig.DEFAULT.withDropout(0), 0)) {

@@ -27,8 +27,7 @@ final class DeviceCachedAttention extends Function {
     Tensor qkv = inputs[0];
     long d = attention.headDim();
     DevicePass where = attention.rotary().onDevice(qkv.device(), pass);
-    Tensor output =
-        Tensor.empty(qkv.device(), qkv.dtype(), qkv.size(0), attention.heads() * d);
+    Tensor output = Tensor.empty(qkv.device(), qkv.dtype(), qkv.size(0), attention.heads() * d);
     try (Tensor rotated = Tensor.empty(qkv.device(), qkv.dtype(), qkv.shape())) {
       RotaryKernels.rotate(
           rotated,

@@ -207,8 +207,7 @@ public final class RecipeRun {
   private CausalLm loadModel() {
     Quantization q = recipe.quantization();
     Device device = recipe.deviceMap().device();
-    DType compute =
-        q.computeDtype().type().orElseGet(() -> LoadOptions.autoComputeDtype(device));
+    DType compute = q.computeDtype().type().orElseGet(() -> LoadOptions.autoComputeDtype(device));
     if (q.computeDtype() == ComputeDtype.AUTO) {
       out.println(LoadOptions.autoReason(device));
     }

@@ -44,7 +44,7 @@ public final class FlashAttention {
       Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, double scale) {
     long[][] results = new long[5][1];
     int code =
-        LibtorchCuda.aoti_torch_cuda__flash_attention_forward(
+        CudaOps.aoti_torch_cuda__flash_attention_forward(
             q.handle(),
             k.handle(),
             v.handle(),
@@ -90,8 +90,8 @@ public final class FlashAttention {
   }
 
   /**
-   * Differentiates {@link #forward} with the same queries, keys, values and scale, where
-   * both have the same sequences.
+   * Differentiates {@link #forward} with the same queries, keys, values and scale, where both have
+   * the same sequences.
    *
    * @param gradOutput {@code [N, heads, D]}
    * @return the caller's to close
@@ -106,7 +106,7 @@ public final class FlashAttention {
       double scale) {
     long[][] results = new long[3][1];
     int code =
-        LibtorchCuda.aoti_torch_cuda__flash_attention_backward(
+        CudaOps.aoti_torch_cuda__flash_attention_backward(
             gradOutput.handle(),
             q.handle(),
             k.handle(),

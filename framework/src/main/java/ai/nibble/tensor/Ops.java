@@ -15,7 +15,7 @@ public final class Ops {
     int code =
         out.device().isCpu()
             ? Libtorch.aoti_torch_cpu_mm_out(out.handle(), a.handle(), b.handle())
-            : LibtorchCuda.aoti_torch_cuda_mm_out(out.handle(), a.handle(), b.handle());
+            : CudaOps.aoti_torch_cuda_mm_out(out.handle(), a.handle(), b.handle());
     Tensor.check(code, "mm", a, b);
     return out;
   }
@@ -27,7 +27,7 @@ public final class Ops {
         out.device().isCpu()
             ? Libtorch.aoti_torch_cpu_addmm_out(
                 out.handle(), out.handle(), a.handle(), b.handle(), beta, alpha)
-            : LibtorchCuda.aoti_torch_cuda_addmm_out(
+            : CudaOps.aoti_torch_cuda_addmm_out(
                 out.handle(), out.handle(), a.handle(), b.handle(), beta, alpha);
     Tensor.check(code, "addmm", a, b);
     return out;
@@ -39,7 +39,7 @@ public final class Ops {
     int code =
         out.device().isCpu()
             ? Libtorch.aoti_torch_cpu_bmm_out(out.handle(), a.handle(), b.handle())
-            : LibtorchCuda.aoti_torch_cuda_bmm_out(out.handle(), a.handle(), b.handle());
+            : CudaOps.aoti_torch_cuda_bmm_out(out.handle(), a.handle(), b.handle());
     Tensor.check(code, "bmm", a, b);
     return out;
   }
@@ -55,7 +55,7 @@ public final class Ops {
         out.device().isCpu()
             ? Libtorch.aoti_torch_cpu_baddbmm_out(
                 out.handle(), bias.handle(), a.handle(), b.handle(), beta, alpha)
-            : LibtorchCuda.aoti_torch_cuda_baddbmm_out(
+            : CudaOps.aoti_torch_cuda_baddbmm_out(
                 out.handle(), bias.handle(), a.handle(), b.handle(), beta, alpha);
     Tensor.check(code, "baddbmm", bias, a, b);
     return out;
@@ -85,7 +85,7 @@ public final class Ops {
     int code =
         a.device().isCpu()
             ? Libtorch.aoti_torch_cpu_add_Tensor(a.handle(), b.handle(), alpha, result)
-            : LibtorchCuda.aoti_torch_cuda_add_Tensor(a.handle(), b.handle(), alpha, result);
+            : CudaOps.aoti_torch_cuda_add_Tensor(a.handle(), b.handle(), alpha, result);
     Tensor.check(code, "add", a, b);
     boolean alike =
         a.dtype() == b.dtype()

@@ -1,0 +1,71 @@
+package ai.nibble.tensor;
+
+import com.sun.jna.Native;
+
+/**
+ * Operators of libtorch's stable C ABI on CUDA, as {@link Libtorch} has those of the CPU. A pointer
+ * to a handle is an optional tensor; null leaves it out, as it does with numbers.
+ */
+final class CudaOps {
+  static {
+    Native.register(CudaOps.class, CudaLibraries.libtorchCuda());
+  }
+
+  private CudaOps() {}
+
+  static native int aoti_torch_cuda_mm_out(long out, long a, long b);
+
+  static native int aoti_torch_cuda_addmm_out(
+      long out, long self, long a, long b, double beta, double alpha);
+
+  static native int aoti_torch_cuda_bmm_out(long out, long a, long b);
+
+  static native int aoti_torch_cuda_baddbmm_out(
+      long out, long self, long a, long b, double beta, double alpha);
+
+  static native int aoti_torch_cuda_add_Tensor(long a, long b, double alpha, long[] result);
+
+  static native int aoti_torch_cuda__flash_attention_forward(
+      long query,
+      long key,
+      long value,
+      long[] cumSeqQ,
+      long[] cumSeqK,
+      long maxQ,
+      long maxK,
+      double dropout,
+      int causal,
+      int returnDebugMask,
+      double[] scale,
+      long[] windowLeft,
+      long[] windowRight,
+      long[] sequenceUsedK,
+      long[] alibiSlopes,
+      long[] output,
+      long[] logSumExp,
+      long[] rngState,
+      long[] unused,
+      long[] debugMask);
+
+  static native int aoti_torch_cuda__flash_attention_backward(
+      long gradOutput,
+      long query,
+      long key,
+      long value,
+      long output,
+      long logSumExp,
+      long cumSeqQ,
+      long cumSeqK,
+      long maxQ,
+      long maxK,
+      double dropout,
+      int causal,
+      long rngState,
+      long unused,
+      double[] scale,
+      long[] windowLeft,
+      long[] windowRight,
+      long[] gradQuery,
+      long[] gradKey,
+      long[] gradValue);
+}
