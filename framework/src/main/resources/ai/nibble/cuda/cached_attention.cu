@@ -1,0 +1,306 @@
+// Attention of one new token's queries to the keys and values of its sequence's cache, after
+// rotary.cuh. Keys are taken in chunks: a block has one key/value head, up to GROUP of the queries
+// that read it, and one chunk, so that keys and values are read once for all of them. Where there
+// is more than one chunk, a second kernel joins their results in order (flash decoding, Dao et al.
+// 2023). Statistics and sums are float32.
+
+#define GROUP 8
+#define CHUNK 128
+#define THREADS 128
+#define WARPS (THREADS / 32)
+#define MAX_HEAD 256
+// Elements of a head that a lane has: with 32 lanes, MAX_HEAD.
+#define OWN 8
+
+#define MINUS_INFINITY __uint_as_float(0xff800000u)
+
+// How the lanes of a warp share a head: `lanes` of them have one key, accesses of N elements apart.
+template <class T, int N>
+struct Lanes {
+  int lanes;
+  int lane;  // among those of a key
+  int team;  // which of the block's keys at a time
+  int teams;
+  int width;
+
+  __device__ __forceinline__ explicit Lanes(int headDim) : lanes(1), width(headDim) {
+    while (lanes < 32 && lanes * N < headDim) lanes *= 2;
+    lane = threadIdx.x & (lanes - 1);
+    team = threadIdx.x / lanes;
+    teams = THREADS / lanes;
+  }
+
+  // Which element of the head the first of a lane's k-th access is.
+  __device__ __forceinline__ int at(int k) const { return (k * lanes + lane) * N; }
+
+  // The lane's elements of a head, zeros beyond its end.
+  template <class S>
+  __device__ __forceinline__ void load(float (&to)[OWN], const S *head) const {
+#pragma unroll
+    for (int k = 0; k < OWN / N; k++) {
+      float part[N];
+#pragma unroll
+      for (int e = 0; e < N; e++) part[e] = 0.0f;
+      if (at(k) < width) loadFloats(part, head + at(k));
+#pragma unroll
+      for (int e = 0; e < N; e++) to[k * N + e] = part[e];
+    }
+  }
+};
+
+// What a block keeps of its queries' chunk.
+struct Shared {
+  float weights[GROUP][CHUNK];
+  float max[GROUP];
+  float sum[GROUP];
+  float partial[WARPS][MAX_HEAD];
+};
+
+// scores of keys [begin, begin + count): scale q.k
+template <class T, int N>
+static __device__ __forceinline__ void scores(Shared &shared, Lanes<T, N> my, const T *q,
+                                              const T *keys, int queries, int count, float scale) {
+  float query[GROUP][OWN];
+#pragma unroll
+  for (int g = 0; g < GROUP; g++) {
+    if (g < queries) my.load(query[g], q + g * my.width);
+  }
+  // All lanes of a warp take part in its exchanges, those without a key too.
+  for (int first = 0; first < count; first += my.teams) {
+    int j = first + my.team;
+    float key[OWN];
+    my.load(key, keys + (i64)min(j, count - 1) * my.width);
+#pragma unroll
+    for (int g = 0; g < GROUP; g++) {
+      if (g < queries) {
+        float dot = 0.0f;
+#pragma unroll
+        for (int e = 0; e < OWN; e++) dot = fmaf(query[g][e], key[e], dot);
+        for (int far = 1; far < my.lanes; far *= 2) {
+          dot += __shfl_xor_sync(0xffffffffu, dot, far);
+        }
+        if (my.lane == 0 && j < count) shared.weights[g][j] = dot * scale;
+      }
+    }
+  }
+}
+
+// Turns scores into exponentials relative to the chunk's greatest; a warp a query.
+static __device__ __forceinline__ void exponentials(Shared &shared, int queries, int count) {
+  int lane = threadIdx.x & 31;
+  for (int g = threadIdx.x >> 5; g < queries; g += WARPS) {
+    float max = MINUS_INFINITY;
+    for (int j = lane; j < count; j += 32) max = fmaxf(max, shared.weights[g][j]);
+    max = warpMax(max);
+    float base = max == MINUS_INFINITY ? 0.0f : max;
+    float sum = 0.0f;
+    for (int j = lane; j < count; j += 32) {
+      float weight = expf(shared.weights[g][j] - base);
+      shared.weights[g][j] = weight;
+      sum += weight;
+    }
+    sum = warpSum(sum);
+    if (lane == 0) {
+      shared.max[g] = max;
+      shared.sum[g] = sum;
+    }
+  }
+}
+
+// sums of values by the weights, each lane for its elements and its team's keys
+template <class T, int N>
+static __device__ __forceinline__ void weighted(float (&sums)[GROUP][OWN], const Shared &shared,
+                                                Lanes<T, N> my, const T *values, int queries,
+                                                int count) {
+#pragma unroll
+  for (int g = 0; g < GROUP; g++) {
+#pragma unroll
+    for (int e = 0; e < OWN; e++) sums[g][e] = 0.0f;
+  }
+#pragma unroll 2
+  for (int j = my.team; j < count; j += my.teams) {
+    float value[OWN];
+    my.load(value, values + (i64)j * my.width);
+#pragma unroll
+    for (int g = 0; g < GROUP; g++) {
+      if (g < queries) {
+        float weight = shared.weights[g][j];
+#pragma unroll
+        for (int e = 0; e < OWN; e++) sums[g][e] = fmaf(weight, value[e], sums[g][e]);
+      }
+    }
+  }
+}
+
+// Adds up the teams' sums of one query: within each warp, then the warps in order. The result of
+// element d is thread d's and d + THREADS's.
+template <class T, int N>
+static __device__ __forceinline__ void gather(Shared &shared, Lanes<T, N> my, float (&sum)[OWN]) {
+#pragma unroll
+  for (int e = 0; e < OWN; e++) {
+    for (int far = my.lanes; far < 32; far *= 2) {
+      sum[e] += __shfl_xor_sync(0xffffffffu, sum[e], far);
+    }
+  }
+  __syncthreads();
+  if ((threadIdx.x & 31) < (u32)my.lanes) {
+#pragma unroll
+    for (int k = 0; k < OWN / N; k++) {
+#pragma unroll
+      for (int e = 0; e < N; e++) {
+        if (my.at(k) < my.width) {
+          shared.partial[threadIdx.x >> 5][my.at(k) + e] = sum[k * N + e];
+        }
+      }
+    }
+  }
+  __syncthreads();
+}
+
+// Of a launch: keys [first, length) of the caches [kvHeads, capacity, width].
+struct Span {
+  int first;
+  int length;
+  int capacity;
+};
+
+template <class T, int N>
+static __device__ __forceinline__ void attendChunk(T *out, float *partial, const T *q,
+                                                   const T *keys, const T *values, int group,
+                                                   int headDim, Span span, float scale) {
+  __shared__ Shared shared;
+  Lanes<T, N> my(headDim);
+  int firstQuery = blockIdx.y * group + blockIdx.z * GROUP;
+  int queries = min(GROUP, group - (int)blockIdx.z * GROUP);
+  int begin = span.first + blockIdx.x * CHUNK;
+  int count = min(CHUNK, span.length - begin);
+  i64 at = ((i64)blockIdx.y * span.capacity + begin) * headDim;
+
+  scores<T, N>(shared, my, q + (i64)firstQuery * headDim, keys + at, queries, count, scale);
+  __syncthreads();
+  exponentials(shared, queries, count);
+  __syncthreads();
+  float sums[GROUP][OWN];
+  weighted<T, N>(sums, shared, my, values + at, queries, count);
+#pragma unroll
+  for (int g = 0; g < GROUP; g++) {
+    if (g >= queries) continue;
+    gather<T, N>(shared, my, sums[g]);
+    i64 head = firstQuery + g;
+    float *to = partial + (head * gridDim.x + blockIdx.x) * (headDim + 2);
+    for (int d = threadIdx.x; d < headDim; d += THREADS) {
+      float sum = 0.0f;
+#pragma unroll
+      for (int w = 0; w < WARPS; w++) sum += shared.partial[w][d];
+      if (gridDim.x == 1) {
+        out[head * headDim + d] = fromFloat<T>(sum / shared.sum[g]);
+      } else {
+        to[2 + d] = sum;
+      }
+    }
+    if (gridDim.x > 1 && threadIdx.x == 0) {
+      to[0] = shared.max[g];
+      to[1] = shared.sum[g];
+    }
+  }
+}
+
+template <class T>
+static __device__ __forceinline__ void attend(T *out, float *partial, const T *q, const T *keys,
+                                              const T *values, int group, int headDim, Span span,
+                                              float scale) {
+  if (headDim % Vec<T>::size == 0 && isAligned16(q) && isAligned16(keys) && isAligned16(values)) {
+    attendChunk<T, Vec<T>::size>(out, partial, q, keys, values, group, headDim, span, scale);
+  } else {
+    attendChunk<T, 1>(out, partial, q, keys, values, group, headDim, span, scale);
+  }
+}
+
+// One head's chunks, partial [chunks, 2 + width] of greatest score, sum of exponentials and sums of
+// values, in order; a block a head.
+template <class T>
+static __device__ __forceinline__ void join(T *out, const float *partial, int chunks,
+                                            int headDim) {
+  int stride = headDim + 2;
+  const float *mine = partial + (i64)blockIdx.x * chunks * stride;
+  __shared__ float scratch[32];
+  float max = MINUS_INFINITY;
+  for (int c = threadIdx.x; c < chunks; c += blockDim.x) {
+    max = fmaxf(max, mine[(i64)c * stride]);
+  }
+  max = blockMax(max, MINUS_INFINITY, scratch);
+  float base = max == MINUS_INFINITY ? 0.0f : max;
+  float all = 0.0f;
+  for (int c = threadIdx.x; c < chunks; c += blockDim.x) {
+    all += mine[(i64)c * stride + 1] * expf(mine[(i64)c * stride] - base);
+  }
+  all = blockSum(all, scratch);
+  for (int d = threadIdx.x; d < headDim; d += blockDim.x) {
+    float sum = 0.0f;
+#pragma unroll 4
+    for (int c = 0; c < chunks; c++) {
+      const float *chunk = mine + (i64)c * stride;
+      sum = fmaf(chunk[2 + d], expf(chunk[0] - base), sum);
+    }
+    out[(i64)blockIdx.x * headDim + d] = fromFloat<T>(sum / all);
+  }
+}
+
+// A token's rotated queries to q, its rotated key and its value to place `at` of the caches
+// [keyValueHeads, capacity, 2 half]; a block a head.
+template <class T, int N>
+static __device__ __forceinline__ void appendHead(T *to, const T *from, int half, const float *cos,
+                                                  const float *sin, bool rotates) {
+  for (int i = threadIdx.x * N; i < half; i += blockDim.x * N) {
+    if (rotates) {
+      rotatePairs<T, N>(to + i, from + i, half, cos + i, sin + i, 1.0f);
+    } else {
+      storePiece<T, N>(to + i, loadPiece<T, N>(from + i));
+      storePiece<T, N>(to + half + i, loadPiece<T, N>(from + half + i));
+    }
+  }
+}
+
+template <class T>
+static __device__ __forceinline__ void append(T *q, T *keys, T *values, const T *qkv,
+                                              const float *cos, const float *sin, int heads,
+                                              int keyValueHeads, int half, int capacity, int at) {
+  int h = blockIdx.x;
+  int d = 2 * half;
+  T *to = q + (i64)h * d;
+  if (h >= heads) {
+    int own = h - heads;
+    T *cache = own < keyValueHeads ? keys : values;
+    if (own >= keyValueHeads) own -= keyValueHeads;
+    to = cache + ((i64)own * capacity + at) * d;
+  }
+  const T *from = qkv + (i64)h * d;
+  const float *c = cos + (i64)at * half;
+  const float *s = sin + (i64)at * half;
+  bool rotates = h < heads + keyValueHeads;
+  if (half % Vec<T>::size == 0 && isAligned16(to) && isAligned16(from) && isAligned16(c) &&
+      isAligned16(s)) {
+    appendHead<T, Vec<T>::size>(to, from, half, c, s, rotates);
+  } else {
+    appendHead<T, 1>(to, from, half, c, s, rotates);
+  }
+}
+
+#define CACHED_ATTENTION(S, T)                                                                     \
+  extern "C" __global__ void cached_attention_##S(                                                 \
+      T *out, float *partial, const T *q, const T *keys, const T *values, int group, int headDim,  \
+      int first, int length, int capacity, float scale) {                                          \
+    Span span = {first, length, capacity};                                                         \
+    attend<T>(out, partial, q, keys, values, group, headDim, span, scale);                         \
+  }                                                                                                \
+  extern "C" __global__ void cached_attention_join_##S(                                            \
+      T *out, const float *partial, int chunks, int headDim) {                                     \
+    join<T>(out, partial, chunks, headDim);                                                        \
+  }                                                                                                \
+  extern "C" __global__ void cached_attention_append_##S(                                          \
+      T *q, T *keys, T *values, const T *qkv, const float *cos, const float *sin, int heads,       \
+      int keyValueHeads, int half, int capacity, int at) {                                         \
+    append<T>(q, keys, values, qkv, cos, sin, heads, keyValueHeads, half, capacity, at);           \
+  }
+
+KERNELS(CACHED_ATTENTION)
