@@ -9,6 +9,15 @@ public final class Programs {
 
   /** Every program that a class of this package launches kernels of. */
   public static List<CudaProgram> all() {
-    return List.of();
+    return List.of(
+        RmsNormKernels.PROGRAM,
+        ColumnSums.PROGRAM,
+        RotaryKernels.PROGRAM,
+        SwiGluKernels.PROGRAM,
+        ElementwiseKernels.PROGRAM,
+        LoraKernels.PROGRAM,
+        CrossEntropyKernels.PROGRAM,
+        OptimizerKernels.PROGRAM,
+        CachedAttentionKernels.PROGRAM);
   }
 }
