@@ -9,6 +9,16 @@ public final class Programs {
 
   /** Every program that a class of this package launches kernels of. */
   public static List<CudaProgram> all() {
-    return List.of(Probe.PROGRAM);
+    return List.of(
+        Probe.PROGRAM,
+        RmsNormKernels.PROGRAM,
+        ColumnSums.PROGRAM,
+        RotaryKernels.PROGRAM,
+        SwiGluKernels.PROGRAM,
+        ElementwiseKernels.PROGRAM,
+        LoraKernels.PROGRAM,
+        CrossEntropyKernels.PROGRAM,
+        OptimizerKernels.PROGRAM,
+        CachedAttentionKernels.PROGRAM);
   }
 }
