@@ -26,7 +26,7 @@ public final class LinearGroup implements AutoCloseable {
   private final List<Linear> members;
   private final int layer;
   private Tensor kept;
-  private PackedGroup packed;
+  private FewRowsProduct packed;
   private List<Optional<LowRank>> keptAdapters = List.of();
 
   /**
@@ -163,7 +163,7 @@ public final class LinearGroup implements AutoCloseable {
    * machine and JVM.
    */
   public boolean canReadPacked() {
-    return PackedGroup.takes(this);
+    return PackedGroup.takes(this) || DevicePackedGroup.takes(this);
   }
 
   /** Bytes that {@link #readPacked} takes: the adapters'. */
@@ -181,7 +181,10 @@ public final class LinearGroup implements AutoCloseable {
     if (packed != null && keptAdapters.equals(adapters)) {
       return;
     }
-    PackedGroup made = new PackedGroup(this, precision);
+    FewRowsProduct made =
+        device().isCpu()
+            ? new PackedGroup(this, precision)
+            : new DevicePackedGroup(this, precision);
     dropWeights();
     packed = made;
     keptAdapters = adapters;
@@ -216,7 +219,7 @@ public final class LinearGroup implements AutoCloseable {
    *
    * @throws IllegalStateException if adapters changed since
    */
-  PackedGroup packedFor(long rows) {
+  FewRowsProduct packedFor(long rows) {
     if (packed == null || rows > PackedProduct.MAX_ROWS) {
       return null;
     }

@@ -15,7 +15,7 @@ import java.util.List;
  * few rows at a time: {@code y = x·Wᵀ + (x·Aᵀ)·(s·B)ᵀ + bias}. Of the adapters it holds copies: A
  * and {@code s·B}, rounded as {@link LinearGroup#writeWeights} rounds them.
  */
-final class PackedGroup implements AutoCloseable {
+final class PackedGroup implements FewRowsProduct {
   /** Elements of weights a parallel range, some 10 µs. */
   private static final int ELEMENTS_A_RANGE = 1 << 17;
 
@@ -62,13 +62,8 @@ final class PackedGroup implements AutoCloseable {
     return group.rank() * (a + b);
   }
 
-  /**
-   * The group's outputs.
-   *
-   * @param input {@code [N, in]} in the compute dtype, N at most {@link PackedProduct#MAX_ROWS}
-   * @return {@code [N, out]} in the compute dtype; the caller closes it
-   */
-  Tensor apply(Tensor input) {
+  @Override
+  public Tensor apply(Tensor input) {
     int n = (int) input.size(0);
     int in = group.inFeatures();
     int out = group.outFeatures();

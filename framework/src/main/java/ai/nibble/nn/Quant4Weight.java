@@ -78,7 +78,7 @@ public final class Quant4Weight implements Weight {
 
   @Override
   public Device device() {
-    return weight.packed().device();
+    return weight.device();
   }
 
   @Override
@@ -94,9 +94,10 @@ public final class Quant4Weight implements Weight {
 
   @Override
   public void writeTo(Tensor destination, long firstRow, Precision precision) {
-    if (Kernels.serve(destination)) {
-      try (Tensor rows = destination.narrow(0, firstRow, out)) {
-        weight.dequantizeRows(rows);
+    if (!weight.device().isCpu()) {
+      try (Tensor rows = destination.narrow(0, firstRow, out);
+          Tensor columns = rows.narrow(1, 0, in)) {
+        weight.dequantize(columns);
       }
       return;
     }

@@ -68,6 +68,9 @@ public final class HostKernels implements KernelLauncher {
 
   /** Puts it in force for CPU tensors; skips the calling test where there is no g++. */
   public static KernelLaunchers.Installation install() {
+    if ("gpu".equals(System.getProperty("nibble.kernels"))) {
+      return KernelLaunchers.install(Device.Type.CPU, new GpuKernels());
+    }
     assumeTrue(hasCompiler(), "skipped: needs g++, which is not on the path");
     return KernelLaunchers.install(Device.Type.CPU, new HostKernels());
   }
