@@ -9,6 +9,11 @@ public final class Programs {
 
   /** Every program that a class of this package launches kernels of. */
   public static List<CudaProgram> all() {
-    return List.of(Probe.PROGRAM);
+    return List.of(
+        Probe.PROGRAM,
+        Weight4.DEQUANTIZE,
+        Weight4.PRODUCT,
+        Quantize4Kernels.PROGRAM,
+        Int8Kernels.PROGRAM);
   }
 }
