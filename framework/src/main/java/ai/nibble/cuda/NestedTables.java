@@ -1,7 +1,6 @@
 package ai.nibble.cuda;
 
 import ai.nibble.tensor.DType;
-import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 
 /**
@@ -16,9 +15,12 @@ public record NestedTables(Tensor absmax2, Tensor map, float offset) {
   /** Blocks that share one second-level absmax. */
   public static final int BLOCK_SIZE = 256;
 
-  void check(Device device, long blocks) {
-    long expected = (blocks + BLOCK_SIZE - 1) / BLOCK_SIZE;
-    Operands.vector("absmax2", absmax2, DType.FLOAT32, expected, device);
-    Operands.vector("map", map, DType.FLOAT32, 256, device);
+  /** Values that one byte can stand for. */
+  private static final int MAP_SIZE = 256;
+
+  void check(Operands operands, long blocks) {
+    operands
+        .flat("absmax2", absmax2, DType.FLOAT32, (blocks + BLOCK_SIZE - 1) / BLOCK_SIZE)
+        .flat("map", map, DType.FLOAT32, MAP_SIZE);
   }
 }

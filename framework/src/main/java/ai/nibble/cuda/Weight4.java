@@ -20,6 +20,8 @@ import ai.nibble.tensor.TensorException;
  */
 public record Weight4(
     Code4 code, int blockSize, long numel, Tensor packed, Tensor absmax, NestedTables nested) {
+  private static final String NAME = "4-bit weight";
+
   /** Most rows of x that {@link #multiply} takes. */
   public static final int MAX_ROWS = 8;
 
@@ -44,26 +46,26 @@ public record Weight4(
    * @throws TensorException where the parts do not fit each other
    */
   public Weight4 {
-    checkBlockSize(blockSize);
-    Device device = packed.device();
+    checkBlockSize(NAME, blockSize);
     long blocks = blocks(numel, blockSize);
-    Operands.vector("packed", packed, DType.UINT8, Operands.ceilDiv(numel, 2), device);
-    DType statistic = nested == null ? DType.FLOAT32 : DType.UINT8;
-    Operands.vector("absmax", absmax, statistic, blocks, device);
+    Operands operands =
+        Operands.on(NAME, packed.device())
+            .flat("packed", packed, DType.UINT8, numel / 2 + numel % 2)
+            .flat("absmax", absmax, nested == null ? DType.FLOAT32 : DType.UINT8, blocks);
     if (nested != null) {
-      nested.check(device, blocks);
+      nested.check(operands, blocks);
     }
   }
 
-  static void checkBlockSize(int blockSize) {
+  static void checkBlockSize(String operation, int blockSize) {
     if (Integer.bitCount(blockSize) != 1 || blockSize < 32 || blockSize > 4096) {
       throw new TensorException(
-          "block size is " + blockSize + ", expected a power of two from 32 to 4096");
+          operation + ": block size is " + blockSize + ", expected a power of two from 32 to 4096");
     }
   }
 
   static long blocks(long numel, int blockSize) {
-    return Operands.ceilDiv(numel, blockSize);
+    return numel / blockSize + (numel % blockSize == 0 ? 0 : 1);
   }
 
   /** Where the weight is. */
@@ -82,34 +84,30 @@ public record Weight4(
    * @throws TensorException where {@code out} does not fit
    */
   public void dequantize(Tensor out, long begin) {
-    String suffix = Operands.suffix(out);
-    if (begin < 0 || begin > numel || out.numel() > numel - begin) {
-      throw new TensorException(
-          "elements ["
-              + begin
-              + ", "
-              + (begin + out.numel())
-              + ") of a weight of "
-              + numel
-              + " elements");
-    }
     boolean flat = out.isContiguous();
-    long rows = flat ? 1 : out.size(0);
-    long columns = flat ? out.numel() : out.size(-1);
-    long stride = flat ? columns : Operands.rows("out", out, rows, columns, device());
+    boolean rowsApart = out.dim() == 2 && out.stride(1) == 1 && out.stride(0) >= out.size(1);
+    Operands operands =
+        Operands.strided("dequantize", "out", out, flat || rowsApart, "contiguous rows")
+            .on("out", out, device());
+    if (begin < 0 || begin > numel || out.numel() > numel - begin) {
+      throw operands.wrong("out", out, "at most elements " + begin + " to " + numel);
+    }
     if (out.numel() == 0) {
       return;
     }
+    long rows = flat ? 1 : out.size(0);
+    long columns = flat ? out.numel() : out.size(1);
     int vector = 16 / out.dtype().bytes();
     boolean aligned = begin % vector == 0 && (rows == 1 || columns % vector == 0);
     long reach = columns + (aligned ? 0 : vector - 1); // a row may begin inside a step
-    long chunks = Operands.ceilDiv(reach, (long) STEPS * THREADS * vector);
-    DEQUANTIZE.launch(
-        "dequantize4_" + suffix,
-        device(),
-        Grid.of(Operands.blocks(rows, chunks), THREADS),
+    long perBlock = (long) STEPS * THREADS * vector;
+    long chunks = (reach + perBlock - 1) / perBlock;
+    operands.launchTyped(
+        DEQUANTIZE,
+        "dequantize4",
+        Grid.of(Math.multiplyExact(rows, chunks), THREADS),
         out,
-        stride,
+        flat ? columns : out.stride(0),
         packed,
         absmax,
         nested == null ? null : nested.absmax2(),
@@ -134,34 +132,34 @@ public record Weight4(
    * @throws TensorException where the shapes do not fit
    */
   public void multiply(Tensor y, Tensor x) {
-    String suffix = Operands.suffix(x);
-    if (x.dim() != 2 || x.size(0) < 1 || x.size(0) > MAX_ROWS || y.dtype() != x.dtype()) {
-      throw new TensorException(
-          "x is " + x + ", y " + y + ", expected 1 to " + MAX_ROWS + " rows of one dtype");
-    }
+    Operands operands =
+        Operands.strided("multiply", "x", x, hasRows(x), "contiguous rows").on("x", x, device());
     long batch = x.size(0);
     long in = x.size(1);
-    if (in < 1 || numel % in != 0) {
-      throw new TensorException("x is " + x + " for a weight of " + numel + " elements");
+    if (batch < 1 || batch > MAX_ROWS || in < 1 || numel % in != 0) {
+      throw operands.wrong(
+          "x", x, "1 to " + MAX_ROWS + " rows, whose width divides " + numel + " elements");
     }
     long out = numel / in;
-    long xStride = Operands.rows("x", x, batch, in, device());
-    long yStride = Operands.rows("y", y, batch, out, device());
-    boolean tensorCores =
-        x.dtype() != DType.FLOAT32 && in % UNIT == 0 && (batch == 1 || xStride % 8 == 0);
-    int warps = (int) Math.min(MAX_WARPS, Operands.ceilDiv(in, CHUNK_COLUMNS));
+    Operands result = Operands.strided("multiply", "y", y, hasRows(y), "contiguous rows");
+    if (y.dtype() != x.dtype() || y.size(0) != batch || y.size(1) != out) {
+      throw result.wrong("y", y, x.dtype().torchName() + "[" + batch + ", " + out + "]");
+    }
+    result.on("y", y, device());
+    boolean tensorCores = x.dtype() != DType.FLOAT32 && in % UNIT == 0 && x.stride(0) % 8 == 0;
+    int warps = (int) Math.min(MAX_WARPS, (in + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS);
     Grid grid =
         tensorCores
             ? Grid.covering(out, TILE_ROWS, WARP * warps)
             : Grid.covering(out, ANY_WARPS, WARP * ANY_WARPS);
-    PRODUCT.launch(
-        (tensorCores ? "product4_" : "product4_any_") + suffix,
-        device(),
+    operands.launchTyped(
+        PRODUCT,
+        tensorCores ? "product4" : "product4_any",
         grid,
         y,
-        yStride,
+        y.stride(0),
         x,
-        xStride,
+        x.stride(0),
         (int) batch,
         packed,
         absmax,
@@ -172,5 +170,10 @@ public record Weight4(
         Integer.numberOfTrailingZeros(blockSize),
         out,
         in);
+  }
+
+  /** Whether it is a matrix whose rows are contiguous, however far apart they are. */
+  private static boolean hasRows(Tensor t) {
+    return t.dim() == 2 && (t.stride(1) == 1 || t.size(1) == 1) && t.stride(0) >= t.size(1);
   }
 }

@@ -7,11 +7,11 @@
 // so that no two lanes of a half-warp meet in a bank. And products and sums are the tensor cores':
 // the 8 columns of their B operand are the rows of x.
 //
-// A block of WARPS takes 16 rows of W. Each warp takes chunks of 128 columns in turn, with the loads
+// A block takes 16 rows of W. Each warp takes chunks of 128 columns in turn, with the loads
 // of two chunks under way before the look-ups of the first; in the end the warps' sums are added up.
 
 static const int MAX_WARPS = 16;
-static const int ROWS = 16;      // of W, a block
+static const int ROWS = 16;      // of W, a block; of productAny as many as it has warps
 static const int BATCH = 8;      // rows of x, at most
 static const int COLUMNS = 128;  // a chunk
 static const int UNIT = 32;      // columns that a lane has of a row and chunk: 16 bytes, one block
@@ -121,17 +121,62 @@ static __device__ __forceinline__ void addChunk(float *sums, const Loads &loads,
   }
 }
 
-// columns a multiple of 32, packed and x aligned to 16 bytes, rows of x too.
+// Any width, alignment and type: a warp a row of W at a time, of tileRows in the block; its lanes take
+// the columns in turn.
+template <class T>
+static __device__ void productAny(T *y, i64 yStride, const T *x, i64 xStride, int batch,
+                                  const u8 *packed, Absmax4 absmax, const float *map,
+                                  const float *codes, int blockShift, i64 rows, i64 columns,
+                                  int tileRows) {
+  __shared__ float table[16];
+  __shared__ float nestedMap[256];
+  if (threadIdx.x < 16) table[threadIdx.x] = codes[threadIdx.x];
+  if (absmax.absmax2 != nullptr) {
+    for (int i = threadIdx.x; i < 256; i += blockDim.x) nestedMap[i] = __ldg(map + i);
+  }
+  __syncthreads();
+  int lane = threadIdx.x & 31;
+  i64 end = min(rows, ((i64)blockIdx.x + 1) * tileRows);
+  for (i64 row = (i64)blockIdx.x * tileRows + (threadIdx.x >> 5); row < end;
+       row += blockDim.x >> 5) {
+    float sums[BATCH];
+#pragma unroll
+    for (int m = 0; m < BATCH; m++) sums[m] = 0.0f;
+    for (i64 c = lane; c < columns; c += 32) {
+      i64 at = row * columns + c;
+      float scale = absmaxOf(absmax, loadStatistic(absmax, at >> blockShift), nestedMap);
+      u32 code = __ldg(packed + at / 2) >> (at & 1 ? 0 : 4) & 15;
+      float w = rounded<T>(table[code] * scale);
+#pragma unroll
+      for (int m = 0; m < BATCH; m++) {
+        if (m < batch) sums[m] = fmaf(w, toFloat(x[m * xStride + c]), sums[m]);
+      }
+    }
+#pragma unroll
+    for (int m = 0; m < BATCH; m++) {
+      float sum = warpSum(sums[m]);
+      if (lane == 0 && m < batch) y[m * yStride + row] = fromFloat<T>(sum);
+    }
+  }
+}
+
+// columns a multiple of 32, rows of x multiples of 16 bytes apart.
 template <class T>
 static __device__ void product(T *y, i64 yStride, const T *x, i64 xStride, int batch,
                                const u8 *packed, Absmax4 absmax, const float *map,
-                               const float *codes, int blockShift, i64 rows, i64 columns) {
+                               const float *codes, int blockShift, i64 rows, i64 columns,
+                               int tileRows) {
+  if (!isAligned16(x) || !isAligned16(packed)) {  // a view that begins anywhere
+    productAny(y, yStride, x, xStride, batch, packed, absmax, map, codes, blockShift, rows, columns,
+               tileRows);
+    return;
+  }
   __shared__ Pair pairs[256 * COPIES];
   __shared__ float nestedMap[256];
   __shared__ float partial[MAX_WARPS][ROWS * BATCH];
   int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
   int g = lane >> 2, t = lane & 3;
-  i64 row = (i64)blockIdx.x * ROWS + g;
+  i64 row = (i64)blockIdx.x * ROWS + g;  // and that + 8
   i64 step = (i64)warps * COLUMNS;
   i64 column = warp * COLUMNS + t * UNIT;
   Loads loads[2];
@@ -178,50 +223,15 @@ static __device__ void product(T *y, i64 yStride, const T *x, i64 xStride, int b
   }
 }
 
-// Any width, alignment and type: a warp a row of W, its lanes take the columns in turn.
-template <class T>
-static __device__ void productAny(T *y, i64 yStride, const T *x, i64 xStride, int batch,
-                                  const u8 *packed, Absmax4 absmax, const float *map,
-                                  const float *codes, int blockShift, i64 rows, i64 columns) {
-  __shared__ float table[16];
-  __shared__ float nestedMap[256];
-  if (threadIdx.x < 16) table[threadIdx.x] = codes[threadIdx.x];
-  if (absmax.absmax2 != nullptr) {
-    for (int i = threadIdx.x; i < 256; i += blockDim.x) nestedMap[i] = __ldg(map + i);
+#define PRODUCT(name, function, bounds, tileRows, suffix, T)                                      \
+  extern "C" __global__ void __launch_bounds__ bounds name##_##suffix(                            \
+      T *y, i64 yStride, const T *x, i64 xStride, int batch, const u8 *packed,                    \
+      const void *absmax, const float *absmax2, const float *map, float offset, int type,         \
+      int blockShift, i64 rows, i64 columns) {                                                    \
+    function<T>(y, yStride, x, xStride, batch, packed, Absmax4{absmax, absmax2, offset}, map,     \
+                CODES4 + 16 * type, blockShift, rows, columns, tileRows);                         \
   }
-  __syncthreads();
-  int lane = threadIdx.x & 31;
-  i64 row = (i64)blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5);
-  if (row >= rows) return;
-  float sums[BATCH];
-#pragma unroll
-  for (int m = 0; m < BATCH; m++) sums[m] = 0.0f;
-  for (i64 c = lane; c < columns; c += 32) {
-    i64 at = row * columns + c;
-    float scale = absmaxOf(absmax, loadStatistic(absmax, at >> blockShift), nestedMap);
-    u32 code = __ldg(packed + at / 2) >> (at & 1 ? 0 : 4) & 15;
-    float w = rounded<T>(table[code] * scale);
-#pragma unroll
-    for (int m = 0; m < BATCH; m++) {
-      if (m < batch) sums[m] = fmaf(w, toFloat(x[m * xStride + c]), sums[m]);
-    }
-  }
-#pragma unroll
-  for (int m = 0; m < BATCH; m++) {
-    float sum = warpSum(sums[m]);
-    if (lane == 0 && m < batch) y[m * yStride + row] = fromFloat<T>(sum);
-  }
-}
-
-#define PRODUCT(name, function, threads, suffix, T)                                             \
-  extern "C" __global__ void __launch_bounds__ threads name##_##suffix(                        \
-      T *y, i64 yStride, const T *x, i64 xStride, int batch, const u8 *packed,                  \
-      const void *absmax, const float *absmax2, const float *map, float offset, int type,       \
-      int blockShift, i64 rows, i64 columns) {                                                  \
-    function<T>(y, yStride, x, xStride, batch, packed, Absmax4{absmax, absmax2, offset}, map,   \
-                CODES4 + 16 * type, blockShift, rows, columns);                                 \
-  }
-#define PRODUCT_ANY(suffix, T) PRODUCT(product4_any, productAny, (256), suffix, T)
-PRODUCT(product4, product, (512, 2), bf16, bf16)
-PRODUCT(product4, product, (512, 2), f16, f16)
+#define PRODUCT_ANY(suffix, T) PRODUCT(product4_any, productAny, (256), 8, suffix, T)
+PRODUCT(product4, product, (512, 2), ROWS, bf16, bf16)
+PRODUCT(product4, product, (512, 2), ROWS, f16, f16)
 KERNELS(PRODUCT_ANY)

@@ -2,24 +2,22 @@ package ai.nibble.cuda;
 
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
-import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Grid;
 import ai.nibble.tensor.Tensor;
-import ai.nibble.tensor.TensorException;
 
 /**
  * Row-wise int8 of LLM.int8() (Dettmers et al. 2022): {@code q = round(x · (127 / absmax))}, half
  * to even, with one float32 absmax a row.
  */
-public final class Int8Rows {
-  static final CudaProgram PROGRAM = CudaProgram.of(Int8Rows.class, "types.cuh", "int8.cu");
+public final class Int8Kernels {
+  static final CudaProgram PROGRAM = CudaProgram.of(Int8Kernels.class, "types.cuh", "int8.cu");
 
   private static final int THREADS = 256;
 
   /** Row groups in which columns are zeroed: enough to keep a GPU busy with few columns. */
   private static final long ROW_GROUPS = 256;
 
-  private Int8Rows() {}
+  private Int8Kernels() {}
 
   /**
    * Queues the quantisation of a matrix by rows. A row of zeros has absmax 0 and zeros.
@@ -45,41 +43,41 @@ public final class Int8Rows {
    */
   public static void quantize(
       Tensor in, Tensor q, Tensor absmax, Tensor outliers, float threshold) {
-    if (!(threshold > 0)) {
-      throw new TensorException("threshold is " + threshold + ", expected above 0");
-    }
-    Operands.vector("outliers", outliers, DType.UINT8, in.size(-1), in.device());
+    Operands operands =
+        matrix("int8_quantize", "in", in)
+            .number("threshold", threshold, threshold > 0, "above 0")
+            .require("outliers", outliers, DType.UINT8, in.size(1));
     outliers.zero();
     launchQuantize(in, q, absmax, outliers, threshold);
     long rows = in.size(0);
+    long columns = in.size(1);
     int groups = (int) Math.min(ROW_GROUPS, Math.max(1, rows));
-    Grid grid = Grid.covering(in.size(1), THREADS, THREADS);
-    PROGRAM.launch(
+    long blocks = (columns + THREADS - 1) / THREADS;
+    operands.launch(
+        PROGRAM,
         "int8_zero_columns",
-        in.device(),
-        Grid.of(grid.blocksX(), groups, THREADS),
+        Grid.of(rows == 0 ? 0 : blocks, groups, THREADS),
         q,
         outliers,
         rows,
-        in.size(1));
+        columns);
   }
 
   private static void launchQuantize(
       Tensor in, Tensor q, Tensor absmax, Tensor outliers, float threshold) {
-    String suffix = Operands.suffix(in);
-    matrix("in", in, in.dtype(), in);
-    matrix("q", q, DType.INT8, in);
-    Operands.vector("absmax", absmax, DType.FLOAT32, in.size(0), in.device());
-    PROGRAM.launch(
-        "int8_quantize_rows_" + suffix,
-        in.device(),
-        Grid.of(in.size(0), THREADS),
-        q,
-        absmax,
-        outliers,
-        in,
-        in.size(1),
-        threshold);
+    matrix("int8_quantize", "in", in)
+        .require("q", q, DType.INT8, in.shape())
+        .require("absmax", absmax, DType.FLOAT32, in.size(0))
+        .launchTyped(
+            PROGRAM,
+            "int8_quantize_rows",
+            Grid.of(in.size(0), THREADS),
+            q,
+            absmax,
+            outliers,
+            in,
+            in.size(1),
+            threshold);
   }
 
   /**
@@ -93,23 +91,21 @@ public final class Int8Rows {
    * @param y receives float32, bfloat16 or float16 [rows, columns], contiguous
    */
   public static void recover(Tensor sums, Tensor rowAbsmax, Tensor columnAbsmax, Tensor y) {
-    Device device = y.device();
-    String suffix = Operands.suffix(y);
-    matrix("y", y, y.dtype(), y);
-    matrix("sums", sums, DType.INT32, y);
-    Operands.vector("row absmax", rowAbsmax, DType.FLOAT32, y.size(0), device);
-    Operands.vector("column absmax", columnAbsmax, DType.FLOAT32, y.size(1), device);
-    long chunks = Operands.ceilDiv(y.size(1), THREADS);
-    PROGRAM.launch(
-        "int8_recover_" + suffix,
-        device,
-        Grid.of(Operands.blocks(y.size(0), chunks), THREADS),
-        y,
-        sums,
-        rowAbsmax,
-        columnAbsmax,
-        y.size(1),
-        (int) chunks);
+    int chunks = chunks(y);
+    matrix("int8_recover", "y", y)
+        .require("sums", sums, DType.INT32, y.shape())
+        .require("rowAbsmax", rowAbsmax, DType.FLOAT32, y.size(0))
+        .require("columnAbsmax", columnAbsmax, DType.FLOAT32, y.size(1))
+        .launchTyped(
+            PROGRAM,
+            "int8_recover",
+            Grid.of(Math.multiplyExact(y.size(0), chunks), THREADS),
+            y,
+            sums,
+            rowAbsmax,
+            columnAbsmax,
+            y.size(1),
+            chunks);
   }
 
   /**
@@ -120,29 +116,27 @@ public final class Int8Rows {
    * @param w receives float32, bfloat16 or float16 [rows, columns], contiguous
    */
   public static void dequantize(Tensor q, Tensor absmax, Tensor w) {
-    String suffix = Operands.suffix(w);
-    matrix("w", w, w.dtype(), w);
-    matrix("q", q, DType.INT8, w);
-    Operands.vector("absmax", absmax, DType.FLOAT32, w.size(0), w.device());
-    long chunks = Operands.ceilDiv(w.size(1), THREADS);
-    PROGRAM.launch(
-        "int8_dequantize_rows_" + suffix,
-        w.device(),
-        Grid.of(Operands.blocks(w.size(0), chunks), THREADS),
-        w,
-        q,
-        absmax,
-        w.size(1),
-        (int) chunks);
+    int chunks = chunks(w);
+    matrix("int8_dequantize", "w", w)
+        .require("q", q, DType.INT8, w.shape())
+        .require("absmax", absmax, DType.FLOAT32, w.size(0))
+        .launchTyped(
+            PROGRAM,
+            "int8_dequantize_rows",
+            Grid.of(Math.multiplyExact(w.size(0), chunks), THREADS),
+            w,
+            q,
+            absmax,
+            w.size(1),
+            chunks);
   }
 
-  private static void matrix(String name, Tensor tensor, DType dtype, Tensor like) {
-    if (tensor.dim() != 2 || like.dim() != 2) {
-      throw new TensorException(name + " is " + tensor + ", expected a matrix like " + like);
-    }
-    Operands.vector(name, tensor, dtype, like.numel(), like.device());
-    if (tensor.size(0) != like.size(0)) {
-      throw new TensorException(name + " is " + tensor + ", expected a matrix like " + like);
-    }
+  private static Operands matrix(String operation, String name, Tensor tensor) {
+    return Operands.like(operation, name, tensor).dimensions(name, tensor, 2);
+  }
+
+  /** Blocks of one row. */
+  private static int chunks(Tensor matrix) {
+    return Math.toIntExact((matrix.size(-1) + THREADS - 1) / THREADS);
   }
 }

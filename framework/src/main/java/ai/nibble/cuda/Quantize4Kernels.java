@@ -10,15 +10,17 @@ import ai.nibble.tensor.TensorException;
  * Quantisation to 4 bits on a device, with the bits that the CPU gives. The second level of double
  * quantisation stays on the host: its offset is a sum in index order, over a 64th of the elements.
  */
-public final class Quantize4 {
+public final class Quantize4Kernels {
+  private static final String NAME = "quantize4";
+
   static final CudaProgram PROGRAM =
-      CudaProgram.of(Quantize4.class, "types.cuh", "codes4.cuh", "quantize4.cu");
+      CudaProgram.of(Quantize4Kernels.class, "types.cuh", "codes4.cuh", "quantize4.cu");
 
   // As in quantize4.cu.
   private static final int THREADS = 512;
   private static final int PER_THREAD = 8;
 
-  private Quantize4() {}
+  private Quantize4Kernels() {}
 
   /**
    * Queues the quantisation of a run of blocks.
@@ -32,22 +34,20 @@ public final class Quantize4 {
    * @throws TensorException where the tensors do not fit each other
    */
   public static void quantize(Code4 code, int blockSize, Tensor in, Tensor packed, Tensor absmax) {
-    Weight4.checkBlockSize(blockSize);
-    String suffix = Operands.suffix(in);
+    Weight4.checkBlockSize(NAME, blockSize);
     long n = in.numel();
-    Operands.vector("in", in, in.dtype(), n, in.device());
-    Operands.vector("packed", packed, DType.UINT8, Operands.ceilDiv(n, 2), in.device());
-    Operands.vector(
-        "absmax", absmax, DType.FLOAT32, Weight4.blocks(n, blockSize), in.device());
-    PROGRAM.launch(
-        "quantize4_" + suffix,
-        in.device(),
-        Grid.covering(n, (long) THREADS * PER_THREAD, THREADS),
-        packed,
-        absmax,
-        in,
-        code.ordinal(),
-        Integer.numberOfTrailingZeros(blockSize),
-        n);
+    Operands.like(NAME, "in", in)
+        .flat("packed", packed, DType.UINT8, n / 2 + n % 2)
+        .flat("absmax", absmax, DType.FLOAT32, Weight4.blocks(n, blockSize))
+        .launchTyped(
+            PROGRAM,
+            NAME,
+            Grid.covering(n, (long) THREADS * PER_THREAD, THREADS),
+            packed,
+            absmax,
+            in,
+            code.ordinal(),
+            Integer.numberOfTrailingZeros(blockSize),
+            n);
   }
 }
