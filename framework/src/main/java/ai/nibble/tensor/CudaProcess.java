@@ -1,6 +1,7 @@
 package ai.nibble.tensor;
 
 import ai.nibble.InvalidInputException;
+import java.nio.file.Path;
 import java.util.List;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -8,6 +9,7 @@ import org.slf4j.LoggerFactory;
 /** CUDA as this process has it, each part looked for once, when it is first needed. */
 final class CudaProcess {
   private static final int THOUSAND = 1000;
+  private static final int TEN = 10;
 
   private CudaProcess() {}
 
@@ -34,8 +36,16 @@ final class CudaProcess {
 
   private static final class CompilerHolder {
     static final NvrtcSearch.Result FOUND =
-        NvrtcSearch.find(
-            NvrtcSearch.named(), NativeLibraries.directory(), driver().version() / THOUSAND);
+        NvrtcSearch.find(NvrtcSearch.named(), libtorch(), driver().version() / THOUSAND);
+
+    /** Null if libtorch cannot be loaded: what uses it says why. */
+    private static Path libtorch() {
+      try {
+        return NativeLibraries.directory();
+      } catch (RuntimeException | LinkageError e) {
+        return null;
+      }
+    }
   }
 
   private static final class LauncherHolder {
@@ -60,6 +70,11 @@ final class CudaProcess {
           LibtorchCuda::aoti_torch_get_current_cuda_stream,
           new KernelCache(found.compiler(), KernelCache.userDirectory(), log::warn));
     }
+  }
+
+  /** {@code 13.0} of 13000; empty for 0. */
+  static String versionText(int version) {
+    return version == 0 ? "" : version / THOUSAND + "." + version % THOUSAND / TEN;
   }
 
   static Driver driver() {

@@ -25,6 +25,11 @@ public final class Torch {
     return NativeLibraries.directory();
   }
 
+  /** Whether libtorch is the one that DJL brings, not one that {@code NIBBLE_LIBTORCH} names. */
+  public static boolean isOfDjl() {
+    return NativeLibraries.engineIsDjl();
+  }
+
   /**
    * GPUs that libtorch computes on: 0 without one, without its driver, or with a libtorch for the
    * CPU.

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -64,7 +65,7 @@ class KernelCacheTest {
     byte[] file = Files.readAllBytes(entries().get(0));
     int compiled = 1;
     for (int[] damage : new int[][] {{file.length - 1, 0}, {0, 0}, {file.length, 40}}) {
-      byte[] bad = java.util.Arrays.copyOf(file, damage[0]);
+      byte[] bad = Arrays.copyOf(file, damage[0]);
       if (damage[1] > 0) {
         bad[damage[1]] ^= 1;
       }

@@ -2,6 +2,7 @@ package ai.nibble.tensor;
 
 import com.sun.jna.Memory;
 import com.sun.jna.Pointer;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -74,7 +75,7 @@ final class RecordingCuda implements CudaApi {
 
   @Override
   public int cuDeviceGetName(byte[] name, int length, int device) {
-    byte[] text = ("GPU " + device).getBytes(java.nio.charset.StandardCharsets.US_ASCII);
+    byte[] text = ("GPU " + device).getBytes(StandardCharsets.US_ASCII);
     System.arraycopy(text, 0, name, 0, text.length);
     return code("cuDeviceGetName");
   }
