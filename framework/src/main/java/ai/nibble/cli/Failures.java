@@ -1,6 +1,7 @@
 package ai.nibble.cli;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.tensor.TensorException;
 import java.io.PrintWriter;
 import java.util.List;
 import java.util.regex.Matcher;
@@ -79,6 +80,16 @@ final class Failures implements IExecutionExceptionHandler, IParameterExceptionH
       }
     }
     return thrown;
+  }
+
+  /** A failure in one line, in a person's words where it has them. */
+  static String summary(Throwable thrown) {
+    Throwable e = thrown instanceof LinkageError ? cause(thrown) : thrown;
+    if (e instanceof ExceptionInInitializerError && e.getCause() != null) {
+      e = e.getCause();
+    }
+    boolean inWords = e instanceof InvalidInputException || e instanceof TensorException;
+    return oneLine(inWords ? e.getMessage() : describe(e));
   }
 
   private static String describe(Throwable e) {

@@ -75,6 +75,7 @@ public final class Nibble implements Callable<Integer> {
         .addSubcommand(new QualityCommand())
         .addSubcommand(new TokenizerCommand())
         .addSubcommand(new ExportCommand())
+        .addSubcommand(new DoctorCommand())
         .setParameterExceptionHandler(failures)
         .setExecutionExceptionHandler(failures)
         // A file name may begin with @; options come from the command line only.

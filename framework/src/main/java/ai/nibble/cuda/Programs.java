@@ -10,6 +10,7 @@ public final class Programs {
   /** Every program that a class of this package launches kernels of. */
   public static List<CudaProgram> all() {
     return List.of(
+        Probe.PROGRAM,
         AdamW8Kernels.PROGRAM,
         RmsNormKernels.PROGRAM,
         ColumnSums.PROGRAM,

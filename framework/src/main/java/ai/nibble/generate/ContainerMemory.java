@@ -11,13 +11,13 @@ import java.util.stream.Stream;
  * and {@code cgroup-v1/memory.rst}). What a group uses counts without its inactive file pages,
  * which the kernel drops before it refuses memory: as Kubernetes counts a working set.
  */
-final class ContainerMemory {
-  static final long UNLIMITED = Long.MAX_VALUE;
+public final class ContainerMemory {
+  public static final long UNLIMITED = Long.MAX_VALUE;
 
   private ContainerMemory() {}
 
   /** Of this process, in bytes; {@link #UNLIMITED} where no group sets a limit. */
-  static long free() throws IOException {
+  public static long free() throws IOException {
     Path own = Path.of("/proc/self/cgroup");
     return Files.isReadable(own)
         ? free(Path.of("/sys/fs/cgroup"), Files.readAllLines(own))

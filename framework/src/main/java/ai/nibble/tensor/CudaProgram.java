@@ -108,12 +108,13 @@ public final class CudaProgram {
   }
 
   /** What a launch was asked to do, for messages. */
-  static String describe(String kernel, Device device, Grid grid, Object[] arguments) {
+  static String describe(
+      CudaProgram program, String kernel, Device device, Grid grid, Object[] arguments) {
     StringJoiner list = new StringJoiner(", ", "(", ")");
     for (Object argument : arguments) {
       list.add(String.valueOf(argument));
     }
-    return "kernel " + kernel + list + " on " + device + ", " + grid;
+    return "kernel " + kernel + list + " of " + program + " on " + device + ", " + grid;
   }
 
   @Override

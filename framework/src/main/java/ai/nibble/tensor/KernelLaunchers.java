@@ -54,14 +54,19 @@ public final class KernelLaunchers {
   static KernelLauncher of(Device device) {
     KernelLauncher launcher = find(device);
     if (launcher == null) {
-      throw new TensorException("no CUDA kernel can run on " + device);
+      throw new TensorException(
+          "no CUDA kernel can run on " + device + ": 'nibble doctor' says what is missing");
     }
     return launcher;
   }
 
   private static KernelLauncher find(Device device) {
     synchronized (INSTALLED) {
-      return INSTALLED.get(device.type());
+      KernelLauncher installed = INSTALLED.get(device.type());
+      if (installed != null) {
+        return installed;
+      }
     }
+    return device.isCpu() ? null : CudaProcess.launcher();
   }
 }

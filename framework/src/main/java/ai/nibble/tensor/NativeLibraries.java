@@ -26,6 +26,16 @@ final class NativeLibraries {
    */
   private static final String SPINS = "30000";
 
+  /**
+   * How libtorch keeps memory of a GPU: in segments that grow. Batches of changing lengths ask for
+   * ever other sizes; with segments of fixed size what lies free between them cannot be used.
+   */
+  private static final String ALLOCATOR = "expandable_segments:True";
+
+  /** Where libtorch reads it; the first is read by 2.7 and, before the other, by later ones. */
+  private static final List<String> ALLOCATOR_VARIABLES =
+      List.of("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF");
+
   /** Buffers from this size on are mappings of their own, given back when they are freed. */
   static final int MMAP_THRESHOLD = 32 << 20;
 
@@ -36,12 +46,28 @@ final class NativeLibraries {
 
   private NativeLibraries() {}
 
+  /** What is loaded: libtorch, from where, and its part for CUDA. */
+  private record Loaded(NativeLibrary libtorch, Path directory, CudaLibraries cuda) {
+    static Loaded of(NativeLibrary libtorch, Path directory) {
+      return new Loaded(libtorch, directory, CudaLibraries.load(directory));
+    }
+  }
+
   private static final class Holder {
-    static final NativeLibrary LIBTORCH = load();
+    static final Loaded LOADED = load();
   }
 
   static NativeLibrary libtorch() {
-    return Holder.LIBTORCH;
+    return Holder.LOADED.libtorch();
+  }
+
+  /** The directory that libtorch was loaded from. */
+  static Path directory() {
+    return Holder.LOADED.directory();
+  }
+
+  static CudaLibraries cuda() {
+    return Holder.LOADED.cuda();
   }
 
   static boolean engineIsDjl() {
@@ -53,7 +79,7 @@ final class NativeLibraries {
     return value == null || value.isBlank() ? null : value;
   }
 
-  private static NativeLibrary load() {
+  private static Loaded load() {
     prepareProcess();
     String override = override();
     if (override != null) {
@@ -73,11 +99,11 @@ final class NativeLibraries {
               + " on the class path, unset PYTORCH_VERSION, or name a libtorch by"
               + " NIBBLE_LIBTORCH=DIR");
     }
-    return NativeLibrary.getInstance(
-        Path.of(LibUtils.getLibtorchPath()).resolve("libtorch_cpu.so").toString());
+    Path dir = Path.of(LibUtils.getLibtorchPath());
+    return Loaded.of(NativeLibrary.getInstance(dir.resolve("libtorch_cpu.so").toString()), dir);
   }
 
-  private static NativeLibrary loadFrom(Path dir) {
+  private static Loaded loadFrom(Path dir) {
     Path library = dir.resolve("libtorch_cpu.so");
     if (!Files.isRegularFile(library)) {
       throw new InvalidInputException(
@@ -105,7 +131,7 @@ final class NativeLibraries {
               + minor
               + ", expected 2.7 or a later 2.x");
     }
-    return loaded;
+    return Loaded.of(loaded, dir);
   }
 
   private static void loadFirstMatching(Path dir, String prefix) {
@@ -129,6 +155,9 @@ final class NativeLibraries {
       NativeLibrary c = NativeLibrary.getInstance("c");
       Function setenv = c.getFunction("setenv");
       setenv.invokeInt(new Object[] {"GOMP_SPINCOUNT", SPINS, 0});
+      if (ALLOCATOR_VARIABLES.stream().allMatch(name -> System.getenv(name) == null)) {
+        setenv.invokeInt(new Object[] {ALLOCATOR_VARIABLES.get(0), ALLOCATOR, 0});
+      }
       Function mallopt = c.getFunction("mallopt");
       mallopt.invokeInt(new Object[] {M_ARENA_MAX, 1});
       mallopt.invokeInt(new Object[] {M_MMAP_THRESHOLD, MMAP_THRESHOLD});

@@ -20,6 +20,29 @@ public final class Torch {
     return (abi >>> 56) + "." + ((abi >>> 48) & 0xff) + "." + ((abi >>> 40) & 0xff);
   }
 
+  /** The directory that libtorch was loaded from. */
+  public static Path directory() {
+    return NativeLibraries.directory();
+  }
+
+  /** Whether libtorch is the one that DJL brings, not one that {@code NIBBLE_LIBTORCH} names. */
+  public static boolean isOfDjl() {
+    return NativeLibraries.engineIsDjl();
+  }
+
+  /**
+   * GPUs that libtorch computes on: 0 without one, without its driver, or with a libtorch for the
+   * CPU.
+   */
+  public static int cudaDeviceCount() {
+    return NativeLibraries.cuda().deviceCount();
+  }
+
+  /** Whether there is a GPU that libtorch computes on. */
+  public static boolean cudaAvailable() {
+    return cudaDeviceCount() > 0;
+  }
+
   /** Threads of one operation of the calling thread on the CPU. */
   public static int threads() {
     return NativeLibraries.libtorch().getFunction("_ZN2at15get_num_threadsEv").invokeInt(null);

@@ -1,0 +1,104 @@
+package ai.nibble.tensor;
+
+import ai.nibble.InvalidInputException;
+import java.nio.file.Path;
+import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** CUDA as this process has it, each part looked for once, when it is first needed. */
+final class CudaProcess {
+  private static final int THOUSAND = 1000;
+  private static final int TEN = 10;
+
+  private CudaProcess() {}
+
+  /** The driver and its devices; the GPUs are none if there is a problem. */
+  record Driver(CudaApi api, int version, List<Gpu> gpus, String problem) {
+    static Driver start(CudaApi api) {
+      if (api == null) {
+        return new Driver(null, 0, List.of(), "no NVIDIA driver: libcuda.so.1 was not found");
+      }
+      int[] version = new int[1];
+      try {
+        CudaError.check(api, api.cuDriverGetVersion(version), "cuDriverGetVersion");
+        CudaError.check(api, api.cuInit(0), "cuInit");
+        return new Driver(api, version[0], CudaDevices.list(api), "");
+      } catch (TensorException e) {
+        return new Driver(api, version[0], List.of(), e.getMessage());
+      }
+    }
+  }
+
+  private static final class DriverHolder {
+    static final Driver DRIVER = Driver.start(Libcuda.find());
+  }
+
+  private static final class CompilerHolder {
+    static final NvrtcSearch.Result FOUND =
+        NvrtcSearch.find(NvrtcSearch.named(), libtorch(), driver().version() / THOUSAND);
+
+    /** Null if libtorch cannot be loaded: what uses it says why. */
+    private static Path libtorch() {
+      try {
+        return NativeLibraries.directory();
+      } catch (RuntimeException | LinkageError e) {
+        return null;
+      }
+    }
+  }
+
+  private static final class LauncherHolder {
+    /** Null if there is none. */
+    static final KernelLauncher LAUNCHER = launcher();
+
+    private static KernelLauncher launcher() {
+      if (NativeLibraries.cuda().deviceCount() == 0) {
+        return null;
+      }
+      Logger log = LoggerFactory.getLogger(CudaProcess.class);
+      NvrtcSearch.Result found = compiler();
+      if (found.mistaken()) {
+        return null;
+      }
+      if (found.compiler() == null) {
+        log.warn("no CUDA kernels, operations are composed of libtorch's: {}", found.problem());
+        return null;
+      }
+      return new CudaDriver(
+          driver().api(),
+          LibtorchCuda::aoti_torch_get_current_cuda_stream,
+          new KernelCache(found.compiler(), KernelCache.userDirectory(), log::warn));
+    }
+  }
+
+  /** {@code 13.0} of 13000; empty for 0. */
+  static String versionText(int version) {
+    return version == 0 ? "" : version / THOUSAND + "." + version % THOUSAND / TEN;
+  }
+
+  static Driver driver() {
+    return DriverHolder.DRIVER;
+  }
+
+  static List<Gpu> gpus() {
+    return driver().gpus();
+  }
+
+  static NvrtcSearch.Result compiler() {
+    return CompilerHolder.FOUND;
+  }
+
+  /**
+   * The launcher of CUDA devices, null if there is none.
+   *
+   * @throws InvalidInputException if the user named an NVRTC that is none
+   */
+  static KernelLauncher launcher() {
+    KernelLauncher launcher = LauncherHolder.LAUNCHER;
+    if (launcher == null && NativeLibraries.cuda().library() != null && compiler().mistaken()) {
+      throw new InvalidInputException(compiler().problem());
+    }
+    return launcher;
+  }
+}
