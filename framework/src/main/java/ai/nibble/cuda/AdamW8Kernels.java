@@ -14,8 +14,7 @@ public final class AdamW8Kernels {
   /** Elements that share a greatest magnitude. */
   public static final int BLOCK = 256;
 
-  static final CudaProgram PROGRAM =
-      CudaProgram.of(AdamW8Kernels.class, "types.cuh", "adamw8.cu");
+  static final CudaProgram PROGRAM = CudaProgram.of(AdamW8Kernels.class, "types.cuh", "adamw8.cu");
 
   private static final int MAP = 256;
   private static final int THREADS = 256;
@@ -68,19 +67,12 @@ public final class AdamW8Kernels {
    * @param factor float32 {@code [2]} of {@link OptimizerKernels#clipFactor}
    */
   public static void update(
-      Tensor param,
-      Tensor grad,
-      Moment first,
-      Moment second,
-      Tensor factor,
-      Constants constants) {
+      Tensor param, Tensor grad, Moment first, Moment second, Tensor factor, Constants constants) {
     Operands operands =
         Operands.like("adamw8", "param", param)
             .require("param", param, DType.FLOAT32, param.shape());
     long n = param.numel();
-    operands
-        .flat("grad", grad, DType.FLOAT32, n)
-        .require("factor", factor, DType.FLOAT32, 2);
+    operands.flat("grad", grad, DType.FLOAT32, n).require("factor", factor, DType.FLOAT32, 2);
     require(operands, "first", first, n);
     require(operands, "second", second, n);
     operands.launch(

@@ -55,6 +55,19 @@ final class Operands {
     return operands;
   }
 
+  /** Operands on a device that have each a dtype of their own. */
+  static Operands on(String operation, Device device) {
+    return new Operands(operation, null, device);
+  }
+
+  /** Checks that an operand is where the kernel is to run. */
+  Operands on(String name, Tensor tensor, Device expected) {
+    if (!tensor.device().equals(expected)) {
+      throw wrong(name, tensor, "on " + expected);
+    }
+    return this;
+  }
+
   /** Dtype that the kernel is made for. */
   DType dtype() {
     return dtype;

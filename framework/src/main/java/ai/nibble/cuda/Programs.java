@@ -20,6 +20,10 @@ public final class Programs {
         LoraKernels.PROGRAM,
         CrossEntropyKernels.PROGRAM,
         OptimizerKernels.PROGRAM,
-        CachedAttentionKernels.PROGRAM);
+        CachedAttentionKernels.PROGRAM,
+        Weight4.DEQUANTIZE,
+        Weight4.PRODUCT,
+        Quantize4Kernels.PROGRAM,
+        Int8Kernels.PROGRAM);
   }
 }

@@ -1,5 +1,9 @@
 package ai.nibble.quant;
 
+import ai.nibble.cuda.NestedTables;
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Scope;
+import ai.nibble.tensor.Tensor;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
@@ -66,6 +70,18 @@ public final class NestedAbsmax {
   /** Whether the map is the one that this project quantises with. */
   public boolean hasStandardMap() {
     return SignedDynamicMap.is(map);
+  }
+
+  /** A copy on a device, as its kernels take it; the caller closes its tensors. */
+  NestedTables to(Device device) {
+    try (Tensor level2 = Tensor.of(absmax2, absmax2.length);
+        Tensor values = Tensor.of(map, map.length);
+        Scope scope = new Scope()) {
+      NestedTables tables =
+          new NestedTables(scope.own(level2.to(device)), scope.own(values.to(device)), offset);
+      scope.release();
+      return tables;
+    }
   }
 
   /** Bytes of the second-level absmax; the map and offset are the same size for every weight. */

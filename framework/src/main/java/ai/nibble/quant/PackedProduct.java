@@ -69,7 +69,11 @@ public final class PackedProduct {
   /** Whether it does so with this weight: rows must be whole multiples of 32 elements. */
   public static boolean takes(Quantized4Bit weight) {
     long[] shape = weight.shape();
-    return AVAILABLE && shape.length == 2 && shape[1] > 0 && shape[1] % UNIT == 0;
+    return AVAILABLE
+        && weight.device().isCpu()
+        && shape.length == 2
+        && shape[1] > 0
+        && shape[1] % UNIT == 0;
   }
 
   /**

@@ -1,7 +1,12 @@
 package ai.nibble.quant;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.cuda.Code4;
+import ai.nibble.cuda.NestedTables;
+import ai.nibble.cuda.Weight4;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
@@ -25,6 +30,9 @@ public final class Quantized4Bit implements AutoCloseable {
   private final Tensor absmax;
   private final NestedAbsmax nested;
 
+  /** The second level on the device, where it is not the CPU. */
+  private final NestedTables tables;
+
   Quantized4Bit(
       String name,
       Quant4Config config,
@@ -41,6 +49,7 @@ public final class Quantized4Bit implements AutoCloseable {
     this.packed = packed;
     this.absmax = absmax;
     this.nested = nested;
+    this.tables = nested == null || packed.device().isCpu() ? null : nested.to(packed.device());
   }
 
   /**
@@ -50,8 +59,9 @@ public final class Quantized4Bit implements AutoCloseable {
    * @param name of the weight, for messages
    * @param dtype to dequantise to by default: float32, bfloat16 or float16
    * @param shape of the weight, row-major
-   * @param packed uint8, contiguous, on the CPU, of any shape with ceil(n / 2) elements
-   * @param absmax float32 [blocks], or with {@code nested} uint8 [blocks]; contiguous, on the CPU
+   * @param packed uint8, contiguous, of any shape with ceil(n / 2) elements
+   * @param absmax float32 [blocks], or with {@code nested} uint8 [blocks]; contiguous, on the
+   *     device of {@code packed}
    * @param nested the second level, or null where {@code config} says there is none
    * @throws InvalidInputException where the parts do not fit the shape, or an absmax is NaN or
    *     infinite
@@ -67,9 +77,10 @@ public final class Quantized4Bit implements AutoCloseable {
     checkDtype(name, dtype);
     long numel = numel(name, shape);
     long blocks = config.blocks(numel);
-    checkPart(name, "weight", packed, DType.UINT8, (numel + 1) / 2, shape);
+    Device device = packed.device();
+    checkPart(name, "weight", packed, DType.UINT8, (numel + 1) / 2, device, shape);
     DType absmaxType = config.doubleQuant() ? DType.UINT8 : DType.FLOAT32;
-    checkPart(name, "absmax", absmax, absmaxType, blocks, shape);
+    checkPart(name, "absmax", absmax, absmaxType, blocks, device, shape);
     long expected =
         config.doubleQuant() ? (blocks + NestedAbsmax.BLOCK_SIZE - 1) / NestedAbsmax.BLOCK_SIZE : 0;
     int seen = nested == null ? 0 : nested.blocks();
@@ -81,7 +92,12 @@ public final class Quantized4Bit implements AutoCloseable {
           expected + " for " + blocks + " blocks");
     }
     Quantized4Bit weight = new Quantized4Bit(name, config, dtype, shape, packed, absmax, nested);
-    weight.checkFinite(blocks);
+    try {
+      weight.checkFinite(blocks);
+    } catch (InvalidInputException e) {
+      weight.closeTables();
+      throw e;
+    }
     return weight;
   }
 
@@ -136,11 +152,17 @@ public final class Quantized4Bit implements AutoCloseable {
   }
 
   private static void checkPart(
-      String name, String part, Tensor tensor, DType dtype, long numel, long[] shape) {
+      String name,
+      String part,
+      Tensor tensor,
+      DType dtype,
+      long numel,
+      Device device,
+      long[] shape) {
     if (tensor.dtype() != dtype
         || tensor.numel() != numel
         || !tensor.isContiguous()
-        || !tensor.device().isCpu()) {
+        || !tensor.device().equals(device)) {
       throw damaged(
           name,
           part,
@@ -149,8 +171,9 @@ public final class Quantized4Bit implements AutoCloseable {
               + dtype.torchName()
               + " tensor of "
               + numel
-              + " elements on the CPU for"
-              + " shape "
+              + " elements on "
+              + (device.isCpu() ? "the CPU" : device)
+              + " for shape "
               + Arrays.toString(shape));
     }
   }
@@ -193,6 +216,40 @@ public final class Quantized4Bit implements AutoCloseable {
     return numel;
   }
 
+  /** Where the weight is. */
+  public Device device() {
+    return packed.device();
+  }
+
+  /** A copy on another device, which the caller closes. */
+  public Quantized4Bit to(Device device) {
+    try (Scope scope = new Scope()) {
+      Tensor codes = scope.own(packed.to(device));
+      Tensor statistics = scope.own(absmax.to(device));
+      Quantized4Bit copy = new Quantized4Bit(name, config, dtype, shape, codes, statistics, nested);
+      scope.release();
+      return copy;
+    }
+  }
+
+  /**
+   * The weight as the kernels of its device take it, for what they offer beside {@link
+   * #dequantize}. Its tensors stay this weight's.
+   *
+   * @throws IllegalStateException on the CPU
+   */
+  public Weight4 forKernels() {
+    if (device().isCpu()) {
+      throw new IllegalStateException(name + ": no kernels on the CPU");
+    }
+    return forKernels(tables);
+  }
+
+  Weight4 forKernels(NestedTables secondLevel) {
+    Code4 code = config.type() == Quant4Type.NF4 ? Code4.NF4 : Code4.FP4;
+    return new Weight4(code, config.blockSize(), numel, packed, absmax, secondLevel);
+  }
+
   /** The codes, two a byte: uint8 with ceil(n / 2) elements. Owned by this weight. */
   public Tensor packed() {
     return packed;
@@ -216,7 +273,8 @@ public final class Quantized4Bit implements AutoCloseable {
   /**
    * Dequantises the whole weight.
    *
-   * @param out contiguous, on the CPU, float32, bfloat16 or float16, with {@link #numel} elements
+   * @param out on the weight's device, float32, bfloat16 or float16, with {@link #numel} elements;
+   *     contiguous on the CPU, elsewhere its rows may lie apart
    */
   public void dequantize(Tensor out) {
     if (out.numel() != numel) {
@@ -227,12 +285,12 @@ public final class Quantized4Bit implements AutoCloseable {
   }
 
   /**
-   * Dequantises as many elements of the flattened weight as {@code out} holds, on all cores: each
-   * is its code's value times its block's absmax in float32, rounded to nearest even. Fastest where
-   * {@code begin} is a multiple of 16.
+   * Dequantises as many elements of the flattened weight as {@code out} holds, on all cores, or by
+   * a kernel that is queued: each is its code's value times its block's absmax in float32, rounded
+   * to nearest even. Fastest where {@code begin} is a multiple of 16.
    *
    * @param begin first element, which may lie inside a block; row r begins at r · row length
-   * @param out contiguous, on the CPU, float32, bfloat16 or float16
+   * @param out as {@link #dequantize(Tensor)} takes it
    */
   public void dequantize(long begin, Tensor out) {
     checkDtype(name, out.dtype());
@@ -240,7 +298,11 @@ public final class Quantized4Bit implements AutoCloseable {
       throw new IllegalArgumentException(
           name + ": [" + begin + ", " + (begin + out.numel()) + ") of " + numel + " elements");
     }
-    Dequantizer4Bit.dequantize(this, begin, out);
+    if (device().isCpu()) {
+      Dequantizer4Bit.dequantize(this, begin, out);
+    } else {
+      forKernels().dequantize(out, begin);
+    }
   }
 
   /**
@@ -250,8 +312,17 @@ public final class Quantized4Bit implements AutoCloseable {
    * @param into receives one float32 a block
    */
   public void absmax(long firstBlock, float[] into) {
-    int unit = absmax.dtype().bytes();
-    absmax(absmax.bytes(firstBlock * unit, into.length * unit), firstBlock, 0, into, into.length);
+    int length = into.length * absmax.dtype().bytes();
+    long offset = firstBlock * absmax.dtype().bytes();
+    if (device().isCpu()) {
+      absmax(absmax.bytes(offset, length), firstBlock, 0, into, into.length);
+      return;
+    }
+    try (Tensor flat = absmax.view(absmax.numel());
+        Tensor part = flat.narrow(0, firstBlock, into.length);
+        Tensor host = part.to(Device.CPU)) {
+      absmax(host.bytes(0, length), firstBlock, 0, into, into.length);
+    }
   }
 
   /**
@@ -273,6 +344,14 @@ public final class Quantized4Bit implements AutoCloseable {
   public void close() {
     packed.close();
     absmax.close();
+    closeTables();
+  }
+
+  private void closeTables() {
+    if (tables != null) {
+      tables.absmax2().close();
+      tables.map().close();
+    }
   }
 
   /** Name, shape, type, block size and bytes. */

@@ -195,8 +195,7 @@ class AdamW8KernelsTest extends KernelTestCase {
         "adamw8: first.codes is uint8[300], expected 200 elements",
         assertThrows(
                 TensorException.class,
-                () ->
-                    AdamW8Kernels.update(param, param, moment, moment, factor, CONSTANTS))
+                () -> AdamW8Kernels.update(param, param, moment, moment, factor, CONSTANTS))
             .getMessage());
   }
 }

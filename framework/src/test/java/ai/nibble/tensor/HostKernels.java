@@ -127,11 +127,9 @@ public final class HostKernels implements KernelLauncher {
       }
       if (failure != null) {
         throw new TensorException(
-            program
-                + ": "
-                + failure.getString(0)
+            failure.getString(0)
                 + "; "
-                + CudaProgram.describe(kernel, device, grid, arguments));
+                + CudaProgram.describe(program, kernel, device, grid, arguments));
       }
     }
   }
