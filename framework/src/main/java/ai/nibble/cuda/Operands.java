@@ -97,7 +97,10 @@ final class Operands {
       throw wrong(
           name,
           tensor,
-          "contiguous " + expected.torchName() + Arrays.toString(shape) + " on " + device);
+          expected.torchName()
+              + Arrays.toString(shape)
+              + (device.isCpu() ? "" : "@" + device)
+              + ", contiguous");
     }
     return this;
   }
@@ -131,16 +134,7 @@ final class Operands {
   TensorException wrong(String name, Tensor tensor, String expectation) {
     String kind = tensor.isContiguous() ? "" : "strided ";
     return new TensorException(
-        operation
-            + ": "
-            + name
-            + " is "
-            + kind
-            + tensor
-            + " on "
-            + tensor.device()
-            + ", expected "
-            + expectation);
+        operation + ": " + name + " is " + kind + tensor + ", expected " + expectation);
   }
 
   /** Elements of a row, as kernels count them. */

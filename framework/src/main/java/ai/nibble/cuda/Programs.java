@@ -11,6 +11,16 @@ public final class Programs {
   public static List<CudaProgram> all() {
     return List.of(
         Probe.PROGRAM,
+        AdamW8Kernels.PROGRAM,
+        RmsNormKernels.PROGRAM,
+        ColumnSums.PROGRAM,
+        RotaryKernels.PROGRAM,
+        SwiGluKernels.PROGRAM,
+        ElementwiseKernels.PROGRAM,
+        LoraKernels.PROGRAM,
+        CrossEntropyKernels.PROGRAM,
+        OptimizerKernels.PROGRAM,
+        CachedAttentionKernels.PROGRAM,
         Weight4.DEQUANTIZE,
         Weight4.PRODUCT,
         Quantize4Kernels.PROGRAM,

@@ -1,0 +1,245 @@
+package ai.nibble.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.nibble.autograd.Tape;
+import ai.nibble.autograd.Variable;
+import ai.nibble.nn.Parameter;
+import ai.nibble.nn.RmsNorm;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Tensor;
+import ai.nibble.tensor.TensorException;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** The norm's kernels against {@link RmsNorm}, and in float16 against its formulas. */
+class RmsNormKernelsTest extends KernelTestCase {
+  private static final double EPS = 1e-5;
+
+  /** Beyond these a row does not fit the registers of a block's threads, in any dtype. */
+  private static final int[] LONG_ROWS = {4104, 16392};
+
+  private static float inverse(float[] x, int row, int width) {
+    float sum = 0;
+    for (int c = 0; c < width; c++) {
+      sum += x[row * width + c] * x[row * width + c];
+    }
+    return (float) (1 / Math.sqrt(sum / width + (float) EPS));
+  }
+
+  private static float[] normalized(DType dtype, float[] x, float[] w, int rows) {
+    float[] y = new float[x.length];
+    for (int r = 0; r < rows; r++) {
+      float inverse = inverse(x, r, w.length);
+      for (int c = 0; c < w.length; c++) {
+        int i = r * w.length + c;
+        y[i] = round(dtype, round(dtype, x[i] * inverse) * w[c]);
+      }
+    }
+    return y;
+  }
+
+  private static float[] gradient(DType dtype, float[] dy, float[] x, float[] w, float[] prior) {
+    float[] dx = new float[x.length];
+    for (int at = 0; at < x.length; at += w.length) {
+      float inverse = inverse(x, at / w.length, w.length);
+      float product = 0;
+      for (int c = 0; c < w.length; c++) {
+        product += dy[at + c] * w[c] * x[at + c];
+      }
+      float back = inverse * inverse * inverse * product / w.length;
+      for (int c = 0; c < w.length; c++) {
+        float sum = inverse * (dy[at + c] * w[c]) - back * x[at + c];
+        dx[at + c] = round(dtype, (prior == null ? 0 : prior[at + c]) + sum);
+      }
+    }
+    return dx;
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void exactSumsGiveTheBitsOfTheFormulas(DType dtype) {
+    for (int rows : new int[] {0, 1, 5}) {
+      for (int width : WIDTHS) {
+        checkExact(dtype, rows, width);
+      }
+    }
+    for (int width : LONG_ROWS) {
+      checkExact(dtype, 2, width);
+    }
+  }
+
+  private void checkExact(DType dtype, int rows, int width) {
+    String what = dtype + " " + rows + "x" + width;
+    float[] xs = whole(1, rows * width);
+    float[] dys = whole(2, rows * width);
+    float[] ws = whole(3, width);
+    float[] priors = whole(4, rows * width);
+    Tensor x = tensor(dtype, xs, rows, width);
+    Tensor dy = tensor(dtype, dys, rows, width);
+    Tensor w = tensor(DType.FLOAT32, ws, width);
+    Tensor y = unwritten(dtype, rows, width);
+    RmsNormKernels.forward(y, x, w, EPS);
+    assertSame(normalized(dtype, xs, ws, rows), y, what);
+    Tensor dx = unwritten(dtype, rows, width);
+    RmsNormKernels.backward(dx, dy, x, w, null, EPS);
+    assertSame(gradient(dtype, dys, xs, ws, null), dx, what);
+    Tensor prior = tensor(dtype, priors, rows, width);
+    RmsNormKernels.backward(prior, dy, x, w, prior, EPS);
+    assertSame(gradient(dtype, dys, xs, ws, priors), prior, what + " in the prior's place");
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  void givesTheBitsOfTheLayer(DType dtype) {
+    int width = 576;
+    Tensor x = tensor(dtype, whole(5, 7 * width), 7, width);
+    Tensor dy = tensor(dtype, whole(6, 7 * width), 7, width);
+    Tensor w = tensor(DType.FLOAT32, whole(7, width), width);
+    Tensor y = unwritten(dtype, 7, width);
+    Tensor dx = unwritten(dtype, 7, width);
+    RmsNormKernels.forward(y, x, w, EPS);
+    RmsNormKernels.backward(dx, dy, x, w, null, EPS);
+    try (RmsNorm norm = new RmsNorm(w.share(), EPS);
+        Tape tape = Tape.recording()) {
+      Variable input = tape.leaf(x.share());
+      Variable output = norm.apply(tape, input);
+      assertSame(floats(output.value()), y, "forward");
+      tape.backward(output, dy.share());
+      try (Tensor gradient = tape.takeGradient(input)) {
+        assertSame(floats(gradient), dx, "backward");
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void rowsThatBeginAnywhereGiveTheSame(DType dtype) {
+    int width = 64;
+    float[] xs = whole(8, 3 * width);
+    float[] ws = whole(9, width);
+    Tensor y = misplaced(dtype, xs, 3, width);
+    Tensor w = misplaced(DType.FLOAT32, ws, width);
+    RmsNormKernels.forward(y, y, w, EPS);
+    assertSame(normalized(dtype, xs, ws, 3), y, "in place");
+  }
+
+  /**
+   * Σx² of n values has a relative error of n·2⁻²⁴ at most, its root half of that; then come the
+   * root, the product and, in T, the roundings before and after the weight.
+   */
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void anyValuesAreWithinTheirRoundings(DType dtype) {
+    for (int width : WIDTHS) {
+      float[] xs = gaussian(dtype, width, 3 * width);
+      float[] ws = gaussian(DType.FLOAT32, 1, width);
+      Tensor y = unwritten(dtype, 3, width);
+      RmsNormKernels.forward(y, tensor(dtype, xs, 3, width), tensor(DType.FLOAT32, ws, width), EPS);
+      double[] expected = new double[xs.length];
+      double[] bounds = new double[xs.length];
+      for (int i = 0; i < xs.length; i++) {
+        double sum = 0;
+        for (int c = 0; c < width; c++) {
+          double v = xs[i / width * width + c];
+          sum += v * v;
+        }
+        expected[i] = xs[i] / Math.sqrt(sum / width + EPS) * ws[i % width];
+        double relative = (width / 2.0 + 4) * 0x1p-24 + 2.01 * unit(dtype);
+        // float16 has a smallest unit too, which the weight scales
+        double smallest = dtype == DType.FLOAT16 ? 0x1p-25 * (1 + Math.abs(ws[i % width])) : 0;
+        bounds[i] = relative * Math.abs(expected[i]) + smallest;
+      }
+      assertWithin(expected, bounds, y, dtype + " " + width);
+    }
+  }
+
+  /** Rows of ±c are normalised to ±1 exactly, so sums over rows are of whole numbers. */
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void weightGradientsAreSumsOverRows(DType dtype) {
+    Random random = new Random(11);
+    for (int rows : new int[] {0, 1, 63, 64, 301}) {
+      for (int width : new int[] {1, 3, 63, 576, 1000}) {
+        float[] xs = new float[rows * width];
+        float[] dys = whole(12, rows * width);
+        float[] expected = whole(13, width);
+        Tensor grad = tensor(DType.FLOAT32, expected, width);
+        for (int i = 0; i < xs.length; i++) {
+          float sign = random.nextBoolean() ? 1 : -1;
+          xs[i] = sign * (1 << i / width % 4);
+          expected[i % width] += sign * dys[i];
+        }
+        RmsNormKernels.weightGradient(
+            grad, tensor(dtype, dys, rows, width), tensor(dtype, xs, rows, width), 0);
+        assertSame(expected, grad, dtype + " " + rows + "x" + width);
+      }
+    }
+  }
+
+  /** Products are rounded alike; sums of 50 rows in two orders differ by 2·50·2⁻²⁴·Σ|dy·x·i|. */
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  void weightGradientIsTheLayers(DType dtype) {
+    int rows = 50;
+    int width = 100;
+    Tensor x = tensor(dtype, whole(14, rows * width), rows, width);
+    float[] dys = gaussian(dtype, 15, rows * width);
+    Tensor dy = tensor(dtype, dys, rows, width);
+    Tensor grad = tensor(DType.FLOAT32, new float[width], width);
+    Tensor layers = tensor(DType.FLOAT32, new float[width], width);
+    Tensor w = tensor(DType.FLOAT32, whole(16, width), width);
+    RmsNormKernels.weightGradient(grad, dy, x, EPS);
+    try (RmsNorm norm = new RmsNorm(new Parameter("w", w, layers), EPS);
+        Tape tape = Tape.recording()) {
+      tape.backward(norm.apply(tape, tape.leaf(x.share())), dy.share());
+    }
+    double[] expected = new double[width];
+    double[] bounds = new double[width];
+    for (int c = 0; c < width; c++) {
+      expected[c] = floats(layers)[c];
+      for (int r = 0; r < rows; r++) {
+        // no normalised value is beyond √width = 10
+        bounds[c] += 2 * rows * 0x1p-24 * Math.abs(dys[r * width + c]) * 10;
+      }
+    }
+    assertWithin(expected, bounds, grad, dtype.torchName());
+  }
+
+  @Test
+  void notANumberStaysInItsRow() {
+    float[] xs = whole(17, 3 * 64);
+    xs[64 + 5] = Float.NaN;
+    Tensor y = unwritten(DType.BFLOAT16, 3, 64);
+    Tensor w = tensor(DType.FLOAT32, whole(18, 64), 64);
+    RmsNormKernels.forward(y, tensor(DType.BFLOAT16, xs, 3, 64), w, EPS);
+    float[] got = floats(y);
+    for (int i = 0; i < got.length; i++) {
+      assertEquals(i / 64 == 1, Float.isNaN(got[i]), "element " + i);
+    }
+  }
+
+  @Test
+  void operandsThatDoNotFitAreNamed() {
+    Tensor x = tensor(DType.FLOAT32, new float[12], 3, 4);
+    Tensor y = tensor(DType.BFLOAT16, new float[12], 3, 4);
+    Tensor w = tensor(DType.FLOAT32, new float[3], 3);
+    assertEquals(
+        "rms_norm: y is bfloat16[3, 4], expected float32[3, 4], contiguous",
+        assertThrows(TensorException.class, () -> RmsNormKernels.forward(y, x, w, EPS))
+            .getMessage());
+    assertEquals(
+        "rms_norm: weight is float32[3], expected float32[4], contiguous",
+        assertThrows(TensorException.class, () -> RmsNormKernels.forward(x, x, w, EPS))
+            .getMessage());
+    Tensor turned = scope.own(x.t());
+    assertTrue(
+        assertThrows(TensorException.class, () -> RmsNormKernels.forward(turned, turned, w, EPS))
+            .getMessage()
+            .startsWith("rms_norm: x is strided float32[4, 3], expected"));
+  }
+}

@@ -1,0 +1,114 @@
+package ai.nibble.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.nibble.autograd.Tape;
+import ai.nibble.autograd.Variable;
+import ai.nibble.nn.SwiGlu;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Tensor;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** The gated activation's kernels against {@link SwiGlu}. */
+class SwiGluKernelsTest extends KernelTestCase {
+  private record Both(float[] h, float[] dGateUp) {}
+
+  /** What the layer computes, through its tape. */
+  private Both layers(Tensor gateUp, Tensor dh) {
+    try (Tape tape = Tape.recording()) {
+      Variable input = tape.leaf(gateUp.share());
+      Variable output = tape.apply(new SwiGlu(), input);
+      float[] h = floats(output.value());
+      tape.backward(output, dh.share());
+      try (Tensor gradient = tape.takeGradient(input)) {
+        return new Both(h, floats(gradient));
+      }
+    }
+  }
+
+  /**
+   * Exponentials here and in libtorch are each within 2 ulp of float32, so what is rounded to T is
+   * the same but for values that close to half way between two numbers. There silu differs by one
+   * ulp of T, its product by two, and with float32 by a few roundings.
+   */
+  private static void assertClose(DType dtype, float[] expected, Tensor actual, String what) {
+    float[] got = floats(actual);
+    int different = 0;
+    for (int i = 0; i < got.length; i++) {
+      double bound = (dtype == DType.FLOAT32 ? 16 : 4) * unit(dtype) * Math.abs(expected[i]);
+      // silu' passes through zero where its two terms cancel: there the error is of the terms
+      double cancelled = 16 * 0x1p-24 * 16;
+      double smallest = dtype == DType.FLOAT16 ? 0x1p-23 : 0;
+      assertTrue(
+          Math.abs(got[i] - expected[i]) <= bound + cancelled + smallest,
+          what + ", element " + i + ": " + got[i] + " for " + expected[i]);
+      different += got[i] == expected[i] ? 0 : 1;
+    }
+    if (dtype == DType.BFLOAT16) {
+      assertTrue(different <= 2 + got.length / 500, what + ": " + different + " differ");
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void isTheLayersFunctionAndGradient(DType dtype) {
+    for (int rows : new int[] {1, 5}) {
+      for (int width : new int[] {1, 3, 17, 63, 576, 1000, 4096}) {
+        String what = dtype + " " + rows + "x" + width;
+        Tensor gateUp = tensor(dtype, gaussian(dtype, 1, 2 * rows * width), rows, 2L * width);
+        Tensor dh = tensor(dtype, gaussian(dtype, 2, rows * width), rows, width);
+        Both expected = layers(gateUp, dh);
+        Tensor h = unwritten(dtype, rows, width);
+        SwiGluKernels.forward(h, gateUp);
+        assertClose(dtype, expected.h, h, what);
+        SwiGluKernels.backward(gateUp, dh, gateUp);
+        assertClose(dtype, expected.dGateUp, gateUp, what + " in its input's place");
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void rowsThatBeginAnywhereGiveTheSame(DType dtype) {
+    float[] values = gaussian(dtype, 3, 2 * 3 * 64);
+    float[] gradient = gaussian(dtype, 4, 3 * 64);
+    Tensor h = unwritten(dtype, 3, 64);
+    Tensor dGateUp = unwritten(dtype, 3, 128);
+    SwiGluKernels.forward(h, tensor(dtype, values, 3, 128));
+    SwiGluKernels.backward(dGateUp, tensor(dtype, gradient, 3, 64), tensor(dtype, values, 3, 128));
+    Tensor moved = misplaced(dtype, new float[3 * 64], 3, 64);
+    Tensor place = misplaced(dtype, values, 3, 128);
+    SwiGluKernels.forward(moved, place);
+    assertSame(floats(h), moved, "forward");
+    SwiGluKernels.backward(place, misplaced(dtype, gradient, 3, 64), place);
+    assertSame(floats(dGateUp), place, "backward");
+  }
+
+  @Test
+  void farGatesAreOpenOrShutAndInfinityIsNotHidden() {
+    float[] gates = {100, -100, 0, Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY};
+    float[] values = new float[12];
+    for (int i = 0; i < 6; i++) {
+      values[2 * i] = gates[i];
+      values[2 * i + 1] = 3;
+    }
+    Tensor h = unwritten(DType.FLOAT32, 6, 1);
+    SwiGluKernels.forward(h, tensor(DType.FLOAT32, values, 6, 2));
+    float[] got = floats(h);
+    assertEquals(300, got[0]);
+    assertEquals(0, got[1], 3 * 100 * Math.exp(-100) * 1.01);
+    assertEquals(0, got[2]);
+    assertTrue(Float.isNaN(got[3]));
+    assertEquals(Float.POSITIVE_INFINITY, got[4]);
+    assertTrue(Float.isNaN(got[5]), "−∞/∞, as libtorch has it");
+  }
+
+  @Test
+  void noRowsAreNothing() {
+    SwiGluKernels.forward(
+        tensor(DType.FLOAT32, new float[0], 0, 4), tensor(DType.FLOAT32, new float[0], 0, 8));
+  }
+}
