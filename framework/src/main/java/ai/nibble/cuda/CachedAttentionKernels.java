@@ -29,7 +29,7 @@ public final class CachedAttentionKernels {
   private static final int THREADS = 128;
 
   /** Queries of a group that one block takes. */
-  private static final int QUERIES = 8;
+  private static final int QUERIES = 4;
 
   private CachedAttentionKernels() {}
 

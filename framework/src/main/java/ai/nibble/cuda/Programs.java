@@ -11,6 +11,7 @@ public final class Programs {
   public static List<CudaProgram> all() {
     return List.of(
         Probe.PROGRAM,
+        AdamW8Kernels.PROGRAM,
         RmsNormKernels.PROGRAM,
         ColumnSums.PROGRAM,
         RotaryKernels.PROGRAM,

@@ -1,6 +1,7 @@
 package ai.nibble.quant;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.cuda.Code4;
 import java.util.Arrays;
 
 /**
@@ -100,6 +101,11 @@ public enum Quant4Type {
   /** The code of a value by its rank among the 16, 0 for the least. */
   int codeOfRank(int rank) {
     return codeOfRank[rank];
+  }
+
+  /** As the kernels name it. */
+  Code4 forKernels() {
+    return this == NF4 ? Code4.NF4 : Code4.FP4;
   }
 
   /**

@@ -1,7 +1,6 @@
 package ai.nibble.quant;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.cuda.Code4;
 import ai.nibble.cuda.NestedTables;
 import ai.nibble.cuda.Weight4;
 import ai.nibble.tensor.DType;
@@ -246,8 +245,8 @@ public final class Quantized4Bit implements AutoCloseable {
   }
 
   Weight4 forKernels(NestedTables secondLevel) {
-    Code4 code = config.type() == Quant4Type.NF4 ? Code4.NF4 : Code4.FP4;
-    return new Weight4(code, config.blockSize(), numel, packed, absmax, secondLevel);
+    return new Weight4(
+        config.type().forKernels(), config.blockSize(), numel, packed, absmax, secondLevel);
   }
 
   /** The codes, two a byte: uint8 with ceil(n / 2) elements. Owned by this weight. */

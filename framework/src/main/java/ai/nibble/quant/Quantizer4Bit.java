@@ -65,12 +65,15 @@ public final class Quantizer4Bit implements AutoCloseable {
   }
 
   /**
-   * Quantises a whole weight.
+   * Quantises a whole weight, where it lies.
    *
-   * @param weight contiguous, on the CPU, float32, bfloat16 or float16; stays the caller's
+   * @param weight contiguous, float32, bfloat16 or float16; stays the caller's
    * @throws InvalidInputException for another dtype, and for a NaN or infinite value
    */
   public static Quantized4Bit quantize(String name, Tensor weight, Quant4Config config) {
+    if (!weight.device().isCpu()) {
+      return DeviceQuantizer4Bit.quantize(name, weight, config);
+    }
     try (Quantizer4Bit q = new Quantizer4Bit(name, config, weight.dtype(), weight.shape())) {
       q.accept(0, weight);
       return q.finish();

@@ -4,7 +4,7 @@
 // is more than one chunk, a second kernel joins their results in order (flash decoding, Dao et al.
 // 2023). Statistics and sums are float32.
 
-#define GROUP 8
+#define GROUP 4
 #define CHUNK 128
 #define THREADS 128
 #define WARPS (THREADS / 32)
@@ -14,16 +14,20 @@
 
 #define MINUS_INFINITY __uint_as_float(0xff800000u)
 
-// How the lanes of a warp share a head: `lanes` of them have one key, accesses of N elements apart.
-template <class T, int N>
+// How the lanes of a warp share a head: `lanes` of them have one key, each N elements of 16 bytes at
+// a time. Heads that do not lie on 16 bytes are read element by element.
+template <class T>
 struct Lanes {
+  static const int N = Vec<T>::size;
   int lanes;
   int lane;  // among those of a key
   int team;  // which of the block's keys at a time
   int teams;
   int width;
+  bool aligned;
 
-  __device__ __forceinline__ explicit Lanes(int headDim) : lanes(1), width(headDim) {
+  __device__ __forceinline__ Lanes(int headDim, bool onVectors)
+      : lanes(1), width(headDim), aligned(onVectors) {
     while (lanes < 32 && lanes * N < headDim) lanes *= 2;
     lane = threadIdx.x & (lanes - 1);
     team = threadIdx.x / lanes;
@@ -34,14 +38,20 @@ struct Lanes {
   __device__ __forceinline__ int at(int k) const { return (k * lanes + lane) * N; }
 
   // The lane's elements of a head, zeros beyond its end.
-  template <class S>
-  __device__ __forceinline__ void load(float (&to)[OWN], const S *head) const {
+  __device__ __forceinline__ void load(float (&to)[OWN], const T *head) const {
 #pragma unroll
     for (int k = 0; k < OWN / N; k++) {
       float part[N];
 #pragma unroll
       for (int e = 0; e < N; e++) part[e] = 0.0f;
-      if (at(k) < width) loadFloats(part, head + at(k));
+      if (aligned) {
+        if (at(k) < width) loadVec(head + at(k), part);
+      } else {
+#pragma unroll
+        for (int e = 0; e < N; e++) {
+          if (at(k) + e < width) part[e] = toFloat(head[at(k) + e]);
+        }
+      }
 #pragma unroll
       for (int e = 0; e < N; e++) to[k * N + e] = part[e];
     }
@@ -57,30 +67,35 @@ struct Shared {
 };
 
 // scores of keys [begin, begin + count): scale q.k
-template <class T, int N>
-static __device__ __forceinline__ void scores(Shared &shared, Lanes<T, N> my, const T *q,
+template <class T>
+static __device__ __forceinline__ void scores(Shared &shared, Lanes<T> my, const T *q,
                                               const T *keys, int queries, int count, float scale) {
   float query[GROUP][OWN];
 #pragma unroll
   for (int g = 0; g < GROUP; g++) {
-    if (g < queries) my.load(query[g], q + g * my.width);
+    my.load(query[g], q + min(g, queries - 1) * my.width);
   }
   // All lanes of a warp take part in its exchanges, those without a key too.
+#pragma unroll 1
   for (int first = 0; first < count; first += my.teams) {
     int j = first + my.team;
     float key[OWN];
     my.load(key, keys + (i64)min(j, count - 1) * my.width);
+    float dots[GROUP];
 #pragma unroll
     for (int g = 0; g < GROUP; g++) {
-      if (g < queries) {
-        float dot = 0.0f;
+      dots[g] = 0.0f;
 #pragma unroll
-        for (int e = 0; e < OWN; e++) dot = fmaf(query[g][e], key[e], dot);
-        for (int far = 1; far < my.lanes; far *= 2) {
-          dot += __shfl_xor_sync(0xffffffffu, dot, far);
-        }
-        if (my.lane == 0 && j < count) shared.weights[g][j] = dot * scale;
-      }
+      for (int e = 0; e < OWN; e++) dots[g] = fmaf(query[g][e], key[e], dots[g]);
+    }
+#pragma unroll 1
+    for (int far = 1; far < my.lanes; far *= 2) {
+#pragma unroll
+      for (int g = 0; g < GROUP; g++) dots[g] += __shfl_xor_sync(0xffffffffu, dots[g], far);
+    }
+#pragma unroll
+    for (int g = 0; g < GROUP; g++) {
+      if (my.lane == 0 && j < count && g < queries) shared.weights[g][j] = dots[g] * scale;
     }
   }
 }
@@ -108,9 +123,9 @@ static __device__ __forceinline__ void exponentials(Shared &shared, int queries,
 }
 
 // sums of values by the weights, each lane for its elements and its team's keys
-template <class T, int N>
+template <class T>
 static __device__ __forceinline__ void weighted(float (&sums)[GROUP][OWN], const Shared &shared,
-                                                Lanes<T, N> my, const T *values, int queries,
+                                                Lanes<T> my, const T *values, int queries,
                                                 int count) {
 #pragma unroll
   for (int g = 0; g < GROUP; g++) {
@@ -123,34 +138,40 @@ static __device__ __forceinline__ void weighted(float (&sums)[GROUP][OWN], const
     my.load(value, values + (i64)j * my.width);
 #pragma unroll
     for (int g = 0; g < GROUP; g++) {
-      if (g < queries) {
-        float weight = shared.weights[g][j];
+      float weight = g < queries ? shared.weights[g][j] : 0.0f;
 #pragma unroll
-        for (int e = 0; e < OWN; e++) sums[g][e] = fmaf(weight, value[e], sums[g][e]);
+      for (int e = 0; e < OWN; e++) sums[g][e] = fmaf(weight, value[e], sums[g][e]);
+    }
+  }
+}
+
+// Adds up the sums of the teams in each warp.
+template <class T>
+static __device__ __forceinline__ void joinTeams(float (&sums)[GROUP][OWN], Lanes<T> my) {
+#pragma unroll 1
+  for (int far = my.lanes; far < 32; far *= 2) {
+#pragma unroll
+    for (int g = 0; g < GROUP; g++) {
+#pragma unroll
+      for (int e = 0; e < OWN; e++) {
+        sums[g][e] += __shfl_xor_sync(0xffffffffu, sums[g][e], far);
       }
     }
   }
 }
 
-// Adds up the teams' sums of one query: within each warp, then the warps in order. The result of
-// element d is thread d's and d + THREADS's.
-template <class T, int N>
-static __device__ __forceinline__ void gather(Shared &shared, Lanes<T, N> my, float (&sum)[OWN]) {
-#pragma unroll
-  for (int e = 0; e < OWN; e++) {
-    for (int far = my.lanes; far < 32; far *= 2) {
-      sum[e] += __shfl_xor_sync(0xffffffffu, sum[e], far);
-    }
-  }
+// Brings one query's sums to where all threads see those of every warp.
+template <class T>
+static __device__ __forceinline__ void share(Shared &shared, Lanes<T> my,
+                                             const float (&sum)[OWN]) {
   __syncthreads();
   if ((threadIdx.x & 31) < (u32)my.lanes) {
 #pragma unroll
-    for (int k = 0; k < OWN / N; k++) {
+    for (int k = 0; k < OWN / Lanes<T>::N; k++) {
 #pragma unroll
-      for (int e = 0; e < N; e++) {
-        if (my.at(k) < my.width) {
-          shared.partial[threadIdx.x >> 5][my.at(k) + e] = sum[k * N + e];
-        }
+      for (int e = 0; e < Lanes<T>::N; e++) {
+        int d = my.at(k) + e;
+        if (d < my.width) shared.partial[threadIdx.x >> 5][d] = sum[k * Lanes<T>::N + e];
       }
     }
   }
@@ -164,28 +185,31 @@ struct Span {
   int capacity;
 };
 
-template <class T, int N>
-static __device__ __forceinline__ void attendChunk(T *out, float *partial, const T *q,
+template <class T>
+static __device__ __forceinline__ void attend(T *out, float *partial, const T *q,
                                                    const T *keys, const T *values, int group,
                                                    int headDim, Span span, float scale) {
   __shared__ Shared shared;
-  Lanes<T, N> my(headDim);
+  bool aligned = headDim % Vec<T>::size == 0 && isAligned16(q) && isAligned16(keys) &&
+                 isAligned16(values);
+  Lanes<T> my(headDim, aligned);
   int firstQuery = blockIdx.y * group + blockIdx.z * GROUP;
   int queries = min(GROUP, group - (int)blockIdx.z * GROUP);
   int begin = span.first + blockIdx.x * CHUNK;
   int count = min(CHUNK, span.length - begin);
   i64 at = ((i64)blockIdx.y * span.capacity + begin) * headDim;
 
-  scores<T, N>(shared, my, q + (i64)firstQuery * headDim, keys + at, queries, count, scale);
+  scores<T>(shared, my, q + (i64)firstQuery * headDim, keys + at, queries, count, scale);
   __syncthreads();
   exponentials(shared, queries, count);
   __syncthreads();
   float sums[GROUP][OWN];
-  weighted<T, N>(sums, shared, my, values + at, queries, count);
+  weighted<T>(sums, shared, my, values + at, queries, count);
+  joinTeams<T>(sums, my);
 #pragma unroll
   for (int g = 0; g < GROUP; g++) {
     if (g >= queries) continue;
-    gather<T, N>(shared, my, sums[g]);
+    share<T>(shared, my, sums[g]);
     i64 head = firstQuery + g;
     float *to = partial + (head * gridDim.x + blockIdx.x) * (headDim + 2);
     for (int d = threadIdx.x; d < headDim; d += THREADS) {
@@ -202,17 +226,6 @@ static __device__ __forceinline__ void attendChunk(T *out, float *partial, const
       to[0] = shared.max[g];
       to[1] = shared.sum[g];
     }
-  }
-}
-
-template <class T>
-static __device__ __forceinline__ void attend(T *out, float *partial, const T *q, const T *keys,
-                                              const T *values, int group, int headDim, Span span,
-                                              float scale) {
-  if (headDim % Vec<T>::size == 0 && isAligned16(q) && isAligned16(keys) && isAligned16(values)) {
-    attendChunk<T, Vec<T>::size>(out, partial, q, keys, values, group, headDim, span, scale);
-  } else {
-    attendChunk<T, 1>(out, partial, q, keys, values, group, headDim, span, scale);
   }
 }
 

@@ -110,7 +110,7 @@ static __device__ __forceinline__ void crossEntropy(
   float own = inside && threadIdx.x == 0 ? toFloat(row[target]) : __uint_as_float(0x7fc00000u);
   seen = blockJoined(seen);
   float logSum = logf(seen.sum);
-  if (threadIdx.x == 0) losses[blockIdx.x] = -(own - seen.max - logSum);
+  if (threadIdx.x == 0) losses[blockIdx.x] = logSum - (own - seen.max);
   if (!gradient) return;
   RowGradient result = {seen.max, logSum, target, scale};
 #pragma unroll 2

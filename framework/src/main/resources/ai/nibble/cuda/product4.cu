@@ -101,13 +101,9 @@ template <class T>
 static __device__ __forceinline__ void addChunk(float *sums, const Loads &loads,
                                                 const float *scales, const T *x,
                                                 const char *table, u32 copy) {
-  Bits128 operands[4];
 #pragma unroll
   for (int w = 0; w < 4; w++) {
-    operands[w] = x == nullptr ? Bits128{0, 0, 0, 0} : load128(x + 8 * w);
-  }
-#pragma unroll
-  for (int w = 0; w < 4; w++) {
+    Bits128 operand = x == nullptr ? Bits128{0, 0, 0, 0} : load128(x + 8 * w);
     u32 upper[4], lower[4];
     decode(T{}, wordOf(loads.codes[0], w), scales[0], table, copy, upper);
     decode(T{}, wordOf(loads.codes[1], w), scales[1], table, copy, lower);
@@ -115,7 +111,7 @@ static __device__ __forceinline__ void addChunk(float *sums, const Loads &loads,
     for (int i = 0; i < 4; i += 2) {
       // Which column is the operands' k-th does not matter, as long as it is so in both.
       u32 a[4] = {upper[i], lower[i], upper[i + 1], lower[i + 1]};
-      u32 b[2] = {wordOf(operands[w], i), wordOf(operands[w], i + 1)};
+      u32 b[2] = {wordOf(operand, i), wordOf(operand, i + 1)};
       mma(T{}, sums, a, b);
     }
   }

@@ -128,7 +128,7 @@ public abstract class KernelTestCase {
   /** The largest relative error of one rounding. */
   protected static double unit(DType dtype) {
     return switch (dtype) {
-      case BFLOAT16 -> 0x1p-9;
+      case BFLOAT16 -> 0x1p-8;
       case FLOAT16 -> 0x1p-11;
       default -> 0x1p-24;
     };

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.InvalidInputException;
 import ai.nibble.Shared;
 import ai.nibble.cuda.Code4;
 import ai.nibble.cuda.NestedTables;
@@ -55,10 +56,6 @@ class Kernels4Test {
       host.close();
       assertEquals(liveBefore, Tensor.live());
     }
-  }
-
-  private static Code4 code(Quant4Type type) {
-    return type == Quant4Type.NF4 ? Code4.NF4 : Code4.FP4;
   }
 
   /** The weight as the kernels take it, on the CPU. */
@@ -139,7 +136,7 @@ class Kernels4Test {
     try (Quantized4Bit expected = Quantizer4Bit.quantize(name, x, plain);
         Tensor packed = Tensor.empty(DType.UINT8, expected.packed().numel());
         Tensor absmax = Tensor.empty(DType.FLOAT32, expected.absmax().numel())) {
-      Quantize4Kernels.quantize(code(config.type()), config.blockSize(), x, packed, absmax);
+      Quantize4Kernels.quantize(config.type().forKernels(), config.blockSize(), x, packed, absmax);
       assertArrayEquals(Bits.of(expected.absmax()), Bits.of(absmax), name + " absmax");
       assertArrayEquals(Bits.of(expected.packed()), Bits.of(packed), name + " codes");
     }
@@ -183,6 +180,46 @@ class Kernels4Test {
         assertArrayEquals(Bits.of(expected.packed()), Bits.of(packed));
         assertArrayEquals(Bits.of(expected.absmax()), Bits.of(absmax));
       }
+    }
+  }
+
+  @Test
+  void wholeWeightsAreQuantisedWhereTheyLie() {
+    forAll(
+        config -> {
+          DType dtype = DTYPES.get(config.blockSize() / 32 % 3);
+          try (Tensor x = corners(20_001, dtype);
+              Quantized4Bit expected = Quantizer4Bit.quantize("w", x, config);
+              Quantized4Bit actual = DeviceQuantizer4Bit.quantize("w", x, config);
+              Quantized4Bit copy = actual.to(Device.CPU)) {
+            for (Quantized4Bit weight : List.of(actual, copy)) {
+              assertArrayEquals(Bits.of(expected.packed()), Bits.of(weight.packed()));
+              assertArrayEquals(Bits.of(expected.absmax()), Bits.of(weight.absmax()));
+              assertEquals(
+                  expected.nested().map(NestedAbsmax::offset),
+                  weight.nested().map(NestedAbsmax::offset));
+              assertEquals(expected.toString(), weight.toString());
+            }
+          }
+        });
+  }
+
+  @Test
+  void aValueThatIsNotFiniteIsReportedWithItsBlock() {
+    float[] values = new float[100];
+    values[70] = Float.NaN;
+    try (Tensor x = Tensor.of(values, 10, 10)) {
+      InvalidInputException e =
+          assertThrows(
+              InvalidInputException.class,
+              () ->
+                  DeviceQuantizer4Bit.quantize(
+                      "q_proj", x, new Quant4Config(Quant4Type.NF4, 64, true)));
+      assertTrue(
+          e.getMessage()
+              .startsWith(
+                  "weight 'q_proj' [10, 10] holds a NaN or infinite value among elements 64 to 99,"),
+          e.getMessage());
     }
   }
 

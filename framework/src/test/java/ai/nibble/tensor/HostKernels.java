@@ -27,9 +27,9 @@ import java.util.regex.Pattern;
 
 /**
  * Runs CUDA programs on CPU tensors, their sources compiled for the host by g++ (see {@code
- * ai/nibble/cuda/host.h}): {@code try (var k = HostKernels.install()) { ... }}. A launch fails
- * where the kernel touches memory beyond its tensors, is not aligned to a vector access, indexes an
- * array out of bounds, or where some threads miss a barrier or shuffle of the others.
+ * ai/nibble/cuda/host.h}), between {@link #install} and the closing of what that returns. A launch
+ * fails where the kernel touches memory beyond its tensors, is not aligned to a vector access,
+ * indexes an array out of bounds, or where some threads miss a barrier or shuffle of the others.
  */
 public final class HostKernels implements KernelLauncher {
   private static final String RESOURCES = "/ai/nibble/cuda/";
