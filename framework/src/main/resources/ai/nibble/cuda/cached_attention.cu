@@ -75,12 +75,17 @@ static __device__ __forceinline__ void scores(Shared &shared, Lanes<T> my, const
   for (int g = 0; g < GROUP; g++) {
     my.load(query[g], q + min(g, queries - 1) * my.width);
   }
-  // All lanes of a warp take part in its exchanges, those without a key too.
+  // All lanes of a warp take part in its exchanges, those without a key too. The next key is under
+  // way while this one's products are added up.
+  float next[OWN];
+  my.load(next, keys + (i64)min(my.team, count - 1) * my.width);
 #pragma unroll 1
   for (int first = 0; first < count; first += my.teams) {
     int j = first + my.team;
     float key[OWN];
-    my.load(key, keys + (i64)min(j, count - 1) * my.width);
+#pragma unroll
+    for (int e = 0; e < OWN; e++) key[e] = next[e];
+    my.load(next, keys + (i64)min(j + my.teams, count - 1) * my.width);
     float dots[GROUP];
 #pragma unroll
     for (int g = 0; g < GROUP; g++) {
@@ -132,10 +137,14 @@ static __device__ __forceinline__ void weighted(float (&sums)[GROUP][OWN], const
 #pragma unroll
     for (int e = 0; e < OWN; e++) sums[g][e] = 0.0f;
   }
-#pragma unroll 2
+  float next[OWN];
+  my.load(next, values + (i64)min(my.team, count - 1) * my.width);
+#pragma unroll 1
   for (int j = my.team; j < count; j += my.teams) {
     float value[OWN];
-    my.load(value, values + (i64)j * my.width);
+#pragma unroll
+    for (int e = 0; e < OWN; e++) value[e] = next[e];
+    my.load(next, values + (i64)min(j + my.teams, count - 1) * my.width);
 #pragma unroll
     for (int g = 0; g < GROUP; g++) {
       float weight = g < queries ? shared.weights[g][j] : 0.0f;

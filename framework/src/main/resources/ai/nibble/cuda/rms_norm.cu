@@ -41,11 +41,10 @@ static __device__ __forceinline__ void rmsNormRow(
 #pragma unroll
   for (int k = 0; k < KEPT; k++) {
     int c = lane * N + k * step;
-    if (c < width) {
-      kept[k] = loadPiece<T, N>(x + c);
-      sum = addSquares<T, N>(sum, kept[k]);
-    }
+    kept[k] = c < width ? loadPiece<T, N>(x + c) : Piece<T, N>{};
   }
+#pragma unroll
+  for (int k = 0; k < KEPT; k++) sum = addSquares<T, N>(sum, kept[k]);
   for (int c = lane * N + KEPT * step; c < width; c += step) {
     sum = addSquares<T, N>(sum, loadPiece<T, N>(x + c));
   }
@@ -133,11 +132,13 @@ static __device__ __forceinline__ void rmsNormBackwardRow(T *dx, const T *dy, co
 #pragma unroll
   for (int k = 0; k < KEPT; k++) {
     int c = lane * N + k * step;
-    if (c < width) {
-      xs[k] = loadPiece<T, N>(x + c);
-      dys[k] = loadPiece<T, N>(dy + c);
-      addProducts<T, N>(squares, products, xs[k], dys[k], w + c);
-    }
+    xs[k] = c < width ? loadPiece<T, N>(x + c) : Piece<T, N>{};
+    dys[k] = c < width ? loadPiece<T, N>(dy + c) : Piece<T, N>{};
+  }
+#pragma unroll
+  for (int k = 0; k < KEPT; k++) {
+    int c = lane * N + k * step;
+    if (c < width) addProducts<T, N>(squares, products, xs[k], dys[k], w + c);
   }
   for (int c = lane * N + KEPT * step; c < width; c += step) {
     addProducts<T, N>(
