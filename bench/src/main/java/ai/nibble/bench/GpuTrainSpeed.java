@@ -12,6 +12,7 @@ import ai.nibble.optim.AdamWConfig;
 import ai.nibble.optim.ParameterRange;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Torch;
 import ai.nibble.train.TrainStep;
 import ai.nibble.train.objective.SupervisedFineTuning;
 import java.nio.file.Path;
@@ -40,6 +41,7 @@ public final class GpuTrainSpeed {
   /** Prints one line a run. */
   public static void main(String[] args) {
     int length = Integer.parseInt(args[1]);
+    long free = Torch.freeBytes(GPU);
     long start = System.nanoTime();
     LoadOptions options = new LoadOptions(LoadOptions.nf4().quantization(), DType.BFLOAT16).on(GPU);
     try (UniformWeights weights = new UniformWeights(Path.of(args[0]));
@@ -47,12 +49,15 @@ public final class GpuTrainSpeed {
         LoraAdapter adapter = LoraAdapter.inject(model, LoraConfig.DEFAULT.withDropout(0), 0)) {
       System.out.printf(
           Locale.ROOT,
-          "%s made and quantised in %.1f s%n",
+          "%s made and quantised in %.1f s, %.2f GiB of the GPU%n",
           Path.of(args[0]).getFileName(),
-          (System.nanoTime() - start) / 1e9);
+          (System.nanoTime() - start) / 1e9,
+          (free - Torch.freeBytes(GPU)) / 0x1p30);
       for (String run : Arrays.asList(args).subList(2, args.length)) {
         String[] parts = run.split(":");
         measure(model, adapter, length, parts[0], Integer.parseInt(parts[1]));
+        System.out.printf(
+            Locale.ROOT, ", %.1f GiB of the GPU%n", (free - Torch.freeBytes(GPU)) / 0x1p30);
       }
     }
   }
@@ -85,7 +90,7 @@ public final class GpuTrainSpeed {
     double median = timed[timed.length / 2];
     System.out.printf(
         Locale.ROOT,
-        "checkpointing %s, %d tokens a step: %.0f tokens/s (median step %.1f ms), loss %.4f%n",
+        "checkpointing %s, %d tokens a step: %.0f tokens/s (median step %.1f ms), loss %.4f",
         mode,
         tokens,
         tokens / median,

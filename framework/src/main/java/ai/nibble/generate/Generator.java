@@ -47,7 +47,7 @@ public final class Generator implements AutoCloseable {
 
   /** A generator that may use half of the memory that is available now. */
   public Generator(CausalLm model) {
-    this(model, WeightMemory.half(), BATCH_SIZE);
+    this(model, WeightMemory.half(model.device()), BATCH_SIZE);
   }
 
   /**

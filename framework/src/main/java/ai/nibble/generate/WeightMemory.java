@@ -1,5 +1,7 @@
 package ai.nibble.generate;
 
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Torch;
 import com.sun.management.OperatingSystemMXBean;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
@@ -16,6 +18,11 @@ public final class WeightMemory {
   /** Half of what is available now, in bytes. */
   public static long half() {
     return available() / 2;
+  }
+
+  /** Half of what is available now where a model is, in bytes. */
+  static long half(Device device) {
+    return device.isCpu() ? half() : Torch.freeBytes(device) / 2;
   }
 
   /**

@@ -43,6 +43,15 @@ public final class Torch {
     return cudaDeviceCount() > 0;
   }
 
+  /**
+   * Bytes of a GPU's memory that nobody uses now; what libtorch keeps for itself counts as used.
+   *
+   * @throws TensorException if the driver does not say
+   */
+  public static long freeBytes(Device gpu) {
+    return CudaDevices.freeBytes(CudaProcess.driver().api(), gpu.index());
+  }
+
   /** Threads of one operation of the calling thread on the CPU. */
   public static int threads() {
     return NativeLibraries.libtorch().getFunction("_ZN2at15get_num_threadsEv").invokeInt(null);
