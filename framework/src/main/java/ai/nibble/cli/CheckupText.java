@@ -33,7 +33,8 @@ final class CheckupText {
 
   /**
    * @param freeBytes asks for the memory of a GPU that is free
-   * @param containerBytes that the container leaves to this process, Long.MAX_VALUE without limit
+   * @param containerBytes that the container leaves to this process; more than the machine has is
+   *     no limit
    */
   CheckupText(Checkup checkup, ToLongFunction<Gpu> freeBytes, long containerBytes) {
     this.checkup = checkup;
@@ -75,7 +76,7 @@ final class CheckupText {
     s.put("cpu_bfloat16", Torch.multipliesBfloat16());
     putBytes(s, "memory_bytes", machine.totalBytes());
     putBytes(s, "available_bytes", machine.availableBytes());
-    if (containerBytes != Long.MAX_VALUE) {
+    if (machine.totalBytes() == 0 || containerBytes < machine.totalBytes()) {
       s.put("container_leaves_bytes", containerBytes);
     }
     s.put("java_heap_bytes", Runtime.getRuntime().maxMemory());

@@ -63,7 +63,7 @@ final class LaunchFrame {
     if (argument == null) {
       bytes.putLong(slot, 0);
     } else if (argument instanceof Tensor tensor) {
-      bytes.putLong(slot, tensor.address());
+      tensor.writeAddress(address + slot);
     } else if (argument instanceof Integer value) {
       bytes.putInt(slot, value);
     } else if (argument instanceof Long value) {

@@ -29,6 +29,9 @@ final class Libtorch {
 
   static native int aoti_torch_get_data_ptr(long tensor, long[] result);
 
+  /** Likewise, into native memory: nothing is copied. */
+  static native int aoti_torch_get_data_ptr(long tensor, long resultAddress);
+
   static native int aoti_torch_get_dim(long tensor, long[] result);
 
   static native int aoti_torch_get_size(long tensor, long dim, long[] result);

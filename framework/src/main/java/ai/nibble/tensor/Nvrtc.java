@@ -9,6 +9,8 @@ import com.sun.jna.ptr.IntByReference;
 import com.sun.jna.ptr.LongByReference;
 import com.sun.jna.ptr.PointerByReference;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
@@ -26,15 +28,17 @@ final class Nvrtc implements KernelCompiler {
   private static final int TEN = 10;
 
   private final NativeLibrary library;
+
+  /** What the library opens by its bare name when it compiles; loaded as long as this is. */
+  private final List<NativeLibrary> builtins;
+
   private final int major;
   private final int minor;
   private final int[] architectures;
 
-  /**
-   * @throws TensorException if it is too old to say what it knows
-   */
-  Nvrtc(NativeLibrary library) {
+  private Nvrtc(NativeLibrary library, List<NativeLibrary> builtins) {
     this.library = library;
+    this.builtins = builtins;
     IntByReference first = new IntByReference();
     IntByReference second = new IntByReference();
     check(call("nvrtcVersion", first, second), "nvrtcVersion");
@@ -44,6 +48,22 @@ final class Nvrtc implements KernelCompiler {
     this.architectures = new int[first.getValue()];
     check(call("nvrtcGetSupportedArchs", architectures), "nvrtcGetSupportedArchs");
     Arrays.sort(architectures);
+  }
+
+  /**
+   * Loads the compiler.
+   *
+   * @param file a path, or a name that the dynamic linker knows
+   * @throws UnsatisfiedLinkError if it cannot be loaded, or is too old to say what it knows
+   * @throws TensorException if it does not say that
+   */
+  static Nvrtc load(String file) {
+    List<NativeLibrary> builtins = new ArrayList<>();
+    // Where the library's own search path does not name its directory, as in CUDA 13's packages.
+    for (String beside : NvrtcSearch.in(Path.of(file).getParent(), NvrtcSearch.BUILTINS)) {
+      builtins.add(NativeLibrary.getInstance(beside));
+    }
+    return new Nvrtc(NativeLibrary.getInstance(file), List.copyOf(builtins));
   }
 
   int major() {

@@ -1,6 +1,5 @@
 package ai.nibble.tensor;
 
-import com.sun.jna.NativeLibrary;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,7 +15,12 @@ import java.util.stream.Stream;
  * driver would refuse its code.
  */
 final class NvrtcSearch {
-  /** Not {@code libnvrtc-builtins}, which it loads itself, nor {@code libnvrtc.alt}. */
+  /** What the compiler needs beside it. */
+  static final Pattern BUILTINS = Pattern.compile("libnvrtc-builtins\\.so(\\.\\d+)*");
+
+  /**
+   * Libtorch's own download adds 8 digits to the name; {@code libnvrtc.alt} is another compiler.
+   */
   private static final Pattern FILE = Pattern.compile("libnvrtc(-[0-9a-f]{8})?\\.so(\\.\\d+)*");
 
   private static final List<String> NAMES = List.of("libnvrtc.so.13", "libnvrtc.so.12");
@@ -54,7 +58,7 @@ final class NvrtcSearch {
     List<String> seen = new ArrayList<>();
     for (String candidate : candidates(libtorch)) {
       try {
-        Nvrtc compiler = new Nvrtc(NativeLibrary.getInstance(candidate));
+        Nvrtc compiler = Nvrtc.load(candidate);
         if (latest == 0 || compiler.major() <= latest) {
           return new Result(compiler, loadedFrom(candidate), "", false);
         }
@@ -70,11 +74,11 @@ final class NvrtcSearch {
   }
 
   private static Result findNamed(Path named) {
-    List<String> files = Files.isDirectory(named) ? in(named) : List.of(named.toString());
+    List<String> files = Files.isDirectory(named) ? in(named, FILE) : List.of(named.toString());
     String reason = "which holds no libnvrtc.so";
     for (String file : files) {
       try {
-        return new Result(new Nvrtc(NativeLibrary.getInstance(file)), file, "", false);
+        return new Result(Nvrtc.load(file), file, "", false);
       } catch (UnsatisfiedLinkError | TensorException e) {
         reason = "which cannot be loaded: " + e.getMessage();
       }
@@ -93,26 +97,27 @@ final class NvrtcSearch {
   private static List<String> candidates(Path libtorch) {
     List<String> result = new ArrayList<>();
     if (libtorch != null) {
-      result.addAll(in(libtorch));
+      result.addAll(in(libtorch, FILE));
       Path packages = libtorch.toAbsolutePath().resolve("../../nvidia").normalize();
       for (Path directory : list(packages)) {
-        result.addAll(in(directory.resolve("lib")));
+        result.addAll(in(directory.resolve("lib"), FILE));
       }
     }
     result.addAll(NAMES);
-    TOOLKIT.forEach(directory -> result.addAll(in(directory)));
+    TOOLKIT.forEach(directory -> result.addAll(in(directory, FILE)));
     return result;
   }
 
-  private static List<String> in(Path directory) {
+  /** Paths of the files of a directory with such names; none for null. */
+  static List<String> in(Path directory, Pattern name) {
     return list(directory).stream()
-        .filter(file -> FILE.matcher(file.getFileName().toString()).matches())
+        .filter(file -> name.matcher(file.getFileName().toString()).matches())
         .map(file -> file.toAbsolutePath().toString())
         .toList();
   }
 
   private static List<Path> list(Path directory) {
-    if (!Files.isDirectory(directory)) {
+    if (directory == null || !Files.isDirectory(directory)) {
       return List.of();
     }
     try (Stream<Path> files = Files.list(directory)) {

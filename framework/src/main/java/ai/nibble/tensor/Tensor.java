@@ -362,6 +362,11 @@ public final class Tensor implements AutoCloseable {
     return result[0];
   }
 
+  /** Writes {@link #address} to native memory. */
+  void writeAddress(long to) {
+    check(Libtorch.aoti_torch_get_data_ptr(handle(), to), "get_data_ptr", this);
+  }
+
   @Override
   public void close() {
     if (closed.compareAndSet(false, true)) {

@@ -2,15 +2,19 @@ package ai.nibble.tensor;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import ai.nibble.cuda.Programs;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -18,7 +22,13 @@ import org.junit.jupiter.params.provider.ValueSource;
 class NvrtcTest {
   private static final CudaProgram AXPY = CudaProgram.of(NvrtcTest.class, "axpy.cu");
 
+  @TempDir private Path temporary;
+
   private static Nvrtc nvrtc() {
+    return installed().compiler();
+  }
+
+  private static NvrtcSearch.Result installed() {
     NvrtcSearch.Result found =
         NvrtcSearch.find(NvrtcSearch.named(), NativeLibraries.directory(), 0);
     assertFalse(found.mistaken(), found.problem());
@@ -29,7 +39,7 @@ class NvrtcTest {
                 + found.problem()
                 + "; pip download nvidia-cuda-nvrtc-cu12, unzip it, and name its"
                 + " nvidia/cuda_nvrtc/lib by NIBBLE_NVRTC");
-    return found.compiler();
+    return found;
   }
 
   private static void requireImage(byte[] image, String target) {
@@ -89,6 +99,31 @@ class NvrtcTest {
         e.getMessage());
     assertTrue(
         e.getMessage().contains("wrong.cu(2): error: identifier \"undeclared\""), e.getMessage());
+  }
+
+  @Test
+  void thePackagesBesideLibtorchAreSearched() throws IOException {
+    Path lib = temporary.resolve("site-packages/torch/lib");
+    Path packages = temporary.resolve("site-packages/nvidia/cu13");
+    Files.createDirectories(lib);
+    Files.createDirectories(packages);
+    Path real = Path.of(installed().file());
+    assumeTrue(real.isAbsolute(), "skipped: the linker does not say where NVRTC is");
+    Files.createSymbolicLink(packages.resolve("lib"), real.getParent());
+    NvrtcSearch.Result found = NvrtcSearch.find(null, lib, 0);
+    assertEquals(packages.resolve("lib").resolve(real.getFileName()).toString(), found.file());
+    assertEquals("", found.problem());
+  }
+
+  @Test
+  void aCompilerOfALaterCudaThanTheDriversIsPassedOver() {
+    Path file = Path.of(installed().file());
+    assumeTrue(file.isAbsolute(), "skipped: the linker does not say where NVRTC is");
+    NvrtcSearch.Result found = NvrtcSearch.find(null, file.getParent(), 1);
+    assertNull(found.compiler());
+    assertFalse(found.mistaken());
+    String reason = file + " is " + nvrtc().version() + ", later than the driver's CUDA";
+    assertTrue(found.problem().contains(reason), found.problem());
   }
 
   @Test
