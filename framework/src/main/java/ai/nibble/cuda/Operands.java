@@ -121,8 +121,17 @@ final class Operands {
     return this;
   }
 
+  /** Checks a whole number; {@code expectation} says what it should be. */
+  Operands number(String name, long value, boolean holds, String expectation) {
+    return requireNumber(name, Long.toString(value), holds, expectation);
+  }
+
   /** Checks a number; {@code expectation} says what it should be. */
   Operands number(String name, double value, boolean holds, String expectation) {
+    return requireNumber(name, Double.toString(value), holds, expectation);
+  }
+
+  private Operands requireNumber(String name, String value, boolean holds, String expectation) {
     if (!holds) {
       throw new TensorException(
           operation + ": " + name + " is " + value + ", expected " + expectation);

@@ -14,8 +14,8 @@
 
 #define MINUS_INFINITY __uint_as_float(0xff800000u)
 
-// How the lanes of a warp share a head: `lanes` of them have one key, each N elements of 16 bytes at
-// a time. Heads that do not lie on 16 bytes are read element by element.
+// How the lanes of a warp share a head: `lanes` of them have one key, each N elements of 16 bytes
+// at a time. Heads that do not lie on 16 bytes are read element by element.
 template <class T>
 struct Lanes {
   static const int N = Vec<T>::size;
@@ -171,8 +171,7 @@ static __device__ __forceinline__ void joinTeams(float (&sums)[GROUP][OWN], Lane
 
 // Brings one query's sums to where all threads see those of every warp.
 template <class T>
-static __device__ __forceinline__ void share(Shared &shared, Lanes<T> my,
-                                             const float (&sum)[OWN]) {
+static __device__ __forceinline__ void share(Shared &shared, Lanes<T> my, const float (&sum)[OWN]) {
   __syncthreads();
   if ((threadIdx.x & 31) < (u32)my.lanes) {
 #pragma unroll
@@ -195,12 +194,12 @@ struct Span {
 };
 
 template <class T>
-static __device__ __forceinline__ void attend(T *out, float *partial, const T *q,
-                                                   const T *keys, const T *values, int group,
-                                                   int headDim, Span span, float scale) {
+static __device__ __forceinline__ void attend(T *out, float *partial, const T *q, const T *keys,
+                                              const T *values, int group, int headDim, Span span,
+                                              float scale) {
   __shared__ Shared shared;
-  bool aligned = headDim % Vec<T>::size == 0 && isAligned16(q) && isAligned16(keys) &&
-                 isAligned16(values);
+  bool aligned =
+      headDim % Vec<T>::size == 0 && isAligned16(q) && isAligned16(keys) && isAligned16(values);
   Lanes<T> my(headDim, aligned);
   int firstQuery = blockIdx.y * group + blockIdx.z * GROUP;
   int queries = min(GROUP, group - (int)blockIdx.z * GROUP);
@@ -241,8 +240,7 @@ static __device__ __forceinline__ void attend(T *out, float *partial, const T *q
 // One head's chunks, partial [chunks, 2 + width] of greatest score, sum of exponentials and sums of
 // values, in order; a block a head.
 template <class T>
-static __device__ __forceinline__ void join(T *out, const float *partial, int chunks,
-                                            int headDim) {
+static __device__ __forceinline__ void join(T *out, const float *partial, int chunks, int headDim) {
   int stride = headDim + 2;
   const float *mine = partial + (i64)blockIdx.x * chunks * stride;
   __shared__ float scratch[32];
@@ -308,21 +306,21 @@ static __device__ __forceinline__ void append(T *q, T *keys, T *values, const T 
   }
 }
 
-#define CACHED_ATTENTION(S, T)                                                                     \
-  extern "C" __global__ void cached_attention_##S(                                                 \
-      T *out, float *partial, const T *q, const T *keys, const T *values, int group, int headDim,  \
-      int first, int length, int capacity, float scale) {                                          \
-    Span span = {first, length, capacity};                                                         \
-    attend<T>(out, partial, q, keys, values, group, headDim, span, scale);                         \
-  }                                                                                                \
-  extern "C" __global__ void cached_attention_join_##S(                                            \
-      T *out, const float *partial, int chunks, int headDim) {                                     \
-    join<T>(out, partial, chunks, headDim);                                                        \
-  }                                                                                                \
-  extern "C" __global__ void cached_attention_append_##S(                                          \
-      T *q, T *keys, T *values, const T *qkv, const float *cos, const float *sin, int heads,       \
-      int keyValueHeads, int half, int capacity, int at) {                                         \
-    append<T>(q, keys, values, qkv, cos, sin, heads, keyValueHeads, half, capacity, at);           \
+#define CACHED_ATTENTION(S, T)                                                                    \
+  extern "C" __global__ void cached_attention_##S(                                                \
+      T *out, float *partial, const T *q, const T *keys, const T *values, int group, int headDim, \
+      int first, int length, int capacity, float scale) {                                         \
+    Span span = {first, length, capacity};                                                        \
+    attend<T>(out, partial, q, keys, values, group, headDim, span, scale);                        \
+  }                                                                                               \
+  extern "C" __global__ void cached_attention_join_##S(T *out, const float *partial, int chunks,  \
+                                                       int headDim) {                             \
+    join<T>(out, partial, chunks, headDim);                                                       \
+  }                                                                                               \
+  extern "C" __global__ void cached_attention_append_##S(                                         \
+      T *q, T *keys, T *values, const T *qkv, const float *cos, const float *sin, int heads,      \
+      int keyValueHeads, int half, int capacity, int at) {                                        \
+    append<T>(q, keys, values, qkv, cos, sin, heads, keyValueHeads, half, capacity, at);          \
   }
 
 KERNELS(CACHED_ATTENTION)

@@ -81,8 +81,8 @@ struct RowGradient {
 };
 
 template <class T>
-static __device__ __forceinline__ void crossEntropy(
-    float *losses, T *logits, const int *targets, int width, float scale, int gradient) {
+static __device__ __forceinline__ void crossEntropy(float *losses, T *logits, const int *targets,
+                                                    int width, float scale, int gradient) {
   T *row = logits + (i64)blockIdx.x * width;
   int target = targets[blockIdx.x];
   // Rows of odd widths begin anywhere: single elements up to the first address of 16 bytes.
@@ -135,10 +135,10 @@ extern "C" __global__ void cross_entropy_sum(double *result, const float *values
   if (threadIdx.x == 0) *result += parts[0];
 }
 
-#define CROSS_ENTROPY(S, T)                                                                        \
-  extern "C" __global__ void cross_entropy_##S(                                                    \
-      float *losses, T *logits, const int *targets, int width, float scale, int gradient) {        \
-    crossEntropy<T>(losses, logits, targets, width, scale, gradient);                              \
+#define CROSS_ENTROPY(S, T)                                                                  \
+  extern "C" __global__ void cross_entropy_##S(float *losses, T *logits, const int *targets, \
+                                               int width, float scale, int gradient) {       \
+    crossEntropy<T>(losses, logits, targets, width, scale, gradient);                        \
   }
 
 KERNELS(CROSS_ENTROPY)

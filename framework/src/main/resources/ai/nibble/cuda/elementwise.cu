@@ -53,8 +53,8 @@ static __device__ __forceinline__ void addBias(T *y, const float *bias, int widt
 
 // grad += scale * gradient over the elements of this block's row; the product is rounded first.
 template <class T, int N>
-static __device__ __forceinline__ void addScaledRow(
-    float *grad, const T *gradient, i64 width, float scale) {
+static __device__ __forceinline__ void addScaledRow(float *grad, const T *gradient, i64 width,
+                                                    float scale) {
   i64 step = (i64)gridDim.y * blockDim.x * N;
   for (i64 c = ((i64)blockIdx.y * blockDim.x + threadIdx.x) * N; c < width; c += step) {
     float sum[N];
@@ -68,8 +68,8 @@ static __device__ __forceinline__ void addScaledRow(
 }
 
 template <class T>
-static __device__ __forceinline__ void addScaled(
-    float *grad, const T *gradient, i64 width, i64 rowStride, float scale) {
+static __device__ __forceinline__ void addScaled(float *grad, const T *gradient, i64 width,
+                                                 i64 rowStride, float scale) {
   float *to = grad + blockIdx.x * width;
   const T *from = gradient + blockIdx.x * rowStride;
   if (width % Vec<T>::size == 0 && rowStride % Vec<T>::size == 0 && isAligned16(grad) &&
@@ -105,8 +105,8 @@ static __device__ __forceinline__ void scatterRow(T *out, const T *from, int wid
 }
 
 template <class T>
-static __device__ __forceinline__ void scatterRows(
-    T *out, const T *rows, const i64 *index, i64 count, int width) {
+static __device__ __forceinline__ void scatterRows(T *out, const T *rows, const i64 *index,
+                                                   i64 count, int width) {
   i64 place = placeOf(blockIdx.x, index, count);
   T *to = out + (i64)blockIdx.x * width;
   const T *from = place < 0 ? 0 : rows + place * width;
@@ -119,8 +119,8 @@ static __device__ __forceinline__ void scatterRows(
 
 // grad[token] += the rows of dy at the token's positions, in their order.
 template <class T, int N>
-static __device__ __forceinline__ void addTokenRows(
-    float *grad, const T *dy, const int *positions, int begin, int end, int width) {
+static __device__ __forceinline__ void addTokenRows(float *grad, const T *dy, const int *positions,
+                                                    int begin, int end, int width) {
   int step = gridDim.y * blockDim.x * N;
   for (int c = (blockIdx.y * blockDim.x + threadIdx.x) * N; c < width; c += step) {
     float sum[N];
@@ -137,8 +137,9 @@ static __device__ __forceinline__ void addTokenRows(
 }
 
 template <class T>
-static __device__ __forceinline__ void embeddingGradient(
-    float *grad, const T *dy, const int *positions, const int *starts, int width) {
+static __device__ __forceinline__ void embeddingGradient(float *grad, const T *dy,
+                                                         const int *positions, const int *starts,
+                                                         int width) {
   int begin = starts[blockIdx.x];
   int end = starts[blockIdx.x + 1];
   if (begin == end) return;
@@ -150,24 +151,24 @@ static __device__ __forceinline__ void embeddingGradient(
   }
 }
 
-#define ELEMENTWISE(S, T)                                                                          \
-  extern "C" __global__ void add_##S(T *out, const T *a, const T *b, i64 n) {                      \
-    add<T>(out, a, b, n);                                                                          \
-  }                                                                                                \
-  extern "C" __global__ void add_bias_##S(T *y, const float *bias, int width) {                    \
-    addBias<T>(y, bias, width);                                                                    \
-  }                                                                                                \
-  extern "C" __global__ void add_scaled_##S(                                                       \
-      float *grad, const T *gradient, i64 width, i64 rowStride, float scale) {                     \
-    addScaled<T>(grad, gradient, width, rowStride, scale);                                         \
-  }                                                                                                \
-  extern "C" __global__ void scatter_rows_##S(                                                     \
-      T *out, const T *rows, const i64 *index, i64 count, int width) {                             \
-    scatterRows<T>(out, rows, index, count, width);                                                \
-  }                                                                                                \
-  extern "C" __global__ void embedding_gradient_##S(                                               \
-      float *grad, const T *dy, const int *positions, const int *starts, int width) {              \
-    embeddingGradient<T>(grad, dy, positions, starts, width);                                      \
+#define ELEMENTWISE(S, T)                                                                         \
+  extern "C" __global__ void add_##S(T *out, const T *a, const T *b, i64 n) {                     \
+    add<T>(out, a, b, n);                                                                         \
+  }                                                                                               \
+  extern "C" __global__ void add_bias_##S(T *y, const float *bias, int width) {                   \
+    addBias<T>(y, bias, width);                                                                   \
+  }                                                                                               \
+  extern "C" __global__ void add_scaled_##S(float *grad, const T *gradient, i64 width,            \
+                                            i64 rowStride, float scale) {                         \
+    addScaled<T>(grad, gradient, width, rowStride, scale);                                        \
+  }                                                                                               \
+  extern "C" __global__ void scatter_rows_##S(T *out, const T *rows, const i64 *index, i64 count, \
+                                              int width) {                                        \
+    scatterRows<T>(out, rows, index, count, width);                                               \
+  }                                                                                               \
+  extern "C" __global__ void embedding_gradient_##S(                                              \
+      float *grad, const T *dy, const int *positions, const int *starts, int width) {             \
+    embeddingGradient<T>(grad, dy, positions, starts, width);                                     \
   }
 
 KERNELS(ELEMENTWISE)

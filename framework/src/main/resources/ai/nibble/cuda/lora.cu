@@ -20,8 +20,8 @@ static __device__ __forceinline__ void copyElements(T *to, const T *from, int co
 }
 
 template <class T>
-static __device__ __forceinline__ void extendRow(
-    T *extended, const T *x, const T *h, int in, int rank) {
+static __device__ __forceinline__ void extendRow(T *extended, const T *x, const T *h, int in,
+                                                 int rank) {
   T *to = extended + (i64)blockIdx.x * (in + rank);
   if (x != 0) copyElements<T>(to, x + (i64)blockIdx.x * in, in);
   copyElements<T>(to + in, h + (i64)blockIdx.x * rank, rank);
@@ -88,8 +88,8 @@ static __device__ __forceinline__ void dropout(T *out, const T *x, int width, Ma
 
 // result = all + drop(through) + prior; a threshold of 0 drops nothing.
 template <class T, int N>
-static __device__ __forceinline__ void inputGradientRow(
-    T *result, const T *all, const T *through, const T *prior, int width, Mask mask) {
+static __device__ __forceinline__ void inputGradientRow(T *result, const T *all, const T *through,
+                                                        const T *prior, int width, Mask mask) {
 #pragma unroll 2
   for (int c = threadIdx.x * N; c < width; c += blockDim.x * N) {
     float sum[N];
@@ -126,8 +126,8 @@ static __device__ __forceinline__ void inputGradient(T *result, const T *all, co
   }
 }
 
-// Columns [first, first + ranks) of each row: zeros, and from `column` of them on r times `scaling`,
-// a product of float32 and float64 rounded to float32 and then to T.
+// Columns [first, first + ranks) of each row: zeros, and from `column` of them on r times
+// `scaling`, a product of float32 and float64 rounded to float32 and then to T.
 template <class T>
 static __device__ __forceinline__ void upProjection(T *destination, const float *b, i64 rows,
                                                     i64 stride, int first, int ranks, int column,
@@ -164,29 +164,29 @@ static __device__ __forceinline__ void downProjection(T *to, const float *from, 
   }
 }
 
-#define LORA(S, T)                                                                                 \
-  extern "C" __global__ void lora_extend_##S(                                                      \
-      T *extended, const T *x, const T *h, int in, int rank) {                                     \
-    extendRow<T>(extended, x, h, in, rank);                                                        \
-  }                                                                                                \
-  extern "C" __global__ void lora_dropout_##S(                                                     \
-      T *out, const T *x, int width, u64 key, int threshold, float scale) {                        \
-    dropout<T>(out, x, width, Mask{key, (u32)threshold, scale});                                   \
-  }                                                                                                \
-  extern "C" __global__ void lora_input_gradient_##S(T *result, const T *all, const T *through,    \
-                                                     const T *prior, int width, i64 stride,        \
-                                                     u64 key, int threshold, float scale) {        \
-    inputGradient<T>(                                                                              \
-        result, all, through, prior, width, stride, Mask{key, (u32)threshold, scale});             \
-  }                                                                                                \
-  extern "C" __global__ void lora_up_##S(T *destination, const float *b, i64 rows, i64 stride,     \
-                                         i64 firstRow, int first, int ranks, int column, int r,    \
-                                         double scaling) {                                         \
-    upProjection<T>(                                                                               \
-        destination + firstRow * stride, b, rows, stride, first, ranks, column, r, scaling);       \
-  }                                                                                                \
-  extern "C" __global__ void lora_down_##S(T *destination, const float *a, i64 first, i64 n) {     \
-    downProjection<T>(destination + first, a, n);                                                  \
+#define LORA(S, T)                                                                              \
+  extern "C" __global__ void lora_extend_##S(T *extended, const T *x, const T *h, int in,       \
+                                             int rank) {                                        \
+    extendRow<T>(extended, x, h, in, rank);                                                     \
+  }                                                                                             \
+  extern "C" __global__ void lora_dropout_##S(T *out, const T *x, int width, u64 key,           \
+                                              int threshold, float scale) {                     \
+    dropout<T>(out, x, width, Mask{key, (u32)threshold, scale});                                \
+  }                                                                                             \
+  extern "C" __global__ void lora_input_gradient_##S(T *result, const T *all, const T *through, \
+                                                     const T *prior, int width, i64 stride,     \
+                                                     u64 key, int threshold, float scale) {     \
+    inputGradient<T>(result, all, through, prior, width, stride,                                \
+                     Mask{key, (u32)threshold, scale});                                         \
+  }                                                                                             \
+  extern "C" __global__ void lora_up_##S(T *destination, const float *b, i64 rows, i64 stride,  \
+                                         i64 firstRow, int first, int ranks, int column, int r, \
+                                         double scaling) {                                      \
+    upProjection<T>(destination + firstRow * stride, b, rows, stride, first, ranks, column, r,  \
+                    scaling);                                                                   \
+  }                                                                                             \
+  extern "C" __global__ void lora_down_##S(T *destination, const float *a, i64 first, i64 n) {  \
+    downProjection<T>(destination + first, a, n);                                               \
   }
 
 KERNELS(LORA)

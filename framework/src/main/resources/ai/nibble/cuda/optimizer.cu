@@ -49,8 +49,8 @@ extern "C" __global__ void sum_of_squares_chains(double *partial, const float *v
 #define FINISH_THREADS 256
 
 // Adds each range's chains in pairs, and the ranges in their order; one block.
-extern "C" __global__ void sum_of_squares_finish(
-    double *result, const double *partial, i64 ranges) {
+extern "C" __global__ void sum_of_squares_finish(double *result, const double *partial,
+                                                 i64 ranges) {
   __shared__ double sums[FINISH_THREADS];
   double total = 0.0;
   for (i64 first = 0; first < ranges; first += FINISH_THREADS) {
@@ -73,8 +73,8 @@ static __device__ __forceinline__ bool isFinite(double x) { return x - x == 0.0;
 
 // factor[0]: what gradients are multiplied by so that their norm is at most maxNorm, 1 where that
 // is 0; factor[1]: 1 where norm and loss are finite, else 0. One thread.
-extern "C" __global__ void clip_factor(
-    float *factor, const double *sumOfSquares, const double *loss, float maxNorm) {
+extern "C" __global__ void clip_factor(float *factor, const double *sumOfSquares,
+                                       const double *loss, float maxNorm) {
   double norm = sqrt(*sumOfSquares);
   float clip = 1.0f / ((float)norm + 1e-6f) * maxNorm;
   factor[0] = maxNorm == 0.0f || clip > 1.0f ? 1.0f : clip;

@@ -37,8 +37,9 @@ MMA(f16, "f16")
 #else
 // The same with shuffles, for the host and for GPUs without these instructions.
 template <class T>
-static __device__ void mma(T, float *d, const u32 *a, const u32 *b) {
+static __device__ __noinline__ void mma(T, float *d, const u32 *a, const u32 *b) {
   int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
+#pragma unroll 1
   for (int k = 0; k < 8; k++) {  // pairs of columns of A
     int i = k >> 2, from = k & 3;
     u32 upper = __shfl_sync(0xffffffffu, a[2 * i], 4 * g + from);

@@ -9,7 +9,7 @@ static __device__ __forceinline__ float inverseRms(float squares, int width, flo
 }
 
 template <class T, int N>
-static __device__ __forceinline__ float addSquares(float sum, const Piece<T, N>& x) {
+static __device__ __forceinline__ float addSquares(float sum, const Piece<T, N> &x) {
   float v[N];
   x.floats(v);
 #pragma unroll
@@ -20,7 +20,8 @@ static __device__ __forceinline__ float addSquares(float sum, const Piece<T, N>&
 }
 
 template <class T, int N>
-static __device__ __forceinline__ void normalize(T *y, const Piece<T, N>& x, const float *w, float inverse) {
+static __device__ __forceinline__ void normalize(T *y, const Piece<T, N> &x, const float *w,
+                                                 float inverse) {
   float v[N];
   float out[N];
   x.floats(v);
@@ -33,8 +34,8 @@ static __device__ __forceinline__ void normalize(T *y, const Piece<T, N>& x, con
 }
 
 template <class T, int N>
-static __device__ __forceinline__ void rmsNormRow(
-    T *y, const T *x, const float *w, int width, float eps, int lane, int lanes) {
+static __device__ __forceinline__ void rmsNormRow(T *y, const T *x, const float *w, int width,
+                                                  float eps, int lane, int lanes) {
   Piece<T, N> kept[KEPT];
   int step = lanes * N;
   float sum = 0.0f;
@@ -62,8 +63,8 @@ static __device__ __forceinline__ void rmsNormRow(
 }
 
 template <class T>
-static __device__ __forceinline__ void rmsNormForward(
-    T *y, const T *x, const float *w, i64 rows, int width, float eps, int lanes) {
+static __device__ __forceinline__ void rmsNormForward(T *y, const T *x, const float *w, i64 rows,
+                                                      int width, float eps, int lanes) {
   i64 row = rowOfThread(lanes);
   if (row >= rows) {
     return;
@@ -80,8 +81,9 @@ static __device__ __forceinline__ void rmsNormForward(
 
 // The two sums of the gradient: squares of x, and of x with the weighted gradient.
 template <class T, int N>
-static __device__ __forceinline__ void addProducts(
-    float& squares, float& products, const Piece<T, N>& x, const Piece<T, N>& dy, const float *w) {
+static __device__ __forceinline__ void addProducts(float &squares, float &products,
+                                                   const Piece<T, N> &x, const Piece<T, N> &dy,
+                                                   const float *w) {
   float v[N];
   float g[N];
   float scale[N];
@@ -97,8 +99,9 @@ static __device__ __forceinline__ void addProducts(
 
 // dx = prior + i w dy - back x
 template <class T, int N>
-static __device__ __forceinline__ void writeGradient(T *dx, const Piece<T, N>& x, const Piece<T, N>& dy,
-    const float *w, const T *prior, float inverse, float back) {
+static __device__ __forceinline__ void writeGradient(T *dx, const Piece<T, N> &x,
+                                                     const Piece<T, N> &dy, const float *w,
+                                                     const T *prior, float inverse, float back) {
   float v[N];
   float g[N];
   float scale[N];
@@ -122,8 +125,9 @@ static __device__ __forceinline__ void writeGradient(T *dx, const Piece<T, N>& x
 }
 
 template <class T, int N>
-static __device__ __forceinline__ void rmsNormBackwardRow(T *dx, const T *dy, const T *x, const float *w,
-    const T *prior, int width, float eps, int lane, int lanes) {
+static __device__ __forceinline__ void rmsNormBackwardRow(T *dx, const T *dy, const T *x,
+                                                          const float *w, const T *prior, int width,
+                                                          float eps, int lane, int lanes) {
   Piece<T, N> xs[KEPT];
   Piece<T, N> dys[KEPT];
   int step = lanes * N;
@@ -141,8 +145,7 @@ static __device__ __forceinline__ void rmsNormBackwardRow(T *dx, const T *dy, co
     if (c < width) addProducts<T, N>(squares, products, xs[k], dys[k], w + c);
   }
   for (int c = lane * N + KEPT * step; c < width; c += step) {
-    addProducts<T, N>(
-        squares, products, loadPiece<T, N>(x + c), loadPiece<T, N>(dy + c), w + c);
+    addProducts<T, N>(squares, products, loadPiece<T, N>(x + c), loadPiece<T, N>(dy + c), w + c);
   }
   float inverse = inverseRms(rowSum(squares, lanes), width, eps);
   float back = inverse * inverse * inverse * rowSum(products, lanes) / (float)width;
@@ -156,14 +159,15 @@ static __device__ __forceinline__ void rmsNormBackwardRow(T *dx, const T *dy, co
   }
   for (int c = lane * N + KEPT * step; c < width; c += step) {
     const T *before = prior == 0 ? prior : prior + c;
-    writeGradient<T, N>(
-        dx + c, loadPiece<T, N>(x + c), loadPiece<T, N>(dy + c), w + c, before, inverse, back);
+    writeGradient<T, N>(dx + c, loadPiece<T, N>(x + c), loadPiece<T, N>(dy + c), w + c, before,
+                        inverse, back);
   }
 }
 
 template <class T>
-static __device__ __forceinline__ void rmsNormBackward(T *dx, const T *dy, const T *x, const float *w, const T *prior,
-    i64 rows, int width, float eps, int lanes) {
+static __device__ __forceinline__ void rmsNormBackward(T *dx, const T *dy, const T *x,
+                                                       const float *w, const T *prior, i64 rows,
+                                                       int width, float eps, int lanes) {
   i64 row = rowOfThread(lanes);
   if (row >= rows) {
     return;
@@ -171,9 +175,10 @@ static __device__ __forceinline__ void rmsNormBackward(T *dx, const T *dy, const
   i64 at = row * width;
   const T *before = prior == 0 ? prior : prior + at;
   int lane = laneOfThread(lanes);
-  if (width % Vec<T>::size == 0 && isAligned16(dx) && isAligned16(dy) && isAligned16(x) && isAligned16(w) && isAligned16(prior)) {
-    rmsNormBackwardRow<T, Vec<T>::size>(
-        dx + at, dy + at, x + at, w, before, width, eps, lane, lanes);
+  if (width % Vec<T>::size == 0 && isAligned16(dx) && isAligned16(dy) && isAligned16(x) &&
+      isAligned16(w) && isAligned16(prior)) {
+    rmsNormBackwardRow<T, Vec<T>::size>(dx + at, dy + at, x + at, w, before, width, eps, lane,
+                                        lanes);
   } else {
     rmsNormBackwardRow<T, 1>(dx + at, dy + at, x + at, w, before, width, eps, lane, lanes);
   }
@@ -191,8 +196,8 @@ static __device__ __forceinline__ float squaresOfRow(const T *x, int width, int 
 }
 
 template <class T>
-static __device__ __forceinline__ void rmsNormInverse(float *inverse, const T *x, i64 rows, int width, float eps,
-    int lanes) {
+static __device__ __forceinline__ void rmsNormInverse(float *inverse, const T *x, i64 rows,
+                                                      int width, float eps, int lanes) {
   i64 row = rowOfThread(lanes);
   if (row >= rows) {
     return;
@@ -200,8 +205,8 @@ static __device__ __forceinline__ void rmsNormInverse(float *inverse, const T *x
   const T *from = x + row * width;
   int lane = laneOfThread(lanes);
   float sum = width % Vec<T>::size == 0 && isAligned16(x)
-      ? squaresOfRow<T, Vec<T>::size>(from, width, lane, lanes)
-      : squaresOfRow<T, 1>(from, width, lane, lanes);
+                  ? squaresOfRow<T, Vec<T>::size>(from, width, lane, lanes)
+                  : squaresOfRow<T, 1>(from, width, lane, lanes);
   float result = inverseRms(rowSum(sum, lanes), width, eps);
   if (lane == 0) {
     inverse[row] = result;
@@ -209,17 +214,18 @@ static __device__ __forceinline__ void rmsNormInverse(float *inverse, const T *x
 }
 
 #define RMS_NORM(S, T)                                                                             \
-  extern "C" __global__ void rms_norm_forward_##S(                                                 \
-      T *y, const T *x, const float *w, i64 rows, int width, float eps, int lanes) {               \
-    rmsNormForward<T>(y, x, w, rows, width, eps, lanes);                                         \
+  extern "C" __global__ void rms_norm_forward_##S(T *y, const T *x, const float *w, i64 rows,      \
+                                                  int width, float eps, int lanes) {               \
+    rmsNormForward<T>(y, x, w, rows, width, eps, lanes);                                           \
   }                                                                                                \
-  extern "C" __global__ void rms_norm_backward_##S(T *dx, const T *dy, const T *x,                 \
-      const float *w, const T *prior, i64 rows, int width, float eps, int lanes) {                 \
-    rmsNormBackward<T>(dx, dy, x, w, prior, rows, width, eps, lanes);                            \
+  extern "C" __global__ void rms_norm_backward_##S(T *dx, const T *dy, const T *x, const float *w, \
+                                                   const T *prior, i64 rows, int width, float eps, \
+                                                   int lanes) {                                    \
+    rmsNormBackward<T>(dx, dy, x, w, prior, rows, width, eps, lanes);                              \
   }                                                                                                \
-  extern "C" __global__ void rms_norm_inverse_##S(                                                 \
-      float *inverse, const T *x, i64 rows, int width, float eps, int lanes) {                     \
-    rmsNormInverse<T>(inverse, x, rows, width, eps, lanes);                                      \
+  extern "C" __global__ void rms_norm_inverse_##S(float *inverse, const T *x, i64 rows, int width, \
+                                                  float eps, int lanes) {                          \
+    rmsNormInverse<T>(inverse, x, rows, width, eps, lanes);                                        \
   }
 
 KERNELS(RMS_NORM)

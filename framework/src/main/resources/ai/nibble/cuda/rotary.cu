@@ -19,8 +19,9 @@ struct Token {
 
 // All heads of a token, [heads + 2 keyValueHeads, 2 half], of which the values are copied.
 template <class T, int N>
-static __device__ __forceinline__ void rotateToken(T *out, Token<T> from, int heads, int keyValueHeads, int half,
-    const float *cos, const float *sin, float direction) {
+static __device__ __forceinline__ void rotateToken(T *out, Token<T> from, int heads,
+                                                   int keyValueHeads, int half, const float *cos,
+                                                   const float *sin, float direction) {
   int pieces = half / N;
   int all = (heads + 2 * keyValueHeads) * pieces;
   for (int i = threadIdx.x; i < all; i += blockDim.x) {
@@ -40,8 +41,9 @@ static __device__ __forceinline__ void rotateToken(T *out, Token<T> from, int he
 }
 
 template <class T>
-static __device__ __forceinline__ void rotateRow(T *out, Token<T> from, int heads, int keyValueHeads, int half,
-    const float *cos, const float *sin, float direction, bool aligned) {
+static __device__ __forceinline__ void rotateRow(T *out, Token<T> from, int heads,
+                                                 int keyValueHeads, int half, const float *cos,
+                                                 const float *sin, float direction, bool aligned) {
   if (aligned && half % Vec<T>::size == 0 && isAligned16(cos) && isAligned16(sin)) {
     rotateToken<T, Vec<T>::size>(out, from, heads, keyValueHeads, half, cos, sin, direction);
   } else {
@@ -50,38 +52,42 @@ static __device__ __forceinline__ void rotateRow(T *out, Token<T> from, int head
 }
 
 template <class T>
-static __device__ __forceinline__ void rotaryRotate(T *out, const T *qkv, const int *positions, const float *cos,
-    const float *sin, int heads, int keyValueHeads, int half) {
+static __device__ __forceinline__ void rotaryRotate(T *out, const T *qkv, const int *positions,
+                                                    const float *cos, const float *sin, int heads,
+                                                    int keyValueHeads, int half) {
   i64 row = blockIdx.x;
   const T *q = qkv + row * (heads + 2 * keyValueHeads) * 2 * half;
   const T *k = q + heads * 2 * half;
   Token<T> from = {q, k, k + keyValueHeads * 2 * half};
   i64 angle = (i64)positions[row] * half;
-  rotateRow<T>(out + row * (heads + 2 * keyValueHeads) * 2 * half, from, heads, keyValueHeads,
-      half, cos + angle, sin + angle, 1.0f, isAligned16(out) && isAligned16(qkv));
+  rotateRow<T>(out + row * (heads + 2 * keyValueHeads) * 2 * half, from, heads, keyValueHeads, half,
+               cos + angle, sin + angle, 1.0f, isAligned16(out) && isAligned16(qkv));
 }
 
 template <class T>
-static __device__ __forceinline__ void rotaryGradient(T *dqkv, const T *dq, const T *dk, const T *dv,
-    const int *positions, const float *cos, const float *sin, int heads, int keyValueHeads,
-    int half) {
+static __device__ __forceinline__ void rotaryGradient(T *dqkv, const T *dq, const T *dk,
+                                                      const T *dv, const int *positions,
+                                                      const float *cos, const float *sin, int heads,
+                                                      int keyValueHeads, int half) {
   i64 row = blockIdx.x;
   i64 kv = row * keyValueHeads * 2 * half;
   Token<T> from = {dq + row * heads * 2 * half, dk + kv, dv + kv};
   i64 angle = (i64)positions[row] * half;
   rotateRow<T>(dqkv + row * (heads + 2 * keyValueHeads) * 2 * half, from, heads, keyValueHeads,
-      half, cos + angle, sin + angle, -1.0f, isAligned16(dqkv) && isAligned16(dq) && isAligned16(dk) && isAligned16(dv));
+               half, cos + angle, sin + angle, -1.0f,
+               isAligned16(dqkv) && isAligned16(dq) && isAligned16(dk) && isAligned16(dv));
 }
 
-#define ROTARY(S, T)                                                                               \
-  extern "C" __global__ void rotary_rotate_##S(T *out, const T *qkv, const int *positions,         \
-      const float *cos, const float *sin, int heads, int keyValueHeads, int half) {                \
-    rotaryRotate<T>(out, qkv, positions, cos, sin, heads, keyValueHeads, half);                   \
-  }                                                                                                \
-  extern "C" __global__ void rotary_gradient_##S(T *dqkv, const T *dq, const T *dk, const T *dv,   \
-      const int *positions, const float *cos, const float *sin, int heads, int keyValueHeads,      \
-      int half) {                                                                                  \
-    rotaryGradient<T>(dqkv, dq, dk, dv, positions, cos, sin, heads, keyValueHeads, half);         \
+#define ROTARY(S, T)                                                                          \
+  extern "C" __global__ void rotary_rotate_##S(T *out, const T *qkv, const int *positions,    \
+                                               const float *cos, const float *sin, int heads, \
+                                               int keyValueHeads, int half) {                 \
+    rotaryRotate<T>(out, qkv, positions, cos, sin, heads, keyValueHeads, half);               \
+  }                                                                                           \
+  extern "C" __global__ void rotary_gradient_##S(                                             \
+      T *dqkv, const T *dq, const T *dk, const T *dv, const int *positions, const float *cos, \
+      const float *sin, int heads, int keyValueHeads, int half) {                             \
+    rotaryGradient<T>(dqkv, dq, dk, dv, positions, cos, sin, heads, keyValueHeads, half);     \
   }
 
 KERNELS(ROTARY)

@@ -3,7 +3,7 @@
 // One head's vector of pairs; direction 1 rotates, -1 rotates back.
 template <class T, int N>
 static __device__ __forceinline__ void rotatePairs(T *to, const T *from, int half, const float *cos,
-    const float *sin, float direction) {
+                                                   const float *sin, float direction) {
   float a[N];
   float b[N];
   float c[N];

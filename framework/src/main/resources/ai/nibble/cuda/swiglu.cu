@@ -4,7 +4,8 @@
 static __device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
 template <class T, int N>
-static __device__ __forceinline__ void swigluForwardRow(T *h, const T *gate, const T *up, int width) {
+static __device__ __forceinline__ void swigluForwardRow(T *h, const T *gate, const T *up,
+                                                        int width) {
   for (int c = (blockIdx.y * blockDim.x + threadIdx.x) * N; c < width;
        c += gridDim.y * blockDim.x * N) {
     float g[N];
@@ -32,8 +33,8 @@ static __device__ __forceinline__ void swigluForward(T *h, const T *gateUp, int 
 
 // A thread reads both elements before it writes to both places, which may be the same.
 template <class T, int N>
-static __device__ __forceinline__ void swigluBackwardRow(T *dGate, T *dUp, const T *dh, const T *gate, const T *up,
-    int width) {
+static __device__ __forceinline__ void swigluBackwardRow(T *dGate, T *dUp, const T *dh,
+                                                         const T *gate, const T *up, int width) {
   for (int c = (blockIdx.y * blockDim.x + threadIdx.x) * N; c < width;
        c += gridDim.y * blockDim.x * N) {
     float g[N];
@@ -56,7 +57,8 @@ static __device__ __forceinline__ void swigluBackwardRow(T *dGate, T *dUp, const
 }
 
 template <class T>
-static __device__ __forceinline__ void swigluBackward(T *dGateUp, const T *dh, const T *gateUp, int width) {
+static __device__ __forceinline__ void swigluBackward(T *dGateUp, const T *dh, const T *gateUp,
+                                                      int width) {
   i64 row = blockIdx.x;
   T *dGate = dGateUp + row * 2 * width;
   const T *gate = gateUp + row * 2 * width;
@@ -68,13 +70,13 @@ static __device__ __forceinline__ void swigluBackward(T *dGateUp, const T *dh, c
   }
 }
 
-#define SWIGLU(S, T)                                                                               \
-  extern "C" __global__ void swiglu_forward_##S(T *h, const T *gateUp, int width) {                \
-    swigluForward<T>(h, gateUp, width);                                                           \
-  }                                                                                                \
-  extern "C" __global__ void swiglu_backward_##S(                                                  \
-      T *dGateUp, const T *dh, const T *gateUp, int width) {                                       \
-    swigluBackward<T>(dGateUp, dh, gateUp, width);                                                \
+#define SWIGLU(S, T)                                                                       \
+  extern "C" __global__ void swiglu_forward_##S(T *h, const T *gateUp, int width) {        \
+    swigluForward<T>(h, gateUp, width);                                                    \
+  }                                                                                        \
+  extern "C" __global__ void swiglu_backward_##S(T *dGateUp, const T *dh, const T *gateUp, \
+                                                 int width) {                              \
+    swigluBackward<T>(dGateUp, dh, gateUp, width);                                         \
   }
 
 KERNELS(SWIGLU)

@@ -160,7 +160,7 @@ class CachedAttentionKernelsTest extends KernelTestCase {
     }
     Tensor small = unwritten(DType.FLOAT32, elements - 1);
     assertEquals(
-        "cached_attention: workspace is 215.0, expected 216 elements",
+        "cached_attention: workspace is 215, expected 216 elements",
         assertThrows(
                 TensorException.class,
                 () -> CachedAttentionKernels.attend(q, q, keys, keys, 300, 0, 0.25, small))
@@ -221,7 +221,7 @@ class CachedAttentionKernelsTest extends KernelTestCase {
     Tensor q = tensor(DType.FLOAT32, new float[8], 1, 8);
     Tensor keys = tensor(DType.FLOAT32, new float[80], 1, 10, 8);
     assertEquals(
-        "cached_attention: length is 11.0, expected 1 to 10",
+        "cached_attention: length is 11, expected 1 to 10",
         assertThrows(
                 TensorException.class,
                 () -> CachedAttentionKernels.attend(q, q, keys, keys, 11, 0, 1))

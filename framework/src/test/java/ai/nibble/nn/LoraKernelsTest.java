@@ -160,11 +160,11 @@ class LoraKernelsTest extends KernelTestCase {
     Tensor destination = tensor(DType.FLOAT32, new float[40], 4, 10);
     Tensor b = tensor(DType.FLOAT32, new float[4], 2, 2);
     assertEquals(
-        "lora_up: firstRow is 3.0, expected 0 to 2",
+        "lora_up: firstRow is 3, expected 0 to 2",
         assertThrows(TensorException.class, () -> LoraKernels.up(destination, 3, 6, 4, 0, b, 1, 2))
             .getMessage());
     assertEquals(
-        "lora_up: column is 3.0, expected 0 to 2",
+        "lora_up: column is 3, expected 0 to 2",
         assertThrows(TensorException.class, () -> LoraKernels.up(destination, 0, 6, 4, 3, b, 1, 2))
             .getMessage());
     assertEquals(
