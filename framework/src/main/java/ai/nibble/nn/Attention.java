@@ -44,10 +44,13 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
   /** As {@link #apply(Tape, Variable, Pass, Precision)}, perhaps with the output of before. */
   public Variable apply(Tape tape, Variable qkv, Pass pass, Precision precision, Earlier earlier) {
     boolean flash = !qkv.value().device().isCpu() && precision.compute() != DType.FLOAT32;
+    if (!flash) {
+      return tape.apply(new AttentionFunction(this, pass, precision, earlier), qkv);
+    }
     return tape.apply(
-        flash
-            ? new FlashAttentionFunction(this, pass, precision, earlier)
-            : new AttentionFunction(this, pass, precision, earlier),
+        CudnnAttentionFunction.takes(this, pass)
+            ? new CudnnAttentionFunction(this, pass, precision, earlier)
+            : new FlashAttentionFunction(this, pass, precision, earlier),
         qkv);
   }
 

@@ -63,8 +63,8 @@ public record Recipe(
               @Key.Refuse(
                   value = "(cuda|gpu):\\d+",
                   why =
-                      "one GPU is used, the first: name another by CUDA_VISIBLE_DEVICES in the"
-                          + " environment, and use auto or cuda"),
+                      "not supported yet: the first GPU is used; name another by"
+                          + " CUDA_VISIBLE_DEVICES in the environment, and use auto or cuda"),
               @Key.Refuse(
                   value = "(mps|xpu|npu|hip|rocm)(:\\d+)?",
                   why = "not supported: use auto, cpu or cuda (an NVIDIA GPU)")

@@ -25,6 +25,47 @@ final class CudaOps {
 
   static native int aoti_torch_cuda_add_Tensor(long a, long b, double alpha, long[] result);
 
+  static native int aoti_torch_cuda__scaled_dot_product_cudnn_attention(
+      long query,
+      long key,
+      long value,
+      long[] bias,
+      int computeLogSumExp,
+      double dropout,
+      int causal,
+      int returnDebugMask,
+      double[] scale,
+      long[] output,
+      long[] logSumExp,
+      long[] cumSeqQ,
+      long[] cumSeqK,
+      long[] maxQ,
+      long[] maxK,
+      long[] philoxSeed,
+      long[] philoxOffset,
+      long[] debugMask);
+
+  static native int aoti_torch_cuda__scaled_dot_product_cudnn_attention_backward(
+      long gradOutput,
+      long query,
+      long key,
+      long value,
+      long output,
+      long logSumExp,
+      long philoxSeed,
+      long philoxOffset,
+      long bias,
+      long cumSeqQ,
+      long cumSeqK,
+      long maxQ,
+      long maxK,
+      double dropout,
+      int causal,
+      double[] scale,
+      long[] gradQuery,
+      long[] gradKey,
+      long[] gradValue);
+
   static native int aoti_torch_cuda__flash_attention_forward(
       long query,
       long key,

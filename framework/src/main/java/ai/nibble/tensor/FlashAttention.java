@@ -26,6 +26,11 @@ public final class FlashAttention {
    */
   public record Result(Tensor output, Tensor logSumExp, Tensor rngState, Tensor unused)
       implements AutoCloseable {
+    /** Another owner of the same. */
+    public Result share() {
+      return new Result(output.share(), logSumExp.share(), rngState.share(), unused.share());
+    }
+
     @Override
     public void close() {
       List.of(output, logSumExp, rngState, unused).forEach(Tensor::close);

@@ -27,6 +27,9 @@ final class Libtorch {
 
   static native int aoti_torch_new_tensor_handle(long tensor, long[] result);
 
+  /** A handle of a tensor that has nothing, not even a dtype: an optional one left out. */
+  static native int aoti_torch_new_uninitialized_tensor(long[] result);
+
   static native int aoti_torch_get_data_ptr(long tensor, long[] result);
 
   /** Likewise, into native memory: nothing is copied. */

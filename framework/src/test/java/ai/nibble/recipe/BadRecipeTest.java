@@ -158,9 +158,9 @@ final class BadRecipeTest {
             + " type, which cannot hold activations or gradients; use auto, bfloat16 or float32 (the"
             + " weights are 4-bit by 'load_in_4bit')",
         "method: dpo | 'method' is 'dpo', which is not supported yet: what is supported is [sft, pretrain]",
-        "device_map: cuda:1 | 'device_map' is 'cuda:1', which is not supported yet: this version"
-            + " computes on the CPU; use auto or cpu",
-        "device_map: {x: cpu} | 'device_map' is a map, expected one of [auto, cpu]",
+        "device_map: cuda:1 | 'device_map' is 'cuda:1', which is not supported yet: the first GPU"
+            + " is used; name another by CUDA_VISIBLE_DEVICES in the environment, and use auto or cuda",
+        "device_map: {x: cpu} | 'device_map' is a map, expected one of [auto, cpu, cuda]",
         "val_set_size: 1.5 | 'val_set_size' is '1.5', expected a fraction below 1 or a whole number"
             + " of rows",
         "lora_target_modules: '[' | 'lora_target_modules' is the text \"[\", expected 'all-linear',"

@@ -40,6 +40,12 @@ class GpuTrainingTest {
   private static final int VOCABULARY = 2048;
   private static final int STEPS = 6;
 
+  /** Flash attention, in its form for sequences of any lengths. */
+  private static final int[] DIFFERENT = {150, 61};
+
+  /** cuDNN's attention. */
+  private static final int[] EQUAL = {256, 256};
+
   private Device gpu;
   private long liveBefore;
 
@@ -60,10 +66,10 @@ class GpuTrainingTest {
     return CausalLm.load(BASE, options.on(device));
   }
 
-  /** Two rows of different lengths, of which the first tokens carry no loss. */
-  private static Batch batch(Random random) {
+  /** Rows of these lengths, of which the first tokens carry no loss. */
+  private static Batch batch(Random random, int... lengths) {
     List<Example> rows = new ArrayList<>();
-    for (int length : new int[] {150, 61}) {
+    for (int length : lengths) {
       int[] ids = random.ints(length, 3, VOCABULARY).toArray();
       int[] labels = ids.clone();
       Arrays.fill(labels, 0, 20, -100);
@@ -75,6 +81,10 @@ class GpuTrainingTest {
   private record Run(double[] losses, double[] norms, float[] adapter) {}
 
   private Run train(Device device, Checkpointing checkpointing, double dropout) {
+    return train(device, checkpointing, dropout, DIFFERENT);
+  }
+
+  private Run train(Device device, Checkpointing checkpointing, double dropout, int[] lengths) {
     double[] losses = new double[STEPS];
     double[] norms = new double[STEPS];
     try (CausalLm model = load(device);
@@ -94,7 +104,10 @@ class GpuTrainingTest {
       Random random = new Random(5);
       for (int s = 0; s < STEPS; s++) {
         TrainStep.Outcome outcome =
-            step.run(List.of(batch(random), batch(random), batch(random)), 1e-3, s);
+            step.run(
+                List.of(batch(random, lengths), batch(random, lengths), batch(random, lengths)),
+                1e-3,
+                s);
         assertTrue(outcome.applied());
         losses[s] = outcome.loss();
         norms[s] = outcome.gradNorm();
@@ -109,8 +122,17 @@ class GpuTrainingTest {
    */
   @Test
   void trainsAsTheCpuDoes() {
-    Run cpu = train(Device.CPU, Checkpointing.NONE, 0.1);
-    Run here = train(gpu, Checkpointing.NONE, 0.1);
+    assertTrainsAlike(DIFFERENT);
+  }
+
+  @Test
+  void trainsRowsOfOneLengthAsTheCpuDoes() {
+    assertTrainsAlike(EQUAL);
+  }
+
+  private void assertTrainsAlike(int[] lengths) {
+    Run cpu = train(Device.CPU, Checkpointing.NONE, 0.1, lengths);
+    Run here = train(gpu, Checkpointing.NONE, 0.1, lengths);
     System.out.println("losses on the CPU " + Arrays.toString(cpu.losses));
     System.out.println("losses on the GPU " + Arrays.toString(here.losses));
     System.out.println("norms on the CPU " + Arrays.toString(cpu.norms));
@@ -123,9 +145,15 @@ class GpuTrainingTest {
 
   @Test
   void checkpointingChangesNothing() {
-    Run kept = train(gpu, Checkpointing.NONE, 0.1);
+    for (int[] lengths : List.of(DIFFERENT, EQUAL)) {
+      assertCheckpointingChangesNothing(lengths);
+    }
+  }
+
+  private void assertCheckpointingChangesNothing(int[] lengths) {
+    Run kept = train(gpu, Checkpointing.NONE, 0.1, lengths);
     for (Checkpointing mode : List.of(Checkpointing.SELECTIVE, Checkpointing.BLOCK)) {
-      Run again = train(gpu, mode, 0.1);
+      Run again = train(gpu, mode, 0.1, lengths);
       System.out.println(
           mode
               + ": same bits "
