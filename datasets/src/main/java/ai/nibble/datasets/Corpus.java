@@ -11,7 +11,7 @@ import java.util.stream.Stream;
  * and none of the answers of {@link CommandSet}.
  */
 final class Corpus {
-  /** Rows by default: about 35 MB. */
+  /** Rows by default: 40 MB. */
   static final long ROWS = 250_000;
 
   private static final double TEXT = 0.3;

@@ -144,6 +144,19 @@ final class CommandSetTest {
   }
 
   @Test
+  void afterACommaTheSentenceGoesOnSmall() {
+    Phrase.Said would = new Phrase.Said("Would you stop?", "Would you stop?");
+    assertEquals("Listen, would you stop?", CommandSet.behind("Listen,", would));
+    assertEquals("Hi! Would you stop?", CommandSet.behind("Hi!", would));
+    Phrase.Said own = new Phrase.Said("I wait.", "I wait.");
+    assertEquals("Listen, I wait.", CommandSet.behind("Listen,", own));
+    Phrase.Said it = new Phrase.Said("Is it late?", "Is it late?");
+    assertEquals("Listen, is it late?", CommandSet.behind("Listen,", it));
+    Phrase.Said name = new Phrase.Said("Oslo is far.", "{city} is far.");
+    assertEquals("Listen, Oslo is far.", CommandSet.behind("Listen,", name));
+  }
+
+  @Test
   void anArgumentThatAFunctionDoesNotHaveIsRefused() {
     CommandFunction alarm = CommandFunction.all().get(0);
     assertThrows(

@@ -26,9 +26,10 @@ import picocli.CommandLine.Spec;
       "Tasks, file formats and what is computed: docs/evaluate.md",
       "Examples:",
       "  nibble evaluate --model DIR --task perplexity=wikitext2_test.txt",
-      "  nibble evaluate --adapter out --task gsm8k=test.jsonl --chat --compare base,adapter",
-      "  nibble evaluate --model DIR --task hellaswag=validation.jsonl --limit 1000"
-          + " --compare base,nf4,nf4-dq,fp4 --results results.jsonl"
+      "  nibble evaluate --adapter out --task gsm8k=test.jsonl --chat \\",
+      "      --compare base,adapter",
+      "  nibble evaluate --model DIR --task hellaswag=validation.jsonl --limit 1000 \\",
+      "      --compare base,nf4,nf4-dq,fp4 --results results.jsonl"
     })
 final class EvaluateCommand implements Callable<Integer> {
   private static final int BATCH_TOKENS = 2048;

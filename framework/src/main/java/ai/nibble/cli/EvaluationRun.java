@@ -17,6 +17,7 @@ import ai.nibble.eval.Variant;
 import ai.nibble.eval.task.ChoiceFormat;
 import ai.nibble.eval.task.Example;
 import ai.nibble.eval.task.Problem;
+import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.model.WeightSource;
 import ai.nibble.recipe.TrainedWith;
 import java.io.IOException;
@@ -44,7 +45,9 @@ final class EvaluationRun {
   }
 
   void run() {
+    request.adapter().ifPresent(AdapterConfigFile::read);
     Path base = base();
+    WeightSource.requireModel(base);
     List<Variant> variants =
         new Variants(base, request.adapter(), trained, request.computeDtype())
             .named(request.compare());

@@ -26,13 +26,15 @@ import picocli.CommandLine.Spec;
     sortOptions = false,
     footer = {
       "",
-      "Types: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M",
-      "  Q5_K_S Q5_K_M Q6_K; Q3_K, Q4_K and Q5_K mean their _M, as in llama.cpp.",
+      "Types: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S",
+      "  Q4_K_M Q5_K_S Q5_K_M Q6_K; Q3_K, Q4_K and Q5_K mean their _M, as in llama.cpp.",
       "",
       "Examples:",
-      "  nibble export --adapter out --type Q4_K_M --out model.gguf   (and model.Modelfile)",
+      "  nibble export --adapter out --type Q4_K_M --out model.gguf",
+      "      (and model.Modelfile)",
       "  nibble export --model SmolLM2-135M-Instruct --type Q8_0 --out smollm2.gguf",
-      "  nibble export --adapter out --adapter-only --out lora.gguf   (llama-cli --lora lora.gguf)",
+      "  nibble export --adapter out --adapter-only --out lora.gguf",
+      "      (llama-cli --lora lora.gguf)",
       "  nibble export --adapter out --peft --type BF16 --out adapter-bf16"
     })
 final class ExportCommand implements Callable<Integer> {

@@ -23,8 +23,8 @@ import picocli.CommandLine.Spec;
       "",
       "Examples:",
       "  nibble extract --model base --tuned tuned --rank 16 --output adapter",
-      "  nibble extract --model base --base-weights nf4+double --tuned merged --rank 16 --output"
-          + " adapter"
+      "  nibble extract --model base --base-weights nf4+double --tuned merged \\",
+      "      --rank 16 --output adapter"
     })
 final class ExtractCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;

@@ -25,10 +25,10 @@ import picocli.CommandLine.Spec;
       "",
       "Examples:",
       "  nibble generate --adapter out --prompt \"What is 17 + 25?\"",
-      "  nibble generate --model SmolLM2-135M-Instruct --prompts questions.jsonl > answers.jsonl",
+      "  nibble generate --model SmolLM2-135M-Instruct --prompts questions.jsonl",
       "  nibble generate --model model.gguf --raw --prompt \"The capital of France is\"",
-      "  nibble generate --adapter a=out/a --adapter b=out/b --use b --prompt Hello"
-          + " --temperature 0.7 --top-p 0.9 --seed 1"
+      "  nibble generate --adapter a=out/a --adapter b=out/b --use b \\",
+      "      --prompt Hello --temperature 0.7 --top-p 0.9 --seed 1"
     })
 final class GenerateCommand implements Callable<Integer> {
   private final GenerateRun run;

@@ -41,8 +41,10 @@ import picocli.CommandLine.Spec;
       "",
       "Examples:",
       "  nibble merge --adapter out --output merged",
-      "  nibble merge --adapter out --base-weights original --dtype float16 --output merged",
-      "  nibble merge --model base --adapter math=0.7 --adapter style=0.3 --output merged",
+      "  nibble merge --adapter out --base-weights original --dtype float16 \\",
+      "      --output merged",
+      "  nibble merge --model base --adapter math=0.7 --adapter style=0.3 \\",
+      "      --output merged",
       "  nibble merge --undo --model merged --adapter out --output base-again",
       "",
       "docs/merge.md says what is exact and what is rounded."

@@ -49,6 +49,7 @@ final class ModelFiles implements AutoCloseable {
     this.notes = notes;
     request.adapters().forEach(this::read);
     this.base = base();
+    WeightSource.requireModel(base);
     this.directory = WeightSource.directory(base);
     this.tokenizer = Tokenizer.load(directory);
     try {

@@ -3,6 +3,7 @@ package ai.nibble.cli;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.Row;
 import ai.nibble.data.RowFile;
+import ai.nibble.data.RowProblems;
 import ai.nibble.data.Sample;
 import ai.nibble.data.format.RowFormat;
 import ai.nibble.lora.AdapterSet;
@@ -32,17 +33,7 @@ record Prompt(int[] ids, String request, String adapter) {
     Path file = request.promptsFile().orElseThrow();
     List<Prompt> prompts = new ArrayList<>();
     try (RowFile rows = new RowFile(file, Map.of())) {
-      while (rows.hasNext()) {
-        Row row = rows.next();
-        try {
-          prompts.add(of(row, request, files));
-        } catch (InvalidInputException e) {
-          String message = e.getMessage();
-          throw message.startsWith(row.where())
-              ? e
-              : new InvalidInputException(row.where() + ": " + message, e);
-        }
-      }
+      RowProblems.forEach(file.toString(), rows, row -> prompts.add(of(row, request, files)));
     }
     if (prompts.isEmpty()) {
       throw new InvalidInputException(file + ": no prompts, expected at least one");

@@ -23,8 +23,9 @@ import picocli.CommandLine.Spec;
     footer = {
       "",
       "What the columns mean: docs/evaluate.md",
-      "Example: nibble quality --model DIR --text wikitext2_test.txt --windows 40"
-          + " --hellaswag hellaswag_val.txt --items 300"
+      "Example:",
+      "  nibble quality --model DIR --text wikitext2_test.txt --windows 40 \\",
+      "      --hellaswag hellaswag_val.txt --items 300"
     })
 final class QualityCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;

@@ -34,8 +34,9 @@ import picocli.CommandLine.Spec;
     footer = {
       "",
       "Rows have 'text' or 'messages'; of a .txt file every line is a row.",
-      "Example: nibble tokenizer --input rows.jsonl --vocab-size 2048 --special '<|endoftext|>'"
-          + " --eos '<|endoftext|>' --out tokenizer"
+      "Example:",
+      "  nibble tokenizer --input rows.jsonl --vocab-size 2048 --out tokenizer \\",
+      "      --special '<|endoftext|>' --eos '<|endoftext|>'"
     })
 final class TokenizerCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;

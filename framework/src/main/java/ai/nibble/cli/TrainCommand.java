@@ -24,8 +24,9 @@ import picocli.CommandLine.Spec;
     footer = {
       "",
       "Recipes and all their keys: recipes/README.md",
-      "Example: nibble train --config recipes/a.yaml --set learning_rate=1e-4"
-          + " --set datasets.0.path=rows.jsonl"
+      "Example:",
+      "  nibble train --config recipes/a.yaml --set learning_rate=1e-4 \\",
+      "      --set datasets.0.path=rows.jsonl"
     })
 final class TrainCommand implements Callable<Integer> {
   private final TrainRun run;
@@ -39,7 +40,7 @@ final class TrainCommand implements Callable<Integer> {
   @Option(
       names = {"-c", "--config"},
       paramLabel = "FILE",
-      description = "The recipe, too: FILE in either place.")
+      description = "Another way to name the recipe; one of the two.")
   private String config;
 
   @Option(

@@ -22,24 +22,13 @@ public record EncodedDataset(List<Example> examples, EncodingSummary summary) {
    * Reads and encodes all rows.
    *
    * @param name of the data, for messages
-   * @throws InvalidInputException naming the row, where one is malformed, refused or too long; or
-   *     where no row is left
+   * @throws InvalidInputException naming the rows that are malformed, refused or too long, see
+   *     {@link RowProblems}; or where no row is left
    */
   public static EncodedDataset encode(
       String name, Iterator<Row> rows, RowFormat format, ExampleEncoder encoder) {
     Builder builder = new Builder(encoder.settings());
-    while (rows.hasNext()) {
-      Row row = rows.next();
-      builder.rows++;
-      ExampleEncoder.Encoded encoded;
-      Sample sample = format.read(row);
-      try {
-        encoded = encoder.encoded(sample);
-      } catch (InvalidInputException e) {
-        throw new InvalidInputException(row.where() + ": " + e.getMessage(), e);
-      }
-      builder.add(row, encoded);
-    }
+    RowProblems.forEach(name, rows, row -> builder.add(row, encoder.encoded(format.read(row))));
     return builder.build(name);
   }
 
@@ -62,6 +51,7 @@ public record EncodedDataset(List<Example> examples, EncodingSummary summary) {
     }
 
     void add(Row row, ExampleEncoder.Encoded encoded) {
+      rows++;
       Example example = encoded.example();
       int limit = settings.sequenceLen();
       longest = Math.max(longest, example.length());

@@ -21,6 +21,10 @@ import java.util.NoSuchElementException;
  * Reads the rows of a data file one by one: JSON lines ({@code .jsonl}), a JSON array of objects
  * ({@code .json}, or lines where it begins with an object), or plain text ({@code .txt}), of which
  * every line that is not blank is a row with the column {@code text}.
+ *
+ * <p>A row that cannot be read is thrown as an {@link InvalidInputException}, and the next call
+ * goes on behind it; where nobody can say what is behind it, as in a broken array, the rows end
+ * there.
  */
 public final class RowFile implements java.util.Iterator<Row>, AutoCloseable {
   // An element of an array has others behind it.
@@ -131,6 +135,7 @@ public final class RowFile implements java.util.Iterator<Row>, AutoCloseable {
     try {
       JsonToken token = array.nextToken();
       if (token == JsonToken.END_ARRAY) {
+        ended = true;
         if (array.nextToken() != null) {
           throw new InvalidInputException(
               path + ":" + array.currentLocation().getLineNr() + ": something follows the array");
@@ -138,16 +143,19 @@ public final class RowFile implements java.util.Iterator<Row>, AutoCloseable {
         return null;
       }
       if (token == null) {
+        ended = true;
         throw new InvalidInputException(
             path + ":" + array.currentLocation().getLineNr() + ": the array does not end");
       }
       String where = path + ":" + array.currentTokenLocation().getLineNr() + ": row " + (rows + 1);
       return row(ELEMENT.readValue(array), where);
     } catch (JsonProcessingException e) {
+      ended = true;
       // Exceeded limits come without a place of their own.
       String place = e.getLocation() == null ? ":" + array.currentLocation().getLineNr() : "";
       throw new InvalidInputException(path + place + JsonFiles.problem(e), e);
     } catch (IOException e) {
+      ended = true;
       throw unreadable(e);
     }
   }

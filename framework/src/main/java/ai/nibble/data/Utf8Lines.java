@@ -16,6 +16,7 @@ final class Utf8Lines {
   private final InputStream in;
   private final Path path;
   private long number;
+  private boolean ended;
 
   Utf8Lines(InputStream in, Path path) {
     this.in = in;
@@ -57,8 +58,15 @@ final class Utf8Lines {
     return number;
   }
 
-  /** The next line without its end, or null. */
+  /**
+   * The next line without its end; null behind the last, and behind what could not be read whole.
+   *
+   * @throws InvalidInputException for a line that is not UTF-8 or too long
+   */
   String next() {
+    if (ended) {
+      return null;
+    }
     ByteArrayOutputStream line = new ByteArrayOutputStream(256);
     try {
       int c = in.read();
@@ -68,12 +76,14 @@ final class Utf8Lines {
       number++;
       for (; c >= 0 && c != '\n'; c = in.read()) {
         if (line.size() >= MAX_LINE) {
+          ended = true;
           throw new InvalidInputException(
               path + ":" + number + ": the line is longer than " + (MAX_LINE >> 20) + " MiB");
         }
         line.write(c);
       }
     } catch (IOException e) {
+      ended = true;
       throw new InvalidInputException(path + " cannot be read: " + e.getMessage(), e);
     }
     return decode(line.toByteArray());

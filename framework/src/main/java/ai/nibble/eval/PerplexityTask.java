@@ -1,8 +1,8 @@
 package ai.nibble.eval;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.data.Row;
 import ai.nibble.data.RowFile;
+import ai.nibble.data.RowProblems;
 import ai.nibble.nn.Pass;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -78,10 +78,7 @@ public final class PerplexityTask implements EvalTask<PerplexityTask.Result> {
     if (suffix.matches(".*\\.(jsonl|ndjson|json)")) {
       List<String> texts = new ArrayList<>();
       try (RowFile rows = new RowFile(file, Map.of())) {
-        while (rows.hasNext()) {
-          Row row = rows.next();
-          texts.add(row.text("text"));
-        }
+        RowProblems.forEach(file.toString(), rows, row -> texts.add(row.text("text")));
       }
       return String.join("\n\n", texts);
     }

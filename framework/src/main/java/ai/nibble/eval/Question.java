@@ -3,6 +3,7 @@ package ai.nibble.eval;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.PromptEncoder;
 import ai.nibble.data.Row;
+import ai.nibble.data.RowProblems;
 import ai.nibble.data.Sample;
 import ai.nibble.data.format.RowFormat;
 import java.util.ArrayList;
@@ -23,8 +24,8 @@ public record Question(int[] prompt, String request, boolean standsAlone, String
   /**
    * Reads rows of which each ends with an answer.
    *
-   * @throws InvalidInputException naming the row, where one has no answer, or one that the metric
-   *     cannot compare; or where there is no row
+   * @throws InvalidInputException naming the rows that have no answer, or one that the metric
+   *     cannot compare, see {@link RowProblems}; or where there is no row
    */
   public static List<Question> read(
       String name,
@@ -33,22 +34,19 @@ public record Question(int[] prompt, String request, boolean standsAlone, String
       PromptEncoder prompts,
       AnswerMetric metric) {
     List<Question> questions = new ArrayList<>();
-    while (rows.hasNext()) {
-      Row row = rows.next();
-      Sample sample = format.read(row);
-      try {
-        Question question = of(sample, prompts);
-        metric
-            .flaw(question.expected)
-            .ifPresent(
-                flaw -> {
-                  throw new InvalidInputException("the expected answer " + flaw);
-                });
-        questions.add(question);
-      } catch (InvalidInputException e) {
-        throw new InvalidInputException(row.where() + ": " + e.getMessage(), e);
-      }
-    }
+    RowProblems.forEach(
+        name,
+        rows,
+        row -> {
+          Question question = of(format.read(row), prompts);
+          metric
+              .flaw(question.expected)
+              .ifPresent(
+                  flaw -> {
+                    throw new InvalidInputException("the expected answer " + flaw);
+                  });
+          questions.add(question);
+        });
     if (questions.isEmpty()) {
       throw new InvalidInputException(name + ": no rows, expected at least one question");
     }

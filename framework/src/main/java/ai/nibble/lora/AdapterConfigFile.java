@@ -69,6 +69,13 @@ public final class AdapterConfigFile {
   }
 
   private static AdapterConfig read(Path path, boolean takesExtras) {
+    if (!Files.exists(path)) {
+      throw new InvalidInputException(
+          path
+              + ": there is no such adapter, expected a directory with "
+              + NAME
+              + ", such as the output_dir of a training run: check the path");
+    }
     Path file = Files.isDirectory(path) ? path.resolve(NAME) : path;
     return new AdapterConfigReader(file.toString(), parse(file), takesExtras).read();
   }

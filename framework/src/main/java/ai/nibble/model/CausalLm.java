@@ -147,14 +147,17 @@ public final class CausalLm implements AutoCloseable {
               ? tape.apply(
                   new Checkpoint(
                       (inner, inputs, recall) ->
-                          layer.forward(
-                              inner, inputs[0], pass, precision, work, checkpointing, recall)),
+                          layer.forward(run(inner, pass, checkpointing, recall), inputs[0])),
                   x)
-              : layer.forward(tape, x, pass, precision, work, checkpointing, Recall.once());
+              : layer.forward(run(tape, pass, checkpointing, Recall.once()), x);
       x.close();
       x = next;
     }
     return x;
+  }
+
+  private DecoderLayer.Run run(Tape tape, Pass pass, Checkpointing checkpointing, Recall recall) {
+    return new DecoderLayer.Run(tape, pass, precision, work, checkpointing, recall);
   }
 
   private void requireInVocabulary(int[] inputIds) {

@@ -39,42 +39,60 @@ record DecoderLayer(
   }
 
   /**
-   * From a hidden state {@code [N, hidden]} to the next; values in between are given up early.
+   * What a run of a layer computes with.
    *
    * @param checkpointing what {@code recall} keeps of the layer, where it keeps anything
    */
-  Variable forward(
+  record Run(
       Tape tape,
-      Variable x,
       Pass pass,
       Precision precision,
       Workspace work,
       Checkpointing checkpointing,
       Recall recall) {
-    boolean products = checkpointing == Checkpointing.SELECTIVE;
-    Variable attended;
-    try (Variable normed = inputNorm.apply(tape, x);
-        Variable projected =
-            keptIf(products, recall, e -> qkv.apply(tape, normed, pass, precision, work, e));
-        Variable heads =
-            pass.caches().isEmpty()
-                ? recall.kept(e -> attention.apply(tape, projected, pass, precision, e))
-                : attention.applyCached(tape, projected, pass, index, precision, work);
-        Variable mixed = recall.unread(e -> output.apply(tape, heads, pass, precision, work, e))) {
-      attended = recall.kept(e -> tape.apply(new Residual(e), x, mixed));
+
+    /** A product that a second run gets from the first, where that keeps products. */
+    private Variable product(LinearGroup group, Variable x) {
+      return checkpointing == Checkpointing.SELECTIVE
+          ? recall.kept(earlier -> product(group, x, earlier))
+          : product(group, x, Earlier.NONE);
     }
-    try (attended;
-        Variable normed = postAttentionNorm.apply(tape, attended);
-        Variable gated =
-            keptIf(products, recall, e -> gateUp.apply(tape, normed, pass, precision, work, e));
-        Variable active = tape.apply(new SwiGlu(), gated);
-        Variable lowered = recall.unread(e -> down.apply(tape, active, pass, precision, work, e))) {
-      return recall.unread(e -> tape.apply(new Residual(e), attended, lowered));
+
+    /** A product that nothing in a second run reads. */
+    private Variable unreadProduct(LinearGroup group, Variable x) {
+      return recall.unread(earlier -> product(group, x, earlier));
+    }
+
+    private Variable product(LinearGroup group, Variable x, Earlier earlier) {
+      return group.apply(tape, x, pass, precision, work, earlier);
     }
   }
 
-  private static Variable keptIf(boolean condition, Recall recall, Recall.Step step) {
-    return condition ? recall.kept(step) : step.take(Earlier.NONE);
+  /** From a hidden state {@code [N, hidden]} to the next; values in between are given up early. */
+  Variable forward(Run run, Variable x) {
+    Tape tape = run.tape;
+    Recall recall = run.recall;
+    Variable attended;
+    try (Variable normed = inputNorm.apply(tape, x);
+        Variable projected = run.product(qkv, normed);
+        Variable heads = attend(run, projected);
+        Variable mixed = run.unreadProduct(output, heads)) {
+      attended = recall.kept(earlier -> tape.apply(new Residual(earlier), x, mixed));
+    }
+    try (attended;
+        Variable normed = postAttentionNorm.apply(tape, attended);
+        Variable gated = run.product(gateUp, normed);
+        Variable active = tape.apply(new SwiGlu(), gated);
+        Variable lowered = run.unreadProduct(down, active)) {
+      return recall.unread(earlier -> tape.apply(new Residual(earlier), attended, lowered));
+    }
+  }
+
+  private Variable attend(Run run, Variable qkv) {
+    Pass pass = run.pass;
+    return pass.caches().isEmpty()
+        ? run.recall.kept(e -> attention.apply(run.tape, qkv, pass, run.precision, e))
+        : attention.applyCached(run.tape, qkv, pass, index, run.precision, run.work);
   }
 
   @Override

@@ -110,18 +110,11 @@ public interface WeightSource extends AutoCloseable {
    * @throws InvalidInputException if the path holds no model, or one whose parts do not fit
    */
   static WeightSource open(Path base, Consumer<String> notices) {
-    if (!Files.exists(base)) {
-      throw new InvalidInputException(
-          base + ": does not exist, expected a model directory or a GGUF file");
-    }
+    requireModel(base);
+    ModelConfig config = read(directory(base), notices);
     if (!Files.isDirectory(base)) {
-      if (!isGguf(base)) {
-        throw new InvalidInputException(
-            base + ": is a file, expected a model directory or a .gguf file");
-      }
-      return GgufWeights.open(base, read(directory(base), notices), notices);
+      return GgufWeights.open(base, config, notices);
     }
-    ModelConfig config = read(base, notices);
     Path gguf = onlyGguf(base);
     return gguf == null
         ? SafetensorsWeights.open(base, config, notices)
@@ -131,6 +124,26 @@ public interface WeightSource extends AutoCloseable {
   /** The directory of a base's configuration and tokenizer: itself, or where its file lies. */
   static Path directory(Path base) {
     return Files.isDirectory(base) ? base : base.toAbsolutePath().getParent();
+  }
+
+  /**
+   * Looks whether something can be a model, before any file of it is looked for.
+   *
+   * @throws InvalidInputException if there is nothing, or a file of another kind
+   */
+  static void requireModel(Path base) {
+    if (!Files.exists(base)) {
+      throw new InvalidInputException(
+          base
+              + ": there is no such model, expected a directory with config.json and safetensors,"
+              + " or a .gguf file: check the path");
+    }
+    if (!Files.isDirectory(base) && !isGguf(base)) {
+      throw new InvalidInputException(
+          base
+              + ": is a file, expected a directory with config.json and safetensors, or a .gguf"
+              + " file");
+    }
   }
 
   private static ModelConfig read(Path directory, Consumer<String> notices) {

@@ -41,7 +41,11 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
     return apply(tape, qkv, pass, precision, Earlier.NONE);
   }
 
-  /** As {@link #apply(Tape, Variable, Pass, Precision)}, perhaps with the output of before. */
+  /**
+   * As {@link #apply(Tape, Variable, Pass, Precision)}, computed again for a checkpoint.
+   *
+   * @param earlier where it knows the output of the first time, that is not computed again
+   */
   public Variable apply(Tape tape, Variable qkv, Pass pass, Precision precision, Earlier earlier) {
     boolean flash = !qkv.value().device().isCpu() && precision.compute() != DType.FLOAT32;
     if (!flash) {

@@ -8,7 +8,8 @@ import ai.nibble.tensor.Tensor;
 /**
  * Moves the tokens of a pass between token-major rows, as projections write them, and head-major
  * matrices, as attention's products want them: queries {@code [kvHeads, N·group, D]} (row t·group +
- * g), keys and values {@code [kvHeads, N, D]}. Queries and keys are rotated on the way.
+ * g), keys and values {@code [kvHeads, N, D]}. Queries and keys are rotated on the way, values are
+ * not.
  */
 final class HeadLayout {
   private final Attention attention;
@@ -51,7 +52,9 @@ final class HeadLayout {
         attention.headDim());
   }
 
-  /** Reads a part of {@code qkv [N, …]} into {@code [kvHeads, N·group, D]}, rotated. */
+  /**
+   * Reads a part of {@code qkv [N, …]} into {@code [kvHeads, N·group, D]}, all but values rotated.
+   */
   void gather(Part part, Tensor qkv, Tensor heads) {
     if (part == Part.VALUE) {
       copy(part, qkv, heads, true);

@@ -103,7 +103,11 @@ public final class LinearGroup implements AutoCloseable {
     return apply(tape, x, pass, precision, work, Earlier.NONE);
   }
 
-  /** As {@link #apply(Tape, Variable, Pass, Precision, Workspace)}, perhaps without the product. */
+  /**
+   * As {@link #apply(Tape, Variable, Pass, Precision, Workspace)}, computed again for a checkpoint.
+   *
+   * @param earlier where it knows the output of the first time, the product is left out
+   */
   public Variable apply(
       Tape tape, Variable x, Pass pass, Precision precision, Workspace work, Earlier earlier) {
     return tape.apply(new LinearGroupFunction(this, pass, precision, work, earlier), x);

@@ -151,13 +151,51 @@ final class GenerationTest {
   @Test
   void whatTheFilesShowIsOneLineAndExit2() throws IOException {
     String model = TinyChat.write(temp.resolve("chat")).toString();
-    assertEquals(2, nibble("generate", "--model", temp + "/none", "--prompt", "a"));
     assertEquals(2, nibble("generate", "--model", model, "--prompts", temp + "/none.jsonl"));
     Path prompts = temp.resolve("p.jsonl");
     Files.writeString(prompts, "{\"prompt\": \"a\"}\n{\"question\": \"a\"}\n");
     assertEquals(2, nibble("generate", "--model", model, "--prompts", prompts.toString()));
     assertTrue(err.toString().contains("p.jsonl:2: column 'prompt' is missing"), err.toString());
     assertEquals(1, err.toString().lines().filter(l -> l.startsWith("error: ")).count());
+  }
+
+  /** Not the tokenizer of the directory above, nor a file of an adapter that is not there. */
+  @Test
+  void aModelOrAdapterThatIsNotThereIsNamedItself() throws IOException {
+    String model = TinyChat.write(temp.resolve("chat")).toString();
+    String none = temp + "/none";
+    String noModel =
+        "error: "
+            + none
+            + ": there is no such model, expected a directory with config.json and"
+            + " safetensors, or a .gguf file: check the path\n";
+    String noAdapter =
+        "error: "
+            + none
+            + ": there is no such adapter, expected a directory with"
+            + " adapter_config.json, such as the output_dir of a training run: check the path\n";
+    for (String command : List.of("generate", "chat", "evaluate")) {
+      List<String> more =
+          switch (command) {
+            case "generate" -> List.of("--prompt", "a");
+            case "evaluate" -> List.of("--task", "perplexity=" + model + "/config.json");
+            default -> List.of();
+          };
+      for (List<String> given :
+          List.of(
+              List.of("--model", none),
+              List.of("--adapter", none),
+              List.of("--model", model, "--adapter", none))) {
+        List<String> args = new ArrayList<>(List.of(command));
+        args.addAll(given);
+        args.addAll(more);
+        assertEquals(2, nibble(args.toArray(String[]::new)), args.toString());
+        assertEquals(given.contains("--adapter") ? noAdapter : noModel, err.toString());
+      }
+    }
+    String file = model + "/config.json";
+    assertEquals(2, nibble("generate", "--model", file, "--prompt", "a"));
+    assertTrue(err.toString().startsWith("error: " + file + ": is a file, expected"), "" + err);
   }
 
   /** A model, and two adapters that change its answers. */

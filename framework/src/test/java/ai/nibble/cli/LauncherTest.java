@@ -88,7 +88,8 @@ final class LauncherTest {
   void theFirstUseBuildsAndALaterOneDoesNot() throws Exception {
     Ran first = run(Map.of(), project.resolve("nibble"));
     assertTrue(first.text.contains("nibble: building"), first.text);
-    assertTrue(first.text.contains("mvn -q -B -pl framework -DskipTests package"), first.text);
+    assertTrue(
+        first.text.contains("mvn -q -B -Dfmt.skip -pl framework -DskipTests package"), first.text);
     built();
     assertFalse(run(Map.of(), project.resolve("nibble")).text.contains("mvn"));
   }

@@ -14,6 +14,7 @@ import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
@@ -297,6 +298,25 @@ final class NibbleTest {
     assertEquals(2, nibble("generate", "--model", "m", "--prompt", "a", "--stop", ""));
     assertTrue(err.toString().contains("error: --stop is '', expected at least one character"));
     assertEquals(List.of(), generated);
+  }
+
+  @Test
+  void everyExampleOfTheHelpStandsOnItsOwnLines() {
+    Map<String, CommandLine> commands =
+        Nibble.commandLine((recipe, writer) -> 0, Generation::run).getSubcommands();
+    assertEquals(9, commands.size(), commands.keySet()::toString);
+    commands.forEach(
+        (name, command) -> {
+          assertEquals(0, nibble(name, "--help"));
+          List<String> lines = out.toString().lines().map(String::stripTrailing).toList();
+          String[] footer = command.getCommandSpec().usageMessage().footer();
+          List<String> examples =
+              Arrays.stream(footer).filter(line -> line.startsWith("  ")).toList();
+          assertTrue(examples.stream().anyMatch(e -> e.startsWith("  nibble " + name)), name);
+          for (String example : examples) {
+            assertTrue(lines.contains(example), name + " breaks: " + example);
+          }
+        });
   }
 
   @Test

@@ -27,7 +27,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * A real model's scores are those of transformers and bitsandbytes, window by window and choice by
- * choice.
+ * choice. Doubly quantised scales have the nearest code, as bitsandbytes' kernels but one give it;
+ * that one, for CPUs, misses it for one scale in 436, which moves the loss by 0.08 and items by up
+ * to 0.02 (golden.py).
  */
 @Tag("golden")
 class GoldenScoresTest {
@@ -68,12 +70,8 @@ class GoldenScoresTest {
       choices.evaluate(subject, 0, choices.items(text), items::addAll);
     }
     assertEquals(1023, windows.get(0).tokens());
-    // bitsandbytes on CPUs finds one code in 500 of the doubly quantised scales by a coarser table,
-    // and is one off there: a scale in 500 differs by about 1 %. Without double quantisation the
-    // loss is 0.7 away and items up to 0.3
-    boolean sameScales = !mode.equals("nf4-dq");
     // the reference sums 1,023 losses in float32, each step of which rounds by up to 1.2e-4
-    assertEquals(golden.get("loss").asDouble(), windows.get(0).loss(), sameScales ? 1e-2 : 0.2);
+    assertEquals(golden.get("loss").asDouble(), windows.get(0).loss(), 1e-2);
     for (int i = 0; i < ITEMS; i++) {
       JsonNode expected = golden.get("items").get(i);
       double[] scores = new double[expected.size()];
@@ -81,7 +79,7 @@ class GoldenScoresTest {
         scores[c] = expected.get(c).asDouble();
       }
       // sums of about 20 log-likelihoods from logits below 40, rounded over 30 layers
-      assertArrayEquals(scores, items.get(i).scores(), sameScales ? 1e-3 : 0.05, "item " + i);
+      assertArrayEquals(scores, items.get(i).scores(), 1e-3, "item " + i);
     }
   }
 }

@@ -3,6 +3,7 @@ package ai.nibble.data.bpe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.Row;
 import ai.nibble.data.RowFile;
+import ai.nibble.data.RowProblems;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
@@ -40,9 +41,7 @@ public final class WordCounts {
    */
   public void add(Path file) {
     try (RowFile lines = new RowFile(file, Map.of())) {
-      while (lines.hasNext()) {
-        add(lines.next());
-      }
+      RowProblems.forEach(file.toString(), lines, this::add);
     }
   }
 

@@ -3,6 +3,7 @@ package ai.nibble.eval.task;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.Row;
 import ai.nibble.data.RowFile;
+import ai.nibble.data.RowProblems;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Iterator;
@@ -53,10 +54,7 @@ public interface ChoiceFormat {
   default List<ChoiceItem> read(Path file) {
     List<ChoiceItem> items = new ArrayList<>();
     try (RowFile rows = new RowFile(file, Map.of())) {
-      Iterator<Row> each = rows(file, rows);
-      while (each.hasNext()) {
-        items.add(read(each.next()));
-      }
+      RowProblems.forEach(file.toString(), rows(file, rows), row -> items.add(read(row)));
     }
     if (items.isEmpty()) {
       throw new InvalidInputException(file + ": no rows, expected at least one of " + name());

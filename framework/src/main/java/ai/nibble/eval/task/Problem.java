@@ -1,8 +1,8 @@
 package ai.nibble.eval.task;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.data.Row;
 import ai.nibble.data.RowFile;
+import ai.nibble.data.RowProblems;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -34,14 +34,16 @@ public record Problem(String where, String question, String answer) implements E
   public static List<Problem> read(Path file) {
     List<Problem> problems = new ArrayList<>();
     try (RowFile rows = new RowFile(file, Map.of())) {
-      while (rows.hasNext()) {
-        Row row = rows.next();
-        String answer = row.text("answer");
-        if (FinalNumber.of(answer).isEmpty()) {
-          throw row.wrong("answer", answer, "an answer with a number, best behind '####'");
-        }
-        problems.add(new Problem(row.where(), row.text("question"), answer));
-      }
+      RowProblems.forEach(
+          file.toString(),
+          rows,
+          row -> {
+            String answer = row.text("answer");
+            if (FinalNumber.of(answer).isEmpty()) {
+              throw row.wrong("answer", answer, "an answer with a number, best behind '####'");
+            }
+            problems.add(new Problem(row.where(), row.text("question"), answer));
+          });
     }
     if (problems.isEmpty()) {
       throw new InvalidInputException(file + ": no rows, expected at least one of gsm8k");

@@ -2,6 +2,8 @@ package ai.nibble.train.log;
 
 import java.io.PrintStream;
 import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.Locale;
 import java.util.function.LongSupplier;
 
@@ -11,22 +13,33 @@ import java.util.function.LongSupplier;
  *
  * <pre>
  * step 12/300  loss 1.2345  lr 2.00e-04  grad_norm 0.512  tokens/s 1234  ETA 3m12s  memory 2.1 GiB
+ * [###---------------]  17%  51/300  loss 1.2310  1229 tokens/s  ETA 3m11s  2.1 GiB
  * </pre>
  *
  * A line is printed for every step whose number {@code logging_steps} divides, and for the last.
  * Where the output is no terminal there is no bar and every line stands for itself.
  */
 public final class Console implements TrainListener {
-  /** Characters between the bar's brackets; the whole line stays below 80. */
-  private static final int BAR = 24;
+  /** Columns of the bar's line, which a terminal of 80 does not wrap. */
+  private static final int COLUMNS = 79;
+
+  /** Characters between the bar's brackets: what the figures leave, but not more or less. */
+  private static final int SHORTEST_BAR = 4;
+
+  private static final int LONGEST_BAR = 24;
+
+  /** What remains is told by the pace of so many steps: it follows a change, and is steady. */
+  private static final int PACE_STEPS = 20;
 
   private final PrintStream out;
   private final boolean interactive;
   private final int loggingSteps;
   private final LongSupplier nanoTime;
-  private int firstStep;
-  private long startNanos;
+  private final Deque<Moment> lately = new ArrayDeque<>();
   private int drawn;
+
+  /** When a step had ended, or the first began. */
+  private record Moment(int step, long nanos) {}
 
   /**
    * @param out where to print; not closed
@@ -46,13 +59,12 @@ public final class Console implements TrainListener {
     this.interactive = interactive;
     this.loggingSteps = loggingSteps;
     this.nanoTime = nanoTime;
-    this.startNanos = nanoTime.getAsLong();
   }
 
   @Override
   public void runStarted(RunInfo run) {
-    firstStep = run.firstStep();
-    startNanos = nanoTime.getAsLong();
+    lately.clear();
+    lately.add(new Moment(run.firstStep(), nanoTime.getAsLong()));
     line(
         run.firstStep() == 0
             ? "run " + run.name() + ": " + run.totalSteps() + " steps"
@@ -149,25 +161,34 @@ public final class Console implements TrainListener {
 
   private static String bar(StepMetrics m, String eta) {
     double share = m.totalSteps() == 0 ? 1 : Math.min(1, (double) m.step() / m.totalSteps());
-    int full = (int) (share * BAR);
-    return String.format(
-        Locale.ROOT,
-        "[%s%s] %3d%%  %d/%d  ETA %s",
-        "#".repeat(full),
-        "-".repeat(BAR - full),
-        (int) (share * 100),
-        m.step(),
-        m.totalSteps(),
-        eta);
+    String figures =
+        String.format(
+            Locale.ROOT,
+            "] %3d%%  %d/%d  loss %.4f  %.0f tokens/s  ETA %s  %s",
+            (int) (share * 100),
+            m.step(),
+            m.totalSteps(),
+            m.loss(),
+            m.tokensPerSecond(),
+            eta,
+            bytes(m.memoryBytes()));
+    int room = COLUMNS - 1 - figures.length();
+    int width = Math.max(SHORTEST_BAR, Math.min(LONGEST_BAR, room));
+    int full = (int) (share * width);
+    return "[" + "#".repeat(full) + "-".repeat(width - full) + figures;
   }
 
-  /** What remains, at the mean pace of this run. */
+  /** What remains, at the pace of the last steps, evaluations and checkpoints among them. */
   private String eta(StepMetrics m) {
-    int done = m.step() - firstStep;
-    if (done < 1) {
+    lately.add(new Moment(m.step(), nanoTime.getAsLong()));
+    while (lately.size() > PACE_STEPS + 1) {
+      lately.remove();
+    }
+    int steps = m.step() - lately.getFirst().step();
+    if (steps < 1) {
       return "?";
     }
-    double secondsPerStep = (nanoTime.getAsLong() - startNanos) / 1e9 / done;
+    double secondsPerStep = (lately.getLast().nanos() - lately.getFirst().nanos()) / 1e9 / steps;
     return duration(secondsPerStep * Math.max(0, m.totalSteps() - m.step()));
   }
 

@@ -143,7 +143,7 @@ class MergeProofTest {
   @Test
   void theBoundIsAMultipleOfADrawOfRounding() {
     LogitDifference bound = MergeProof.bound(new LogitDifference(0.5, 0.01));
-    assertEquals(new LogitDifference(4, 0.16), bound);
+    assertEquals(new LogitDifference(2, 0.16), bound);
   }
 
   @Test

@@ -9,6 +9,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 
@@ -73,7 +74,10 @@ class ConsoleTest {
     console.runStarted(new RunInfo("a", 0, 300, ""));
     nanos.set(1_000_000_000L);
     console.stepEnded(step(1, 1));
-    assertEquals("run a: 300 steps\n[------------------------]   0%  1/300  ETA 4m59s\n", screen());
+    assertEquals(
+        "run a: 300 steps\n"
+            + "[-----------------]   0%  1/300  loss 1.0000  1234 tokens/s  ETA 4m59s  2.1 GiB\n",
+        screen());
     nanos.set(300_000_000_000L);
     console.stepEnded(step(150, 1));
     console.evaluated(new EvalMetrics(150, 0.5, 2, 77, 61));
@@ -84,10 +88,41 @@ class ConsoleTest {
     assertEquals("eval at step 150  eval_loss 2.0000  tokens 77  took 1m01s", lines[2]);
     assertEquals("saved " + Path.of("out", "checkpoint-150"), lines[3]);
     console.stepEnded(step(299, 1));
-    assertTrue(screen().contains("[#######################-]  99%  299/300  ETA 1s"), screen());
+    assertTrue(screen().contains("#-]  99%  299/300  loss 1.0000  1234 tokens/s  ETA "), screen());
     console.stepEnded(step(300, 1));
     assertFalse(screen().contains("["), screen());
     printed().lines().forEach(line -> assertTrue(line.length() < 400));
+  }
+
+  @Test
+  void theBarAndItsFiguresFitATerminal() {
+    Console console = console(true, 1_000_000);
+    for (int total : new int[] {3, 300, 99_999}) {
+      console.runStarted(new RunInfo("a", 0, total, ""));
+      nanos.addAndGet(3_000_000_000L);
+      console.stepEnded(new StepMetrics(2, total, 0, 12.3456, 1, 1, 12345, 999L << 30, 0));
+    }
+    List<String> bars = screen().lines().filter(line -> line.startsWith("[")).toList();
+    assertEquals(1, bars.size()); // the last; those before are gone from the screen
+    for (String part : printed().split("[\r\n]")) {
+      assertTrue(part.stripTrailing().length() < 80, part);
+    }
+  }
+
+  @Test
+  void whatRemainsIsToldByTheLastTwentySteps() {
+    Console console = console(false, 1);
+    console.runStarted(new RunInfo("a", 0, 300, ""));
+    for (int s = 1; s <= 100; s++) { // a slow beginning
+      nanos.addAndGet(9_000_000_000L);
+      console.stepEnded(step(s, 1));
+    }
+    for (int s = 101; s <= 120; s++) {
+      nanos.addAndGet(1_000_000_000L);
+      console.stepEnded(step(s, 1));
+    }
+    String last = printed().lines().reduce((a, b) -> b).orElseThrow();
+    assertTrue(last.contains("step 120/300") && last.contains("ETA 3m00s"), last);
   }
 
   @Test
