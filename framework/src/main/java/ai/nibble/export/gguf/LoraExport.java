@@ -1,7 +1,7 @@
 package ai.nibble.export.gguf;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.export.Output;
+import ai.nibble.WholeFile;
 import ai.nibble.gguf.GgmlType;
 import ai.nibble.gguf.GgufHeader;
 import ai.nibble.gguf.GgufTensorSpec;
@@ -41,7 +41,7 @@ public final class LoraExport {
    */
   public static int write(
       Path base, Path adapter, FileType type, Path out, Consumer<String> notices) {
-    Output.requireNew(out);
+    WholeFile.requireNew(out, "--out");
     if (type.base() != GgmlType.Q8_0 && type.base().blockElements() != 1) {
       throw new InvalidInputException(
           "--type is '" + type + "', expected one of F32, F16, BF16, Q8_0 for an adapter alone");

@@ -5,7 +5,6 @@ import ai.nibble.WholeFile;
 import ai.nibble.data.ChatTemplate;
 import ai.nibble.data.PromptEncoder;
 import ai.nibble.data.Tokenizer;
-import ai.nibble.export.Output;
 import ai.nibble.generate.StopTokens;
 import ai.nibble.gguf.GgmlType;
 import ai.nibble.gguf.GgufFile;
@@ -102,8 +101,8 @@ public final class ModelExport {
 
   private Report run() {
     Path modelfile = modelfile(request.out());
-    Output.requireNew(request.out());
-    Output.requireNew(modelfile);
+    WholeFile.requireNew(request.out(), "--out");
+    WholeFile.requireNew(modelfile, "--out");
     Path directory = WeightSource.directory(request.base());
     try (Scope scope = new Scope()) {
       WeightSource base = scope.own(WeightSource.open(request.base(), notices));

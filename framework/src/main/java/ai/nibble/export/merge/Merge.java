@@ -2,6 +2,7 @@ package ai.nibble.export.merge;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
+import ai.nibble.WholeFile;
 import ai.nibble.lora.AdapterExtras;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.model.BaseFiles;
@@ -53,7 +54,7 @@ public final class Merge {
   }
 
   private MergeReport run() {
-    WholeDirectory.requireNew(request.output(), "--output");
+    WholeFile.requireNew(request.output(), "--output");
     try (Scope scope = new Scope()) {
       WeightSource base = scope.own(WeightSource.open(request.base(), notices));
       HeldWeights held = scope.own(new HeldWeights(base, request.quantization()));

@@ -97,7 +97,7 @@ class LoraExportTest {
     refused(lora.resolve("llama_dora"), FileType.F32, out, "DoRA is not supported yet");
     assertFalse(Files.exists(out));
     Files.writeString(out, "mine");
-    refused(lora.resolve("llama_plain"), FileType.F32, out, "exists, expected a new place");
+    refused(lora.resolve("llama_plain"), FileType.F32, out, "exists already, expected a new place");
   }
 
   private void refused(Path adapter, FileType type, Path out, String expected) {

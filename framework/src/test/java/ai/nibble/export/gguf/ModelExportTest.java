@@ -351,11 +351,11 @@ class ModelExportTest {
   @Test
   void nothingIsWrittenOver() throws IOException {
     Files.writeString(out, "mine");
-    refused(base, Optional.empty(), "tiny.gguf: exists, expected a new place");
+    refused(base, Optional.empty(), "tiny.gguf: exists already, expected a new place");
     assertEquals("mine", Files.readString(out));
     Files.delete(out);
     Files.writeString(temp.resolve("tiny.Modelfile"), "mine");
-    refused(base, Optional.empty(), "tiny.Modelfile: exists");
+    refused(base, Optional.empty(), "tiny.Modelfile: exists already");
     assertFalse(Files.exists(out));
   }
 

@@ -578,7 +578,7 @@ class MergeTest {
     String message =
         assertThrows(InvalidInputException.class, () -> merge(base, plain(adapter))).getMessage();
     assertEquals(
-        out() + ": exists already, expected a new directory: name another with --output", message);
+        out() + ": exists already, expected a new place: name another with --output", message);
     assertEquals("mine", Files.readString(out().resolve("mine")));
   }
 
