@@ -5,6 +5,7 @@ import ai.nibble.WholeDirectory;
 import ai.nibble.WholeFile;
 import ai.nibble.lora.AdapterExtras;
 import ai.nibble.lora.AdapterStore;
+import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelStore;
@@ -113,9 +114,7 @@ public final class Merge {
       if (merged.isPresent()) {
         weight = recordedWeight(merged.get(), adapter);
       }
-      MergedAdapter opened =
-          scope.own(
-              MergedAdapter.open(adapter.directory(), request.undo() ? -weight : weight, base));
+      StoredAdapter opened = scope.own(StoredAdapter.open(adapter.directory(), base));
       if (request.undo()) {
         requireUndoable(opened);
       }
@@ -123,7 +122,7 @@ public final class Merge {
       if (!ignored.isEmpty()) {
         notices.accept(adapter.directory() + ": keys of adapter_config.json ignored: " + ignored);
       }
-      adapters.add(opened);
+      adapters.add(new MergedAdapter(opened, request.undo() ? -weight : weight));
     }
     return adapters;
   }
@@ -165,7 +164,7 @@ public final class Merge {
     return entry.weight();
   }
 
-  private static void requireUndoable(MergedAdapter adapter) {
+  private static void requireUndoable(StoredAdapter adapter) {
     String reason = null;
     if (adapter.extras().useDora()) {
       reason = "is a DoRA adapter, which replaced the rows' norms";

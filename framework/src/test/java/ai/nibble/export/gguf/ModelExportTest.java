@@ -155,7 +155,7 @@ class ModelExportTest {
 
   /** PEFT's logits after merging, on a base with Llama 3's rope scaling. */
   @ParameterizedTest
-  @ValueSource(strings = {"llama_plain", "llama_rslora"})
+  @ValueSource(strings = {"llama_plain", "llama_rslora", "llama_dora", "llama_modules_to_save"})
   void anAdapterIsMergedAsPeftMergesIt(String name) throws IOException {
     Path fixture = Shared.fixtures("lora").resolve(name);
     try (SafetensorsFile golden = SafetensorsFile.open(fixture.resolve("golden.safetensors"))) {
@@ -366,7 +366,8 @@ class ModelExportTest {
         assertThrows(
             InvalidInputException.class, () -> export(base, Optional.of(adapter), FileType.F16));
     assertTrue(e.problems().size() > 1);
-    assertTrue(e.getMessage().contains("expected [8, 12] by the base and the rank; is it for"));
+    String expected = "expected [8, 12] by the base and the rank in adapter_config.json";
+    assertTrue(e.getMessage().contains(expected), e.getMessage());
     assertFalse(Files.exists(out));
   }
 
