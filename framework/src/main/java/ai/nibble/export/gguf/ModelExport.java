@@ -115,7 +115,7 @@ public final class ModelExport {
       Optional<ChatTemplate> template = template(directory);
       Map<String, String> names = names(weights);
       List<GgufTensorSpec> specs = specs(weights, names);
-      GgufHeader header = header(config, vocabulary, template);
+      GgufHeader header = header(weights, vocabulary, template);
       Modelfile text = modelfile(directory, config, tokenizer, vocabulary, template);
       write(header, specs, names, weights, base);
       writeText(modelfile, text);
@@ -230,11 +230,13 @@ public final class ModelExport {
   }
 
   private GgufHeader header(
-      ModelConfig config, Vocabulary vocabulary, Optional<ChatTemplate> template) {
+      WeightSource weights, Vocabulary vocabulary, Optional<ChatTemplate> template) {
+    ModelConfig config = weights.config();
     GgufHeader header = new GgufHeader();
     header.put("general.architecture", GgufHyperparameters.ARCHITECTURE);
     header.put("general.type", "model");
     header.put("general.name", name());
+    header.put("general.size_label", SizeLabel.of(weights));
     header.put("general.file_type", request.type().number());
     header.put("general.quantization_version", 2);
     GgufHyperparameters.integers(config).forEach(header::put);

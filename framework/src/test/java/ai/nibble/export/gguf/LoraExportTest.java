@@ -99,6 +99,11 @@ class LoraExportTest {
         FileType.F32,
         out,
         "llama_dora: is a DoRA adapter, which a GGUF LoRA cannot hold");
+    refused(
+        lora.resolve("llama_modules_to_save"),
+        FileType.F32,
+        out,
+        "'lm_head.weight', trained whole");
     assertFalse(Files.exists(out));
     Files.writeString(out, "mine");
     refused(lora.resolve("llama_plain"), FileType.F32, out, "exists already, expected a new place");

@@ -123,6 +123,7 @@ class ModelExportTest {
       GgufMetadata m = file.metadata();
       assertEquals("llama", m.getString("general.architecture"));
       assertEquals("tiny", m.getString("general.name"));
+      assertEquals("9.3K", m.getString("general.size_label"));
       assertEquals(1, m.getLong("general.file_type"));
       assertEquals(2, m.getLong("general.quantization_version"));
       assertEquals(2, m.getLong("llama.block_count"));
