@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.LoraAdapter;
+import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.TinyModel;
@@ -77,8 +78,8 @@ class MergeProofTest {
       expected = logits.toFloats();
     }
     try (WeightSource source = WeightSource.open(base);
-        MergedAdapter opened = MergedAdapter.open(adapter, 1, source)) {
-      AdapterUpdates updates = new AdapterUpdates(List.of(opened), source);
+        StoredAdapter opened = StoredAdapter.open(adapter, source)) {
+      AdapterUpdates updates = new AdapterUpdates(List.of(new MergedAdapter(opened, 1)), source);
       // the scaling is folded into B here, a power of two: the same bits
       float[] actual = new LayerwiseLogits(source, base, nf4, updates).compute(PROMPTS);
       assertArrayEquals(expected, actual);
@@ -110,8 +111,8 @@ class MergeProofTest {
     assertFalse(proof.roundingHidesAdapters());
     try (WeightSource source = WeightSource.open(base);
         WeightSource written = WeightSource.open(merged);
-        MergedAdapter opened = MergedAdapter.open(adapter, 1, source)) {
-      AdapterUpdates updates = new AdapterUpdates(List.of(opened), source);
+        StoredAdapter opened = StoredAdapter.open(adapter, source)) {
+      AdapterUpdates updates = new AdapterUpdates(List.of(new MergedAdapter(opened, 1)), source);
       float[] right = new LayerwiseLogits(source, base, Optional.empty(), updates).compute(PROMPTS);
       float[] wrong = new LayerwiseLogits(written, merged, Optional.empty(), null).compute(PROMPTS);
       LogitDifference difference = LogitDifference.of(right, wrong, 11);
