@@ -46,7 +46,7 @@ final class EvaluationRun {
   void run() {
     Path base = base();
     List<Variant> variants =
-        new Variants(base, request.adapter(), trained, request.computeDtype())
+        new Variants(base, request.adapter(), trained, request.computeDtype(), request.device())
             .named(request.compare());
     ResultsFile results = request.results().map(ResultsFile::open).orElseGet(ResultsFile::inMemory);
     Path directory = WeightSource.directory(base);

@@ -4,7 +4,9 @@ import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.nn.HeadLayout.Part;
-import ai.nibble.tensor.DType;
+import ai.nibble.tensor.EfficientAttention;
+import ai.nibble.tensor.FlashAttention;
+import ai.nibble.tensor.FusedAttention;
 import ai.nibble.tensor.Tensor;
 import java.util.stream.IntStream;
 
@@ -43,12 +45,19 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
 
   /** As {@link #apply(Tape, Variable, Pass, Precision)}, perhaps with the output of before. */
   public Variable apply(Tape tape, Variable qkv, Pass pass, Precision precision, Earlier earlier) {
-    boolean flash = !qkv.value().device().isCpu() && precision.compute() != DType.FLOAT32;
+    Tensor input = qkv.value();
     return tape.apply(
-        flash
-            ? new FlashAttentionFunction(this, pass, precision, earlier)
-            : new AttentionFunction(this, pass, precision, earlier),
+        input.device().isCpu()
+            ? new AttentionFunction(this, pass, precision, earlier)
+            : new DeviceAttention(this, fused(input), pass, precision, earlier),
         qkv);
+  }
+
+  /** The kernel for heads of an input's dtype on its device. */
+  private FusedAttention fused(Tensor input) {
+    return FlashAttention.takes(input.device(), input.dtype(), headDim())
+        ? new FlashAttention()
+        : new ExpandedHeads(new EfficientAttention(), EfficientAttention.HEAD_DIM_UNIT);
   }
 
   /**
@@ -67,7 +76,7 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
       pass.caches().get(s).requireRoom(length(pass, s));
     }
     if (!qkv.value().device().isCpu()) {
-      return tape.apply(new DeviceCachedAttention(this, pass, layer), qkv);
+      return tape.apply(new DeviceCachedAttention(this, fused(qkv.value()), pass, layer), qkv);
     }
     if (pass.tokens() == pass.sequences()) {
       return tape.apply(new CachedAttention(this, pass, layer, precision, workspace), qkv);

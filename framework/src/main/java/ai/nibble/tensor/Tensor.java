@@ -84,8 +84,10 @@ public final class Tensor implements AutoCloseable {
             device.index(),
             result);
     if (code != 0) {
-      throw new TensorException(
-          "empty: cannot allocate " + dtype.torchName() + Arrays.toString(sizes) + " on " + device);
+      throw OutOfMemoryException.of(
+          "empty: cannot allocate " + dtype.torchName() + Arrays.toString(sizes) + " on " + device,
+          device,
+          numel(sizes) * dtype.bytes());
     }
     return result[0];
   }
@@ -451,9 +453,27 @@ public final class Tensor implements AutoCloseable {
   /** Turns a native error code into an exception that names the operation and its operands. */
   static void check(int code, String op, Tensor... operands) {
     if (code != 0) {
-      throw new TensorException(
-          op + " failed on " + Arrays.toString(operands) + "; libtorch gave its reason on stderr");
+      throw failure(op, (Object[]) operands);
     }
+  }
+
+  /**
+   * What an operation's failure is.
+   *
+   * @param arguments tensors among them
+   */
+  static TensorException failure(String op, Object... arguments) {
+    Device device = Device.CPU;
+    long largest = 0;
+    for (Object argument : arguments) {
+      if (argument instanceof Tensor tensor) {
+        device = tensor.device.isCpu() ? device : tensor.device;
+        largest = Math.max(largest, tensor.byteSize());
+      }
+    }
+    String message =
+        op + " failed on " + Arrays.toString(arguments) + "; libtorch gave its reason on stderr";
+    return OutOfMemoryException.of(message, device, largest);
   }
 
   private static long[] contiguousStrides(long[] sizes) {
