@@ -84,8 +84,10 @@ public final class Tensor implements AutoCloseable {
             device.index(),
             result);
     if (code != 0) {
-      throw new TensorException(
-          "empty: cannot allocate " + dtype.torchName() + Arrays.toString(sizes) + " on " + device);
+      throw OutOfMemoryException.of(
+          "empty: cannot allocate " + dtype.torchName() + Arrays.toString(sizes) + " on " + device,
+          device,
+          numel(sizes) * dtype.bytes());
     }
     return result[0];
   }
@@ -185,6 +187,24 @@ public final class Tensor implements AutoCloseable {
       strides[d] = l[0];
     }
     return new Tensor(handle, dtype, device, shape, strides);
+  }
+
+  /**
+   * Wraps a handle that the caller gives up; null for a tensor that has nothing, not even a dtype.
+   */
+  static Tensor adoptDefined(long handle) {
+    long[] nothing = new long[1];
+    check(Libtorch.aoti_torch_new_uninitialized_tensor(nothing), "new_uninitialized_tensor");
+    int[] none = new int[1];
+    int[] own = new int[1];
+    check(Libtorch.aoti_torch_get_dtype(nothing[0], none), "get_dtype");
+    check(Libtorch.aoti_torch_get_dtype(handle, own), "get_dtype");
+    check(Libtorch.aoti_torch_delete_tensor_object(nothing[0]), "delete_tensor_object");
+    if (own[0] != none[0]) {
+      return adopt(handle);
+    }
+    check(Libtorch.aoti_torch_delete_tensor_object(handle), "delete_tensor_object");
+    return null;
   }
 
   /**
@@ -451,9 +471,27 @@ public final class Tensor implements AutoCloseable {
   /** Turns a native error code into an exception that names the operation and its operands. */
   static void check(int code, String op, Tensor... operands) {
     if (code != 0) {
-      throw new TensorException(
-          op + " failed on " + Arrays.toString(operands) + "; libtorch gave its reason on stderr");
+      throw failure(op, (Object[]) operands);
     }
+  }
+
+  /**
+   * What an operation's failure is.
+   *
+   * @param arguments tensors among them
+   */
+  static TensorException failure(String op, Object... arguments) {
+    Device device = Device.CPU;
+    long largest = 0;
+    for (Object argument : arguments) {
+      if (argument instanceof Tensor tensor) {
+        device = tensor.device.isCpu() ? device : tensor.device;
+        largest = Math.max(largest, tensor.byteSize());
+      }
+    }
+    String message =
+        op + " failed on " + Arrays.toString(arguments) + "; libtorch gave its reason on stderr";
+    return OutOfMemoryException.of(message, device, largest);
   }
 
   private static long[] contiguousStrides(long[] sizes) {

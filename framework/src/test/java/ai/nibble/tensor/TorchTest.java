@@ -1,0 +1,20 @@
+package ai.nibble.tensor;
+
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import org.junit.jupiter.api.Test;
+
+/** What the engine is set to. */
+class TorchTest {
+  @Test
+  void float32ProductsAreOfFloat32() {
+    assertFalse(Torch.allowsTf32());
+  }
+
+  @Test
+  void aDeviceThatTheDriverDoesNotShowIsRefused() {
+    assertThrows(TensorException.class, () -> Torch.gpu(Device.CPU));
+    assertThrows(TensorException.class, () -> Torch.gpu(new Device(Device.Type.CUDA, 99)));
+  }
+}
