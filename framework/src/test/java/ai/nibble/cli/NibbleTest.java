@@ -177,11 +177,14 @@ final class NibbleTest {
           throw OutOfMemoryExceptionTest.example().during("step 3", "kept is x");
         };
     assertEquals(1, nibble("train", file()));
-    assertEquals(
-        "error: step 3: cuda:0 (NVIDIA H100 80GB HBM3) is out of memory: asked for 5.25 GB, 1.00"
-            + " of 80.00 GB are free; mm failed; kept is x; lower micro_batch_size or"
-            + " sequence_len, set gradient_checkpointing: block or load_in_4bit: true (evaluate:"
-            + " --batch-tokens; others: --load-in-4bit), or compute on the CPU\n",
+    assertEquals(2, linesOfErr(), "the note on the recipe, and one line");
+    assertTrue(
+        err.toString()
+            .endsWith(
+                "error: step 3: cuda:0 (NVIDIA H100 80GB HBM3) is out of memory: asked for 5.25 GB, 1.00"
+                    + " of 80.00 GB are free; mm failed; kept is x; lower micro_batch_size or"
+                    + " sequence_len, set gradient_checkpointing: block or load_in_4bit: true (evaluate:"
+                    + " --batch-tokens; others: --load-in-4bit), or compute on the CPU\n"),
         err.toString());
   }
 

@@ -40,11 +40,10 @@ public class OutOfMemoryExceptionTest {
   @Test
   void failuresOnTheCpuAreNotOfAGpu() {
     try (Tensor a = Tensor.zeros(DType.FLOAT32, 2, 3);
+        Tensor out = Tensor.zeros(DType.FLOAT32, 1, 3);
         Tensor index = Tensor.ofIndices(new int[] {7})) {
-      Tensor out = a.share();
       String seen =
           assertThrows(TensorException.class, () -> Ops.indexSelect(out, a, index)).getMessage();
-      out.close();
       assertTrue(seen.startsWith("aten::index_select.out failed on [float32[2, 3], 0, "), seen);
     }
   }
