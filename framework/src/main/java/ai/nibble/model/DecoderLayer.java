@@ -53,7 +53,7 @@ record DecoderLayer(
       Recall recall) {
     boolean products = checkpointing == Checkpointing.SELECTIVE;
     Variable attended;
-    try (Variable normed = inputNorm.apply(tape, x);
+    try (Variable normed = inputNorm.apply(tape, x, qkv.room(precision));
         Variable projected =
             keptIf(products, recall, e -> qkv.apply(tape, normed, pass, precision, work, e));
         Variable heads =
@@ -64,10 +64,10 @@ record DecoderLayer(
       attended = recall.kept(e -> tape.apply(new Residual(e), x, mixed));
     }
     try (attended;
-        Variable normed = postAttentionNorm.apply(tape, attended);
+        Variable normed = postAttentionNorm.apply(tape, attended, gateUp.room(precision));
         Variable gated =
             keptIf(products, recall, e -> gateUp.apply(tape, normed, pass, precision, work, e));
-        Variable active = tape.apply(new SwiGlu(), gated);
+        Variable active = tape.apply(new SwiGlu(down.room(precision)), gated);
         Variable lowered = recall.unread(e -> down.apply(tape, active, pass, precision, work, e))) {
       return recall.unread(e -> tape.apply(new Residual(e), attended, lowered));
     }
