@@ -19,18 +19,31 @@ public final class RmsNormKernels {
   /**
    * Normalises rows.
    *
-   * @param y {@code [N, H]}; may be x's memory
+   * @param y {@code [N, H]}; may be x's memory. Its rows may lie apart: the room behind each, which
+   *     is then y's own, is set to zero
    * @param x {@code [N, H]}, float32, bfloat16 or float16
    * @param weight float32 {@code [H]}
    */
   public static void forward(Tensor y, Tensor x, Tensor weight, double eps) {
     Operands operands = Operands.like(NAME, "x", x).dimensions("x", x, 2);
     int width = operands.width("x", x.size(1));
-    operands.typed("y", y, x.shape()).require("weight", weight, DType.FLOAT32, width);
+    operands.typedRows("y", y, x.size(0), width).require("weight", weight, DType.FLOAT32, width);
     int lanes = Grids.lanes(width, x.dtype());
     Grid grid = Grids.summedRows(x.size(0), lanes);
-    operands.launchTyped(
-        PROGRAM, "rms_norm_forward", grid, y, x, weight, x.size(0), width, (float) eps, lanes);
+    try (Tensor rows = y.withRoom()) {
+      operands.launchTyped(
+          PROGRAM,
+          "rms_norm_forward",
+          grid,
+          rows,
+          x,
+          weight,
+          x.size(0),
+          width,
+          rows.size(1),
+          (float) eps,
+          lanes);
+    }
   }
 
   /**

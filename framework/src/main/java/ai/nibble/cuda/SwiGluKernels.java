@@ -1,6 +1,7 @@
 package ai.nibble.cuda;
 
 import ai.nibble.tensor.CudaProgram;
+import ai.nibble.tensor.Grid;
 import ai.nibble.tensor.Tensor;
 
 /**
@@ -17,18 +18,19 @@ public final class SwiGluKernels {
   /**
    * Writes {@code silu(gate) ⊙ up}.
    *
-   * @param h {@code [N, I]}
+   * @param h {@code [N, I]}. Its rows may lie apart: the room behind each, which is then h's own,
+   *     is set to zero
    * @param gateUp {@code [N, 2·I]}, gate left and up right; float32, bfloat16 or float16
    */
   public static void forward(Tensor h, Tensor gateUp) {
-    Operands operands = operands("h", h, gateUp);
-    operands.launchTyped(
-        PROGRAM,
-        "swiglu_forward",
-        Grids.rows(h.size(0), h.size(1), h.dtype()),
-        h,
-        gateUp,
-        operands.width("h", h.size(1)));
+    Operands operands = Operands.like(NAME, "gateUp", gateUp).dimensions("gateUp", gateUp, 2);
+    long n = gateUp.size(0);
+    int width = operands.width("gateUp", gateUp.size(1)) / 2;
+    operands.typed("gateUp", gateUp, n, 2L * width).typedRows("h", h, n, width);
+    Grid grid = Grids.rows(n, width, h.dtype());
+    try (Tensor rows = h.withRoom()) {
+      operands.launchTyped(PROGRAM, "swiglu_forward", grid, rows, gateUp, width, rows.size(1));
+    }
   }
 
   /**
@@ -39,7 +41,10 @@ public final class SwiGluKernels {
    * @param gateUp what forward read
    */
   public static void backward(Tensor dGateUp, Tensor dh, Tensor gateUp) {
-    Operands operands = operands("dh", dh, gateUp).typed("dGateUp", dGateUp, gateUp.shape());
+    Operands operands = Operands.like(NAME, "dh", dh).dimensions("dh", dh, 2);
+    operands
+        .typed("gateUp", gateUp, dh.size(0), 2 * dh.size(1))
+        .typed("dGateUp", dGateUp, gateUp.shape());
     operands.launchTyped(
         PROGRAM,
         "swiglu_backward",
@@ -48,10 +53,5 @@ public final class SwiGluKernels {
         dh,
         gateUp,
         operands.width("dh", dh.size(1)));
-  }
-
-  private static Operands operands(String name, Tensor h, Tensor gateUp) {
-    Operands operands = Operands.like(NAME, name, h).dimensions(name, h, 2);
-    return operands.typed("gateUp", gateUp, h.size(0), 2 * h.size(1));
   }
 }

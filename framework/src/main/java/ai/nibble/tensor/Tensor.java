@@ -72,6 +72,17 @@ public final class Tensor implements AutoCloseable {
     return (bytes + unit - 1) / unit * unit;
   }
 
+  /**
+   * An uninitialised matrix whose rows lie apart, with room of its own behind each of them.
+   *
+   * @param stride elements from one row to the next, {@code columns} or more
+   */
+  public static Tensor emptyRows(Device device, DType dtype, long rows, long columns, long stride) {
+    try (Tensor whole = empty(device, dtype, rows, stride)) {
+      return whole.narrow(1, 0, columns);
+    }
+  }
+
   private static long allocate(Device device, DType dtype, long[] sizes, long[] strides) {
     long[] result = new long[1];
     int code =
@@ -314,6 +325,12 @@ public final class Tensor implements AutoCloseable {
   /** The matrix transposed, on the same memory. */
   public Tensor t() {
     return transpose(0, 1);
+  }
+
+  /** The rows of a matrix that {@link #emptyRows} made, with the room behind each of them. */
+  public Tensor withRoom() {
+    long stride = Math.max(size(1), stride(0));
+    return asStrided(new long[] {size(0), stride}, new long[] {stride, 1}, 0);
   }
 
   /** Any view of the memory from this tensor's first element on; strides in elements. */

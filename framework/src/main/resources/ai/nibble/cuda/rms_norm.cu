@@ -64,15 +64,16 @@ static __device__ __forceinline__ void rmsNormRow(T *y, const T *x, const float 
 
 template <class T>
 static __device__ __forceinline__ void rmsNormForward(T *y, const T *x, const float *w, i64 rows,
-                                                      int width, float eps, int lanes) {
+                                                      int width, i64 stride, float eps, int lanes) {
   i64 row = rowOfThread(lanes);
   if (row >= rows) {
     return;
   }
-  T *to = y + row * width;
+  T *to = y + row * stride;
   const T *from = x + row * width;
   int lane = laneOfThread(lanes);
-  if (width % Vec<T>::size == 0 && isAligned16(y) && isAligned16(x) && isAligned16(w)) {
+  clearRoom(to, width, stride, lane, lanes);
+  if (width % Vec<T>::size == 0 && stride % Vec<T>::size == 0 && isAligned16(y) && isAligned16(x) && isAligned16(w)) {
     rmsNormRow<T, Vec<T>::size>(to, from, w, width, eps, lane, lanes);
   } else {
     rmsNormRow<T, 1>(to, from, w, width, eps, lane, lanes);
@@ -215,8 +216,8 @@ static __device__ __forceinline__ void rmsNormInverse(float *inverse, const T *x
 
 #define RMS_NORM(S, T)                                                                             \
   extern "C" __global__ void rms_norm_forward_##S(T *y, const T *x, const float *w, i64 rows,      \
-                                                  int width, float eps, int lanes) {               \
-    rmsNormForward<T>(y, x, w, rows, width, eps, lanes);                                           \
+                                                  int width, i64 stride, float eps, int lanes) {   \
+    rmsNormForward<T>(y, x, w, rows, width, stride, eps, lanes);                                   \
   }                                                                                                \
   extern "C" __global__ void rms_norm_backward_##S(T *dx, const T *dy, const T *x, const float *w, \
                                                    const T *prior, i64 rows, int width, float eps, \

@@ -21,13 +21,17 @@ static __device__ __forceinline__ void swigluForwardRow(T *h, const T *gate, con
 }
 
 template <class T>
-static __device__ __forceinline__ void swigluForward(T *h, const T *gateUp, int width) {
+static __device__ __forceinline__ void swigluForward(T *h, const T *gateUp, int width,
+                                                     i64 stride) {
   i64 row = blockIdx.x;
   const T *gate = gateUp + row * 2 * width;
-  if (width % Vec<T>::size == 0 && isAligned16(h) && isAligned16(gateUp)) {
-    swigluForwardRow<T, Vec<T>::size>(h + row * width, gate, gate + width, width);
+  T *to = h + row * stride;
+  if (blockIdx.y == 0) clearRoom(to, width, stride, threadIdx.x, blockDim.x);
+  if (width % Vec<T>::size == 0 && stride % Vec<T>::size == 0 && isAligned16(h) &&
+      isAligned16(gateUp)) {
+    swigluForwardRow<T, Vec<T>::size>(to, gate, gate + width, width);
   } else {
-    swigluForwardRow<T, 1>(h + row * width, gate, gate + width, width);
+    swigluForwardRow<T, 1>(to, gate, gate + width, width);
   }
 }
 
@@ -71,8 +75,9 @@ static __device__ __forceinline__ void swigluBackward(T *dGateUp, const T *dh, c
 }
 
 #define SWIGLU(S, T)                                                                       \
-  extern "C" __global__ void swiglu_forward_##S(T *h, const T *gateUp, int width) {        \
-    swigluForward<T>(h, gateUp, width);                                                    \
+  extern "C" __global__ void swiglu_forward_##S(T *h, const T *gateUp, int width,          \
+                                                i64 stride) {                              \
+    swigluForward<T>(h, gateUp, width, stride);                                            \
   }                                                                                        \
   extern "C" __global__ void swiglu_backward_##S(T *dGateUp, const T *dh, const T *gateUp, \
                                                  int width) {                              \
