@@ -68,6 +68,9 @@ public final class FlashAttention implements FusedAttention {
             Tensor.adopt(results[1][0]), Tensor.adopt(results[2][0]), Tensor.adopt(results[3][0])));
   }
 
+  /**
+   * Parts of the queries' gradients are added in order, so that the same call gives the same bits.
+   */
   @Override
   public Gradients backward(
       Tensor gradOutput,
@@ -79,27 +82,29 @@ public final class FlashAttention implements FusedAttention {
       double scale) {
     long[][] results = new long[3][1];
     int code =
-        CudaOps.aoti_torch_cuda__flash_attention_backward(
-            gradOutput.handle(),
-            q.handle(),
-            k.handle(),
-            v.handle(),
-            forward.output().handle(),
-            forward.aside().get(0).handle(),
-            sequences.starts().handle(),
-            sequences.starts().handle(),
-            sequences.longest(),
-            sequences.longest(),
-            0,
-            1,
-            forward.aside().get(1).handle(),
-            forward.aside().get(2).handle(),
-            new double[] {scale},
-            null,
-            null,
-            results[0],
-            results[1],
-            results[2]);
+        Determinism.during(
+            () ->
+                CudaOps.aoti_torch_cuda__flash_attention_backward(
+                    gradOutput.handle(),
+                    q.handle(),
+                    k.handle(),
+                    v.handle(),
+                    forward.output().handle(),
+                    forward.aside().get(0).handle(),
+                    sequences.starts().handle(),
+                    sequences.starts().handle(),
+                    sequences.longest(),
+                    sequences.longest(),
+                    0,
+                    1,
+                    forward.aside().get(1).handle(),
+                    forward.aside().get(2).handle(),
+                    new double[] {scale},
+                    null,
+                    null,
+                    results[0],
+                    results[1],
+                    results[2]));
     Tensor.check(code, "_flash_attention_backward", gradOutput, q, k, v);
     return new Gradients(
         Tensor.adopt(results[0][0]), Tensor.adopt(results[1][0]), Tensor.adopt(results[2][0]));

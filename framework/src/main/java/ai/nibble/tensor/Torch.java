@@ -71,13 +71,16 @@ public final class Torch {
    * not, unless {@code TORCH_ALLOW_TF32_CUBLAS_OVERRIDE} is set in the environment.
    */
   public static boolean allowsTf32() {
-    long context =
-        NativeLibraries.libtorch().getFunction("_ZN2at13globalContextEv").invokeLong(null);
     int low =
         NativeLibraries.libtorch()
             .getFunction("_ZNK2at7Context15allowTF32CuBLASEv")
-            .invokeInt(new Object[] {context});
+            .invokeInt(new Object[] {context()});
     return (byte) low != 0;
+  }
+
+  /** Address of {@code at::globalContext()}, the engine's settings. */
+  static long context() {
+    return NativeLibraries.libtorch().getFunction("_ZN2at13globalContextEv").invokeLong(null);
   }
 
   /** Threads of one operation of the calling thread on the CPU. */

@@ -1,5 +1,6 @@
 package ai.nibble.tensor;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
@@ -10,6 +11,21 @@ class TorchTest {
   @Test
   void float32ProductsAreOfFloat32() {
     assertFalse(Torch.allowsTf32());
+  }
+
+  @Test
+  void determinismIsOnDuringACallOnlyEvenIfItFails() {
+    assertFalse(Determinism.isOn());
+    assertEquals(7, Determinism.during(() -> Determinism.isOn() ? 7 : 0));
+    assertFalse(Determinism.isOn());
+    assertThrows(
+        TensorException.class,
+        () ->
+            Determinism.during(
+                () -> {
+                  throw new TensorException("x");
+                }));
+    assertFalse(Determinism.isOn());
   }
 
   @Test
