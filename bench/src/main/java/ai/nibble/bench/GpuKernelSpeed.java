@@ -113,6 +113,16 @@ public final class GpuKernelSpeed implements AutoCloseable {
     return seconds[REPEATS / 2];
   }
 
+  /** Columns of the product of {@code [x, xA]}, as nn/LinearGroup pads them. */
+  private static long padded(long columns) {
+    return (columns + 63) / 64 * 64;
+  }
+
+  /** Rows with room behind them, as the norm and the gated activation leave it. */
+  private static Tensor roomy(Scope scope, long in, long ranks) {
+    return scope.own(Tensor.emptyRows(GPU, T, TOKENS, in, padded(in + ranks)).zero());
+  }
+
   private static long bytes(Tensor... operands) {
     return Arrays.stream(operands).mapToLong(Tensor::byteSize).sum();
   }
@@ -125,7 +135,7 @@ public final class GpuKernelSpeed implements AutoCloseable {
     }
     System.out.printf(
         Locale.ROOT,
-        "%-52s %9.4f ms %9.2f MB %8.1f GB/s %6.1f %%%n",
+        "%-56s %9.4f ms %9.2f MB %8.1f GB/s %6.1f %%%n",
         kernel,
         seconds * 1e3,
         bytes / 1e6,
@@ -141,20 +151,21 @@ public final class GpuKernelSpeed implements AutoCloseable {
     try (Scope scope = new Scope()) {
       Tensor x = activations(scope, HIDDEN);
       Tensor y = activations(scope, HIDDEN);
+      Tensor normed = roomy(scope, HIDDEN, 3 * RANK);
       Tensor prior = activations(scope, HIDDEN);
       Tensor dx = activations(scope, HIDDEN);
       Tensor w = scope.own(tensor(DType.FLOAT32, HIDDEN));
       print("add, libtorch's", bytes(x, y, dx), i -> Ops.add(x, y, 1).close());
       print("add, by a kernel", bytes(x, y, dx), i -> ElementwiseKernels.add(dx, x, y));
-      print("rms_norm_forward", bytes(x, y), i -> RmsNormKernels.forward(y, x, w, EPS));
+      print("rms_norm_forward", bytes(x, y), i -> RmsNormKernels.forward(normed, x, w, EPS));
       print(
           "rms_norm_backward",
           bytes(x, y, dx),
-          i -> RmsNormKernels.backward(dx, y, x, w, null, EPS));
+          i -> RmsNormKernels.backward(dx, normed, x, w, null, EPS));
       print(
           "rms_norm_backward, with a prior gradient",
           bytes(x, y, prior, dx),
-          i -> RmsNormKernels.backward(dx, y, x, w, prior, EPS));
+          i -> RmsNormKernels.backward(dx, normed, x, w, prior, EPS));
     }
   }
 
@@ -190,7 +201,7 @@ public final class GpuKernelSpeed implements AutoCloseable {
     try (Scope scope = new Scope()) {
       Tensor gateUp = activations(scope, 2 * INTERMEDIATE);
       Tensor dGateUp = activations(scope, 2 * INTERMEDIATE);
-      Tensor h = activations(scope, INTERMEDIATE);
+      Tensor h = roomy(scope, INTERMEDIATE, RANK);
       print("swiglu_forward", bytes(gateUp, h), i -> SwiGluKernels.forward(h, gateUp));
       print(
           "swiglu_backward",
@@ -224,7 +235,7 @@ public final class GpuKernelSpeed implements AutoCloseable {
       Tensor x = activations(scope, in);
       Tensor through = activations(scope, in);
       Tensor result = activations(scope, in);
-      Tensor extended = activations(scope, in + ranks);
+      Tensor extended = activations(scope, padded(in + ranks));
       Tensor h = activations(scope, ranks);
       Tensor columns = scope.own(extended.narrow(1, in, ranks));
       print(
@@ -238,12 +249,29 @@ public final class GpuKernelSpeed implements AutoCloseable {
           "lora_input_gradient, with a prior gradient, " + group,
           bytes(x, x, through, result),
           i -> LoraKernels.inputGradient(result, extended, through, x, 0, 0));
-      Tensor weights = scope.own(tensor(T, out, in + ranks));
+      Tensor a = scope.own(tensor(T, ranks, in));
+      Tensor left = scope.own(extended.narrow(1, 0, in));
+      print(
+          "product of xA's gradient and A, added to dx, " + group,
+          bytes(columns, left, left),
+          i -> Ops.addmm(left, columns, a, 1, 1));
+      print(
+          "product of xA's gradient and A, " + group,
+          bytes(columns, through),
+          i -> Ops.mm(through, columns, a));
+      Tensor aTransposed = scope.own(a.t());
+      print(
+          "product of x and A, behind x, " + group,
+          bytes(left, columns),
+          i -> Ops.mm(columns, left, aTransposed));
+      print("product of x and A, " + group, bytes(x, h), i -> Ops.mm(h, x, aTransposed));
+      int unfilled = (int) padded(in + ranks) - in;
+      Tensor weights = scope.own(tensor(T, out, padded(in + ranks)));
       Tensor b = scope.own(tensor(DType.FLOAT32, out, RANK));
       print(
           "lora_up, " + group,
-          bytes(b) + (long) out * ranks * T.bytes(),
-          i -> LoraKernels.up(weights, 0, in, ranks, 0, b, 2, out));
+          bytes(b) + (long) out * unfilled * T.bytes(),
+          i -> LoraKernels.up(weights, 0, in, unfilled, 0, b, 2, out));
     }
   }
 
@@ -281,7 +309,7 @@ public final class GpuKernelSpeed implements AutoCloseable {
     for (boolean nested : new boolean[] {false, true}) {
       try (Scope scope = new Scope()) {
         Weight4 weight = weight(scope, out, in, nested);
-        Tensor wide = scope.own(tensor(T, out, in + ranks));
+        Tensor wide = scope.own(tensor(T, out, padded(in + ranks)));
         Tensor columns = scope.own(wide.narrow(1, 0, in));
         print(
             "dequantize4, " + out + "x" + in + (nested ? ", double quantisation" : ""),

@@ -50,7 +50,7 @@ public final class RmsNormKernels {
    * The gradient by x: {@code dx = prior + i·(w⊙dy) − x·i³/H·Σ(w⊙dy⊙x)}, i the inverse root.
    *
    * @param dx {@code [N, H]}; may be the memory of prior, of dy or of x
-   * @param dy {@code [N, H]} of x's dtype
+   * @param dy {@code [N, H]} of x's dtype; its rows may lie apart
    * @param x what was normalised
    * @param weight float32 {@code [H]}
    * @param prior {@code [N, H]}, a gradient to add to; null for none
@@ -61,7 +61,7 @@ public final class RmsNormKernels {
     int width = operands.width("x", x.size(1));
     operands
         .typed("dx", dx, x.shape())
-        .typed("dy", dy, x.shape())
+        .typedRows("dy", dy, x.size(0), width)
         .typedOrNull("prior", prior, x.shape())
         .require("weight", weight, DType.FLOAT32, width);
     int lanes = Grids.lanes(width, x.dtype());
@@ -72,6 +72,7 @@ public final class RmsNormKernels {
         grid,
         dx,
         dy,
+        Math.max(width, dy.stride(0)),
         x,
         weight,
         prior,

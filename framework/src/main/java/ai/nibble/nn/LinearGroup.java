@@ -116,7 +116,8 @@ public final class LinearGroup implements AutoCloseable {
    * Applies the group.
    *
    * @param x {@code [N, in]} in the compute dtype; contiguous, or with {@link #room} of its own
-   *     behind each row that holds zeros and that is the group's to write to
+   *     behind each row that holds zeros and that is the group's to write to; its gradient then has
+   *     rows that lie apart too, unless there is dropout
    * @return {@code [N, sum of out]}, the members' outputs side by side
    */
   public Variable apply(Tape tape, Variable x, Pass pass, Precision precision, Workspace work) {

@@ -192,23 +192,44 @@ final class LinearGroupFunction extends Function {
       Tensor all = null;
       Tensor dh = null;
       if (wanted) {
-        all = scope.own(work.get(Purpose.INPUT, precision.product(), n, width));
+        all =
+            scope.own(
+                sumsInPlace()
+                    ? Tensor.empty(dy.device(), precision.product(), n, width)
+                    : work.get(Purpose.INPUT, precision.product(), n, width));
         Ops.mm(all, dy, weight);
       }
       Tensor a = null;
       if (rank > 0) {
-        dh = scope.own(Tensor.empty(dy.device(), precision.product(), n, rank));
         if (wanted) {
-          dh.copyFrom(scope.own(all.narrow(1, in, rank)));
+          dh = scope.own(all.narrow(1, in, rank));
         } else {
+          dh = scope.own(Tensor.empty(dy.device(), precision.product(), n, rank));
           Ops.mm(dh, dy, scope.own(weight.narrow(1, in, rank)));
         }
         a = scope.own(group.downProjections(precision.product()));
         accumulateAdapterGradients(dy, dh);
       }
       if (wanted) {
-        gradients.add(0, inputGradient(gradients, all, dh, a));
+        gradients.add(
+            0, sumsInPlace() ? sumInPlace(all, dh, a) : inputGradient(gradients, all, dh, a));
       }
+    }
+  }
+
+  /** Whether the input's gradient may have rows that lie apart, and its parts can be added so. */
+  private boolean sumsInPlace() {
+    return rank > 0 && hasRoom(x) && !drops;
+  }
+
+  /** {@code dy·W + dh·A} in the memory of the first, whose columns from {@code in} on are dh. */
+  private Tensor sumInPlace(Tensor all, Tensor dh, Tensor a) {
+    Tensor result = all.narrow(1, 0, in);
+    try {
+      return Ops.addmm(result, dh, a, 1, 1);
+    } catch (RuntimeException e) {
+      result.close();
+      throw e;
     }
   }
 

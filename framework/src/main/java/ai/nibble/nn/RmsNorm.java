@@ -52,7 +52,8 @@ public final class RmsNorm implements AutoCloseable {
   }
 
   /**
-   * As {@link #apply(Tape, Variable)}, with room in the result for the next function.
+   * As {@link #apply(Tape, Variable)}, with room in the result for the next function. Its gradient
+   * may have such rows too.
    *
    * @param room columns of zeros behind each row; 0 unless kernels compute it
    */
@@ -202,7 +203,9 @@ public final class RmsNorm implements AutoCloseable {
     /** {@code dw = Σ dy ⊙ x·i}, over the rows. */
     private void accumulateWeightGradient(Tensor dy) {
       if (kernels) {
-        RmsNormKernels.weightGradient(parameter.grad(), dy, x, eps);
+        try (Tensor rows = dy.isContiguous() ? dy.share() : dy.to(dy.dtype())) {
+          RmsNormKernels.weightGradient(parameter.grad(), rows, x, eps);
+        }
         return;
       }
       boolean round = x.dtype() == DType.BFLOAT16;

@@ -29,7 +29,7 @@ public final class SwiGlu extends Function {
 
   /**
    * @param room columns of zeros behind each row of the result, for the next function; 0 unless
-   *     kernels compute it
+   *     kernels compute it. The gradient may have such rows too
    */
   public SwiGlu(int room) {
     this.room = room;

@@ -61,13 +61,13 @@ static __device__ __forceinline__ void swigluBackwardRow(T *dGate, T *dUp, const
 }
 
 template <class T>
-static __device__ __forceinline__ void swigluBackward(T *dGateUp, const T *dh, const T *gateUp,
-                                                      int width) {
+static __device__ __forceinline__ void swigluBackward(T *dGateUp, const T *dh, i64 stride,
+                                                      const T *gateUp, int width) {
   i64 row = blockIdx.x;
   T *dGate = dGateUp + row * 2 * width;
   const T *gate = gateUp + row * 2 * width;
-  const T *d = dh + row * width;
-  if (width % Vec<T>::size == 0 && isAligned16(dGateUp) && isAligned16(dh) && isAligned16(gateUp)) {
+  const T *d = dh + row * stride;
+  if (width % Vec<T>::size == 0 && stride % Vec<T>::size == 0 && isAligned16(dGateUp) && isAligned16(dh) && isAligned16(gateUp)) {
     swigluBackwardRow<T, Vec<T>::size>(dGate, dGate + width, d, gate, gate + width, width);
   } else {
     swigluBackwardRow<T, 1>(dGate, dGate + width, d, gate, gate + width, width);
@@ -79,9 +79,9 @@ static __device__ __forceinline__ void swigluBackward(T *dGateUp, const T *dh, c
                                                 i64 stride) {                              \
     swigluForward<T>(h, gateUp, width, stride);                                            \
   }                                                                                        \
-  extern "C" __global__ void swiglu_backward_##S(T *dGateUp, const T *dh, const T *gateUp, \
-                                                 int width) {                              \
-    swigluBackward<T>(dGateUp, dh, gateUp, width);                                         \
+  extern "C" __global__ void swiglu_backward_##S(T *dGateUp, const T *dh, i64 stride,      \
+                                                 const T *gateUp, int width) {             \
+    swigluBackward<T>(dGateUp, dh, stride, gateUp, width);                                 \
   }
 
 KERNELS(SWIGLU)

@@ -137,6 +137,19 @@ static __device__ __forceinline__ Bits128 load128(const void *p) { return *(cons
 
 static __device__ __forceinline__ void store128(void *p, Bits128 v) { *(Bits128 *)p = v; }
 
+// Of memory that nothing writes while the kernel runs: such a load may go ahead of stores.
+static __device__ __forceinline__ Bits128 load128Fixed(const void *p) {
+#ifdef __CUDA_ARCH__
+  Bits128 v;
+  asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
+      : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+      : "l"(p));
+  return v;
+#else
+  return load128(p);
+#endif
+}
+
 // Of memory that nothing writes while the kernel runs, and that is read once: it takes the read-only
 // path and does not displace what is in the first-level cache.
 static __device__ __forceinline__ Bits128 load128Once(const void *p) {

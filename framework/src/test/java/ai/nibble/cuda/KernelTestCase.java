@@ -74,6 +74,12 @@ public abstract class KernelTestCase {
     return scope.own(all.narrow(1, 0, width));
   }
 
+  /** The same values in rows with so much room behind them. */
+  protected Tensor apart(Tensor rows, int room) {
+    Tensor result = unwrittenRows(rows.dtype(), (int) rows.size(0), (int) rows.size(1), room);
+    return result.copyFrom(rows);
+  }
+
   /** Rows that lie apart hold these values, and the room behind them zeros. */
   protected void assertRows(float[] expected, Tensor rows, int room, String message) {
     int width = (int) rows.size(1);

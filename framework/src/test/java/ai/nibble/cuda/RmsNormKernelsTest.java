@@ -109,6 +109,23 @@ class RmsNormKernelsTest extends KernelTestCase {
   }
 
   @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void gradientsAreReadFromRowsThatLieApart(DType dtype) {
+    for (int width : new int[] {1, 17, 576, 4104}) {
+      for (int room : new int[] {1, 64}) {
+        float[] xs = whole(21, 3 * width);
+        float[] dys = whole(22, 3 * width);
+        float[] ws = whole(23, width);
+        Tensor dy = apart(tensor(dtype, dys, 3, width), room);
+        Tensor dx = unwritten(dtype, 3, width);
+        Tensor w = tensor(DType.FLOAT32, ws, width);
+        RmsNormKernels.backward(dx, dy, tensor(dtype, xs, 3, width), w, null, EPS);
+        assertSame(gradient(dtype, dys, xs, ws, null), dx, dtype + " " + width + "+" + room);
+      }
+    }
+  }
+
+  @ParameterizedTest
   @EnumSource(names = {"FLOAT32", "BFLOAT16"})
   void givesTheBitsOfTheLayer(DType dtype) {
     int width = 576;

@@ -91,7 +91,7 @@ class SwiGluKernelsTest extends KernelTestCase {
 
   @ParameterizedTest
   @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
-  void roomBehindRowsIsCleared(DType dtype) {
+  void roomBehindRowsIsClearedAndPassedOver(DType dtype) {
     for (int width : new int[] {1, 17, 576}) {
       for (int room : new int[] {1, 64, 600}) {
         Tensor gateUp = tensor(dtype, gaussian(dtype, 5, 6 * width), 3, 2L * width);
@@ -100,6 +100,12 @@ class SwiGluKernelsTest extends KernelTestCase {
         Tensor apart = unwrittenRows(dtype, 3, width, room);
         SwiGluKernels.forward(apart, gateUp);
         assertRows(floats(h), apart, room, dtype + " " + width + "+" + room);
+        Tensor dh = tensor(dtype, gaussian(dtype, 6, 3 * width), 3, width);
+        Tensor expected = unwritten(dtype, 3, 2 * width);
+        SwiGluKernels.backward(expected, dh, gateUp);
+        Tensor dGateUp = unwritten(dtype, 3, 2 * width);
+        SwiGluKernels.backward(dGateUp, apart(dh, room), gateUp);
+        assertSame(floats(expected), dGateUp, dtype + " gradient " + width + "+" + room);
       }
     }
   }
