@@ -1,6 +1,7 @@
 package ai.nibble.cli;
 
 import ai.nibble.lora.AdapterSet;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -15,14 +16,13 @@ import java.util.Optional;
  *
  * @param model the base: a directory or GGUF file; empty: what the first adapter names
  * @param adapters PEFT directories by name, in the order given; at least one where there is no base
- * @param loadIn4bit whether to hold the base in NF4; else as the first adapter was trained, or as
- *     stored
+ * @param quantization of the base's linears; empty: as the first adapter was trained, or as stored
  * @param computeDtype empty: as the first adapter was trained, or what suits this machine
  */
 record ModelRequest(
     Optional<Path> model,
     Map<String, Path> adapters,
-    boolean loadIn4bit,
+    Optional<QuantConfig> quantization,
     Optional<DType> computeDtype) {
   ModelRequest {
     adapters = Collections.unmodifiableMap(new LinkedHashMap<>(adapters));

@@ -59,7 +59,8 @@ final class ChatTest {
 
   private ChatRequest request(int maxNewTokens) {
     return new ChatRequest(
-        new ModelRequest(Optional.of(model), adapters, false, Optional.of(DType.FLOAT32)),
+        new ModelRequest(
+            Optional.of(model), adapters, Optional.empty(), Optional.of(DType.FLOAT32)),
         new SamplingRequest(
             Map.of(), true, OptionalInt.of(maxNewTokens), OptionalLong.empty(), StopStrings.NONE),
         Optional.empty(),

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.generate.SamplingKey;
+import ai.nibble.model.LoadOptions;
 import ai.nibble.recipe.Recipe;
 import ai.nibble.tensor.DType;
 import java.io.IOException;
@@ -200,6 +201,8 @@ final class NibbleTest {
         "generate --model m --prompt a --raw --system s | --system is a turn of the chat template",
         "generate --model m --prompt a --max-new-tokens 0 | --max-new-tokens is 0",
         "generate --model m --prompt a --max-new-tokens x | Invalid value for option",
+        "generate --model m --prompt a --load-in-8bit --load-in-4bit | --load-in-4bit and"
+            + " --load-in-8bit are both given: keep one",
         "generate --model m --prompt a --compute-dtype int8 | --compute-dtype is 'int8', expected",
         "generate --adapter a/x --adapter b/x --prompt a | Two adapters are named 'x': give them",
         "generate --adapter off=x --prompt a | --adapter off=x is named 'off', which stands for none",
@@ -237,7 +240,10 @@ final class NibbleTest {
     assertTrue(sampling.given().isEmpty() && sampling.stops().strings().isEmpty());
     assertTrue(request.model().model().isEmpty() && request.model().computeDtype().isEmpty());
     assertFalse(
-        request.raw() || request.model().loadIn4bit() || request.json() || sampling.greedy());
+        request.raw()
+            || request.model().quantization().isPresent()
+            || request.json()
+            || sampling.greedy());
     String line =
         "generate --model m --prompts p.jsonl --system s --load-in-4bit --max-new-tokens 5"
             + " --compute-dtype float32 --adapter a=x/1 --adapter b=y=z --use off --temperature 0.7"
@@ -248,7 +254,8 @@ final class NibbleTest {
     request = generated.get(1);
     assertEquals(Path.of("p.jsonl"), request.promptsFile().orElseThrow());
     assertEquals("s", request.system().orElseThrow());
-    assertTrue(request.model().loadIn4bit() && request.json());
+    assertEquals(LoadOptions.nf4().quantization(), request.model().quantization());
+    assertTrue(request.json());
     assertEquals(DType.FLOAT32, request.model().computeDtype().orElseThrow());
     assertEquals(Map.of("a", Path.of("x/1"), "b", Path.of("y=z")), request.model().adapters());
     assertEquals(List.of("a", "b"), request.model().adapterNames());

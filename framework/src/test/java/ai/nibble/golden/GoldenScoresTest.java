@@ -13,6 +13,7 @@ import ai.nibble.eval.Variant;
 import ai.nibble.eval.task.ChoiceFormat;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -36,7 +37,7 @@ class GoldenScoresTest {
   private static final int ITEMS = 4;
 
   @ParameterizedTest
-  @ValueSource(strings = {"base", "nf4", "nf4-dq", "fp4"})
+  @ValueSource(strings = {"base", "nf4", "nf4-dq", "fp4", "int8"})
   void scoresAreTheReferences(String mode) throws IOException {
     Path gguf =
         Shared.path("models/smollm2-135m-instruct").resolve("SmolLM2-135M-Instruct.Q4_1.gguf");
@@ -46,7 +47,7 @@ class GoldenScoresTest {
         new ObjectMapper()
             .readTree(getClass().getResource("/ai/nibble/eval/golden.json"))
             .get(mode);
-    Optional<Quant4Config> quantization =
+    Optional<QuantConfig> quantization =
         mode.equals("base")
             ? Optional.empty()
             : Optional.of(

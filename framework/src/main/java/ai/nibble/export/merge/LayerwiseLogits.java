@@ -10,7 +10,7 @@ import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Pass;
-import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
@@ -39,7 +39,7 @@ final class LayerwiseLogits {
   LayerwiseLogits(
       WeightSource source,
       Path place,
-      Optional<Quant4Config> quantization,
+      Optional<QuantConfig> quantization,
       AdapterUpdates adapters) {
     this.source = source;
     this.place = place;

@@ -1,7 +1,7 @@
 package ai.nibble.export.merge;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import java.nio.file.Path;
 import java.util.List;
@@ -25,7 +25,7 @@ import java.util.OptionalDouble;
 public record MergeRequest(
     Path base,
     List<Adapter> adapters,
-    Optional<Quant4Config> quantization,
+    Optional<QuantConfig> quantization,
     Optional<DType> dtype,
     long maxShardBytes,
     Optional<Path> chatTemplate,

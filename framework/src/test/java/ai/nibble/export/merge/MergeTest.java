@@ -13,6 +13,7 @@ import ai.nibble.model.TinyModel;
 import ai.nibble.model.WeightSource;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.safetensors.SafetensorsDirectory;
 import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
@@ -83,7 +84,7 @@ class MergeTest {
 
   private MergeRequest request(
       Path base,
-      Optional<Quant4Config> quantization,
+      Optional<QuantConfig> quantization,
       Optional<DType> dtype,
       MergeRequest.Adapter... adapters) {
     return new MergeRequest(
