@@ -62,7 +62,7 @@ public final class Int8Rows {
         rows.load(r, row);
         float max = Float.intBitsToFloat(greatestBelow(row, limit));
         absmax.put((int) r, max);
-        encode(row, max == 0 ? 0 : 127f / max, bytes);
+        encode(row, ReferenceQuant8.scale(max), bytes);
         if (limit != Integer.MAX_VALUE) {
           markOutliers(row, limit, left);
         }

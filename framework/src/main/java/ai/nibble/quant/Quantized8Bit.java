@@ -116,7 +116,7 @@ public final class Quantized8Bit implements AutoCloseable {
             for (int r = 0; r < rows; r++) {
               System.arraycopy(values, r * columns, row, 0, columns);
               float max = roundToHalf(name, begin + r, row);
-              Int8Rows.encode(row, max == 0 ? 0 : 127f / max, bytes);
+              Int8Rows.encode(row, ReferenceQuant8.scale(max), bytes);
               absmax.floats().put((int) begin + r, max);
               to.put(r * columns, bytes, 0, columns);
             }

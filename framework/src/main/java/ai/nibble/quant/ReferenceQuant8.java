@@ -42,11 +42,19 @@ final class ReferenceQuant8 {
     byte[] codes = new byte[values.length];
     for (int i = 0; i < values.length; i++) {
       float max = absmax[i / columns];
-      if (max > 0 && !outliers[i % columns]) {
-        codes[i] = (byte) Math.rint(values[i] * (127f / max));
+      if (!outliers[i % columns]) {
+        codes[i] = (byte) Math.rint(values[i] * scale(max));
       }
     }
     return new Rows(codes, absmax, outliers);
+  }
+
+  /**
+   * What a row is multiplied by: 127 times the reciprocal, as PyTorch computes 127 / absmax. A row
+   * so small that this overflows is a row of zeros.
+   */
+  static float scale(float absmax) {
+    return absmax < 1e-36f ? 0 : 1 / absmax * 127;
   }
 
   /** The float32 value of a weight's code. */

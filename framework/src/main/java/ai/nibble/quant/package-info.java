@@ -50,10 +50,11 @@
  *
  * A weight [out, in] is int8 [out, in], row-major ({@code weight}), and float32 [out], the greatest
  * magnitude of each row ({@code SCB}), both of the weight rounded to float16: {@code code = round(w
- * · (127 / absmax))}, half to even, {@code value = code · absmax / 127}, each operation rounded to
- * float32. A row of zeros has absmax 0. Activations have the same codes, without the rounding to
- * float16; in a product of both, the sum of codes' products is an int32 and the result {@code sum ·
- * 6.200012e-05 · absmax of the activations' row · absmax of the weight's}, from left to right.
+ * · (1 / absmax · 127))}, half to even, {@code value = code · absmax / 127}, each operation rounded
+ * to float32. A row with absmax below 1e-36 has zeros. Activations have the same codes, without the
+ * rounding to float16; in a product of both, the sum of codes' products is an int32 and the result
+ * {@code sum · 6.200012e-05 · absmax of the activations' row · absmax of the weight's}, from left
+ * to right.
  *
  * <p>Sources: LLM.int8(), Dettmers et al. 2022; bitsandbytes 0.50 ({@code functional.py}, {@code
  * backends/default/ops.py}, {@code csrc/kernels.cu}); QLoRA, Dettmers et al. 2023.

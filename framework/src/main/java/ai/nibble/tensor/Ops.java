@@ -84,7 +84,8 @@ public final class Ops {
     if (!ok) {
       throw new TensorException("int_mm: " + a + " · transposed " + b + " into " + out);
     }
-    try (Tensor transposed = b.t()) {
+    // Of a transposed column libtorch cannot tell the layout, and reads beyond it: a row is clear.
+    try (Tensor transposed = b.size(1) == 1 ? b.view(1, b.size(0)) : b.t()) {
       int code =
           out.device().isCpu()
               ? Libtorch.aoti_torch_cpu__int_mm_out(out.handle(), a.handle(), transposed.handle())

@@ -173,13 +173,13 @@ class Int8ProductTest extends FunctionTestCase {
     assertArrayEquals(expected, actual, (float) (5 * 0.022 + roundings));
   }
 
-  /** One absmax of 40 · 30 then spreads codes so far that most values are lost. */
+  /** Rows' absmax is then that of the outliers, some ten times that of the others. */
   @Test
   void withoutAThresholdOutliersTakeTheirRowsPrecision() {
     Tensor x = activations(12);
     double with = distance(group(false, false, 6), x);
     double without = distance(group(false, false, 0), x);
-    assertTrue(without > 10 * with, with + " with outliers apart, " + without + " without");
+    assertTrue(without > 5 * with, with + " with outliers apart, " + without + " without");
   }
 
   private double distance(LinearGroup group, Tensor x) {
