@@ -31,7 +31,7 @@ public final class WholeDirectory implements AutoCloseable {
    * @throws InvalidInputException if the target exists
    */
   public static WholeDirectory create(Path target, String option) {
-    requireNew(target, option);
+    WholeFile.requireNew(target, option);
     Path absolute = target.toAbsolutePath().normalize();
     Path temporary = WholeFile.temporary(absolute);
     try {
@@ -41,21 +41,6 @@ public final class WholeDirectory implements AutoCloseable {
       throw new InvalidInputException(target + ": cannot be made: " + e, e);
     }
     return new WholeDirectory(absolute, temporary);
-  }
-
-  /**
-   * Checks that a target is free before any work is done for it.
-   *
-   * @throws InvalidInputException if it exists
-   */
-  public static void requireNew(Path target, String option) {
-    if (Files.exists(target, LinkOption.NOFOLLOW_LINKS)) {
-      throw new InvalidInputException(
-          target + ": exists already, expected a new directory: name another with " + option);
-    }
-    if (target.toAbsolutePath().normalize().getParent() == null) {
-      throw new InvalidInputException(target + ": is no name for a new directory");
-    }
   }
 
   /** Deletes a file, or a directory with all that is in it; nothing happens where there is none. */

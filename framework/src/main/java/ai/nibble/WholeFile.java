@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
@@ -17,6 +18,22 @@ import java.util.UUID;
  */
 public final class WholeFile {
   private WholeFile() {}
+
+  /**
+   * Checks that a place for a file or directory is free, before any work is done for it.
+   *
+   * @param option what the user named it with, for the message
+   * @throws InvalidInputException if it holds something already
+   */
+  public static void requireNew(Path target, String option) {
+    if (Files.exists(target, LinkOption.NOFOLLOW_LINKS)) {
+      throw new InvalidInputException(
+          target + ": exists already, expected a new place: name another with " + option);
+    }
+    if (target.toAbsolutePath().normalize().getParent() == null) {
+      throw new InvalidInputException(target + ": is no name for something new");
+    }
+  }
 
   /** Writes the text in UTF-8. */
   public static void write(Path target, String text) throws IOException {

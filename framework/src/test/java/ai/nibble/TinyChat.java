@@ -5,20 +5,60 @@ import ai.nibble.model.TinyModel;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 
 /** A directory with a random model of bytes, its tokenizer and ChatML's template. */
 public final class TinyChat {
   private static final int VOCABULARY = SmallTokenizer.END + 1;
+  private static final int HIDDEN = 12;
+  private static final String EMBEDDING = "model.embed_tokens.weight";
+  private static final String HEAD = "lm_head.weight";
 
   private TinyChat() {}
 
   public static Path write(Path directory) throws IOException {
-    Files.createDirectories(directory);
+    TinyModel model = model();
+    model.add(EMBEDDING, VOCABULARY, HIDDEN);
+    model.add(HEAD, VOCABULARY, HIDDEN);
+    return write(model, directory);
+  }
+
+  /**
+   * One that writes a text over and over, behind a prompt that ends in the text's last character:
+   * its layers add nothing, and the head answers each character by the next.
+   *
+   * @param text of up to 12 characters, none twice
+   */
+  public static Path writing(String text, Path directory) throws IOException {
+    TinyModel model = model();
+    float[] embedding = new float[VOCABULARY * HIDDEN];
+    float[] head = new float[VOCABULARY * HIDDEN];
+    for (int i = 0; i < text.length(); i++) {
+      embedding[text.charAt(i) * HIDDEN + i] = 1;
+      head[text.charAt((i + 1) % text.length()) * HIDDEN + i] = 1;
+    }
+    model.put(EMBEDDING, embedding, VOCABULARY, HIDDEN);
+    model.put(HEAD, head, VOCABULARY, HIDDEN);
+    float[] ones = new float[HIDDEN];
+    Arrays.fill(ones, 1);
+    model.put("model.norm.weight", ones, HIDDEN);
+    for (int layer = 0; layer < 2; layer++) {
+      String at = "model.layers." + layer + ".";
+      model.put(at + "self_attn.o_proj.weight", new float[HIDDEN * 24], HIDDEN, 24);
+      model.put(at + "mlp.down_proj.weight", new float[HIDDEN * 20], HIDDEN, 20);
+    }
+    return write(model, directory);
+  }
+
+  private static TinyModel model() {
     TinyModel model = new TinyModel(3, false);
     model.fields.put("vocab_size", "" + VOCABULARY);
     model.fields.put("max_position_embeddings", "512");
-    model.add("model.embed_tokens.weight", VOCABULARY, 12);
-    model.add("lm_head.weight", VOCABULARY, 12);
+    return model;
+  }
+
+  private static Path write(TinyModel model, Path directory) throws IOException {
+    Files.createDirectories(directory);
     model.writeConfig(directory);
     model.writeSafetensors(directory.resolve("model.safetensors"));
     SmallTokenizer.write(directory, false);

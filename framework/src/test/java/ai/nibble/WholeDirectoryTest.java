@@ -49,7 +49,7 @@ class WholeDirectoryTest {
         assertThrows(InvalidInputException.class, () -> WholeDirectory.create(target, "--output"))
             .getMessage();
     assertEquals(
-        target + ": exists already, expected a new directory: name another with --output", message);
+        target + ": exists already, expected a new place: name another with --output", message);
     assertEquals(List.of("out"), names());
   }
 }

@@ -68,7 +68,7 @@ final class Chat {
           Session session = new Session(loaded.generator());
           Interrupts interrupts =
               new Interrupts(
-                  () -> terminal.say("(Ctrl-C again ends the chat; so does Ctrl-D)"),
+                  () -> terminal.interject("(Ctrl-C again ends the chat; so does Ctrl-D)"),
                   () -> System.exit(INTERRUPTED))) {
         interrupts.listen();
         new Chat(request, terminal, files, loaded, decoding, session, interrupts).talk();

@@ -25,7 +25,12 @@ import picocli.CommandLine.Spec;
     name = "doctor",
     description = "Says what Nibble finds on this machine, what is missing, and what to do.",
     sortOptions = false,
-    footer = {"", "Exit code: 0 training can run, on a GPU or the CPU; 1 it cannot."})
+    footer = {
+      "",
+      "Exit code: 0 training can run, on a GPU or the CPU; 1 it cannot.",
+      "Example:",
+      "  nibble doctor --json"
+    })
 final class DoctorCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
   @Mixin private CommonOptions common;

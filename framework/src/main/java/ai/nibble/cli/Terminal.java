@@ -17,6 +17,9 @@ final class Terminal {
   private final PrintWriter err;
   private final boolean interactive;
 
+  /** What a person was asked with, while the answer is awaited. */
+  private volatile String asked;
+
   /**
    * @param in UTF-8
    * @param interactive whether a person types, and wants to be asked
@@ -61,12 +64,28 @@ final class Terminal {
 
   private String line(String prompt) {
     if (interactive) {
+      asked = prompt;
       print(prompt);
     }
     try {
-      return in.readLine();
+      String line = in.readLine();
+      asked = null;
+      if (line == null && interactive) {
+        endLine(); // Ctrl-D leaves the cursor behind the prompt
+      }
+      return line;
     } catch (IOException e) {
       throw new UncheckedIOException(e);
+    }
+  }
+
+  /** A line that is no answer, said in the middle of another one; asks again where it did so. */
+  void interject(String line) {
+    String prompt = asked;
+    endLine();
+    say(line);
+    if (prompt != null) {
+      print(prompt);
     }
   }
 

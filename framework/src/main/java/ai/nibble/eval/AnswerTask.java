@@ -7,6 +7,8 @@ import ai.nibble.eval.task.Problem;
 import ai.nibble.generate.Completion;
 import ai.nibble.generate.GenerationSettings;
 import ai.nibble.generate.Generator;
+import ai.nibble.generate.Sampler;
+import ai.nibble.generate.StopStrings;
 import ai.nibble.generate.StopTokens;
 import ai.nibble.generate.TextStream;
 import java.math.BigDecimal;
@@ -102,10 +104,7 @@ public final class AnswerTask implements EvalTask<AnswerTask.Result> {
   public void evaluate(Subject subject, int begin, int end, Consumer<List<Result>> results) {
     ModelText text = subject.text();
     PromptEncoder encoder = text.prompts();
-    GenerationSettings settings =
-        GenerationSettings.greedy(
-            maxNewTokens,
-            StopTokens.of(text.directory(), text.config(), text.tokenizer(), encoder));
+    GenerationSettings settings = settings(text, encoder);
     try (Generator generator = new Generator(subject.model())) {
       int each = 2 * Generator.BATCH_SIZE; // as often are results kept
       for (int batch = begin; batch < end; batch += each) {
@@ -120,6 +119,16 @@ public final class AnswerTask implements EvalTask<AnswerTask.Result> {
                 .toList());
       }
     }
+  }
+
+  private GenerationSettings settings(ModelText text, PromptEncoder encoder) {
+    StopStrings stops =
+        text.template().isEmpty() ? new StopStrings(List.of(NEXT_QUESTION)) : StopStrings.NONE;
+    return new GenerationSettings(
+        maxNewTokens,
+        StopTokens.of(text.directory(), text.config(), text.tokenizer(), encoder),
+        Sampler.GREEDY,
+        stops.rule(text.tokenizer()));
   }
 
   private int[] prompt(ModelText text, PromptEncoder encoder, int index) {

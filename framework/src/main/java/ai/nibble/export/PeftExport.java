@@ -1,6 +1,7 @@
 package ai.nibble.export;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.WholeDirectory;
 import ai.nibble.WholeFile;
 import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.lora.AdapterStore;
@@ -45,7 +46,7 @@ public final class PeftExport {
    *     finite
    */
   public static int write(Path adapter, DType dtype, Path out) {
-    Output.requireNew(out);
+    WholeFile.requireNew(out, "--out");
     AdapterConfigFile.read(adapter); // refused here rather than by whoever loads the copy
     byte[] config = bytes(adapter.resolve(AdapterConfigFile.NAME));
     try (SafetensorsFile file = SafetensorsFile.open(AdapterStore.weights(adapter))) {
@@ -67,20 +68,10 @@ public final class PeftExport {
   }
 
   private static void writeDirectory(SafetensorsFile file, DType dtype, byte[] config, Path out) {
-    Path target = out.toAbsolutePath();
-    Path temporary = WholeFile.temporary(target);
-    try {
-      Files.createDirectory(temporary);
-      try {
-        copy(file, dtype, temporary.resolve(AdapterStore.WEIGHTS), SafetensorsWriter.PYTORCH);
-        WholeFile.write(temporary.resolve(AdapterConfigFile.NAME), config);
-        WholeFile.move(temporary, target);
-      } finally {
-        for (String name : List.of(AdapterStore.WEIGHTS, AdapterConfigFile.NAME)) {
-          Files.deleteIfExists(temporary.resolve(name));
-        }
-        Files.deleteIfExists(temporary);
-      }
+    try (WholeDirectory directory = WholeDirectory.create(out, "--out")) {
+      copy(file, dtype, directory.path().resolve(AdapterStore.WEIGHTS), SafetensorsWriter.PYTORCH);
+      WholeFile.write(directory.path().resolve(AdapterConfigFile.NAME), config);
+      directory.commit();
     } catch (IOException e) {
       throw new UncheckedIOException(out + ": cannot be written: " + e.getMessage(), e);
     }

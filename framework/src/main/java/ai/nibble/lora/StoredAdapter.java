@@ -1,136 +1,284 @@
 package ai.nibble.lora;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.lora.AdapterNames.AdapterTensor;
 import ai.nibble.lora.AdapterNames.Kind;
 import ai.nibble.model.CausalLm;
-import ai.nibble.model.ModelConfig;
 import ai.nibble.model.WeightSource;
 import ai.nibble.safetensors.SafetensorsFile;
-import ai.nibble.safetensors.SafetensorsTensor;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
-import java.util.LinkedHashSet;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Set;
 
 /**
- * An adapter as it lies on disk, checked against the base it is for: its matrices are read when
- * asked for, module by module, so that it may be applied to weights that are not in memory either.
- * Safe for use from several threads until closed.
+ * An adapter as it lies on disk, checked against the base it is for: its tensors are read when
+ * asked for, so that it may be applied to weights that are not in memory either. DoRA's magnitudes,
+ * biases and modules that were trained whole are part of it. Safe for use from several threads
+ * until closed.
  */
 public final class StoredAdapter implements AutoCloseable {
-  private final SafetensorsFile file;
-  private final AdapterConfig config;
-  private final Set<String> modules;
+  private static final String HEAD = "lm_head";
 
-  private StoredAdapter(SafetensorsFile file, AdapterConfig config, Set<String> modules) {
-    this.file = file;
+  /** An adapter of another model differs in every tensor; these many lines say enough. */
+  private static final int MAX_LINES = 8;
+
+  private final Path directory;
+  private final AdapterConfig config;
+  private final SafetensorsFile file;
+  private final WeightSource base;
+  private final List<String> modules;
+
+  /** By name in the base, the name in the adapter's file. */
+  private final Map<String, String> replacements = new LinkedHashMap<>();
+
+  private StoredAdapter(
+      Path directory, AdapterConfig config, SafetensorsFile file, WeightSource base) {
+    this.directory = directory;
     this.config = config;
-    this.modules = modules;
+    this.file = file;
+    this.base = base;
+    TargetMatcher matcher = new TargetMatcher(config.lora());
+    List<String> candidates = new ArrayList<>(CausalLm.linearPaths(base.config()));
+    candidates.add(HEAD);
+    this.modules =
+        candidates.stream()
+            .filter(path -> matcher.targets(path) && !config.extras().saves(path))
+            // a name such as "all-linear" left in a file never means the head
+            .filter(path -> !path.equals(HEAD) || names().contains(AdapterNames.loraA(HEAD)))
+            .toList();
   }
 
   /**
-   * Opens an adapter and checks its names and shapes.
+   * Opens an adapter directory and checks every tensor's name, shape and values.
    *
-   * @param directory as PEFT writes it
-   * @param base whose linears it changes
-   * @throws InvalidInputException with every tensor that is missing, too much or of another shape
-   *     than the base and the rank ask for
+   * @param base stays the caller's
+   * @throws InvalidInputException with a line for each tensor that does not fit
    */
   public static StoredAdapter open(Path directory, WeightSource base) {
-    AdapterConfig config = AdapterConfigFile.read(directory);
-    SafetensorsFile file = SafetensorsFile.open(AdapterStore.weights(directory));
+    Path weights = weights(directory);
+    AdapterConfig config = AdapterConfigFile.readForMerging(directory);
+    SafetensorsFile file = SafetensorsFile.open(weights);
     try {
-      Set<String> modules = targets(config.lora(), base.config());
-      List<String> problems = problems(file, config.lora(), modules, base);
-      if (modules.isEmpty()) {
-        problems.add("target_modules selects none of the base's linear modules");
-      }
-      if (!problems.isEmpty()) {
-        String hint = "; is it for another base model?";
-        throw new InvalidInputException(
-            problems.stream().map(p -> directory + ": " + p + hint).toList());
-      }
-      return new StoredAdapter(file, config, modules);
+      StoredAdapter adapter = new StoredAdapter(directory, config, file, base);
+      adapter.check();
+      return adapter;
     } catch (RuntimeException e) {
       file.close();
       throw e;
     }
   }
 
-  private static Set<String> targets(LoraConfig lora, ModelConfig base) {
-    TargetMatcher matcher = new TargetMatcher(lora);
-    Set<String> modules = new LinkedHashSet<>(CausalLm.linearPaths(base));
-    modules.removeIf(path -> !matcher.targets(path));
+  private static Path weights(Path directory) {
+    Path weights = AdapterStore.weights(directory);
+    if (!Files.isRegularFile(weights)) {
+      throw new InvalidInputException(
+          directory
+              + ": no "
+              + AdapterStore.WEIGHTS
+              + ", expected an adapter's directory, such as the output of 'nibble train'");
+    }
+    return weights;
+  }
+
+  private void check() {
+    List<String> problems = new ArrayList<>();
+    Set<String> known = new HashSet<>();
+    for (String module : modules) {
+      long[] shape = base.shape(module + ".weight");
+      long r = config.lora().rankOf(module);
+      require(AdapterNames.loraA(module), new long[] {r, shape[1]}, known, problems);
+      require(AdapterNames.loraB(module), new long[] {shape[0], r}, known, problems);
+      if (extras().useDora()) {
+        String name = AdapterNames.name(module, Kind.LORA_MAGNITUDE_VECTOR);
+        require(name, new long[] {shape[0]}, known, problems);
+      }
+      if (extras().loraBias()) {
+        require(AdapterNames.name(module, Kind.LORA_B_BIAS), shape[0], known, problems);
+        if (!base.names().contains(module + ".bias")) {
+          problems.add(
+              "'" + module + "' has no bias in the base, to which lora_B's could be added");
+        }
+      }
+    }
+    findReplacements(known, problems);
+    requireTrainedBiases(problems);
+    for (String name : names()) {
+      if (!known.contains(name)) {
+        Optional<AdapterTensor> parsed = AdapterNames.parse(name);
+        problems.add(
+            "tensor '"
+                + name
+                + "' fits no module of the base that the configuration targets"
+                + parsed.map(t -> " (" + t.kind() + " of " + t.modulePath() + ")").orElse(""));
+      }
+    }
+    if (problems.isEmpty() && known.isEmpty()) {
+      problems.add("holds no tensor for any module of the base: nothing would change");
+    }
+    refuse(problems);
+  }
+
+  private void require(String name, long length, Set<String> known, List<String> problems) {
+    require(name, new long[] {length}, known, problems);
+  }
+
+  private void require(String name, long[] shape, Set<String> known, List<String> problems) {
+    known.add(name);
+    if (!names().contains(name)) {
+      problems.add("no tensor '" + name + "', which adapter_config.json asks for on this base");
+      return;
+    }
+    long[] stored = file.tensor(name).dimensions();
+    if (!Arrays.equals(stored, shape)) {
+      problems.add(
+          "tensor '"
+              + name
+              + "' has the shape "
+              + Arrays.toString(stored)
+              + ", expected "
+              + Arrays.toString(shape)
+              + " by the base and the rank in adapter_config.json");
+      return;
+    }
+    OptionalLong bad = file.firstNonFinite(name);
+    if (bad.isPresent()) {
+      problems.add("tensor '" + name + "' is not finite at element " + bad.getAsLong());
+    }
+  }
+
+  /** Modules that were trained whole, and biases. */
+  private void findReplacements(Set<String> known, List<String> problems) {
+    for (String name : names()) {
+      AdapterTensor tensor = AdapterNames.parse(name).orElse(null);
+      if (tensor == null || known.contains(name)) {
+        continue;
+      }
+      String suffix =
+          switch (tensor.kind()) {
+            case WEIGHT -> ".weight";
+            case BIAS, BASE_LAYER_BIAS -> ".bias";
+            default -> null;
+          };
+      boolean saved = extras().saves(tensor.modulePath());
+      boolean bias = ".bias".equals(suffix) && extras().bias() != AdapterExtras.Bias.NONE;
+      String target = tensor.modulePath() + suffix;
+      boolean inBase = base.names().contains(target) || target.equals(HEAD + ".weight");
+      if (suffix != null && inBase && (saved || bias)) {
+        require(name, base.shape(target), known, problems);
+        replacements.put(target, name);
+      }
+    }
+    for (String module : extras().modulesToSave()) {
+      if (replacements.keySet().stream()
+          .noneMatch(t -> extras().saves(t.replaceAll("\\.\\w+$", "")))) {
+        problems.add(
+            "no tensor of '" + module + "', which modules_to_save of adapter_config.json names");
+      }
+    }
+  }
+
+  private void requireTrainedBiases(List<String> problems) {
+    for (String name : base.names()) {
+      String module = name.replaceAll("\\.bias$", "");
+      boolean trained =
+          switch (extras().bias()) {
+            case NONE -> false;
+            case ALL -> true;
+            case LORA_ONLY -> modules.contains(module);
+          };
+      if (trained && name.endsWith(".bias") && !replacements.containsKey(name)) {
+        problems.add("no tensor for '" + name + "', which 'bias' of adapter_config.json asks for");
+      }
+    }
+  }
+
+  private void refuse(List<String> problems) {
+    if (problems.isEmpty()) {
+      return;
+    }
+    List<String> lines = new ArrayList<>();
+    for (String problem : problems.subList(0, Math.min(MAX_LINES, problems.size()))) {
+      lines.add(file.path() + ": " + problem);
+    }
+    if (problems.size() > MAX_LINES) {
+      lines.add(file.path() + ": and " + (problems.size() - MAX_LINES) + " more like these");
+    }
+    throw new InvalidInputException(lines);
+  }
+
+  private Set<String> names() {
+    return file.names();
+  }
+
+  public Path directory() {
+    return directory;
+  }
+
+  public AdapterExtras extras() {
+    return config.extras();
+  }
+
+  public AdapterConfig config() {
+    return config;
+  }
+
+  /** Paths of the modules that carry A and B, in the model's order. */
+  public List<String> modules() {
     return modules;
   }
 
-  private static List<String> problems(
-      SafetensorsFile file, LoraConfig lora, Set<String> modules, WeightSource base) {
-    List<String> problems = new ArrayList<>();
-    for (String name : file.names()) {
-      boolean known =
-          AdapterNames.parse(name)
-              .filter(t -> t.kind() == Kind.LORA_A || t.kind() == Kind.LORA_B)
-              .filter(t -> modules.contains(t.modulePath()))
-              .isPresent();
-      if (!known) {
-        problems.add("tensor '" + name + "' fits no targeted module of the base");
-      }
-    }
-    for (String path : modules) {
-      long[] weight = base.shape(path + ".weight");
-      long r = lora.rankOf(path);
-      check(file, AdapterNames.loraA(path), new long[] {r, weight[1]}, problems);
-      check(file, AdapterNames.loraB(path), new long[] {weight[0], r}, problems);
-    }
-    return problems;
+  /** Names in the base of the tensors that are replaced. */
+  public Set<String> replaced() {
+    return Collections.unmodifiableSet(replacements.keySet());
   }
 
-  private static void check(
-      SafetensorsFile file, String name, long[] expected, List<String> problems) {
-    if (!file.names().contains(name)) {
-      problems.add("no tensor '" + name + "', which adapter_config.json asks for");
-      return;
-    }
-    SafetensorsTensor tensor = file.tensor(name);
-    if (!Arrays.equals(tensor.dimensions(), expected)) {
-      problems.add(
-          "tensor '%s' has the shape %s, expected %s by the base and the rank"
-              .formatted(name, tensor.shape(), Arrays.toString(expected)));
-    }
+  public int rank(String module) {
+    return config.lora().rankOf(module);
   }
 
-  public LoraConfig config() {
-    return config.lora();
+  /** The factor of B·A. */
+  public double scaling(String module) {
+    return config.lora().scaling(module);
   }
 
-  /** Keys of {@code adapter_config.json} that are not understood: worth a line to the user. */
-  public List<String> ignoredKeys() {
-    return config.ignoredKeys();
+  /** A of a module, {@code [r, in]} row-major; owned by the caller, as all that is read. */
+  public float[] loraA(String module) {
+    return values(AdapterNames.loraA(module));
   }
 
-  /** Paths of the adapted modules, in the model's order. */
-  public Set<String> modules() {
-    return Collections.unmodifiableSet(modules);
+  /** B of a module, {@code [out, r]} row-major. */
+  public float[] loraB(String module) {
+    return values(AdapterNames.loraB(module));
   }
 
-  /** A of a module, {@code [r, in]} row-major, as float32; owned by the caller. */
-  public float[] loraA(String modulePath) {
-    return read(AdapterNames.loraA(modulePath));
+  /** DoRA's, {@code [out]}. */
+  public float[] magnitudes(String module) {
+    return values(AdapterNames.name(module, Kind.LORA_MAGNITUDE_VECTOR));
   }
 
-  /** B of a module, {@code [out, r]} row-major, as float32; owned by the caller. */
-  public float[] loraB(String modulePath) {
-    return read(AdapterNames.loraB(modulePath));
+  /** B's bias, {@code [out]}. */
+  public float[] loraBias(String module) {
+    return values(AdapterNames.name(module, Kind.LORA_B_BIAS));
   }
 
-  private float[] read(String name) {
+  private float[] values(String name) {
     float[] values = new float[Math.toIntExact(file.tensor(name).elements())];
     file.readFloats(name, 0, values, 0, values.length);
     return values;
+  }
+
+  /** Reads elements of a tensor that replaces the base's. */
+  public void readReplacement(String name, long first, float[] out, int offset, int count) {
+    file.readFloats(replacements.get(name), first, out, offset, count);
   }
 
   @Override

@@ -193,6 +193,24 @@ final class EvaluateTest {
   }
 
   @Test
+  void anAnswerIsGeneratedNoFurtherThanTheNextQuestion() throws IOException {
+    model = TinyChat.writing("Question:", temp.resolve("asks"));
+    Path kept = temp.resolve("r.jsonl");
+    String task = "gsm8k=" + problems;
+    List<String> args = List.of("--task", task, "--limit", "2", "--results", kept.toString());
+    assertEquals(0, evaluate(args.toArray(String[]::new)), err.toString());
+    List<JsonNode> items = new ArrayList<>();
+    for (String line : Files.readAllLines(kept)) {
+      items.addAll(new ObjectMapper().readTree(line).findParents("answer"));
+    }
+    assertEquals(2, items.size());
+    for (JsonNode item : items) {
+      assertEquals("", item.get("answer").asText());
+      assertEquals("Question:".length(), item.get("tokens").asInt());
+    }
+  }
+
+  @Test
   void anAdapterIsComparedWithItsBase() throws IOException {
     Path directory = temp.resolve("adapter");
     try (CausalLm base = CausalLm.load(model, LoadOptions.unquantized(DType.FLOAT32));

@@ -85,7 +85,7 @@ class PeftExportTest {
     InvalidInputException e =
         assertThrows(
             InvalidInputException.class, () -> PeftExport.write(adapter(), DType.FLOAT32, there));
-    assertTrue(e.getMessage().contains("exists, expected a new place"), e.getMessage());
+    assertTrue(e.getMessage().contains("exists already, expected a new place"), e.getMessage());
     Path damaged = Files.createDirectory(temp.resolve("damaged"));
     Files.copy(adapter().resolve(AdapterConfigFile.NAME), damaged.resolve(AdapterConfigFile.NAME));
     byte[] bytes = Files.readAllBytes(adapter().resolve("adapter_model.safetensors"));

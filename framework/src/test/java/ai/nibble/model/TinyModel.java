@@ -64,13 +64,17 @@ public final class TinyModel {
 
   /** Puts a tensor of random values, in the place of one of that name if there is one. */
   public void add(String name, long... shape) {
-    List<Long> sizes = Arrays.stream(shape).boxed().toList();
-    float[] tensor = new float[Math.toIntExact(sizes.stream().reduce(1L, (a, b) -> a * b))];
+    float[] tensor = new float[Math.toIntExact(Arrays.stream(shape).reduce(1, (a, b) -> a * b))];
     for (int i = 0; i < tensor.length; i++) {
       tensor[i] = (float) random.nextGaussian();
     }
+    put(name, tensor, shape);
+  }
+
+  /** Puts a tensor of given values, in the place of one of that name if there is one. */
+  public void put(String name, float[] tensor, long... shape) {
     values.put(name, tensor);
-    shapes.put(name, sizes);
+    shapes.put(name, Arrays.stream(shape).boxed().toList());
   }
 
   public void remove(String name) {

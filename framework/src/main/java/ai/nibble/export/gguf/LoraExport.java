@@ -1,7 +1,7 @@
 package ai.nibble.export.gguf;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.export.Output;
+import ai.nibble.WholeFile;
 import ai.nibble.gguf.GgmlType;
 import ai.nibble.gguf.GgufHeader;
 import ai.nibble.gguf.GgufTensorSpec;
@@ -10,6 +10,7 @@ import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.GgufHyperparameters;
 import ai.nibble.model.GgufLayout;
+import ai.nibble.model.ModelConfig;
 import ai.nibble.model.WeightSource;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -41,16 +42,16 @@ public final class LoraExport {
    */
   public static int write(
       Path base, Path adapter, FileType type, Path out, Consumer<String> notices) {
-    Output.requireNew(out);
+    WholeFile.requireNew(out, "--out");
     if (type.base() != GgmlType.Q8_0 && type.base().blockElements() != 1) {
       throw new InvalidInputException(
           "--type is '" + type + "', expected one of F32, F16, BF16, Q8_0 for an adapter alone");
     }
     try (WeightSource source = WeightSource.open(base, notices);
         StoredAdapter stored = StoredAdapter.open(adapter, source)) {
+      requireExpressible(stored, source.config());
       List<GgufTensorSpec> specs = specs(stored, source, type.base(), notices);
-      LoraConfig config = stored.config();
-      float alpha = alpha(config);
+      float alpha = alpha(stored.config().lora());
       GgufHeader header =
           new GgufHeader()
               .put("general.architecture", GgufHyperparameters.ARCHITECTURE)
@@ -70,6 +71,28 @@ public final class LoraExport {
     }
   }
 
+  /** A GGUF LoRA holds A and B, of tensors that the base's file has. */
+  private static void requireExpressible(StoredAdapter adapter, ModelConfig base) {
+    String what = null;
+    if (adapter.extras().useDora()) {
+      what = "is a DoRA adapter";
+    } else if (adapter.extras().loraBias()) {
+      what = "has biases of B (lora_bias)";
+    } else if (!adapter.replaced().isEmpty()) {
+      what = "holds '" + adapter.replaced().iterator().next() + "', trained whole";
+    } else if (base.tieWordEmbeddings() && adapter.modules().contains("lm_head")) {
+      what = "changes lm_head, which in this base is the embedding";
+    }
+    if (what != null) {
+      throw new InvalidInputException(
+          adapter.directory()
+              + ": "
+              + what
+              + ", which a GGUF LoRA cannot hold: leave out --adapter-only, and the adapter is"
+              + " merged into the model's file");
+    }
+  }
+
   /** The alpha of most modules; a zero would mean "no scaling" to llama.cpp. */
   private static float alpha(LoraConfig config) {
     double scaling = config.alpha() / (config.useRslora() ? Math.sqrt(config.r()) : config.r());
@@ -82,7 +105,7 @@ public final class LoraExport {
     int fallbacks = 0;
     for (String path : adapter.modules()) {
       long[] weight = base.shape(path + ".weight");
-      long r = adapter.config().rankOf(path);
+      long r = adapter.rank(path);
       String name = name(path);
       fallbacks += add(specs, name + ".lora_a", type, r, weight[1]);
       fallbacks += add(specs, name + ".lora_b", type, weight[0], r);
@@ -112,9 +135,9 @@ public final class LoraExport {
       GgufWriter writer, StoredAdapter adapter, String path, float alpha, int headDim) {
     float[] a = adapter.loraA(path);
     float[] b = adapter.loraB(path);
-    int r = adapter.config().rankOf(path);
+    int r = adapter.rank(path);
     // 1 but for ranks and alphas by pattern
-    float factor = (float) (adapter.config().scaling(path) * r / alpha);
+    float factor = (float) (adapter.scaling(path) * r / alpha);
     boolean permuted = GgufLayout.isPermuted(path + ".weight");
     String name = name(path);
     writer.write(

@@ -5,7 +5,7 @@ import ai.nibble.WholeFile;
 import ai.nibble.data.ChatTemplate;
 import ai.nibble.data.PromptEncoder;
 import ai.nibble.data.Tokenizer;
-import ai.nibble.export.Output;
+import ai.nibble.export.merge.MergedWeights;
 import ai.nibble.generate.StopTokens;
 import ai.nibble.gguf.GgmlType;
 import ai.nibble.gguf.GgufFile;
@@ -102,26 +102,24 @@ public final class ModelExport {
 
   private Report run() {
     Path modelfile = modelfile(request.out());
-    Output.requireNew(request.out());
-    Output.requireNew(modelfile);
+    WholeFile.requireNew(request.out(), "--out");
+    WholeFile.requireNew(modelfile, "--out");
     Path directory = WeightSource.directory(request.base());
     try (Scope scope = new Scope()) {
       WeightSource base = scope.own(WeightSource.open(request.base(), notices));
       requireExpressible(base.config());
-      Optional<StoredAdapter> adapter =
-          request.adapter().map(path -> scope.own(StoredAdapter.open(path, base)));
-      adapter.ifPresent(this::noteIgnored);
+      WeightSource weights = merged(base, scope);
+      ModelConfig config = weights.config();
       Tokenizer tokenizer = scope.own(Tokenizer.load(directory));
-      Vocabulary vocabulary = new Vocabulary(directory, tokenizer, base.config(), pre(base));
+      Vocabulary vocabulary = new Vocabulary(directory, tokenizer, config, pre(base));
       Optional<ChatTemplate> template = template(directory);
-      MergedWeights weights = new MergedWeights(base, adapter);
-      Map<String, String> names = names(base);
-      List<GgufTensorSpec> specs = specs(base, names);
-      GgufHeader header = header(base.config(), vocabulary, template);
-      Modelfile text = modelfile(directory, base.config(), tokenizer, vocabulary, template);
+      Map<String, String> names = names(weights);
+      List<GgufTensorSpec> specs = specs(weights, names);
+      GgufHeader header = header(weights, vocabulary, template);
+      Modelfile text = modelfile(directory, config, tokenizer, vocabulary, template);
       write(header, specs, names, weights, base);
       writeText(modelfile, text);
-      double error = SampledError.of(request.out(), names, weights);
+      double error = SampledError.of(request.out(), names, new GgufRows(weights));
       return new Report(request.out(), modelfile, count(specs), error);
     }
   }
@@ -135,10 +133,17 @@ public final class ModelExport {
             });
   }
 
-  private void noteIgnored(StoredAdapter adapter) {
-    if (!adapter.ignoredKeys().isEmpty()) {
-      notices.accept("keys of adapter_config.json that are ignored: " + adapter.ignoredKeys());
+  /** The base with the adapter in it, or the base itself. */
+  private WeightSource merged(WeightSource base, Scope scope) {
+    if (request.adapter().isEmpty()) {
+      return base;
     }
+    StoredAdapter adapter = scope.own(StoredAdapter.open(request.adapter().get(), base));
+    List<String> ignored = adapter.config().ignoredKeys();
+    if (!ignored.isEmpty()) {
+      notices.accept("keys of adapter_config.json that are ignored: " + ignored);
+    }
+    return scope.own(MergedWeights.of(base, adapter));
   }
 
   /** What a base that is a GGUF file says counts: its converter knew the original tokenizer. */
@@ -165,27 +170,29 @@ public final class ModelExport {
   }
 
   /** Names in the file to Hugging Face's, in the file's order; the rope divisors have none. */
-  private static Map<String, String> names(WeightSource base) {
+  private static Map<String, String> names(WeightSource weights) {
     Map<String, String> names = new LinkedHashMap<>();
-    for (String name : base.names()) {
+    for (String name : weights.names()) {
       names.put(GgufLayout.ggufName(name).orElseThrow(), name);
     }
     return names;
   }
 
-  private List<GgufTensorSpec> specs(WeightSource base, Map<String, String> names) {
+  private List<GgufTensorSpec> specs(WeightSource weights, Map<String, String> names) {
     List<GgufTensorSpec> specs = new ArrayList<>();
     Map<GgmlType, Integer> fallbacks = new EnumMap<>(GgmlType.class);
-    if (base.config().ropeScaling() instanceof RopeScaling.Llama3) {
+    if (weights.config().ropeScaling() instanceof RopeScaling.Llama3) {
       specs.add(
           new GgufTensorSpec(
-              ROPE_FREQS, GgmlType.F32, List.of((long) base.config().headDim() / 2)));
+              ROPE_FREQS, GgmlType.F32, List.of((long) weights.config().headDim() / 2)));
     }
     names.forEach(
         (ggufName, name) -> {
-          long[] shape = base.shape(name);
+          long[] shape = weights.shape(name);
           FileType.Choice choice =
-              request.type().typeOf(ggufName, shape.length, shape[shape.length - 1], base.config());
+              request
+                  .type()
+                  .typeOf(ggufName, shape.length, shape[shape.length - 1], weights.config());
           if (choice.fallback()) {
             fallbacks.merge(choice.type(), 1, Integer::sum);
           }
@@ -223,11 +230,13 @@ public final class ModelExport {
   }
 
   private GgufHeader header(
-      ModelConfig config, Vocabulary vocabulary, Optional<ChatTemplate> template) {
+      WeightSource weights, Vocabulary vocabulary, Optional<ChatTemplate> template) {
+    ModelConfig config = weights.config();
     GgufHeader header = new GgufHeader();
     header.put("general.architecture", GgufHyperparameters.ARCHITECTURE);
     header.put("general.type", "model");
     header.put("general.name", name());
+    header.put("general.size_label", SizeLabel.of(weights));
     header.put("general.file_type", request.type().number());
     header.put("general.quantization_version", 2);
     GgufHyperparameters.integers(config).forEach(header::put);
@@ -278,8 +287,9 @@ public final class ModelExport {
       GgufHeader header,
       List<GgufTensorSpec> specs,
       Map<String, String> names,
-      MergedWeights weights,
+      WeightSource weights,
       WeightSource base) {
+    GgufRows rows = new GgufRows(weights);
     try (GgufWriter writer = GgufWriter.create(request.out(), header, specs)) {
       for (GgufTensorSpec spec : specs) {
         if (spec.name().equals(ROPE_FREQS)) {
@@ -289,11 +299,12 @@ public final class ModelExport {
           continue;
         }
         String name = names.get(spec.name());
-        Optional<GgufFile> same = sameBlocks(base, spec);
-        if (same.isPresent() && !weights.isAdapted(name)) {
+        boolean changed = weights instanceof MergedWeights merged && merged.changes(name);
+        Optional<GgufFile> same = changed ? Optional.empty() : sameBlocks(base, spec);
+        if (same.isPresent()) {
           writer.copy(spec.name(), same.get());
         } else {
-          writer.write(spec.name(), weights.ggufRows(name));
+          writer.write(spec.name(), rows.of(name));
         }
       }
       writer.commit();

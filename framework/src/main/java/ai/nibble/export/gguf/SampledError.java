@@ -18,7 +18,7 @@ final class SampledError {
    *
    * @param names Hugging Face's by those in the file
    */
-  static double of(Path gguf, Map<String, String> names, MergedWeights weights) {
+  static double of(Path gguf, Map<String, String> names, GgufRows weights) {
     double errors = 0;
     double squares = 0;
     try (GgufFile file = GgufFile.open(gguf)) {
@@ -26,7 +26,7 @@ final class SampledError {
         if (tensor.type().blockElements() == 1) {
           continue;
         }
-        RowSource source = weights.ggufRows(names.get(tensor.name()));
+        RowSource source = weights.of(names.get(tensor.name()));
         int width = (int) tensor.rowElements();
         long rows = tensor.elements() / width;
         long step = (rows + ROWS_A_TENSOR - 1) / ROWS_A_TENSOR;

@@ -118,7 +118,7 @@ final class AdapterUpdates {
     String module = module(name);
     for (MergedAdapter adapter : adapters) {
       if (adapter.extras().loraBias() && adapter.modules().contains(module)) {
-        float[] bias = adapter.loraBias(module);
+        float[] bias = adapter.stored().loraBias(module);
         for (int i = 0; i < count; i++) {
           values[offset + i] += (float) (adapter.scaling(module) * bias[(int) first + i]);
         }
@@ -138,14 +138,14 @@ final class AdapterUpdates {
     long[] shape = base.shape(name);
     int out = Math.toIntExact(shape[0]);
     int in = Math.toIntExact(shape[1]);
-    int rank = those.stream().mapToInt(a -> a.rank(module)).sum();
+    int rank = those.stream().mapToInt(a -> a.stored().rank(module)).sum();
     float[] a = new float[Math.multiplyExact(rank, in)];
     float[] b = new float[Math.multiplyExact(out, rank)];
     int at = 0;
     for (MergedAdapter adapter : those) {
-      int r = adapter.rank(module);
-      System.arraycopy(adapter.loraA(module), 0, a, at * in, r * in);
-      float[] columns = adapter.loraB(module);
+      int r = adapter.stored().rank(module);
+      System.arraycopy(adapter.stored().loraA(module), 0, a, at * in, r * in);
+      float[] columns = adapter.stored().loraB(module);
       double scaling = adapter.scaling(module);
       for (int o = 0; o < out; o++) {
         for (int k = 0; k < r; k++) {
@@ -155,7 +155,9 @@ final class AdapterUpdates {
       at += r;
     }
     LowRankUpdate plain = new LowRankUpdate(rank, a, b, null);
-    return isDora() ? plain.withGain(gains(name, plain, those.get(0).magnitudes(module))) : plain;
+    return isDora()
+        ? plain.withGain(gains(name, plain, those.get(0).stored().magnitudes(module)))
+        : plain;
   }
 
   /** DoRA's factor of each row: its magnitude over the norm of the row of W + s·B·A. */

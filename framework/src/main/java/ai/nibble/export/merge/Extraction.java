@@ -2,6 +2,7 @@ package ai.nibble.export.merge;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
+import ai.nibble.WholeFile;
 import ai.nibble.lora.AdapterConfig;
 import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.lora.AdapterNames;
@@ -68,7 +69,7 @@ public final class Extraction {
   }
 
   private ExtractReport run() {
-    WholeDirectory.requireNew(request.output(), "--output");
+    WholeFile.requireNew(request.output(), "--output");
     try (Scope scope = new Scope()) {
       WeightSource stored = scope.own(WeightSource.open(request.base(), notices));
       WeightSource tuned = scope.own(WeightSource.open(request.tuned(), notices));

@@ -2,8 +2,10 @@ package ai.nibble.export.merge;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
+import ai.nibble.WholeFile;
 import ai.nibble.lora.AdapterExtras;
 import ai.nibble.lora.AdapterStore;
+import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelStore;
@@ -54,7 +56,7 @@ public final class Merge {
   }
 
   private MergeReport run() {
-    WholeDirectory.requireNew(request.output(), "--output");
+    WholeFile.requireNew(request.output(), "--output");
     try (Scope scope = new Scope()) {
       WeightSource base = scope.own(WeightSource.open(request.base(), notices));
       HeldWeights held = scope.own(new HeldWeights(base, request.quantization()));
@@ -113,9 +115,7 @@ public final class Merge {
       if (merged.isPresent()) {
         weight = recordedWeight(merged.get(), adapter);
       }
-      MergedAdapter opened =
-          scope.own(
-              MergedAdapter.open(adapter.directory(), request.undo() ? -weight : weight, base));
+      StoredAdapter opened = scope.own(StoredAdapter.open(adapter.directory(), base));
       if (request.undo()) {
         requireUndoable(opened);
       }
@@ -123,7 +123,7 @@ public final class Merge {
       if (!ignored.isEmpty()) {
         notices.accept(adapter.directory() + ": keys of adapter_config.json ignored: " + ignored);
       }
-      adapters.add(opened);
+      adapters.add(new MergedAdapter(opened, request.undo() ? -weight : weight));
     }
     return adapters;
   }
@@ -165,7 +165,7 @@ public final class Merge {
     return entry.weight();
   }
 
-  private static void requireUndoable(MergedAdapter adapter) {
+  private static void requireUndoable(StoredAdapter adapter) {
     String reason = null;
     if (adapter.extras().useDora()) {
       reason = "is a DoRA adapter, which replaced the rows' norms";

@@ -1,299 +1,39 @@
 package ai.nibble.export.merge;
 
-import ai.nibble.InvalidInputException;
-import ai.nibble.lora.AdapterConfig;
-import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.lora.AdapterExtras;
-import ai.nibble.lora.AdapterNames;
-import ai.nibble.lora.AdapterNames.AdapterTensor;
-import ai.nibble.lora.AdapterNames.Kind;
-import ai.nibble.lora.AdapterStore;
-import ai.nibble.lora.TargetMatcher;
-import ai.nibble.model.CausalLm;
-import ai.nibble.model.WeightSource;
-import ai.nibble.safetensors.SafetensorsFile;
-import java.nio.file.Files;
+import ai.nibble.lora.StoredAdapter;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.HashSet;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.Optional;
-import java.util.OptionalLong;
 import java.util.Set;
 
 /**
- * An adapter that is merged, its tensors checked against the base and read when they are needed.
+ * An adapter that is merged.
+ *
+ * @param stored where its tensors come from; whoever opened it closes it
+ * @param weight factor of what it adds
  */
-final class MergedAdapter implements AutoCloseable {
-  private static final String HEAD = "lm_head";
-
-  /** An adapter of another model differs in every tensor; these many lines say enough. */
-  private static final int MAX_LINES = 8;
-
-  private final Path directory;
-  private final double weight;
-  private final AdapterConfig config;
-  private final SafetensorsFile file;
-  private final WeightSource base;
-  private final List<String> modules;
-
-  /** By name in the base, the name in the adapter's file. */
-  private final Map<String, String> replacements = new LinkedHashMap<>();
-
-  private MergedAdapter(
-      Path directory,
-      double weight,
-      AdapterConfig config,
-      SafetensorsFile file,
-      WeightSource base) {
-    this.directory = directory;
-    this.weight = weight;
-    this.config = config;
-    this.file = file;
-    this.base = base;
-    TargetMatcher matcher = new TargetMatcher(config.lora());
-    List<String> candidates = new ArrayList<>(CausalLm.linearPaths(base.config()));
-    candidates.add(HEAD);
-    this.modules =
-        candidates.stream()
-            .filter(path -> matcher.targets(path) && !config.extras().saves(path))
-            // a name such as "all-linear" left in a file never means the head
-            .filter(path -> !path.equals(HEAD) || names().contains(AdapterNames.loraA(HEAD)))
-            .toList();
-  }
-
-  /**
-   * Opens an adapter directory and checks every tensor's name, shape and values.
-   *
-   * @param weight factor of what it adds
-   * @param base stays the caller's
-   * @throws InvalidInputException with a line for each tensor that does not fit
-   */
-  static MergedAdapter open(Path directory, double weight, WeightSource base) {
-    Path weights = weights(directory);
-    AdapterConfig config = AdapterConfigFile.readForMerging(directory);
-    SafetensorsFile file = SafetensorsFile.open(weights);
-    try {
-      MergedAdapter adapter = new MergedAdapter(directory, weight, config, file, base);
-      adapter.check();
-      return adapter;
-    } catch (RuntimeException e) {
-      file.close();
-      throw e;
-    }
-  }
-
-  private static Path weights(Path directory) {
-    Path weights = AdapterStore.weights(directory);
-    if (!Files.isRegularFile(weights)) {
-      throw new InvalidInputException(
-          directory
-              + ": no "
-              + AdapterStore.WEIGHTS
-              + ", expected an adapter's directory, such as the output of 'nibble train'");
-    }
-    return weights;
-  }
-
-  private void check() {
-    List<String> problems = new ArrayList<>();
-    Set<String> known = new HashSet<>();
-    for (String module : modules) {
-      long[] shape = base.shape(module + ".weight");
-      long r = config.lora().rankOf(module);
-      require(AdapterNames.loraA(module), new long[] {r, shape[1]}, known, problems);
-      require(AdapterNames.loraB(module), new long[] {shape[0], r}, known, problems);
-      if (extras().useDora()) {
-        String name = AdapterNames.name(module, Kind.LORA_MAGNITUDE_VECTOR);
-        require(name, new long[] {shape[0]}, known, problems);
-      }
-      if (extras().loraBias()) {
-        require(AdapterNames.name(module, Kind.LORA_B_BIAS), shape[0], known, problems);
-        if (!base.names().contains(module + ".bias")) {
-          problems.add(
-              "'" + module + "' has no bias in the base, to which lora_B's could be added");
-        }
-      }
-    }
-    findReplacements(known, problems);
-    requireTrainedBiases(problems);
-    for (String name : names()) {
-      if (!known.contains(name)) {
-        Optional<AdapterTensor> parsed = AdapterNames.parse(name);
-        problems.add(
-            "tensor '"
-                + name
-                + "' fits no module of the base that the configuration targets"
-                + parsed.map(t -> " (" + t.kind() + " of " + t.modulePath() + ")").orElse(""));
-      }
-    }
-    if (problems.isEmpty() && known.isEmpty()) {
-      problems.add("holds no tensor for any module of the base: nothing would change");
-    }
-    refuse(problems);
-  }
-
-  private void require(String name, long length, Set<String> known, List<String> problems) {
-    require(name, new long[] {length}, known, problems);
-  }
-
-  private void require(String name, long[] shape, Set<String> known, List<String> problems) {
-    known.add(name);
-    if (!names().contains(name)) {
-      problems.add("no tensor '" + name + "', which adapter_config.json asks for on this base");
-      return;
-    }
-    long[] stored = file.tensor(name).dimensions();
-    if (!Arrays.equals(stored, shape)) {
-      problems.add(
-          "tensor '"
-              + name
-              + "' has the shape "
-              + Arrays.toString(stored)
-              + ", expected "
-              + Arrays.toString(shape)
-              + " by the base and the rank in adapter_config.json");
-      return;
-    }
-    OptionalLong bad = file.firstNonFinite(name);
-    if (bad.isPresent()) {
-      problems.add("tensor '" + name + "' is not finite at element " + bad.getAsLong());
-    }
-  }
-
-  /** Modules that were trained whole, and biases. */
-  private void findReplacements(Set<String> known, List<String> problems) {
-    for (String name : names()) {
-      AdapterTensor tensor = AdapterNames.parse(name).orElse(null);
-      if (tensor == null || known.contains(name)) {
-        continue;
-      }
-      String suffix =
-          switch (tensor.kind()) {
-            case WEIGHT -> ".weight";
-            case BIAS, BASE_LAYER_BIAS -> ".bias";
-            default -> null;
-          };
-      boolean saved = extras().saves(tensor.modulePath());
-      boolean bias = ".bias".equals(suffix) && extras().bias() != AdapterExtras.Bias.NONE;
-      String target = tensor.modulePath() + suffix;
-      boolean inBase = base.names().contains(target) || target.equals(HEAD + ".weight");
-      if (suffix != null && inBase && (saved || bias)) {
-        require(name, base.shape(target), known, problems);
-        replacements.put(target, name);
-      }
-    }
-    for (String module : extras().modulesToSave()) {
-      if (replacements.keySet().stream()
-          .noneMatch(t -> extras().saves(t.replaceAll("\\.\\w+$", "")))) {
-        problems.add(
-            "no tensor of '" + module + "', which modules_to_save of adapter_config.json names");
-      }
-    }
-  }
-
-  private void requireTrainedBiases(List<String> problems) {
-    for (String name : base.names()) {
-      String module = name.replaceAll("\\.bias$", "");
-      boolean trained =
-          switch (extras().bias()) {
-            case NONE -> false;
-            case ALL -> true;
-            case LORA_ONLY -> modules.contains(module);
-          };
-      if (trained && name.endsWith(".bias") && !replacements.containsKey(name)) {
-        problems.add("no tensor for '" + name + "', which 'bias' of adapter_config.json asks for");
-      }
-    }
-  }
-
-  private void refuse(List<String> problems) {
-    if (problems.isEmpty()) {
-      return;
-    }
-    List<String> lines = new ArrayList<>();
-    for (String problem : problems.subList(0, Math.min(MAX_LINES, problems.size()))) {
-      lines.add(file.path() + ": " + problem);
-    }
-    if (problems.size() > MAX_LINES) {
-      lines.add(file.path() + ": and " + (problems.size() - MAX_LINES) + " more like these");
-    }
-    throw new InvalidInputException(lines);
-  }
-
-  private Set<String> names() {
-    return file.names();
-  }
+record MergedAdapter(StoredAdapter stored, double weight) {
 
   Path directory() {
-    return directory;
-  }
-
-  double weight() {
-    return weight;
+    return stored.directory();
   }
 
   AdapterExtras extras() {
-    return config.extras();
-  }
-
-  AdapterConfig config() {
-    return config;
+    return stored.extras();
   }
 
   /** Modules that carry A and B. */
   List<String> modules() {
-    return modules;
+    return stored.modules();
   }
 
   /** Names in the base of the tensors that are replaced. */
   Set<String> replaced() {
-    return replacements.keySet();
-  }
-
-  int rank(String module) {
-    return config.lora().rankOf(module);
+    return stored.replaced();
   }
 
   /** The factor of B·A. */
   double scaling(String module) {
-    return weight * config.lora().scaling(module);
-  }
-
-  float[] loraA(String module) {
-    return values(AdapterNames.loraA(module));
-  }
-
-  float[] loraB(String module) {
-    return values(AdapterNames.loraB(module));
-  }
-
-  /** DoRA's, {@code [out]}. */
-  float[] magnitudes(String module) {
-    return values(AdapterNames.name(module, Kind.LORA_MAGNITUDE_VECTOR));
-  }
-
-  /** B's bias, {@code [out]}. */
-  float[] loraBias(String module) {
-    return values(AdapterNames.name(module, Kind.LORA_B_BIAS));
-  }
-
-  private float[] values(String name) {
-    float[] values = new float[Math.toIntExact(file.tensor(name).elements())];
-    file.readFloats(name, 0, values, 0, values.length);
-    return values;
-  }
-
-  /** Reads elements of a tensor that replaces the base's. */
-  void readReplacement(String name, long first, float[] out, int offset, int count) {
-    file.readFloats(replacements.get(name), first, out, offset, count);
-  }
-
-  @Override
-  public void close() {
-    file.close();
+    return weight * stored.scaling(module);
   }
 }

@@ -1,13 +1,15 @@
 package ai.nibble.export.merge;
 
+import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.WeightSource;
 import ai.nibble.tensor.DType;
 import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Set;
 
 /** A base's weights with adapters' updates, float32 where they changed. */
-final class MergedWeights extends WeightView {
+public final class MergedWeights extends WeightView {
   /** What of the updates is in the weights. */
   enum Part {
     /** All of it. */
@@ -20,6 +22,16 @@ final class MergedWeights extends WeightView {
   private final Part part;
   private final Set<String> names;
   private final Current<LowRankUpdate> current;
+
+  /**
+   * A base with one adapter in it.
+   *
+   * @param base stays the caller's, as the adapter does
+   */
+  public static MergedWeights of(WeightSource base, StoredAdapter adapter) {
+    AdapterUpdates updates = new AdapterUpdates(List.of(new MergedAdapter(adapter, 1)), base);
+    return new MergedWeights(base, updates, Part.WHOLE);
+  }
 
   /**
    * @param base stays the caller's
@@ -46,7 +58,7 @@ final class MergedWeights extends WeightView {
   }
 
   /** Whether a tensor is computed here rather than the base's. */
-  boolean changes(String name) {
+  public boolean changes(String name) {
     boolean onlyProduct =
         part == Part.WITHOUT_PRODUCTS
             && updates.hasProduct(name)
@@ -69,7 +81,7 @@ final class MergedWeights extends WeightView {
   public void read(String name, long firstElement, float[] out, int offset, int count) {
     MergedAdapter replacing = updates.replacing(name).orElse(null);
     if (replacing != null) {
-      replacing.readReplacement(name, firstElement, out, offset, count);
+      replacing.stored().readReplacement(name, firstElement, out, offset, count);
     } else {
       base.read(name, firstElement, out, offset, count);
     }

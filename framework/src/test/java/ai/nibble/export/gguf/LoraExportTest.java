@@ -66,7 +66,7 @@ class LoraExportTest {
           int there = (int) (permuted ? GgufLayout.ggufRow(row, source.config().headDim()) : row);
           for (int k = 0; k < r; k++) {
             double ours = alpha / r * b[there * r + k];
-            double peft = stored.config().scaling(path) * expected[row * r + k];
+            double peft = stored.scaling(path) * expected[row * r + k];
             // alpha and B are each rounded to float32 once
             assertEquals(peft, ours, Math.abs(peft) * 0x1p-22, path);
           }
@@ -94,10 +94,19 @@ class LoraExportTest {
     Path lora = Shared.fixtures("lora");
     Path out = temp.resolve("lora.gguf");
     refused(lora.resolve("llama_plain"), FileType.Q4_K_M, out, "expected one of F32, F16, BF16");
-    refused(lora.resolve("llama_dora"), FileType.F32, out, "DoRA is not supported yet");
+    refused(
+        lora.resolve("llama_dora"),
+        FileType.F32,
+        out,
+        "llama_dora: is a DoRA adapter, which a GGUF LoRA cannot hold");
+    refused(
+        lora.resolve("llama_modules_to_save"),
+        FileType.F32,
+        out,
+        "'lm_head.weight', trained whole");
     assertFalse(Files.exists(out));
     Files.writeString(out, "mine");
-    refused(lora.resolve("llama_plain"), FileType.F32, out, "exists, expected a new place");
+    refused(lora.resolve("llama_plain"), FileType.F32, out, "exists already, expected a new place");
   }
 
   private void refused(Path adapter, FileType type, Path out, String expected) {

@@ -123,6 +123,7 @@ class ModelExportTest {
       GgufMetadata m = file.metadata();
       assertEquals("llama", m.getString("general.architecture"));
       assertEquals("tiny", m.getString("general.name"));
+      assertEquals("9.3K", m.getString("general.size_label"));
       assertEquals(1, m.getLong("general.file_type"));
       assertEquals(2, m.getLong("general.quantization_version"));
       assertEquals(2, m.getLong("llama.block_count"));
@@ -155,7 +156,7 @@ class ModelExportTest {
 
   /** PEFT's logits after merging, on a base with Llama 3's rope scaling. */
   @ParameterizedTest
-  @ValueSource(strings = {"llama_plain", "llama_rslora"})
+  @ValueSource(strings = {"llama_plain", "llama_rslora", "llama_dora", "llama_modules_to_save"})
   void anAdapterIsMergedAsPeftMergesIt(String name) throws IOException {
     Path fixture = Shared.fixtures("lora").resolve(name);
     try (SafetensorsFile golden = SafetensorsFile.open(fixture.resolve("golden.safetensors"))) {
@@ -351,11 +352,11 @@ class ModelExportTest {
   @Test
   void nothingIsWrittenOver() throws IOException {
     Files.writeString(out, "mine");
-    refused(base, Optional.empty(), "tiny.gguf: exists, expected a new place");
+    refused(base, Optional.empty(), "tiny.gguf: exists already, expected a new place");
     assertEquals("mine", Files.readString(out));
     Files.delete(out);
     Files.writeString(temp.resolve("tiny.Modelfile"), "mine");
-    refused(base, Optional.empty(), "tiny.Modelfile: exists");
+    refused(base, Optional.empty(), "tiny.Modelfile: exists already");
     assertFalse(Files.exists(out));
   }
 
@@ -366,7 +367,8 @@ class ModelExportTest {
         assertThrows(
             InvalidInputException.class, () -> export(base, Optional.of(adapter), FileType.F16));
     assertTrue(e.problems().size() > 1);
-    assertTrue(e.getMessage().contains("expected [8, 12] by the base and the rank; is it for"));
+    String expected = "expected [8, 12] by the base and the rank in adapter_config.json";
+    assertTrue(e.getMessage().contains(expected), e.getMessage());
     assertFalse(Files.exists(out));
   }
 
