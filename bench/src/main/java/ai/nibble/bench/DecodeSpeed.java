@@ -9,6 +9,7 @@ import ai.nibble.model.LoadOptions;
 import ai.nibble.model.WeightSource;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.train.log.ProcessMemory;
 import java.nio.file.Path;
@@ -33,7 +34,7 @@ public final class DecodeSpeed {
   /** Runs one mode and prints one line. */
   public static void main(String[] args) {
     Path base = Path.of(args[0]);
-    Optional<Quant4Config> quantization =
+    Optional<QuantConfig> quantization =
         switch (args[1]) {
           case "bf16" -> Optional.empty();
           case "nf4dq" -> Optional.of(new Quant4Config(Quant4Type.NF4, 64, true));

@@ -4,7 +4,7 @@ import ai.nibble.generate.GenerationSettings;
 import ai.nibble.generate.Generator;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
-import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Torch;
@@ -31,7 +31,7 @@ public final class GpuDecodeSpeed {
   /** Prints one line. */
   public static void main(String[] args) {
     Path directory = Path.of(args[0]);
-    Optional<Quant4Config> quantization =
+    Optional<QuantConfig> quantization =
         args[1].equals("bf16") ? Optional.empty() : LoadOptions.nf4().quantization();
     int newTokens = Integer.parseInt(args[2]);
     long free = Torch.freeBytes(GPU);

@@ -3,6 +3,8 @@ package ai.nibble.cli;
 import ai.nibble.InvalidInputException;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.recipe.TrainedWith;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -22,7 +24,7 @@ final class BaseWeights {
 
   private static final int BLOCK_SIZE = 64;
 
-  private static final Map<String, Quant4Config> QUANTIZED = new LinkedHashMap<>();
+  private static final Map<String, QuantConfig> QUANTIZED = new LinkedHashMap<>();
 
   static {
     for (Quant4Type type : Quant4Type.values()) {
@@ -30,6 +32,7 @@ final class BaseWeights {
       QUANTIZED.put(name, new Quant4Config(type, BLOCK_SIZE, false));
       QUANTIZED.put(name + "+double", new Quant4Config(type, BLOCK_SIZE, true));
     }
+    QUANTIZED.put("int8", new Quant8Config());
   }
 
   private BaseWeights() {}
@@ -43,7 +46,7 @@ final class BaseWeights {
   }
 
   /** The quantisation of a value that {@link #named} lists. */
-  static Optional<Quant4Config> of(String value) {
+  static Optional<QuantConfig> of(String value) {
     return Optional.ofNullable(QUANTIZED.get(value));
   }
 
@@ -54,9 +57,9 @@ final class BaseWeights {
    * @param notices takes a line where that is not known
    * @throws InvalidInputException if they were trained on different weights
    */
-  static Optional<Quant4Config> trained(
+  static Optional<QuantConfig> trained(
       Map<Path, Optional<TrainedWith>> adapters, Consumer<String> notices) {
-    Map<Path, Optional<Quant4Config>> known = new LinkedHashMap<>();
+    Map<Path, Optional<QuantConfig>> known = new LinkedHashMap<>();
     adapters.forEach(
         (path, trained) -> {
           if (trained.flatMap(TrainedWith::adapter).isPresent()) {
@@ -66,11 +69,11 @@ final class BaseWeights {
             notices.accept(
                 path
                     + " has no recipe.yaml that says how its base was held: taken as stored; if it"
-                    + " was trained on 4-bit weights, say which with --base-weights "
+                    + " was trained on quantised weights, say which with --base-weights "
                     + String.join("|", QUANTIZED.keySet()));
           }
         });
-    List<Optional<Quant4Config>> different = known.values().stream().distinct().toList();
+    List<Optional<QuantConfig>> different = known.values().stream().distinct().toList();
     if (different.size() > 1) {
       throw new InvalidInputException(
           "the adapters were trained on different weights, "
@@ -82,14 +85,7 @@ final class BaseWeights {
     return different.get(0);
   }
 
-  private static String described(Optional<Quant4Config> quantization) {
-    return quantization
-        .map(
-            q ->
-                q.type().name().toLowerCase(Locale.ROOT)
-                    + " in blocks of "
-                    + q.blockSize()
-                    + (q.doubleQuant() ? ", double quantisation" : ""))
-        .orElse(ORIGINAL + " weights");
+  private static String described(Optional<QuantConfig> quantization) {
+    return quantization.map(QuantConfig::description).orElse(ORIGINAL + " weights");
   }
 }

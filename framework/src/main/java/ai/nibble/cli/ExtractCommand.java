@@ -63,7 +63,7 @@ final class ExtractCommand implements Callable<Integer> {
       paramLabel = "WHICH",
       description =
           "What the tuned model is compared with: original, or the base's linears as nf4,"
-              + " nf4+double, fp4 or fp4+double holds them (default: ${DEFAULT-VALUE}).")
+              + " nf4+double, fp4, fp4+double or int8 holds them (default: ${DEFAULT-VALUE}).")
   private String baseWeights = BaseWeights.ORIGINAL;
 
   @Override

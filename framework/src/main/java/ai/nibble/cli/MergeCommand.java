@@ -6,7 +6,7 @@ import ai.nibble.export.merge.MergeProof;
 import ai.nibble.export.merge.MergeReport;
 import ai.nibble.export.merge.MergeRequest;
 import ai.nibble.export.merge.MergeRequest.Adapter;
-import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.recipe.TrainedWith;
 import ai.nibble.tensor.DType;
 import ai.nibble.train.log.ProcessMemory;
@@ -84,9 +84,9 @@ final class MergeCommand implements Callable<Integer> {
       names = "--base-weights",
       paramLabel = "WHICH",
       description =
-          "trained: as the recipe beside the adapter says that the base was held, 4-bit weights"
-              + " dequantised (default); original: as stored; or nf4, nf4+double, fp4, fp4+double,"
-              + " for an adapter without a recipe.")
+          "trained: as the recipe beside the adapter says that the base was held, quantised"
+              + " weights dequantised (default); original: as stored; or nf4, nf4+double, fp4,"
+              + " fp4+double, int8, for an adapter without a recipe.")
   private String baseWeights = BaseWeights.TRAINED;
 
   @Option(
@@ -183,7 +183,7 @@ final class MergeCommand implements Callable<Integer> {
     return trained.chatTemplate().filter(Files::isRegularFile).stream();
   }
 
-  private Optional<Quant4Config> quantization(
+  private Optional<QuantConfig> quantization(
       Map<Path, Optional<TrainedWith>> trained, PrintWriter err) {
     if (undo) {
       return Optional.empty();

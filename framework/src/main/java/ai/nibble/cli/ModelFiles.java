@@ -14,13 +14,12 @@ import ai.nibble.model.LoadOptions;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
-import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.recipe.TrainedWith;
 import ai.nibble.tensor.DType;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -138,11 +137,9 @@ final class ModelFiles implements AutoCloseable {
   /** Reads the weights; the caller closes what comes, before this. */
   LoadedModel load() {
     Optional<TrainedWith> first = Optional.ofNullable(trained.get(request.firstAdapter()));
-    Optional<Quant4Config> quantization =
-        request.loadIn4bit()
-            ? LoadOptions.nf4().quantization()
-            : first.flatMap(TrainedWith::quantization);
-    quantization.ifPresent(q -> notes.accept("base weights in " + described(q)));
+    Optional<QuantConfig> quantization =
+        request.quantization().or(() -> first.flatMap(TrainedWith::quantization));
+    quantization.ifPresent(q -> notes.accept("base weights in " + q.description()));
     trained.forEach((name, with) -> sayIfOther(name, with, quantization));
     DType dtype = computeDtype(first);
     LoadOptions options = new LoadOptions(quantization, dtype, false, request.device());
@@ -152,15 +149,15 @@ final class ModelFiles implements AutoCloseable {
     }
   }
 
-  private void sayIfOther(String name, TrainedWith with, Optional<Quant4Config> quantization) {
+  private void sayIfOther(String name, TrainedWith with, Optional<QuantConfig> quantization) {
     if (with.adapter().isPresent() && !with.quantization().equals(quantization)) {
       notes.accept(
           "adapter '"
               + name
               + "' was trained on a base "
-              + with.quantization().map(q -> "in " + described(q)).orElse("as stored")
+              + with.quantization().map(q -> "in " + q.description()).orElse("as stored")
               + ", and is used on one "
-              + quantization.map(q -> "in " + described(q)).orElse("as stored"));
+              + quantization.map(q -> "in " + q.description()).orElse("as stored"));
     }
   }
 
@@ -174,13 +171,6 @@ final class ModelFiles implements AutoCloseable {
             .map(dtype -> "compute dtype " + dtype.torchName() + ", as the adapter was trained")
             .orElseGet(() -> LoadOptions.autoReason(request.device())));
     return before.orElseGet(() -> LoadOptions.autoComputeDtype(request.device()));
-  }
-
-  private static String described(Quant4Config config) {
-    return config.type().name().toLowerCase(Locale.ROOT)
-        + ", blocks of "
-        + config.blockSize()
-        + (config.doubleQuant() ? ", double quantisation" : "");
   }
 
   @Override

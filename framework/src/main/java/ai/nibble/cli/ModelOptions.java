@@ -1,6 +1,9 @@
 package ai.nibble.cli;
 
 import ai.nibble.lora.AdapterSet;
+import ai.nibble.model.LoadOptions;
+import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -44,6 +47,11 @@ final class ModelOptions {
   private boolean loadIn4bit;
 
   @Option(
+      names = "--load-in-8bit",
+      description = "Holds the base in int8 (LLM.int8()) instead, outliers from 6.0 in 16 bits.")
+  private boolean loadIn8bit;
+
+  @Option(
       names = "--compute-dtype",
       paramLabel = "TYPE",
       description =
@@ -62,9 +70,19 @@ final class ModelOptions {
     return new ModelRequest(
         Optional.ofNullable(model),
         named,
-        loadIn4bit,
+        quantization(),
         ComputeDtype.parse(computeDtype, where, spec),
         where);
+  }
+
+  private Optional<QuantConfig> quantization() {
+    if (loadIn4bit && loadIn8bit) {
+      throw usage("--load-in-4bit and --load-in-8bit are both given: keep one");
+    }
+    if (loadIn8bit) {
+      return Optional.of(new Quant8Config());
+    }
+    return loadIn4bit ? LoadOptions.nf4().quantization() : Optional.empty();
   }
 
   private Map<String, Path> named() {

@@ -1,6 +1,7 @@
 package ai.nibble.cli;
 
 import ai.nibble.lora.AdapterSet;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import java.nio.file.Path;
@@ -16,15 +17,14 @@ import java.util.Optional;
  *
  * @param model the base: a directory or GGUF file; empty: what the first adapter names
  * @param adapters PEFT directories by name, in the order given; at least one where there is no base
- * @param loadIn4bit whether to hold the base in NF4; else as the first adapter was trained, or as
- *     stored
+ * @param quantization of the base's linears; empty: as the first adapter was trained, or as stored
  * @param computeDtype empty: as the first adapter was trained, or what suits the device
  * @param device where the model is computed
  */
 record ModelRequest(
     Optional<Path> model,
     Map<String, Path> adapters,
-    boolean loadIn4bit,
+    Optional<QuantConfig> quantization,
     Optional<DType> computeDtype,
     Device device) {
   ModelRequest {

@@ -41,7 +41,7 @@ final class QualityCommand implements Callable<Integer> {
       description =
           "What to measure, differences to the first (default: ${DEFAULT-VALUE}): names of"
               + " 'nibble evaluate --compare', other .gguf files among them.")
-  private List<String> quantizations = List.of("bf16", "nf4", "nf4-dq", "fp4");
+  private List<String> quantizations = List.of("bf16", "int8", "nf4", "nf4-dq", "fp4");
 
   @Option(names = "--text", paramLabel = "FILE", description = "Text for perplexity.")
   private Path text;

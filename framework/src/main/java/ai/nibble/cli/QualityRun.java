@@ -112,7 +112,5 @@ final class QualityRun {
     if (code != 0) {
       throw new IllegalStateException("the table could not be made: the lines above say why");
     }
-    command.getOut().println("\nNot in the table: int8 (LLM.int8()), which is not supported.");
-    command.getOut().flush();
   }
 }

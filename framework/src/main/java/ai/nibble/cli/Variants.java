@@ -5,6 +5,8 @@ import ai.nibble.eval.Variant;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.recipe.TrainedWith;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
@@ -27,7 +29,7 @@ final class Variants {
 
   /** What may be named, for messages and help. */
   static final List<String> NAMES =
-      List.of(BASE, "fp32", "bf16", "nf4", "nf4-dq", "fp4", "fp4-dq", ADAPTER);
+      List.of(BASE, "fp32", "bf16", "nf4", "nf4-dq", "fp4", "fp4-dq", "int8", ADAPTER);
 
   private final Path base;
   private final Optional<Path> adapter;
@@ -104,19 +106,22 @@ final class Variants {
       case "nf4-dq" -> quantized(name, Quant4Type.NF4, true, with);
       case "fp4" -> quantized(name, Quant4Type.FP4, false, with);
       case "fp4-dq" -> quantized(name, Quant4Type.FP4, true, with);
+      case "int8" -> quantized(name, new Quant8Config(), with);
       default ->
           throw new InvalidInputException(
               "--compare names '"
                   + name
                   + "', expected one of "
                   + NAMES
-                  + ", NAME+adapter, or a .gguf file"
-                  + (held.equals("int8") ? "; int8 (LLM.int8) is not supported" : ""));
+                  + ", NAME+adapter, or a .gguf file");
     };
   }
 
   private Variant quantized(String name, Quant4Type type, boolean dq, Optional<Path> with) {
-    Quant4Config config = new Quant4Config(type, BLOCK_SIZE, dq);
+    return quantized(name, new Quant4Config(type, BLOCK_SIZE, dq), with);
+  }
+
+  private Variant quantized(String name, QuantConfig config, Optional<Path> with) {
     return new Variant(name, base, Optional.of(config), dtype(), with, device);
   }
 

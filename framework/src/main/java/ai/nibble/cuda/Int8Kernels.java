@@ -6,8 +6,8 @@ import ai.nibble.tensor.Grid;
 import ai.nibble.tensor.Tensor;
 
 /**
- * Row-wise int8 of LLM.int8() (Dettmers et al. 2022): {@code q = round(x · (127 / absmax))}, half
- * to even, with one float32 absmax a row.
+ * Row-wise int8 of LLM.int8() (Dettmers et al. 2022): {@code q = round(x · (1 / absmax · 127))},
+ * half to even, with one float32 absmax a row.
  */
 public final class Int8Kernels {
   static final CudaProgram PROGRAM = CudaProgram.of(Int8Kernels.class, "types.cuh", "int8.cu");

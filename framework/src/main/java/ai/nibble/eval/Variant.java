@@ -1,11 +1,10 @@
 package ai.nibble.eval;
 
-import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 
@@ -22,7 +21,7 @@ import java.util.Optional;
 public record Variant(
     String name,
     Path base,
-    Optional<Quant4Config> quantization,
+    Optional<QuantConfig> quantization,
     DType computeDtype,
     Optional<Path> adapter,
     Device device) {
@@ -42,13 +41,6 @@ public record Variant(
 
   /** How the linears' weights are held, for people. */
   public String weights() {
-    return quantization
-        .map(
-            q ->
-                q.type().name().toLowerCase(Locale.ROOT)
-                    + ", blocks of "
-                    + q.blockSize()
-                    + (q.doubleQuant() ? ", double quantisation" : ""))
-        .orElse("as stored");
+    return quantization.map(QuantConfig::description).orElse("as stored");
   }
 }

@@ -10,11 +10,12 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * A model made ready to compute token after token. Weights of 4 bits are read as they lie where the
- * machine can ({@link ai.nibble.quant.PackedProduct}). Others that would have to be dequantised or
- * converted for every token are kept in the dtype of products, with their adapters, as far as a
- * bound on memory allows. One decoder at a time on a model; while it is open, adapters are attached
- * and taken off only between passes, and {@link #adaptersChanged} is called after.
+ * A model made ready to compute token after token. Weights of 8 bits are read as they lie, those of
+ * 4 bits where the machine can ({@link ai.nibble.quant.PackedProduct}). Others that would have to
+ * be dequantised or converted for every token are kept in the dtype of products, with their
+ * adapters, as far as a bound on memory allows. One decoder at a time on a model; while it is open,
+ * adapters are attached and taken off only between passes, and {@link #adaptersChanged} is called
+ * after.
  */
 public final class Decoder implements AutoCloseable {
   private final CausalLm model;
@@ -62,13 +63,15 @@ public final class Decoder implements AutoCloseable {
     return keptBytes;
   }
 
-  /** One line that says what is read in 4 bits or kept, for people. */
+  /** One line that says what is read quantised or kept, for people. */
   public String description() {
     int others = model.groups().size() - packed.size();
     String dtype = model.precision().product().torchName();
     String megabytes = String.format(Locale.ROOT, "%.0f MB", keptBytes / 1e6);
     if (others == 0) {
-      return "generation reads the weights as they lie in 4 bits"
+      return "generation reads the weights as they lie in "
+          + packed.get(0).packedBits()
+          + " bits"
           + (keptBytes > 0 ? ", and keeps beside them " + megabytes : "")
           + (head == null
               ? "; the output head is made anew for every token, as memory is short"

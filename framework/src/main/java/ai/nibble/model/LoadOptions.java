@@ -4,6 +4,8 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.nn.Precision;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Gpu;
@@ -22,7 +24,7 @@ import java.util.Optional;
  * @param device where the model is held and computed
  */
 public record LoadOptions(
-    Optional<Quant4Config> quantization, DType computeDtype, boolean trained, Device device) {
+    Optional<QuantConfig> quantization, DType computeDtype, boolean trained, Device device) {
   /** The first compute capability with bfloat16 in tensor cores. */
   private static final int AMPERE = 80;
 
@@ -33,12 +35,12 @@ public record LoadOptions(
   }
 
   /** On the CPU. */
-  public LoadOptions(Optional<Quant4Config> quantization, DType computeDtype, boolean trained) {
+  public LoadOptions(Optional<QuantConfig> quantization, DType computeDtype, boolean trained) {
     this(quantization, computeDtype, trained, Device.CPU);
   }
 
   /** Frozen weights. */
-  public LoadOptions(Optional<Quant4Config> quantization, DType computeDtype) {
+  public LoadOptions(Optional<QuantConfig> quantization, DType computeDtype) {
     this(quantization, computeDtype, false);
   }
 
@@ -46,6 +48,11 @@ public record LoadOptions(
   public static LoadOptions nf4() {
     return new LoadOptions(
         Optional.of(new Quant4Config(Quant4Type.NF4, 64, true)), autoComputeDtype());
+  }
+
+  /** LLM.int8() with outliers from 6.0 on, the compute dtype that suits this machine. */
+  public static LoadOptions int8() {
+    return new LoadOptions(Optional.of(new Quant8Config()), autoComputeDtype());
   }
 
   /** Weights as they were stored. */

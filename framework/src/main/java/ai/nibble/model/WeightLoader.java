@@ -7,8 +7,13 @@ import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Precision;
 import ai.nibble.nn.Quant4Weight;
+import ai.nibble.nn.Quant8Weight;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.Weight;
+import ai.nibble.quant.ElementSource;
+import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Parallel;
@@ -38,7 +43,18 @@ final class WeightLoader {
     this.source = source;
     this.base = base;
     this.options = options;
+    options.quantization().ifPresent(config -> requireNamesModules(config, source.config(), base));
     this.parameters = options.trained() ? allWeights(source, base, options.device()) : null;
+  }
+
+  private static void requireNamesModules(QuantConfig config, ModelConfig model, Path base) {
+    if (config instanceof Quant8Config int8) {
+      try {
+        int8.requireModulesAmong(CausalLm.linearPaths(model));
+      } catch (InvalidInputException e) {
+        throw new InvalidInputException(base + ": " + e.getMessage(), e);
+      }
+    }
   }
 
   private static ParameterSet allWeights(WeightSource source, Path base, Device device) {
@@ -72,7 +88,11 @@ final class WeightLoader {
       return Linear.trained(path, filled(name), bias ? filled(path + ".bias") : null);
     }
     Weight weight =
-        options.quantization().isPresent() ? quantized(name, out, in) : dense(name, out, in);
+        options
+            .quantization()
+            .filter(config -> config.quantizes(path))
+            .map(config -> quantized(config, name, out, in))
+            .orElseGet(() -> dense(name, out, in));
     try {
       return new Linear(path, weight, bias ? vector(path + ".bias", out) : null);
     } catch (RuntimeException e) {
@@ -81,15 +101,18 @@ final class WeightLoader {
     }
   }
 
-  private Weight quantized(String name, long out, long in) {
-    Quant4Weight weight =
-        Quant4Weight.quantize(
-            name,
-            options.quantization().orElseThrow(),
-            source.heldDtype(name),
-            out,
-            in,
-            (first, values, count) -> source.readHeld(name, first, values, 0, count));
+  private Weight quantized(QuantConfig config, String name, long out, long in) {
+    ElementSource values = (first, into, count) -> source.readHeld(name, first, into, 0, count);
+    if (config instanceof Quant4Config c) {
+      Quant4Weight weight = Quant4Weight.quantize(name, c, source.heldDtype(name), out, in, values);
+      if (device().isCpu()) {
+        return weight;
+      }
+      try (weight) {
+        return weight.to(device());
+      }
+    }
+    Quant8Weight weight = Quant8Weight.quantize(name, (Quant8Config) config, out, in, values);
     if (device().isCpu()) {
       return weight;
     }

@@ -2,7 +2,7 @@ package ai.nibble.nn;
 
 import ai.nibble.tensor.Tensor;
 
-/** A group's outputs for a few rows, from weights as they lie in 4 bits. */
+/** A group's outputs for a few rows, from weights as they lie quantised. */
 interface FewRowsProduct extends AutoCloseable {
   /**
    * The group's outputs.

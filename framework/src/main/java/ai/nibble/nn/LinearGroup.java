@@ -83,7 +83,8 @@ public final class LinearGroup implements AutoCloseable {
    * copied beside {@code xAᵀ}; 0 where it is computed otherwise.
    */
   public int room(Precision precision) {
-    boolean copies = precision.widens() || packed != null || !Kernels.serve(device());
+    boolean copies =
+        precision.widens() || packed != null || Int8Product.takes(this) || !Kernels.serve(device());
     return copies ? 0 : width() - inFeatures();
   }
 
@@ -183,21 +184,28 @@ public final class LinearGroup implements AutoCloseable {
   }
 
   /**
-   * Whether a few rows at a time can be computed from the weights as they lie in 4 bits, on this
+   * Whether a few rows at a time can be computed from the weights as they lie quantised, on this
    * machine and JVM.
    */
   public boolean canReadPacked() {
-    return PackedGroup.takes(this) || DevicePackedGroup.takes(this);
+    return Int8Product.takes(this) || PackedGroup.takes(this) || DevicePackedGroup.takes(this);
+  }
+
+  /** Bits of a weight that {@link #canReadPacked} is true of. */
+  public int packedBits() {
+    return Int8Product.takes(this) ? 8 : 4;
   }
 
   /** Bytes that {@link #readPacked} takes: the adapters'. */
   public long packedBytes(Precision precision) {
-    return PackedGroup.bytes(this, precision);
+    return Int8Product.takes(this)
+        ? Int8Group.bytes(this, precision)
+        : PackedGroup.bytes(this, precision);
   }
 
   /**
-   * Computes products of up to {@link PackedProduct#MAX_ROWS} rows from the weights as they lie in
-   * 4 bits until {@link #dropWeights}, for generation. After adapters were attached or taken off
+   * Computes products of up to {@link PackedProduct#MAX_ROWS} rows from the weights as they lie
+   * quantised until {@link #dropWeights}, for generation. After adapters were attached or taken off
    * call it again.
    */
   public void readPacked(Precision precision) {
@@ -205,13 +213,19 @@ public final class LinearGroup implements AutoCloseable {
     if (packed != null && keptAdapters.equals(adapters)) {
       return;
     }
-    FewRowsProduct made =
-        device().isCpu()
-            ? new PackedGroup(this, precision)
-            : new DevicePackedGroup(this, precision);
+    FewRowsProduct made = fewRows(precision);
     dropWeights();
     packed = made;
     keptAdapters = adapters;
+  }
+
+  private FewRowsProduct fewRows(Precision precision) {
+    if (Int8Product.takes(this)) {
+      return new Int8Group(this, precision);
+    }
+    return device().isCpu()
+        ? new PackedGroup(this, precision)
+        : new DevicePackedGroup(this, precision);
   }
 
   /** Ends {@link #keepWeights} and {@link #readPacked}; nothing happens where there was neither. */
@@ -318,6 +332,18 @@ public final class LinearGroup implements AutoCloseable {
             }
           }
         });
+  }
+
+  /** {@code s·B} of all members, {@code [out, rank]}; the caller closes it. */
+  Tensor upProjections(DType dtype) {
+    Tensor all = Tensor.empty(device(), dtype, outFeatures(), rank());
+    try {
+      writeUpProjections(all, 0);
+      return all;
+    } catch (RuntimeException e) {
+      all.close();
+      throw e;
+    }
   }
 
   /** All A below each other, {@code [rank, in]}; the caller closes it. */

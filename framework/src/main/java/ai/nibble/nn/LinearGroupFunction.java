@@ -16,6 +16,9 @@ import ai.nibble.tensor.Tensor;
  * Forward and backward of a {@link LinearGroup}. Saves x and {@code xAᵀ}; the dequantised weight is
  * made anew in backward. Both operands end with columns of zeros where that makes products faster.
  *
+ * <p>Where a weight is held in 8 bits, forward is {@link Int8Product} and the adapters' product is
+ * added to it; backward is the same, with the dequantised weight, as bitsandbytes has it.
+ *
  * <p>With {@code We = [W, s·B]}, {@code xe = [x, d(x)Aᵀ]} and d the dropout: {@code y = xe·Weᵀ};
  * {@code [dx, dh] = dy·We}; {@code dB = s·dyᵀ·d(x)Aᵀ}; {@code dA = dhᵀ·d(x)}; {@code dx +=
  * d(dh·A)}. Members that are trained themselves: {@link WeightGradients}.
@@ -88,17 +91,17 @@ final class LinearGroupFunction extends Function {
     long n = input.size(0);
     Tensor y = Tensor.empty(input.device(), precision.compute(), n, out);
     try (Scope scope = new Scope()) {
-      Tensor extended = input;
-      if (h != null) {
-        extended = scope.own(hasRoom(input) ? input.withRoom() : extend(input, h));
-      } else if (precision.widens()) {
-        extended = scope.own(work.get(Purpose.INPUT, precision.product(), n, in));
-        extended.copyFrom(input);
-      }
-      Tensor weight = scope.own(weight());
       Tensor product =
           precision.widens() ? scope.own(work.get(Purpose.OUTPUT, precision.product(), n, out)) : y;
-      Ops.mm(product, extended, scope.own(weight.t()));
+      if (Int8Product.takes(group)) {
+        new Int8Product(group, precision, work).multiply(product, input);
+        if (h != null) {
+          Tensor up = scope.own(group.upProjections(precision.product()));
+          Ops.addmm(product, h, scope.own(up.t()), 1, 1);
+        }
+      } else {
+        multiply(product, input, h, scope);
+      }
       group.addBiases(product);
       if (precision.widens()) {
         y.copyFrom(product);
@@ -108,6 +111,19 @@ final class LinearGroupFunction extends Function {
       y.close();
       throw e;
     }
+  }
+
+  /** {@code product = [input, h] · [W, s·B]ᵀ}. */
+  private void multiply(Tensor product, Tensor input, Tensor h, Scope scope) {
+    Tensor extended = input;
+    if (h != null) {
+      extended = scope.own(hasRoom(input) ? input.withRoom() : extend(input, h));
+    } else if (precision.widens()) {
+      extended = scope.own(work.get(Purpose.INPUT, precision.product(), input.size(0), in));
+      extended.copyFrom(input);
+    }
+    Tensor weight = scope.own(weight());
+    Ops.mm(product, extended, scope.own(weight.t()));
   }
 
   private Tensor weight() {

@@ -1,5 +1,6 @@
 package ai.nibble.nn;
 
+import ai.nibble.quant.ElementSource;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quantized4Bit;
 import ai.nibble.quant.Quantizer4Bit;
@@ -28,13 +29,6 @@ public final class Quant4Weight implements Weight {
     this.in = weight.shape()[1];
   }
 
-  /** Where a weight's values come from; called from several threads. */
-  @FunctionalInterface
-  public interface Source {
-    /** Puts elements {@code [first, first + count)} of the flattened weight into the array. */
-    void read(long first, float[] values, int count);
-  }
-
   /**
    * Quantises a weight as it is read.
    *
@@ -42,7 +36,7 @@ public final class Quant4Weight implements Weight {
    * @param dtype the weight's own
    */
   public static Quant4Weight quantize(
-      String name, Quant4Config config, DType dtype, long out, long in, Source source) {
+      String name, Quant4Config config, DType dtype, long out, long in, ElementSource source) {
     try (Quantizer4Bit quantizer = new Quantizer4Bit(name, config, dtype, out, in)) {
       Parallel.forRanges(
           out * in,

@@ -4,7 +4,11 @@ import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.util.Optional;
 
-/** A weight matrix {@code [out, in]}: frozen in one format or another, or trained. */
+/**
+ * A weight matrix {@code [out, in]}: frozen in one format or another, or trained. Products are
+ * those with the values that {@link #writeTo} gives, but for {@link Quant8Weight}, whose forward
+ * product is its own.
+ */
 public interface Weight extends AutoCloseable {
   long outFeatures();
 
@@ -16,7 +20,7 @@ public interface Weight extends AutoCloseable {
   /** Bytes held in memory. */
   long bytes();
 
-  /** How the weight is held, for people: {@code bfloat16}, {@code nf4 (double quantised)}. */
+  /** How the weight is held, for people: {@code bfloat16}, {@code nf4 + double quant}. */
   String format();
 
   /** What backward adds this weight's gradient to; empty where the weight is frozen. */

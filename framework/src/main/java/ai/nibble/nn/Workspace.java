@@ -26,6 +26,10 @@ public final class Workspace implements AutoCloseable {
     SCORES,
     /** Logits of some positions. */
     LOGITS,
+    /** int8 codes of an input. */
+    CODES,
+    /** int32 sums of a product of codes. */
+    SUMS,
     /** The gradient of a trained weight, before it is added to the others. */
     WEIGHT_GRAD,
     /** The output head's weight, or part of it, in the product's dtype. */

@@ -10,7 +10,8 @@ import ai.nibble.InvalidInputException;
  * @param doubleQuant whether the absmax values are themselves quantised to 8 bits, which takes
  *     4.127 instead of 4.5 bits a parameter at block size 64
  */
-public record Quant4Config(Quant4Type type, int blockSize, boolean doubleQuant) {
+public record Quant4Config(Quant4Type type, int blockSize, boolean doubleQuant)
+    implements QuantConfig {
   /** Smallest block that bitsandbytes has a kernel for. */
   public static final int MIN_BLOCK_SIZE = 32;
 
@@ -37,6 +38,11 @@ public record Quant4Config(Quant4Type type, int blockSize, boolean doubleQuant) 
               + MAX_BLOCK_SIZE
               + ": 64 is the usual one");
     }
+  }
+
+  @Override
+  public String description() {
+    return type.key() + ", blocks of " + blockSize + (doubleQuant ? ", double quantisation" : "");
   }
 
   /** Blocks in a weight of n elements, the last of which may be short. */

@@ -1,5 +1,7 @@
 /**
- * Weights in 4 bits, equal to bitsandbytes: NF4 and FP4, plain and double-quantised statistics.
+ * Quantised weights, equal to bitsandbytes: in 4 bits NF4 and FP4, plain and double-quantised
+ * statistics; in 8 bits the rows of LLM.int8(). What follows is of 4 bits, but for the last
+ * section.
  *
  * <h2>Blocks</h2>
  *
@@ -44,7 +46,17 @@
  * float16. FP4's code 8 is +0 as in the stored {@code quant_map}; bitsandbytes' kernels disagree
  * among themselves on the sign of that zero.
  *
- * <p>Sources: bitsandbytes 0.50 ({@code functional.py}, {@code backends/default/ops.py}, {@code
- * csrc/kernels.cu}); QLoRA, Dettmers et al. 2023.
+ * <h2>8 bits</h2>
+ *
+ * A weight [out, in] is int8 [out, in], row-major ({@code weight}), and float32 [out], the greatest
+ * magnitude of each row ({@code SCB}), both of the weight rounded to float16: {@code code = round(w
+ * · (1 / absmax · 127))}, half to even, {@code value = code · absmax / 127}, each operation rounded
+ * to float32. A row with absmax below 1e-36 has zeros. Activations have the same codes, without the
+ * rounding to float16; in a product of both, the sum of codes' products is an int32 and the result
+ * {@code sum · 6.200012e-05 · absmax of the activations' row · absmax of the weight's}, from left
+ * to right.
+ *
+ * <p>Sources: LLM.int8(), Dettmers et al. 2022; bitsandbytes 0.50 ({@code functional.py}, {@code
+ * backends/default/ops.py}, {@code csrc/kernels.cu}); QLoRA, Dettmers et al. 2023.
  */
 package ai.nibble.quant;

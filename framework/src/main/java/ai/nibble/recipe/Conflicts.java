@@ -41,6 +41,9 @@ final class Conflicts {
           "'load_in_4bit' is 'true', but adapter none trains all weights, which 4 bits cannot hold:"
               + " remove it, or use adapter: qlora");
     }
+    if (is("load_in_8bit", true)) {
+      eightBits();
+    }
     if (is("init", Recipe.Init.RANDOM) && isOtherThan("adapter", Recipe.Adapter.NONE)) {
       problem(
           "init",
@@ -66,6 +69,26 @@ final class Conflicts {
     }
   }
 
+  private void eightBits() {
+    if (is("adapter", Recipe.Adapter.NONE)) {
+      problem(
+          "load_in_8bit",
+          "'load_in_8bit' is 'true', but adapter none trains all weights, which 8 bits cannot hold:"
+              + " remove it, or use adapter: lora");
+    } else if (is("adapter", Recipe.Adapter.QLORA)) {
+      problem(
+          "load_in_8bit",
+          "'load_in_8bit' is 'true', but adapter qlora trains on a 4-bit base: remove it, or use"
+              + " adapter: lora");
+    } else if (is("load_in_4bit", true)) {
+      problem(
+          "load_in_8bit",
+          "'load_in_8bit' and 'load_in_4bit' ("
+              + at.positions().getOrDefault("load_in_4bit", whole)
+              + ") are both 'true': keep one");
+    }
+  }
+
   private void withoutEffect() {
     if (is("adapter", Recipe.Adapter.NONE)) {
       ignored(Schema.LORA, "adapter: none");
@@ -88,6 +111,13 @@ final class Conflicts {
     }
     if (is("load_in_4bit", false) && is("bnb_4bit_quant_type", Quant4Type.FP4)) {
       notice("bnb_4bit_quant_type", "'bnb_4bit_quant_type' has no effect without 'load_in_4bit'");
+    }
+    if (is("load_in_8bit", false)) {
+      for (String key : List.of("llm_int8_threshold", "llm_int8_skip_modules")) {
+        if (values.get(key) != null && !Schema.isDefault(key, values.get(key))) {
+          notice(key, "'" + key + "' has no effect without 'load_in_8bit'");
+        }
+      }
     }
     if (values.get("datasets") instanceof List<?> training
         && InputFiles.generationEval(values)

@@ -7,6 +7,7 @@ import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.WeightSource;
+import ai.nibble.quant.Quant8Config;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -53,12 +54,25 @@ final class ModelCheck {
     if (!adapts) {
       return;
     }
+    skipped(values, linears, at);
     Optional<LoraConfig> lora;
     try {
       lora = LoraSettings.of(values);
       lora.ifPresent(config -> new TargetMatcher(config).select(linears, Optional.empty()));
     } catch (InvalidInputException e) {
       e.problems().forEach(problem -> report(key(problem), problem, at));
+    }
+  }
+
+  private static void skipped(Map<String, Object> values, List<String> linears, Reading at) {
+    String key = "llm_int8_skip_modules";
+    if (values.get(key) instanceof List<?> names) {
+      List<String> skipped = names.stream().map(String.class::cast).toList();
+      try {
+        new Quant8Config(Quant8Config.THRESHOLD, skipped).requireModulesAmong(linears);
+      } catch (InvalidInputException e) {
+        report(key, e.getMessage().replaceFirst("^" + key + ": ", ""), at);
+      }
     }
   }
 

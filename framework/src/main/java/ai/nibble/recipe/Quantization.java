@@ -1,7 +1,11 @@
 package ai.nibble.recipe;
 
+import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -9,6 +13,9 @@ import java.util.Optional;
  *
  * @param loadIn4bit whether the base's linear weights are quantised to 4 bits
  * @param blocksize weights that share one scale
+ * @param loadIn8bit whether they are quantised to 8 bits instead
+ * @param int8Threshold magnitude from which an activation is an outlier; 0: none is
+ * @param int8SkipModules modules that are not quantised to 8 bits
  */
 public record Quantization(
     @Key(
@@ -51,7 +58,35 @@ public record Quantization(
             byDefault = "64",
             choices = {32, 64, 128, 256, 512, 1024, 2048, 4096},
             doc = "Weights that share one scale")
-        int blocksize) {
+        int blocksize,
+    @Key(
+            value = "load_in_8bit",
+            byDefault = "false",
+            doc = "Hold the base's linear weights in 8 bits and multiply by them as LLM.int8()")
+        boolean loadIn8bit,
+    @Key(
+            value = "llm_int8_threshold",
+            byDefault = "6.0",
+            range = "[0, inf)",
+            doc =
+                "Magnitude from which an activation is an outlier, whose column is not computed in"
+                    + " 8 bits; 0: none is")
+        double int8Threshold,
+    @Key(
+            value = "llm_int8_skip_modules",
+            byDefault = "[]",
+            doc = "Modules not held in 8 bits: names such as `down_proj` or `layers.0`")
+        List<String> int8SkipModules) {
+
+  /** How the linears are held; empty: as stored. */
+  Optional<QuantConfig> config() {
+    if (loadIn8bit) {
+      return Optional.of(new Quant8Config(int8Threshold, int8SkipModules));
+    }
+    return loadIn4bit
+        ? Optional.of(new Quant4Config(quantType, blocksize, useDoubleQuant))
+        : Optional.empty();
+  }
 
   /** What is computed in; {@code AUTO} is bfloat16 where the device has it, else float32. */
   public enum ComputeDtype {

@@ -13,10 +13,10 @@ import ai.nibble.model.ModelStore;
 import ai.nibble.model.RandomWeights;
 import ai.nibble.model.Trainable;
 import ai.nibble.model.WeightSource;
-import ai.nibble.quant.Quant4Config;
 import ai.nibble.recipe.Quantization.ComputeDtype;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Torch;
 import ai.nibble.train.RunPlace;
 import ai.nibble.train.Trainer;
 import ai.nibble.train.log.AnswerMetrics;
@@ -211,13 +211,11 @@ public final class RecipeRun {
     if (q.computeDtype() == ComputeDtype.AUTO) {
       out.println(LoadOptions.autoReason(device));
     }
-    Optional<Quant4Config> quantization = Optional.empty();
-    if (q.loadIn4bit()) {
-      quantization =
-          Optional.of(new Quant4Config(q.quantType(), q.blocksize(), q.useDoubleQuant()));
-      if (device.isCpu()) {
-        out.println("4-bit weights on a CPU save memory rather than time");
-      }
+    if (q.loadIn4bit() && device.isCpu()) {
+      out.println("4-bit weights on a CPU save memory rather than time");
+    }
+    if (q.loadIn8bit() && device.isCpu() && !Torch.multipliesInt8()) {
+      out.println("this CPU has no int8 products (AMX or AVX512-VNNI): 8-bit weights are slow");
     }
     Path base = recipe.baseModel();
     Consumer<String> notices = notice -> out.println("note: " + notice);
@@ -225,7 +223,7 @@ public final class RecipeRun {
         recipe.init() == Recipe.Init.RANDOM
             ? RandomWeights.of(base, recipe.seed(), notices)
             : WeightSource.open(base, notices)) {
-      LoadOptions options = new LoadOptions(quantization, compute, trainsAllWeights(), device);
+      LoadOptions options = new LoadOptions(q.config(), compute, trainsAllWeights(), device);
       return CausalLm.load(source, base, options, (done, total) -> {});
     }
   }

@@ -25,7 +25,6 @@ final class Schema {
 
   /** A key that is known, and refused where it is switched on. */
   enum Later {
-    LOAD_IN_8BIT("8-bit base weights", "use load_in_4bit"),
     USE_DORA("weight-decomposed adapters", "remove it"),
     LORA_MODULES_TO_SAVE("modules trained whole", "remove it"),
     LORAPLUS_LR_RATIO("another learning rate for B", "remove it"),

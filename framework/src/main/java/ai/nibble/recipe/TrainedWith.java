@@ -4,10 +4,13 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.model.ModelStore;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.recipe.Quantization.ComputeDtype;
 import ai.nibble.tensor.DType;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -24,7 +27,7 @@ import java.util.Optional;
 public record TrainedWith(
     Optional<Recipe.Adapter> adapter,
     Optional<Path> baseModel,
-    Optional<Quant4Config> quantization,
+    Optional<QuantConfig> quantization,
     Optional<DType> computeDtype,
     Optional<Path> chatTemplate) {
   /** The resolved recipe's name in an output directory. */
@@ -88,7 +91,10 @@ public record TrainedWith(
         : Optional.empty();
   }
 
-  private static Optional<Quant4Config> quantization(Map<String, Object> values) {
+  private static Optional<QuantConfig> quantization(Map<String, Object> values) {
+    if (Boolean.TRUE.equals(values.get("load_in_8bit"))) {
+      return quantization8(values);
+    }
     boolean known =
         values.get("bnb_4bit_quant_type") instanceof Quant4Type
             && values.get("bnb_4bit_blocksize") instanceof Integer
@@ -101,5 +107,14 @@ public record TrainedWith(
             (Quant4Type) values.get("bnb_4bit_quant_type"),
             (Integer) values.get("bnb_4bit_blocksize"),
             (Boolean) values.get("bnb_4bit_use_double_quant")));
+  }
+
+  private static Optional<QuantConfig> quantization8(Map<String, Object> values) {
+    if (values.get("llm_int8_threshold") instanceof Double threshold
+        && values.get("llm_int8_skip_modules") instanceof List<?> skipped) {
+      List<String> names = skipped.stream().map(String.class::cast).toList();
+      return Optional.of(new Quant8Config(threshold, names));
+    }
+    return Optional.empty();
   }
 }

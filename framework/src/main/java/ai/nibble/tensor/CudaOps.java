@@ -23,6 +23,8 @@ final class CudaOps {
   static native int aoti_torch_cuda_baddbmm_out(
       long out, long self, long a, long b, double beta, double alpha);
 
+  static native int aoti_torch_cuda__int_mm_out(long out, long a, long b);
+
   static native int aoti_torch_cuda_add_Tensor(long a, long b, double alpha, long[] result);
 
   static native int aoti_torch_cuda__scaled_dot_product_cudnn_attention(

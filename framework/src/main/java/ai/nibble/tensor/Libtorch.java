@@ -67,6 +67,8 @@ final class Libtorch {
   static native int aoti_torch_cpu_baddbmm_out(
       long out, long self, long a, long b, double beta, double alpha);
 
+  static native int aoti_torch_cpu__int_mm_out(long out, long a, long b);
+
   static native int aoti_torch_cpu_add_Tensor(long a, long b, double alpha, long[] result);
 
   /**

@@ -61,6 +61,40 @@ public final class Ops {
     return out;
   }
 
+  /**
+   * {@code out[m, n] = a[m, k] · b[n, k]ᵀ}, exact: int8 into int32. On a GPU m is above 16, n and k
+   * are multiples of 8. A CPU without AVX512-VNNI computes it in a plain loop.
+   *
+   * @param out contiguous
+   */
+  public static Tensor intMm(Tensor out, Tensor a, Tensor b) {
+    boolean ok =
+        a.dtype() == DType.INT8
+            && b.dtype() == DType.INT8
+            && out.dtype() == DType.INT32
+            && out.isContiguous()
+            && a.dim() == 2
+            && b.dim() == 2
+            && out.dim() == 2
+            && a.size(1) == b.size(1)
+            && out.size(0) == a.size(0)
+            && out.size(1) == b.size(0)
+            && a.device().equals(out.device())
+            && b.device().equals(out.device());
+    if (!ok) {
+      throw new TensorException("int_mm: " + a + " · transposed " + b + " into " + out);
+    }
+    // Of a transposed column libtorch cannot tell the layout, and reads beyond it: a row is clear.
+    try (Tensor transposed = b.size(1) == 1 ? b.view(1, b.size(0)) : b.t()) {
+      int code =
+          out.device().isCpu()
+              ? Libtorch.aoti_torch_cpu__int_mm_out(out.handle(), a.handle(), transposed.handle())
+              : CudaOps.aoti_torch_cuda__int_mm_out(out.handle(), a.handle(), transposed.handle());
+      Tensor.check(code, "int_mm", a, b);
+    }
+    return out;
+  }
+
   private static void checkProduct(String op, Tensor out, Tensor a, Tensor b, int batchDims) {
     boolean ok =
         a.dim() == 2 + batchDims
@@ -146,7 +180,12 @@ public final class Ops {
 
   /** {@code out = x[index]} along the first dimension; index is an int64 vector. */
   public static Tensor indexSelect(Tensor out, Tensor x, Tensor index) {
-    Dispatcher.call("aten::index_select", "out", x, 0L, index, out);
+    return indexSelect(out, x, 0, index);
+  }
+
+  /** {@code out = x[…, index, …]} along a dimension; index is an int64 vector. */
+  public static Tensor indexSelect(Tensor out, Tensor x, int dim, Tensor index) {
+    Dispatcher.call("aten::index_select", "out", x, (long) dim, index, out);
     return out;
   }
 

@@ -110,7 +110,17 @@ public final class Torch {
     return CpuFlags.BFLOAT16;
   }
 
+  /**
+   * Whether this CPU multiplies int8 in hardware (AMX or AVX512-VNNI). Without it libtorch's
+   * products of int8 are a plain loop.
+   */
+  public static boolean multipliesInt8() {
+    return CpuFlags.INT8;
+  }
+
   private static final class CpuFlags {
+    static final boolean INT8 =
+        read().stream().anyMatch(Set.of("avx512_vnni", "amx_int8")::contains);
     static final boolean BFLOAT16 =
         read().stream().anyMatch(Set.of("avx512_bf16", "amx_bf16")::contains);
 

@@ -2,7 +2,7 @@
 
 static const int THREADS = 256;
 
-// q = round to even(x * (127 / absmax)) a row, absmax over what lies below the threshold in magnitude;
+// q = round to even(x * (1 / absmax * 127)) a row, absmax over what lies below the threshold in magnitude;
 // threshold 0 means none. outliers [columns]: set to 1 where a value of the column reaches it.
 template <class T>
 static __device__ void quantizeRows(i8 *q, float *absmax, u8 *outliers, const T *in, i64 columns,
@@ -29,7 +29,7 @@ static __device__ void quantizeRows(i8 *q, float *absmax, u8 *outliers, const T 
   }
   greatest = blockMax(greatest, 0.0f, scratch);
   if (threadIdx.x == 0) absmax[blockIdx.x] = greatest;
-  float scale = greatest == 0.0f ? 0.0f : 127.0f / greatest;
+  float scale = greatest < 1e-36f ? 0.0f : 1.0f / greatest * 127.0f;
   // Bytes side by side come from threads side by side; the row is in the cache by now.
   for (i64 c = threadIdx.x; c < columns; c += THREADS) {
     float x = toFloat(row[c]);

@@ -61,7 +61,7 @@ final class ChatTest {
   private ChatRequest request(int maxNewTokens) {
     return new ChatRequest(
         new ModelRequest(
-            Optional.of(model), adapters, false, Optional.of(DType.FLOAT32), Device.CPU),
+            Optional.of(model), adapters, Optional.empty(), Optional.of(DType.FLOAT32), Device.CPU),
         new SamplingRequest(
             Map.of(), true, OptionalInt.of(maxNewTokens), OptionalLong.empty(), StopStrings.NONE),
         Optional.empty(),

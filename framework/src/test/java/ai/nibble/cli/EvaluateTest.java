@@ -22,6 +22,7 @@ import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -277,19 +278,20 @@ final class EvaluateTest {
             "--compute-dtype",
             "float32",
             "--quantizations",
-            "base,nf4",
+            "base,nf4,int8",
             "--json",
             json.toString());
     assertEquals(0, code, err.toString());
-    assertEquals(4, table().size(), out.toString());
+    assertEquals(5, table().size(), out.toString());
     assertTrue(
         table().get(0).matches(".* perplexity \\| +hellaswag acc .* weights MB \\| +peak MB .*"),
         out.toString());
-    assertTrue(out.toString().contains("Not in the table: int8"), out.toString());
     JsonNode costs = new ObjectMapper().readTree(json.toFile()).get("costs");
-    assertEquals(2, costs.size());
-    // each row has its own model: 4 bits hold less
-    assertTrue(costs.get(1).get("weightBytes").asLong() < costs.get(0).get("weightBytes").asLong());
+    assertEquals(3, costs.size());
+    // each row has its own model: 4 bits hold less than 8, and these than what was stored
+    long[] bytes = new long[3];
+    Arrays.setAll(bytes, i -> costs.get(i).get("weightBytes").asLong());
+    assertTrue(bytes[1] < bytes[2] && bytes[2] < bytes[0], Arrays.toString(bytes));
     assertEquals(
         2, nibble("quality", "--model", temp + "/none", "--text", text.toString()), err.toString());
     assertTrue(err.toString().contains("bf16 was not measured: the lines above"), err.toString());
@@ -302,7 +304,7 @@ final class EvaluateTest {
     assertProblem("of the kind 'mnli', expected one of [perplexity,", "--task", "mnli=x");
     assertProblem("--task is 'arc', expected arc=FILE", "--task", "arc");
     assertProblem("--compare names 'nf5', expected one of", "--task", task, "--compare", "nf5");
-    assertProblem("int8 (LLM.int8) is not supported", "--task", task, "--compare", "int8");
+    assertProblem("--compare names 'int4', expected one of", "--task", task, "--compare", "int4");
     assertProblem("needs an adapter: give --adapter", "--task", task, "--compare", "adapter");
     assertProblem("--compare names one twice", "--task", task, "--compare", "nf4,nf4");
     assertProblem("--limit is 'x', expected a whole number", "--task", task, "--limit", "x");

@@ -139,8 +139,8 @@ final class MergeCommandTest {
         err.toString()
             .contains(
                 "has no recipe.yaml that says how its base was held: taken as stored; if it was"
-                    + " trained on 4-bit weights, say which with --base-weights"
-                    + " nf4|nf4+double|fp4|fp4+double"),
+                    + " trained on quantised weights, say which with --base-weights"
+                    + " nf4|nf4+double|fp4|fp4+double|int8"),
         err.toString());
   }
 
@@ -161,7 +161,8 @@ final class MergeCommandTest {
             path("merged"));
     assertEquals(2, exit);
     assertTrue(
-        err.toString().contains("were trained on different weights, " + adapter + " on nf4 in"),
+        err.toString()
+            .contains("were trained on different weights, " + adapter + " on nf4, blocks"),
         err.toString());
     assertFalse(Files.exists(temp.resolve("merged")));
   }

@@ -234,6 +234,8 @@ final class NibbleTest {
         "generate --model m --prompt a --raw --system s | --system is a turn of the chat template",
         "generate --model m --prompt a --max-new-tokens 0 | --max-new-tokens is 0",
         "generate --model m --prompt a --max-new-tokens x | Invalid value for option",
+        "generate --model m --prompt a --load-in-8bit --load-in-4bit | --load-in-4bit and"
+            + " --load-in-8bit are both given: keep one",
         "generate --model m --prompt a --compute-dtype int8 | --compute-dtype is 'int8', expected",
         "generate --model m --prompt a --device tpu | --device is 'tpu', expected one of [auto,",
         "quality --model m --text a --device gpu | --device is 'gpu', expected one of [auto, cpu,",
@@ -273,7 +275,10 @@ final class NibbleTest {
     assertTrue(sampling.given().isEmpty() && sampling.stops().strings().isEmpty());
     assertTrue(request.model().model().isEmpty() && request.model().computeDtype().isEmpty());
     assertFalse(
-        request.raw() || request.model().loadIn4bit() || request.json() || sampling.greedy());
+        request.raw()
+            || request.model().quantization().isPresent()
+            || request.json()
+            || sampling.greedy());
     String line =
         "generate --model m --prompts p.jsonl --system s --load-in-4bit --max-new-tokens 5"
             + " --compute-dtype float32 --adapter a=x/1 --adapter b=y=z --use off --temperature 0.7"
@@ -284,7 +289,8 @@ final class NibbleTest {
     request = generated.get(1);
     assertEquals(Path.of("p.jsonl"), request.promptsFile().orElseThrow());
     assertEquals("s", request.system().orElseThrow());
-    assertTrue(request.model().loadIn4bit() && request.json());
+    assertEquals(LoadOptions.nf4().quantization(), request.model().quantization());
+    assertTrue(request.json());
     assertEquals(DType.FLOAT32, request.model().computeDtype().orElseThrow());
     assertEquals(Map.of("a", Path.of("x/1"), "b", Path.of("y=z")), request.model().adapters());
     assertEquals(List.of("a", "b"), request.model().adapterNames());

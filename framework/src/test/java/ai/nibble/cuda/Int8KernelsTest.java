@@ -96,7 +96,7 @@ class Int8KernelsTest {
     }
     byte[] expected = new byte[x.length];
     for (int i = 0; i < x.length; i++) {
-      float scale = greatest[i / columns] == 0 ? 0 : 127f / greatest[i / columns];
+      float scale = greatest[i / columns] < 1e-36f ? 0 : 1 / greatest[i / columns] * 127;
       expected[i] = left[i % columns] == 1 ? 0 : (byte) Math.rint(x[i] * scale);
     }
     assertArrayEquals(greatest, absmax.toFloats());

@@ -18,6 +18,7 @@ import ai.nibble.optim.ParameterRange;
 import ai.nibble.optim.Schedule;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.safetensors.SafetensorsFile;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
@@ -98,8 +99,8 @@ class GoldenModelTest {
   }
 
   private static CausalLm load(Path base, Optional<Quant4Config> quantization) {
-    return CausalLm.load(
-        base, new LoadOptions(quantization, DType.FLOAT32).on(TestDevice.chosen()));
+    Optional<QuantConfig> held = quantization.map(QuantConfig.class::cast);
+    return CausalLm.load(base, new LoadOptions(held, DType.FLOAT32).on(TestDevice.chosen()));
   }
 
   @Test

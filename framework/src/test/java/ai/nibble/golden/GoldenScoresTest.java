@@ -14,6 +14,8 @@ import ai.nibble.eval.Variant;
 import ai.nibble.eval.task.ChoiceFormat;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -31,13 +33,20 @@ import org.junit.jupiter.params.provider.ValueSource;
  * choice. Doubly quantised scales have the nearest code, as bitsandbytes' kernels but one give it;
  * that one, for CPUs, misses it for one scale in 436, which moves the loss by 0.08 and items by up
  * to 0.02 (golden.py).
+ *
+ * <p>LLM.int8() has no such closeness: a last bit that differs moves some activation by a code, 1 /
+ * 127 of its row's absmax, and the next layer makes of that more such moves, until two computations
+ * differ as two draws of the roundings do. So int8's scores are the reference's within that noise.
+ * Seen: perplexities of 4 windows of 512 tokens in float32 and bfloat16 of 25.99 and 25.85 here,
+ * 25.96 and 25.86 there; this window's loss 0.2 % apart, an ending's score up to 1.6. NF4's loss is
+ * 6 % away.
  */
 @Tag("golden")
 class GoldenScoresTest {
   private static final int ITEMS = 4;
 
   @ParameterizedTest
-  @ValueSource(strings = {"base", "nf4", "nf4-dq", "fp4"})
+  @ValueSource(strings = {"base", "nf4", "nf4-dq", "fp4", "int8"})
   void scoresAreTheReferences(String mode) throws IOException {
     Path gguf =
         Shared.path("models/smollm2-135m-instruct").resolve("SmolLM2-135M-Instruct.Q4_1.gguf");
@@ -47,14 +56,8 @@ class GoldenScoresTest {
         new ObjectMapper()
             .readTree(getClass().getResource("/ai/nibble/eval/golden.json"))
             .get(mode);
-    Optional<Quant4Config> quantization =
-        mode.equals("base")
-            ? Optional.empty()
-            : Optional.of(
-                new Quant4Config(
-                    mode.startsWith("nf4") ? Quant4Type.NF4 : Quant4Type.FP4,
-                    64,
-                    mode.endsWith("-dq")));
+    boolean noisy = mode.equals("int8");
+    Optional<QuantConfig> quantization = quantization(mode);
     Variant variant =
         new Variant(mode, gguf, quantization, DType.FLOAT32, Optional.empty(), TestDevice.chosen());
     PerplexityTask perplexity = new PerplexityTask("p", wikiText, 1024, 1024, 1);
@@ -73,7 +76,8 @@ class GoldenScoresTest {
     }
     assertEquals(1023, windows.get(0).tokens());
     // the reference sums 1,023 losses in float32, each step of which rounds by up to 1.2e-4
-    assertEquals(golden.get("loss").asDouble(), windows.get(0).loss(), 1e-2);
+    double loss = golden.get("loss").asDouble();
+    assertEquals(loss, windows.get(0).loss(), noisy ? 0.01 * loss : 1e-2);
     for (int i = 0; i < ITEMS; i++) {
       JsonNode expected = golden.get("items").get(i);
       double[] scores = new double[expected.size()];
@@ -81,7 +85,16 @@ class GoldenScoresTest {
         scores[c] = expected.get(c).asDouble();
       }
       // sums of about 20 log-likelihoods from logits below 40, rounded over 30 layers
-      assertArrayEquals(scores, items.get(i).scores(), 1e-3, "item " + i);
+      assertArrayEquals(scores, items.get(i).scores(), noisy ? 3 : 1e-3, "item " + i);
     }
+  }
+
+  private static Optional<QuantConfig> quantization(String mode) {
+    return switch (mode) {
+      case "base" -> Optional.empty();
+      case "int8" -> Optional.of(new Quant8Config());
+      case "fp4" -> Optional.of(new Quant4Config(Quant4Type.FP4, 64, false));
+      default -> Optional.of(new Quant4Config(Quant4Type.NF4, 64, mode.endsWith("-dq")));
+    };
   }
 }

@@ -8,6 +8,7 @@ import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.safetensors.SafetensorsFile;
 import ai.nibble.tensor.DType;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -30,7 +31,7 @@ class GoldenSmolLm2Test {
     Path values = Shared.fixtures("smollm2_golden.safetensors");
     JsonNode golden =
         new ObjectMapper().readTree(values.resolveSibling("smollm2_golden.json").toFile());
-    Optional<Quant4Config> quantization =
+    Optional<QuantConfig> quantization =
         mode.equals("nf4")
             ? Optional.of(new Quant4Config(Quant4Type.NF4, 64, false))
             : Optional.empty();

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import ai.nibble.InvalidInputException;
 import ai.nibble.autograd.Tape;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
@@ -15,6 +16,8 @@ import ai.nibble.nn.Pass;
 import ai.nibble.quant.PackedProduct;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
 import java.nio.FloatBuffer;
@@ -60,7 +63,7 @@ class DecoderTest {
     }
     tiny.writeConfig(folder);
     tiny.writeSafetensors(folder.resolve("model.safetensors"));
-    Optional<Quant4Config> quantization =
+    Optional<QuantConfig> quantization =
         nf4 ? Optional.of(new Quant4Config(Quant4Type.NF4, 32, true)) : Optional.empty();
     return CausalLm.load(folder, new LoadOptions(quantization, compute));
   }
@@ -178,6 +181,10 @@ class DecoderTest {
 
   /** A model in NF4 whose rows are whole units of the kernel that reads them packed. */
   private CausalLm wideModel(DType compute) {
+    return wideModel(compute, new Quant4Config(Quant4Type.NF4, 64, true));
+  }
+
+  private CausalLm wideModel(DType compute, QuantConfig config) {
     TinyModel tiny = new TinyModel(13, false);
     tiny.fields.put("hidden_size", "32");
     tiny.fields.put("intermediate_size", "64");
@@ -199,8 +206,55 @@ class DecoderTest {
     }
     tiny.writeConfig(folder);
     tiny.writeSafetensors(folder.resolve("model.safetensors"));
-    Quant4Config nf4 = new Quant4Config(Quant4Type.NF4, 64, true);
-    return CausalLm.load(folder, new LoadOptions(Optional.of(nf4), compute));
+    return CausalLm.load(folder, new LoadOptions(Optional.of(config), compute));
+  }
+
+  /**
+   * Rows are quantised each on its own and, without a threshold, no column depends on other rows. A
+   * last bit of another order of sums may still move an activation by one code of 127.
+   */
+  @ParameterizedTest
+  @CsvSource({"FLOAT32, false", "FLOAT32, true", "BFLOAT16, true"})
+  void weightsReadAsTheyLieInEightBitsGiveTheLogitsOfTheWhole(DType compute, boolean adapted) {
+    Quant8Config config = new Quant8Config(0, List.of("layers.1.mlp", "k_proj"));
+    try (CausalLm model = wideModel(compute, config)) {
+      LoraAdapter adapter = adapted ? adapter(model) : null;
+      assertEquals("int8", weight(model, "model.layers.0.mlp.up_proj"));
+      assertEquals("float32", weight(model, "model.layers.1.mlp.up_proj"));
+      assertEquals("float32", weight(model, "model.layers.0.self_attn.k_proj"));
+      double tolerance = compute == DType.FLOAT32 ? 1 / 127.0 : 6 * 0x1p-8;
+      assertEquals(0, worst(model, ALL), tolerance);
+      assertEquals(0, worst(model, 0), tolerance);
+      if (adapter != null) {
+        adapter.close();
+      }
+    }
+    try (CausalLm model = wideModel(compute, new Quant8Config());
+        LoraAdapter adapter = adapter(model);
+        Decoder decoder = new Decoder(model, ALL)) {
+      String expected = "generation reads the weights as they lie in 8 bits";
+      assertTrue(decoder.description().startsWith(expected), decoder.description());
+      long adapters =
+          model.groups().stream().mapToLong(g -> g.packedBytes(model.precision())).sum();
+      assertTrue(adapter.parameters().numel() > 0 && adapters > 0);
+      assertEquals(model.headWeight().copyBytes() + adapters, decoder.keptBytes());
+    }
+  }
+
+  private static String weight(CausalLm model, String path) {
+    return model.linears().get(path).weight().format();
+  }
+
+  @Test
+  void aModuleToSkipThatThereIsNotIsNamed() {
+    Quant8Config config = new Quant8Config(6, List.of("lm_head", "q_proj", "qproj"));
+    InvalidInputException e =
+        assertThrows(InvalidInputException.class, () -> wideModel(DType.FLOAT32, config));
+    assertEquals(
+        folder
+            + ": llm_int8_skip_modules: no module is named 'qproj', expected names such as"
+            + " down_proj or layers.0",
+        e.getMessage());
   }
 
   @ParameterizedTest

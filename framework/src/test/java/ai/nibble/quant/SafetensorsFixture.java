@@ -12,14 +12,19 @@ import java.nio.file.Path;
 import java.util.Map;
 
 /** A small trusted safetensors file, read whole; independent of the project's own reader. */
-final class SafetensorsFixture {
+public final class SafetensorsFixture {
   private static final Map<String, DType> DTYPES =
-      Map.of("F32", DType.FLOAT32, "F16", DType.FLOAT16, "BF16", DType.BFLOAT16, "U8", DType.UINT8);
+      Map.of(
+          "F32", DType.FLOAT32,
+          "F16", DType.FLOAT16,
+          "BF16", DType.BFLOAT16,
+          "U8", DType.UINT8,
+          "I8", DType.INT8);
 
   private final JsonNode header;
   private final ByteBuffer data;
 
-  SafetensorsFixture(Path file) throws IOException {
+  public SafetensorsFixture(Path file) throws IOException {
     ByteBuffer all = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN);
     byte[] json = new byte[Math.toIntExact(all.getLong())];
     all.get(json);
@@ -27,7 +32,7 @@ final class SafetensorsFixture {
     data = all.slice().order(ByteOrder.LITTLE_ENDIAN);
   }
 
-  long[] shape(String name) {
+  public long[] shape(String name) {
     JsonNode sizes = header.get(name).get("shape");
     long[] shape = new long[sizes.size()];
     for (int d = 0; d < shape.length; d++) {
@@ -36,20 +41,20 @@ final class SafetensorsFixture {
     return shape;
   }
 
-  byte[] bytes(String name) {
+  public byte[] bytes(String name) {
     JsonNode offsets = header.get(name).get("data_offsets");
     byte[] bytes = new byte[offsets.get(1).asInt() - offsets.get(0).asInt()];
     data.get(offsets.get(0).asInt(), bytes);
     return bytes;
   }
 
-  float[] floats(String name) {
+  public float[] floats(String name) {
     try (Tensor tensor = tensor(name)) {
       return tensor.toFloats();
     }
   }
 
-  Tensor tensor(String name) {
+  public Tensor tensor(String name) {
     byte[] bytes = bytes(name);
     Tensor tensor = Tensor.empty(DTYPES.get(header.get(name).get("dtype").asText()), shape(name));
     tensor.bytes(0, bytes.length).put(bytes);

@@ -91,8 +91,8 @@ final class AllWeightsRecipeTest {
             + " weights, which 4 bits cannot hold: remove it, or use adapter: qlora",
         "quantization_bit: 4 | a.yaml:7:19: 'load_in_4bit' is 'true', but adapter none trains all"
             + " weights, which 4 bits cannot hold: remove it, or use adapter: qlora",
-        "load_in_8bit: true | a.yaml:7:15: 'load_in_8bit' is 'true', which is not supported yet"
-            + " (8-bit base weights): use load_in_4bit",
+        "load_in_8bit: true | a.yaml:7:15: 'load_in_8bit' is 'true', but adapter none trains all"
+            + " weights, which 8 bits cannot hold: remove it, or use adapter: lora",
       })
   void quantisedWeightsCannotBeTrained(String line, String expected) throws IOException {
     assertEquals(List.of(expected), files.problems("adapter: none\n" + line + "\n"));

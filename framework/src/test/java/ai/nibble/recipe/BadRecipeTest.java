@@ -191,6 +191,11 @@ final class BadRecipeTest {
             + " 'val_set_size'",
         "load_in_4bit: false | 'load_in_4bit' is 'false', but adapter qlora trains on a 4-bit base:"
             + " remove it, or use adapter: lora",
+        "load_in_8bit: true | 'load_in_8bit' is 'true', but adapter qlora trains on a 4-bit base:"
+            + " remove it, or use adapter: lora",
+        "llm_int8_threshold: -1 | 'llm_int8_threshold' is '-1', expected a number >= 0",
+        "llm_int8_skip_modules: [mlp.qproj] | 'llm_int8_skip_modules': no module is named"
+            + " 'mlp.qproj', expected names such as down_proj or layers.0",
       })
   void aValueThatDoesNotFitSaysWhatDoes(String line, String expected) throws IOException {
     List<String> problems = files.problems(line + "\n");

@@ -10,6 +10,7 @@ import ai.nibble.data.EncodingSettings.TrainOnEos;
 import ai.nibble.lora.TargetModules;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.Quant8Config;
 import ai.nibble.recipe.Quantization.ComputeDtype;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -50,7 +51,8 @@ final class RecipeLoaderTest {
     assertEquals(Recipe.Method.SFT, recipe.method());
     assertEquals(Recipe.Adapter.QLORA, recipe.adapter());
     assertEquals(
-        new Quantization(true, Quant4Type.NF4, true, ComputeDtype.AUTO, 64), recipe.quantization());
+        new Quantization(true, Quant4Type.NF4, true, ComputeDtype.AUTO, 64, false, 6, List.of()),
+        recipe.quantization());
     assertEquals(16, recipe.lora().r());
     assertEquals(32, recipe.lora().alpha());
     assertEquals(0.05, recipe.lora().dropout());
@@ -244,7 +246,6 @@ final class RecipeLoaderTest {
     "lora_modules_to_save: []",
     "loraplus_lr_ratio: null",
     "early_stopping_patience: 0",
-    "load_in_8bit: false",
     "eval_sample_packing: false",
     "packing: false"
   })
@@ -256,6 +257,33 @@ final class RecipeLoaderTest {
   void loraOnA4BitBaseIsQlora() throws IOException {
     assertTrue(files.load("adapter: lora\nload_in_4bit: true\n").quantization().loadIn4bit());
     assertFalse(files.load("adapter: lora\n").quantization().loadIn4bit());
+  }
+
+  @Test
+  void loraOnAn8BitBaseIsLlmInt8() throws IOException {
+    Recipe recipe = files.load("adapter: lora\nload_in_8bit: true\n");
+    assertEquals(Optional.of(new Quant8Config()), recipe.quantization().config());
+    assertEquals(List.of(), recipe.notices());
+    recipe =
+        files.load(
+            "adapter: lora\nquantization_bit: 8\nllm_int8_threshold: 0\n"
+                + "llm_int8_skip_modules: [down_proj, layers.0, lm_head]\n");
+    assertEquals(
+        Optional.of(new Quant8Config(0, List.of("down_proj", "layers.0", "lm_head"))),
+        recipe.quantization().config());
+  }
+
+  @Test
+  void int8SettingsWithoutInt8AreNoticed() throws IOException {
+    List<String> notices =
+        files.load("llm_int8_threshold: 4\nllm_int8_skip_modules: [q_proj]\n").notices();
+    assertEquals(2, notices.size(), notices.toString());
+    assertTrue(
+        notices.get(0).endsWith("'llm_int8_threshold' has no effect without 'load_in_8bit'"),
+        notices.get(0));
+    assertTrue(
+        notices.get(1).endsWith("'llm_int8_skip_modules' has no effect without 'load_in_8bit'"),
+        notices.get(1));
   }
 
   @Test

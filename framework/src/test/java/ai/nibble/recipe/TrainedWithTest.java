@@ -3,10 +3,12 @@ package ai.nibble.recipe;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.quant.Quant8Config;
 import ai.nibble.tensor.DType;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -45,6 +47,17 @@ final class TrainedWithTest {
     Path kept = files.write("out/chat_template.jinja", "y");
     assertEquals(
         Optional.of(kept), TrainedWith.read(files.path("out")).orElseThrow().chatTemplate());
+  }
+
+  @Test
+  void anEightBitBaseIsKnownAgain() throws IOException {
+    String int8 =
+        "adapter: lora\nload_in_8bit: true\nllm_int8_threshold: 4.5\n"
+            + "llm_int8_skip_modules: [down_proj]\n";
+    files.write("out/recipe.yaml", files.load(int8).resolvedYaml());
+    assertEquals(
+        Optional.of(new Quant8Config(4.5, List.of("down_proj"))),
+        TrainedWith.read(files.path("out")).orElseThrow().quantization());
   }
 
   @Test

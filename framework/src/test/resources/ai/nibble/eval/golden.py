@@ -1,4 +1,4 @@
-"""Writes the golden values beside it: python golden.py HF_DIRECTORY ../shared/data
+"""Writes the golden values beside it: python golden.py HF_DIRECTORY ../shared/data [MODE ...], of some modes or all
 (torch 2.7.1, transformers 5.23, bitsandbytes 0.50.2). HF_DIRECTORY is made by ../shared/bench/hf_model.py of
 SmolLM2-135M-Instruct. Computed as ../shared/bench/peer_quality.py does, in float32: of WikiText-2 the summed loss of the
 first window of 1024 tokens, of HellaSwag the log-likelihoods of the first four items' endings. Gradients are on: in a
@@ -11,9 +11,11 @@ import bitsandbytes.functional
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-path, data = sys.argv[1:]
+path, data = sys.argv[1:3]
+MODES = ["base", "nf4", "nf4-dq", "fp4", "int8"]
 tok = AutoTokenizer.from_pretrained(path)
-golden = {}
+file = pathlib.Path(__file__).with_name("golden.json")
+golden = json.loads(file.read_text()) if file.exists() else {}
 
 cpu_kernel = bitsandbytes.functional.quantize_blockwise
 
@@ -30,13 +32,15 @@ bitsandbytes.functional.quantize_blockwise = nearest
 def quantization(mode):
     if mode == "base":
         return None
+    if mode == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type=mode[:3],
         bnb_4bit_use_double_quant=mode.endswith("dq"),
         bnb_4bit_compute_dtype=torch.float32)
 
-for mode in ["base", "nf4", "nf4-dq", "fp4"]:
+for mode in sys.argv[3:] or MODES:
     model = AutoModelForCausalLM.from_pretrained(
         path, quantization_config=quantization(mode), dtype=torch.float32, device_map={"": "cpu"}).eval()
     ids = tok(open(f"{data}/wikitext2_test.txt").read(), add_special_tokens=False).input_ids
@@ -55,4 +59,4 @@ for mode in ["base", "nf4", "nf4-dq", "fp4"]:
         items.append(scores)
     golden[mode] = {"loss": loss, "items": items}
 
-pathlib.Path(__file__).with_name("golden.json").write_text(json.dumps(golden, indent=1) + "\n")
+file.write_text(json.dumps(golden, indent=1) + "\n")

@@ -1,7 +1,7 @@
 package ai.nibble.export.merge;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
 import java.nio.file.Path;
 import java.util.Optional;
 
@@ -15,7 +15,7 @@ import java.util.Optional;
  * @param output a new directory
  */
 public record ExtractRequest(
-    Path base, Optional<Quant4Config> quantization, Path tuned, int rank, Path output) {
+    Path base, Optional<QuantConfig> quantization, Path tuned, int rank, Path output) {
   /**
    * @throws InvalidInputException if the rank is below 1
    */

@@ -3,7 +3,10 @@ package ai.nibble.export.merge;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.WeightSource;
 import ai.nibble.nn.Quant4Weight;
+import ai.nibble.quant.ElementSource;
 import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
+import ai.nibble.quant.Quantized8Bit;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
 import java.util.Optional;
@@ -11,39 +14,75 @@ import java.util.Set;
 import java.util.stream.Collectors;
 
 /**
- * A base's weights with the values that a loaded model computes with: linears quantised to 4 bits
- * and dequantised to float32, where training held them so; all others rounded to the dtype they are
+ * A base's weights with the values that a loaded model computes with: linears quantised and
+ * dequantised to float32, where training held them so; all others rounded to the dtype they are
  * held in.
  */
 final class HeldWeights extends WeightView {
-  private final Optional<Quant4Config> quantization;
+  private final Optional<QuantConfig> quantization;
   private final Set<String> quantized;
-  private final Current<Quant4Weight> current = new Current<>(this::quantize);
+  private final Current<Held> current = new Current<>(this::quantize);
 
   /**
    * @param base stays the caller's
    * @param quantization of the linears; empty for none
    */
-  HeldWeights(WeightSource base, Optional<Quant4Config> quantization) {
+  HeldWeights(WeightSource base, Optional<QuantConfig> quantization) {
     super(base);
     this.quantization = quantization;
     this.quantized =
         quantization.isEmpty()
             ? Set.of()
             : CausalLm.linearPaths(base.config()).stream()
+                .filter(quantization.get()::quantizes)
                 .map(path -> path + ".weight")
                 .collect(Collectors.toUnmodifiableSet());
   }
 
-  private Quant4Weight quantize(String name) {
+  /** A quantised weight that is read element by element. */
+  private interface Held extends AutoCloseable {
+    void read(long firstElement, float[] out, int offset, int count);
+
+    @Override
+    void close();
+  }
+
+  private Held quantize(String name) {
     long[] shape = base.shape(name);
-    return Quant4Weight.quantize(
-        name,
-        quantization.orElseThrow(),
-        base.heldDtype(name),
-        shape[0],
-        shape[1],
-        (first, values, count) -> base.readHeld(name, first, values, 0, count));
+    ElementSource values = (first, into, count) -> base.readHeld(name, first, into, 0, count);
+    QuantConfig config = quantization.orElseThrow();
+    if (config instanceof Quant4Config c) {
+      DType dtype = base.heldDtype(name);
+      return new Held4(Quant4Weight.quantize(name, c, dtype, shape[0], shape[1], values));
+    }
+    return new Held8(Quantized8Bit.quantize(name, shape[0], shape[1], values));
+  }
+
+  private record Held4(Quant4Weight weight) implements Held {
+    @Override
+    public void read(long firstElement, float[] out, int offset, int count) {
+      try (Tensor values = Tensor.empty(DType.FLOAT32, count)) {
+        weight.quantized().dequantize(firstElement, values);
+        values.floats().get(0, out, offset, count);
+      }
+    }
+
+    @Override
+    public void close() {
+      weight.close();
+    }
+  }
+
+  private record Held8(Quantized8Bit weight) implements Held {
+    @Override
+    public void read(long firstElement, float[] out, int offset, int count) {
+      weight.dequantize(firstElement, out, offset, count);
+    }
+
+    @Override
+    public void close() {
+      weight.close();
+    }
   }
 
   @Override
@@ -62,14 +101,7 @@ final class HeldWeights extends WeightView {
       base.readHeld(name, firstElement, out, offset, count);
       return;
     }
-    current.use(
-        name,
-        weight -> {
-          try (Tensor values = Tensor.empty(DType.FLOAT32, count)) {
-            weight.quantized().dequantize(firstElement, values);
-            values.floats().get(0, out, offset, count);
-          }
-        });
+    current.use(name, held -> held.read(firstElement, out, offset, count));
   }
 
   @Override

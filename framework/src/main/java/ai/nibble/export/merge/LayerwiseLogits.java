@@ -10,7 +10,7 @@ import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Pass;
-import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Scope;
@@ -42,7 +42,7 @@ final class LayerwiseLogits {
   LayerwiseLogits(
       WeightSource source,
       Path place,
-      Optional<Quant4Config> quantization,
+      Optional<QuantConfig> quantization,
       AdapterUpdates adapters,
       Device device) {
     this.source = source;

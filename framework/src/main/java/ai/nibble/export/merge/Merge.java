@@ -11,6 +11,7 @@ import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
 import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Scope;
 import java.io.IOException;
@@ -229,14 +230,18 @@ public final class Merge {
     }
   }
 
-  /** Base and adapters as they are used in training: the base in 4 bits, B·A beside it. */
+  /**
+   * Base and adapters as they are used in training: the base quantised, B·A beside it. An 8-bit
+   * base by its values, as LLM.int8() also quantises what it is multiplied by, which a merged
+   * weight cannot repeat.
+   */
   private float[] expected(WeightSource base, AdapterUpdates updates, List<int[]> prompts) {
     boolean changesQuantized =
         CausalLm.linearPaths(base.config()).stream()
             .anyMatch(path -> updates.replacing(path + ".weight").isPresent());
     // scaled or replaced weights are no longer those that were quantised
-    Optional<Quant4Config> quantization =
-        updates.isDora() || changesQuantized ? Optional.empty() : request.quantization();
+    Optional<QuantConfig> quantization =
+        updates.isDora() || changesQuantized ? Optional.empty() : multipliedByValues();
     try (HeldWeights held =
             new HeldWeights(
                 base, quantization.isPresent() ? Optional.empty() : request.quantization());
@@ -248,8 +253,18 @@ public final class Merge {
   }
 
   private float[] without(WeightSource base, List<int[]> prompts) {
-    return new LayerwiseLogits(base, request.base(), request.quantization(), null, request.device())
-        .compute(prompts);
+    Optional<QuantConfig> quantization = multipliedByValues();
+    try (HeldWeights held =
+        new HeldWeights(
+            base, quantization.isPresent() ? Optional.empty() : request.quantization())) {
+      return new LayerwiseLogits(held, request.base(), quantization, null, request.device())
+          .compute(prompts);
+    }
+  }
+
+  /** The quantisation where products are those with its values; else empty. */
+  private Optional<QuantConfig> multipliedByValues() {
+    return request.quantization().filter(Quant4Config.class::isInstance);
   }
 
   private float[] logits(WeightSource source, List<int[]> prompts) {

@@ -6,7 +6,7 @@ import ai.nibble.Sha256;
 import ai.nibble.WholeFile;
 import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.lora.AdapterStore;
-import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.safetensors.SafetensorsWriter;
 import ai.nibble.tensor.DType;
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -19,7 +19,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
@@ -28,7 +27,7 @@ import java.util.stream.Collectors;
  * What was merged, as it stands in the output: {@code merge.json}, and in short in the metadata of
  * every safetensors file ({@code nibble_version}, {@code base_weights}, {@code adapters}).
  *
- * @param baseWeights what the adapters were added to: {@link #ORIGINAL}, or the 4-bit quantisation
+ * @param baseWeights what the adapters were added to: {@link #ORIGINAL}, or the quantisation
  * @param adapters in the order given
  */
 record MergeRecord(String baseWeights, List<Entry> adapters) {
@@ -56,21 +55,13 @@ record MergeRecord(String baseWeights, List<Entry> adapters) {
     }
   }
 
-  static MergeRecord of(Optional<Quant4Config> quantization, List<MergedAdapter> adapters) {
+  static MergeRecord of(Optional<QuantConfig> quantization, List<MergedAdapter> adapters) {
     return new MergeRecord(described(quantization), adapters.stream().map(Entry::of).toList());
   }
 
   /** The weights that adapters are added to, in words. */
-  static String described(Optional<Quant4Config> quantization) {
-    return quantization
-        .map(
-            q ->
-                q.type().name().toLowerCase(Locale.ROOT)
-                    + ", blocks of "
-                    + q.blockSize()
-                    + (q.doubleQuant() ? ", double quantisation" : "")
-                    + ", dequantised to float32")
-        .orElse(ORIGINAL);
+  static String described(Optional<QuantConfig> quantization) {
+    return quantization.map(q -> q.description() + ", dequantised to float32").orElse(ORIGINAL);
   }
 
   /**

@@ -1,7 +1,7 @@
 package ai.nibble.export.merge;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import java.nio.file.Path;
@@ -27,7 +27,7 @@ import java.util.OptionalDouble;
 public record MergeRequest(
     Path base,
     List<Adapter> adapters,
-    Optional<Quant4Config> quantization,
+    Optional<QuantConfig> quantization,
     Optional<DType> dtype,
     long maxShardBytes,
     Optional<Path> chatTemplate,
@@ -64,7 +64,7 @@ public record MergeRequest(
   public MergeRequest(
       Path base,
       List<Adapter> adapters,
-      Optional<Quant4Config> quantization,
+      Optional<QuantConfig> quantization,
       Optional<DType> dtype,
       long maxShardBytes,
       Optional<Path> chatTemplate,

@@ -17,6 +17,7 @@ import ai.nibble.model.LoadOptions;
 import ai.nibble.model.TinyModel;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.safetensors.SafetensorsFile;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
@@ -56,7 +57,7 @@ class ExtractionTest {
     return directory;
   }
 
-  private Path merged(Path base, Path adapter, Optional<Quant4Config> quantization) {
+  private Path merged(Path base, Path adapter, Optional<QuantConfig> quantization) {
     Path merged = temp.resolve("merged");
     Merge.run(
         new MergeRequest(
@@ -75,7 +76,7 @@ class ExtractionTest {
   }
 
   private ExtractReport extract(
-      Path base, Optional<Quant4Config> quantization, Path tuned, int rank) {
+      Path base, Optional<QuantConfig> quantization, Path tuned, int rank) {
     return Extraction.run(
         new ExtractRequest(base, quantization, tuned, rank, temp.resolve("extracted")),
         notices::add,

@@ -9,7 +9,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.lora.AdapterNames;
 import ai.nibble.model.TinyModel;
 import ai.nibble.model.WeightSource;
-import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
 import java.io.IOException;
@@ -75,7 +75,7 @@ abstract class MergeFixture {
 
   MergeRequest request(
       Path base,
-      Optional<Quant4Config> quantization,
+      Optional<QuantConfig> quantization,
       Optional<DType> dtype,
       MergeRequest.Adapter... adapters) {
     return new MergeRequest(

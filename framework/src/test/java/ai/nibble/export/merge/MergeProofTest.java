@@ -15,6 +15,9 @@ import ai.nibble.model.WeightSource;
 import ai.nibble.nn.Pass;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.QuantConfig;
+import ai.nibble.quant.Quantized8Bit;
 import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
@@ -68,7 +71,7 @@ class MergeProofTest {
   void layerByLayerIsTheWholeModelBitForBit(boolean tied) throws IOException {
     Path base = base(tied);
     Path adapter = TinyAdapter.plain(1).write(temp.resolve("a"));
-    Optional<Quant4Config> nf4 = Optional.of(new Quant4Config(Quant4Type.NF4, 64, true));
+    Optional<QuantConfig> nf4 = Optional.of(new Quant4Config(Quant4Type.NF4, 64, true));
     float[] expected;
     int[] ids = {1, 4, 9, 0, 3, 10, 2};
     try (CausalLm model = CausalLm.load(base, new LoadOptions(nf4, DType.FLOAT32));
@@ -120,6 +123,53 @@ class MergeProofTest {
           new LayerwiseLogits(written, merged, Optional.empty(), null, Device.CPU).compute(PROMPTS);
       LogitDifference difference = LogitDifference.of(right, wrong, 11);
       assertFalse(difference.isWithin(proof.bound()), difference + " within " + proof.bound());
+    }
+  }
+
+  /** The merged weight is the base's code values plus the update; these modules have none. */
+  @Test
+  void anAdapterMergesOntoAnEightBitBase() throws IOException {
+    Path base = base(false);
+    Path adapter = TinyAdapter.plain(1).write(temp.resolve("a"));
+    MergeReport report =
+        Merge.run(
+            new MergeRequest(
+                base,
+                List.of(new MergeRequest.Adapter(adapter, OptionalDouble.empty())),
+                Optional.of(new Quant8Config(6, List.of("v_proj"))),
+                Optional.of(DType.FLOAT32),
+                MergeRequest.MAX_SHARD_BYTES,
+                Optional.empty(),
+                Optional.empty(),
+                false,
+                temp.resolve("merged")),
+            notice -> {},
+            line -> {});
+    assertTrue(report.proof().holds());
+    assertFalse(report.proof().roundingHidesAdapters());
+    try (WeightSource source = WeightSource.open(base);
+        WeightSource written = WeightSource.open(temp.resolve("merged"))) {
+      for (String module : List.of("mlp.up_proj", "self_attn.v_proj")) {
+        String name = "model.layers.0." + module + ".weight";
+        long[] shape = source.shape(name);
+        int n = (int) (shape[0] * shape[1]);
+        float[] stored = new float[n];
+        float[] merged = new float[n];
+        source.read(name, 0, stored, 0, n);
+        written.read(name, 0, merged, 0, n);
+        float[] expected = stored.clone();
+        if (module.equals("mlp.up_proj")) {
+          try (Quantized8Bit held =
+              Quantized8Bit.quantize(
+                  name,
+                  shape[0],
+                  shape[1],
+                  (first, into, count) -> System.arraycopy(stored, (int) first, into, 0, count))) {
+            held.dequantize(0, expected, 0, n);
+          }
+        }
+        assertArrayEquals(expected, merged, module);
+      }
     }
   }
 
