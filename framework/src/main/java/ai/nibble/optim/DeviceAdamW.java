@@ -83,19 +83,7 @@ final class DeviceAdamW implements Optimizer {
           Tensor g = sum.narrow(0, begin, n);
           Tensor m = expAvg.narrow(0, begin, n);
           Tensor v = expAvgSq.narrow(0, begin, n)) {
-        OptimizerKernels.adamW(
-            p,
-            g,
-            m,
-            v,
-            factor,
-            u.decay(),
-            u.weight1(),
-            u.beta2(),
-            u.weight2(),
-            u.correction2(),
-            u.eps(),
-            u.negativeStepSize());
+        OptimizerKernels.adamW(p, g, m, v, factor, u.constants());
       }
     }
   }
