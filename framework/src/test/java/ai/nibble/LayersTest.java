@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeSet;
+import java.util.regex.MatchResult;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -32,6 +33,26 @@ class LayersTest {
 
   private static final Pattern IMPORT =
       Pattern.compile("^import (?:static )?([\\w.]+);", Pattern.MULTILINE);
+
+  /** Text blocks, strings, characters and comments, in which a name binds nothing. */
+  private static final Pattern NOT_CODE =
+      Pattern.compile(
+          "\"\"\"[\\s\\S]*?\"\"\"|\"(?:\\\\.|[^\"\\\\\n])*+\"|'(?:\\\\.|[^'\\\\\n])++'"
+              + "|//[^\\n]*|/\\*[\\s\\S]*?\\*/");
+
+  private static final Pattern PACKAGE_OR_IMPORT =
+      Pattern.compile("^(?:package|import)\\b[^;]*;", Pattern.MULTILINE);
+
+  /** Names by which code could reach past the imports that the other facts are about. */
+  private static final Pattern QUALIFIED =
+      Pattern.compile(
+          "\\b(?:ai\\.nibble|ai\\.djl\\.pytorch|com\\.sun\\.jna)\\.\\w[\\w.]*"
+              + "|[\\w.]+\\.yaml\\.[\\w.]+");
+
+  private static List<String> qualifiedNames(String text) {
+    String code = PACKAGE_OR_IMPORT.matcher(NOT_CODE.matcher(text).replaceAll("")).replaceAll("");
+    return QUALIFIED.matcher(code).results().map(MatchResult::group).toList();
+  }
 
   private static int rank(String name) {
     for (int i = 0; i < RANKS.size(); i++) {
@@ -73,6 +94,39 @@ class LayersTest {
     assertEquals(List.of(), wrong);
     int places = RANKS.stream().mapToInt(List::size).sum();
     assertEquals(places, seen.size(), "packages seen: " + seen);
+  }
+
+  /** What the facts about imports rest on: there is no other way to name a package. */
+  @Test
+  void everyPackageIsNamedByAnImport() throws IOException {
+    List<String> wrong = new ArrayList<>();
+    for (Path file : sources()) {
+      for (String name : qualifiedNames(Files.readString(file))) {
+        wrong.add(file.getFileName() + " writes out " + name + ": import it");
+      }
+    }
+    assertEquals(List.of(), wrong);
+  }
+
+  @Test
+  void aNameWrittenOutIsFoundInCodeOnly() {
+    String text =
+        """
+        package ai.nibble.nn;
+        import ai.nibble.tensor.Tensor;
+        /** {@link ai.nibble.cli.Nibble}, "quoted. */
+        class A { // ai.nibble.cli.Chat
+          String s = "a \\" ai.nibble.cli.Nibble // " + '"' + '\\'';
+          ai.nibble.cli.Chat chat = com.sun.jna.Native.load("ai.nibble.tensor");
+          /* " */ Object yaml = new com.fasterxml.jackson.dataformat.yaml.YAMLFactory();
+        }
+        """;
+    assertEquals(
+        List.of(
+            "ai.nibble.cli.Chat",
+            "com.sun.jna.Native.load",
+            "com.fasterxml.jackson.dataformat.yaml.YAMLFactory"),
+        qualifiedNames(text));
   }
 
   @Test

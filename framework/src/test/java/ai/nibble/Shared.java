@@ -24,6 +24,11 @@ public final class Shared {
     return path;
   }
 
+  /** Whether {@link #fixtures} are those beside the project, whose cases are known by name. */
+  public static boolean fixturesAreShipped() {
+    return System.getProperty("nibble.fixtures", "").isEmpty();
+  }
+
   /** A folder of golden values; {@code -Dnibble.fixtures=DIR} names another place for them. */
   public static Path fixtures(String relative) {
     String other = System.getProperty("nibble.fixtures", "");

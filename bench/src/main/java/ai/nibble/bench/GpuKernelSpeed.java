@@ -1,5 +1,6 @@
 package ai.nibble.bench;
 
+import ai.nibble.cuda.AdamWConstants;
 import ai.nibble.cuda.Code4;
 import ai.nibble.cuda.CrossEntropyKernels;
 import ai.nibble.cuda.ElementwiseKernels;
@@ -343,14 +344,12 @@ public final class GpuKernelSpeed implements AutoCloseable {
       Tensor expAvgSq = scope.own(tensor(DType.FLOAT32, TRAINED));
       Tensor factor = scope.own(Tensor.of(GPU, new float[] {1, 1}, 2));
       Tensor sum = scope.own(tensor(DType.FLOAT64, 1));
+      AdamWConstants constants = new AdamWConstants(1, 0.1f, 0.999f, 0.001f, 1, 1e-8f, -1e-4f);
       print("sum_of_squares", bytes(grad), i -> OptimizerKernels.sumOfSquares(sum, grad));
       print(
           "adamw",
           bytes(grad) + 2 * bytes(param, expAvg, expAvgSq),
-          i ->
-              OptimizerKernels.adamW(
-                  param, grad, expAvg, expAvgSq, factor, 1, 0.1f, 0.999f, 0.001f, 1, 1e-8f,
-                  -1e-4f));
+          i -> OptimizerKernels.adamW(param, grad, expAvg, expAvgSq, factor, constants));
     }
   }
 

@@ -27,13 +27,11 @@ public final class Gradients {
     Slot slot = tape.slot(inputs[input]);
     if (slot.gradient == null) {
       slot.gradient = gradient;
-      slot.exclusive = true;
       return;
     }
     try (gradient;
         Tensor before = slot.gradient) {
       slot.gradient = Ops.add(before, gradient, 1);
-      slot.exclusive = true;
     }
   }
 
@@ -45,12 +43,10 @@ public final class Gradients {
     Slot slot = tape.slot(inputs[input]);
     if (slot.gradient == null) {
       slot.gradient = gradOutput.share();
-      slot.exclusive = false;
       return;
     }
     try (Tensor before = slot.gradient) {
       slot.gradient = Ops.add(before, gradOutput, 1);
-      slot.exclusive = true;
     }
   }
 
@@ -58,8 +54,8 @@ public final class Gradients {
    * Takes out what has flowed into an input so far, so that the function can add to it as it
    * computes and give the sum back by {@link #add}.
    *
-   * @return the caller's to close, or null when nothing has; its memory must not be written unless
-   *     {@link #isExclusive} said so before
+   * @return the caller's to close, or null when nothing has; its memory must not be written, for it
+   *     may be the gradient of an output or of another input as well
    */
   public Tensor take(int input) {
     if (!wanted(input)) {
@@ -71,17 +67,9 @@ public final class Gradients {
     return taken;
   }
 
-  /** Whether the memory that {@link #take} would return belongs to nobody else. */
-  public boolean isExclusive(int input) {
-    return wanted(input)
-        && tape.slot(inputs[input]).gradient != null
-        && tape.slot(inputs[input]).exclusive;
-  }
-
   /** The gradient accumulated for one variable. */
   static final class Slot {
     private Tensor gradient;
-    private boolean exclusive;
 
     Tensor takeOut() {
       Tensor taken = gradient;

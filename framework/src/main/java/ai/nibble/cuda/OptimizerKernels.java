@@ -75,7 +75,7 @@ public final class OptimizerKernels {
 
   /**
    * One AdamW update of equally long float32 tensors; nothing is written where {@code factor[1]} is
-   * 0. The constants are those of the CPU's update, rounded to float32.
+   * 0.
    *
    * @param grad is multiplied by {@code factor[0]} as it is read
    * @param factor float32 {@code [2]} of {@link #clipFactor}
@@ -86,13 +86,7 @@ public final class OptimizerKernels {
       Tensor expAvg,
       Tensor expAvgSq,
       Tensor factor,
-      float decay,
-      float weight1,
-      float beta2,
-      float weight2,
-      float correction2,
-      float eps,
-      float negativeStepSize) {
+      AdamWConstants constants) {
     Operands operands = flat("adamw", "param", param);
     long n = param.numel();
     operands
@@ -110,13 +104,13 @@ public final class OptimizerKernels {
         expAvgSq,
         factor,
         n,
-        decay,
-        weight1,
-        beta2,
-        weight2,
-        correction2,
-        eps,
-        negativeStepSize);
+        constants.decay(),
+        constants.weight1(),
+        constants.beta2(),
+        constants.weight2(),
+        constants.correction2(),
+        constants.eps(),
+        constants.negativeStepSize());
   }
 
   private static Operands flat(String operation, String name, Tensor first) {

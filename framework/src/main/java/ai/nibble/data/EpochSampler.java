@@ -71,11 +71,6 @@ public final class EpochSampler {
     cursor = place;
   }
 
-  /** Micro-batches in one epoch. */
-  public int batchesPerEpoch() {
-    return (int) (((long) examples.size() + microBatchSize - 1) / microBatchSize);
-  }
-
   static int[] order(int n, long seed, long epoch) {
     int[] order = new int[n];
     for (int i = 0; i < n; i++) {

@@ -90,13 +90,20 @@ public record LoadOptions(
 
   /** One line that says which dtype {@link #autoComputeDtype(Device)} picked, and why. */
   public static String autoReason(Device device) {
-    if (!device.isCpu()) {
-      Gpu gpu = Torch.gpu(device);
-      return multipliesBfloat16(gpu)
-          ? "compute dtype bfloat16: " + described(gpu) + " multiplies it"
-          : "compute dtype float32: " + described(gpu) + " does not multiply bfloat16";
-    }
-    return Torch.multipliesBfloat16()
+    return device.isCpu() ? autoReason(Torch.multipliesBfloat16()) : autoReason(Torch.gpu(device));
+  }
+
+  static String autoReason(Gpu gpu) {
+    return multipliesBfloat16(gpu)
+        ? "compute dtype bfloat16: " + described(gpu) + " multiplies it"
+        : "compute dtype float32: " + described(gpu) + " does not multiply bfloat16";
+  }
+
+  /**
+   * @param multiplies whether this CPU has instructions for bfloat16
+   */
+  static String autoReason(boolean multiplies) {
+    return multiplies
         ? "compute dtype bfloat16: this CPU multiplies it (AMX or AVX512-BF16)"
         : "compute dtype float32: this CPU has no bfloat16 instructions (AMX or AVX512-BF16)";
   }

@@ -1,5 +1,7 @@
 package ai.nibble.optim;
 
+import ai.nibble.cuda.AdamWConstants;
+
 /**
  * The constants of one AdamW update and its arithmetic over plain arrays, in two forms.
  *
@@ -8,84 +10,71 @@ package ai.nibble.optim;
  * float32, every operation rounds to float32, and a product feeding a sum is fused where PyTorch's
  * AVX2 kernels fuse it. {@link #fused} is one pass over the same operations; both give the same
  * bits.
- *
- * @param decay {@code 1 − lr·weightDecay}
- * @param weight1 {@code 1 − beta1}
- * @param beta2 decay of the second moment
- * @param weight2 {@code 1 − beta2}
- * @param correction2 {@code √(1 − beta2^t)}
- * @param eps added to the denominator
- * @param negativeStepSize {@code −lr / (1 − beta1^t)}
  */
-record AdamWUpdate(
-    float decay,
-    float weight1,
-    float beta2,
-    float weight2,
-    float correction2,
-    float eps,
-    float negativeStepSize) {
-
+record AdamWUpdate(AdamWConstants constants) {
   /**
    * @param step this update's number, from 1
    */
   static AdamWUpdate of(AdamWConfig config, double weightDecay, double lr, long step) {
     return new AdamWUpdate(
-        (float) (1 - lr * weightDecay),
-        (float) (1 - config.beta1()),
-        (float) config.beta2(),
-        (float) (1 - config.beta2()),
-        (float) Math.sqrt(1 - StrictMath.pow(config.beta2(), step)),
-        (float) config.eps(),
-        (float) -(lr / (1 - StrictMath.pow(config.beta1(), step))));
+        new AdamWConstants(
+            (float) (1 - lr * weightDecay),
+            (float) (1 - config.beta1()),
+            (float) config.beta2(),
+            (float) (1 - config.beta2()),
+            (float) Math.sqrt(1 - StrictMath.pow(config.beta2(), step)),
+            (float) config.eps(),
+            (float) -(lr / (1 - StrictMath.pow(config.beta1(), step)))));
   }
 
   /**
    * The update in separate passes, one for each of PyTorch's operations. All arrays equally long.
    */
   void reference(float[] param, float[] grad, float[] m, float[] v) {
+    AdamWConstants c = constants;
     int n = param.length;
     for (int i = 0; i < n; i++) { // param.mul_(1 - lr * weight_decay)
-      param[i] = param[i] * decay;
+      param[i] = param[i] * c.decay();
     }
     for (int i = 0; i < n; i++) { // exp_avg.lerp_(grad, 1 - beta1), which has two branches
       m[i] =
-          weight1 < 0.5f
-              ? Math.fma(weight1, grad[i] - m[i], m[i])
-              : Math.fma(weight1 - 1, grad[i] - m[i], grad[i]);
+          c.weight1() < 0.5f
+              ? Math.fma(c.weight1(), grad[i] - m[i], m[i])
+              : Math.fma(c.weight1() - 1, grad[i] - m[i], grad[i]);
     }
     for (int i = 0; i < n; i++) { // exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-      v[i] = v[i] * beta2;
-      v[i] = Math.fma(weight2 * grad[i], grad[i], v[i]);
+      v[i] = v[i] * c.beta2();
+      v[i] = Math.fma(c.weight2() * grad[i], grad[i], v[i]);
     }
     for (int i = 0; i < n; i++) { // denom = (exp_avg_sq.sqrt() / sqrt(1 - beta2^t)).add_(eps)
-      float denominator = (float) Math.sqrt(v[i]) / correction2 + eps;
+      float denominator = (float) Math.sqrt(v[i]) / c.correction2() + c.eps();
       // param.addcdiv_(exp_avg, denom, value=-step_size)
-      param[i] = param[i] + negativeStepSize * m[i] / denominator;
+      param[i] = param[i] + c.negativeStepSize() * m[i] / denominator;
     }
   }
 
   /** The same in one pass over the first {@code n} elements. */
   void fused(float[] param, float[] grad, float[] m, float[] v, int n) {
-    if (weight1 < 0.5f) {
+    AdamWConstants c = constants;
+    if (c.weight1() < 0.5f) {
       for (int i = 0; i < n; i++) {
         float g = grad[i];
-        float m1 = Math.fma(weight1, g - m[i], m[i]);
-        float v1 = Math.fma(weight2 * g, g, v[i] * beta2);
+        float m1 = Math.fma(c.weight1(), g - m[i], m[i]);
+        float v1 = Math.fma(c.weight2() * g, g, v[i] * c.beta2());
         m[i] = m1;
         v[i] = v1;
-        float denominator = (float) Math.sqrt(v1) / correction2 + eps;
-        param[i] = param[i] * decay + negativeStepSize * m1 / denominator;
+        float denominator = (float) Math.sqrt(v1) / c.correction2() + c.eps();
+        param[i] = param[i] * c.decay() + c.negativeStepSize() * m1 / denominator;
       }
     } else {
       for (int i = 0; i < n; i++) {
         float g = grad[i];
-        float m1 = Math.fma(weight1 - 1, g - m[i], g);
-        float v1 = Math.fma(weight2 * g, g, v[i] * beta2);
+        float m1 = Math.fma(c.weight1() - 1, g - m[i], g);
+        float v1 = Math.fma(c.weight2() * g, g, v[i] * c.beta2());
         m[i] = m1;
         v[i] = v1;
-        float denominator = (float) Math.sqrt(v1) / correction2 + eps;
-        param[i] = param[i] * decay + negativeStepSize * m1 / denominator;
+        float denominator = (float) Math.sqrt(v1) / c.correction2() + c.eps();
+        param[i] = param[i] * c.decay() + c.negativeStepSize() * m1 / denominator;
       }
     }
   }

@@ -3,6 +3,7 @@ package ai.nibble.optim;
 import ai.nibble.cuda.OptimizerKernels;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.nio.FloatBuffer;
 import java.util.LinkedHashMap;
@@ -42,7 +43,7 @@ final class DeviceAdamW implements Optimizer {
     private final Tensor sumOfSquares = parameters.own(Tensor.empty(device(), DType.FLOAT64, 1));
     private final Tensor factor = parameters.own(Tensor.empty(device(), DType.FLOAT32, 2));
 
-    private ai.nibble.tensor.Device device() {
+    private Device device() {
       return parameters.values().device();
     }
 
@@ -82,19 +83,7 @@ final class DeviceAdamW implements Optimizer {
           Tensor g = sum.narrow(0, begin, n);
           Tensor m = expAvg.narrow(0, begin, n);
           Tensor v = expAvgSq.narrow(0, begin, n)) {
-        OptimizerKernels.adamW(
-            p,
-            g,
-            m,
-            v,
-            factor,
-            u.decay(),
-            u.weight1(),
-            u.beta2(),
-            u.weight2(),
-            u.correction2(),
-            u.eps(),
-            u.negativeStepSize());
+        OptimizerKernels.adamW(p, g, m, v, factor, u.constants());
       }
     }
   }

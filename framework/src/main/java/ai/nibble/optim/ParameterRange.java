@@ -6,8 +6,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A stretch of the flat parameter buffer with its own rate and decay: LoRA+ gives the B matrices a
- * higher rate, biases usually go without decay.
+ * A stretch of the flat parameter buffer with its own rate and decay: matrices decay, norms and
+ * biases do not ({@link #decayingMatrices}); a program may also give a part its own rate.
  *
  * @param begin first element
  * @param end one past the last, above {@code begin}

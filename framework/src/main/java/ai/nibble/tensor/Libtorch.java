@@ -51,8 +51,6 @@ final class Libtorch {
   static native int aoti_torch__reinterpret_tensor(
       long tensor, long ndim, long[] sizes, long[] strides, long offsetIncrement, long[] result);
 
-  static native int aoti_torch_clone(long tensor, long[] result);
-
   static native int aoti_torch_copy_(long destination, long source, int nonBlocking);
 
   static native int aoti_torch_zero_(long tensor);

@@ -87,7 +87,15 @@ final class NativeLibraries {
     }
     // DJL reports home about its use unless told not to; set before its first class is touched.
     System.setProperty("OPT_OUT_TRACKING", "true");
-    String version = Engine.getEngine("PyTorch").getVersion();
+    requireVersion(Engine.getEngine("PyTorch").getVersion());
+    Path dir = Path.of(LibUtils.getLibtorchPath());
+    return Loaded.of(NativeLibrary.getInstance(dir.resolve("libtorch_cpu.so").toString()), dir);
+  }
+
+  /**
+   * @throws InvalidInputException unless the engine's version is the one that DJL's JNI is for
+   */
+  static void requireVersion(String version) {
     if (!version.equals(EXPECTED_VERSION)) {
       throw new InvalidInputException(
           "the PyTorch engine is version "
@@ -99,8 +107,6 @@ final class NativeLibraries {
               + " on the class path, unset PYTORCH_VERSION, or name a libtorch by"
               + " NIBBLE_LIBTORCH=DIR");
     }
-    Path dir = Path.of(LibUtils.getLibtorchPath());
-    return Loaded.of(NativeLibrary.getInstance(dir.resolve("libtorch_cpu.so").toString()), dir);
   }
 
   private static Loaded loadFrom(Path dir) {

@@ -90,7 +90,8 @@ public final class Torch {
 
   /**
    * Sets the threads of one operation on the CPU: of the calling thread's, and of those of threads
-   * that have not computed yet.
+   * that have not computed yet. For programs that embed this one and share its cores; the command
+   * line leaves the number to libtorch and {@code OMP_NUM_THREADS}.
    *
    * @param threads at least 1
    */

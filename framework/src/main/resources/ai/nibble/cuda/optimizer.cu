@@ -81,7 +81,7 @@ extern "C" __global__ void clip_factor(float *factor, const double *sumOfSquares
   factor[1] = isFinite(norm) && (loss == 0 || isFinite(*loss)) ? 1.0f : 0.0f;
 }
 
-// The constants of one update, named as in optim/AdamWUpdate.
+// The constants of one update, named as in AdamWConstants.
 struct AdamW {
   float decay;
   float weight1;

@@ -12,7 +12,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * Functions that work by ranges of rows give, over several ranges, what they give for rows that are
- * one range; that {@link FunctionsTest} holds against the engine.
+ * one range; that {@link FunctionsTest} and {@link LinearGroupTest} hold against the engine.
  */
 class RowRangesTest {
   private record Result(float[] output, float[] gradient) {}

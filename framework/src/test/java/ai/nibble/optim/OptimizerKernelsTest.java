@@ -77,19 +77,7 @@ class OptimizerKernelsTest extends KernelTestCase {
 
   private static void update(
       AdamWUpdate u, Tensor param, Tensor grad, Tensor m, Tensor v, Tensor factor) {
-    OptimizerKernels.adamW(
-        param,
-        grad,
-        m,
-        v,
-        factor,
-        u.decay(),
-        u.weight1(),
-        u.beta2(),
-        u.weight2(),
-        u.correction2(),
-        u.eps(),
-        u.negativeStepSize());
+    OptimizerKernels.adamW(param, grad, m, v, factor, u.constants());
   }
 
   @Test

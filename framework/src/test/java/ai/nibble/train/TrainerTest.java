@@ -11,6 +11,7 @@ import ai.nibble.Shared;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.data.Batch;
 import ai.nibble.data.Example;
+import ai.nibble.lora.AdapterNames;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
@@ -209,22 +210,64 @@ class TrainerTest {
     }
   }
 
+  private TrainingStoppedException stopped(
+      LoraAdapter adapter, double learningRate, TrainListener listener) {
+    Trainer trainer =
+        new Trainer(
+            model,
+            adapter,
+            new SupervisedFineTuning(),
+            settings(4, 1, learningRate, Checkpointing.NONE),
+            rows(20, 1),
+            List.of(),
+            List.of(listener));
+    RunPlace place = new RunPlace(output, "base", "", Map.of());
+    return assertThrows(TrainingStoppedException.class, () -> trainer.run(place));
+  }
+
+  /** The first step's update is finite but so large that nothing after it is. */
   @Test
   void aRunThatDivergesStopsNamesTheStepAndKeepsTheLastGoodAdapter() {
-    Record record = new Record();
-    TrainingStoppedException e =
-        assertThrows(
-            TrainingStoppedException.class,
-            () -> train(settings(4, 1, 1e30, Checkpointing.NONE), record, output));
-    int good = record.steps.size();
-    assertTrue(e.getMessage().startsWith("step " + (good + 1) + ": loss "), e.getMessage());
-    if (good > 0 && e.getMessage().contains("the weights of step " + good)) {
-      try (LoraAdapter kept = AdapterStore.load(model, output)) {
-        for (float value : kept.parameters().values().toFloats()) {
-          assertTrue(Float.isFinite(value));
-        }
+    List<float[]> good = new ArrayList<>();
+    try (LoraAdapter adapter = inject(0.1)) {
+      TrainListener weights =
+          new TrainListener() {
+            @Override
+            public void stepEnded(StepMetrics metrics) {
+              good.add(adapter.parameters().values().toFloats());
+            }
+          };
+      TrainingStoppedException e = stopped(adapter, 1e30, weights);
+      assertEquals(1, good.size());
+      assertTrue(e.getMessage().startsWith("step 2: loss "), e.getMessage());
+      String kept = "the weights of step 1 are in " + output;
+      assertTrue(e.getMessage().contains(kept), e.getMessage());
+    }
+    try (LoraAdapter kept = AdapterStore.load(model, output)) {
+      float[] values = kept.parameters().values().toFloats();
+      assertArrayEquals(good.get(0), values);
+      for (float value : values) {
+        assertTrue(Float.isFinite(value), "" + value);
       }
     }
+  }
+
+  /** B's gradient is made of {@code x·Aᵀ}: where A is zero, none reaches it, ever. */
+  @Test
+  void aTensorThatNoGradientReachesStopsTheRunAfterItsFirstStep() {
+    String path = "model.layers.1.self_attn.k_proj";
+    Record record = new Record();
+    try (LoraAdapter adapter = inject(0)) {
+      adapter.parameters().get(AdapterNames.loraA(path)).value().zero();
+      TrainingStoppedException e = stopped(adapter, 1e-2, record);
+      assertTrue(
+          e.getMessage().startsWith("step 1: no gradient reaches 1 of the trained tensors"),
+          e.getMessage());
+      assertTrue(e.getMessage().contains(AdapterNames.loraB(path)), e.getMessage());
+      assertEquals(1, e.getMessage().split("lora_[AB]", -1).length - 1, e.getMessage());
+    }
+    assertEquals(0, record.steps.size());
+    assertFalse(Files.exists(output.resolve(AdapterStore.WEIGHTS)), "nothing worth writing");
   }
 
   @Test
