@@ -136,7 +136,12 @@ public final class RecipeRun {
           AnswerMetrics metrics = answers.after(model, output, settings.totalSteps());
           listeners.all.forEach(l -> l.answered(metrics));
         }
-        NextSteps.print(out, recipe, answers == null ? List.of() : answers.questions());
+        NextSteps.print(
+            out,
+            recipe,
+            answers == null
+                ? NextSteps.trained(rows.first())
+                : NextSteps.heldOut(recipe, answers.questions()));
         return loss;
       }
     }
