@@ -297,6 +297,16 @@ final class BadRecipeTest {
         "test_datasets: [{path: model, type: alpaca, limit: 0}]"
             + " | test_datasets.0.path, test_datasets.0.limit",
         "generation_eval: {path: gone, metric: exact} | generation_eval.path, generation_eval.metric",
+        "lora_target_modules: [q_prj]; layers_to_transform: [2, 99]"
+            + " | lora_target_modules, layers_to_transform",
+        "lora_target_modules: '['; layers_to_transform: [2, 99]"
+            + " | lora_target_modules, layers_to_transform",
+        "lora_target_modules: [q_prj, v_proj]; rank_pattern: {k_prj: 4}"
+            + " | lora_target_modules, rank_pattern",
+        "layers_to_transform: [99]; alpha_pattern: {k_prj: 4} | layers_to_transform, alpha_pattern",
+        "rank_pattern: {q_proj: 0}; layers_to_transform: [99]"
+            + " | rank_pattern.q_proj, layers_to_transform",
+        "rank_pattern: {'(': 4}; alpha_pattern: {k_prj: 4} | rank_pattern.(, alpha_pattern",
       })
   void oneFaultHidesNoOther(String lines, String keys) throws IOException {
     List<String> problems = files.problems(lines.replace("; ", "\n") + "\n");
