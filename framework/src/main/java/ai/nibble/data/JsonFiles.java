@@ -13,6 +13,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.regex.Pattern;
 
 /** JSON from files that people hand in: no duplicate keys, nothing behind the value, bounded. */
 final class JsonFiles {
@@ -35,6 +36,10 @@ final class JsonFiles {
                   .build())
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
           .build();
+
+  /** A place within a message. A row that is a line of its own has a first line only. */
+  private static final Pattern SOURCE =
+      Pattern.compile("\\[Source: [^\\]]*?; line: (\\d+), column: (\\d+)\\]");
 
   private JsonFiles() {}
 
@@ -76,7 +81,14 @@ final class JsonFiles {
   /** The parser's words without its advice to programmers. */
   static String message(JacksonException e) {
     String line = e.getOriginalMessage().lines().findFirst().orElse("unreadable");
-    return line.replaceFirst("(, from `.*\\)|\\s*\\(bound as .*|: not allowed as per .*)$", "")
+    return SOURCE
+        .matcher(line)
+        .replaceAll(
+            at ->
+                (at.group(1).equals("1") ? "" : "line " + at.group(1) + ", ")
+                    + "column "
+                    + at.group(2))
+        .replaceFirst("(, from `.*\\)|\\s*\\(bound as .*|: not allowed as per .*)$", "")
         .replaceFirst("(\\(\\d+)$", "$1)");
   }
 }

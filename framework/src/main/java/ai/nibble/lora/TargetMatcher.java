@@ -76,9 +76,8 @@ public final class TargetMatcher {
     List<String> problems = new ArrayList<>();
     checkNames("target_modules", config.targetModules(), target, candidates, problems);
     checkNames("exclude_modules", config.excludeModules(), exclude, candidates, problems);
-    if (problems.isEmpty()) {
-      checkLayers(named, problems);
-    }
+    // where what is targeted is in doubt, what suits no module at all is still wrong
+    checkLayers(problems.isEmpty() ? named : candidates, problems);
     if (problems.isEmpty() && selected.isEmpty()) {
       problems.add(
           "target_modules: all "
@@ -86,10 +85,11 @@ public final class TargetMatcher {
               + " targeted modules are left out by exclude_modules and layers_to_transform:"
               + " nothing would be trained");
     }
-    if (problems.isEmpty()) {
-      checkPatterns("rank_pattern", config.rankPattern(), selected, problems);
-      checkPatterns("alpha_pattern", config.alphaPattern(), selected, problems);
-    }
+    boolean sure = problems.isEmpty();
+    List<String> paths = sure ? selected : candidates;
+    String modules = paths.size() + (sure ? " targeted" : " linear") + " modules";
+    checkPatterns("rank_pattern", config.rankPattern(), paths, modules, problems);
+    checkPatterns("alpha_pattern", config.alphaPattern(), paths, modules, problems);
     if (!problems.isEmpty()) {
       throw new InvalidInputException(problems);
     }
@@ -245,18 +245,22 @@ public final class TargetMatcher {
   }
 
   private static void checkPatterns(
-      String place, PathValues<?> values, List<String> selected, List<String> problems) {
+      String place,
+      PathValues<?> values,
+      List<String> paths,
+      String modules,
+      List<String> problems) {
     Set<String> unused = new LinkedHashSet<>(values.map().keySet());
-    selected.forEach(path -> values.keyFor(path).ifPresent(unused::remove));
+    paths.forEach(path -> values.keyFor(path).ifPresent(unused::remove));
     for (String key : unused) {
       problems.add(
           place
               + ": '"
               + key
               + "' decides for none of the "
-              + selected.size()
-              + " targeted modules, expected a pattern for paths such as '"
-              + selected.get(0)
+              + modules
+              + ", expected a pattern for paths such as '"
+              + paths.get(0)
               + "', before any other that matches them");
     }
   }

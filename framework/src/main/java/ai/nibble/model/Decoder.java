@@ -66,28 +66,42 @@ public final class Decoder implements AutoCloseable {
   /** One line that says what is read quantised or kept, for people. */
   public String description() {
     int others = model.groups().size() - packed.size();
-    String dtype = model.precision().product().torchName();
     String megabytes = String.format(Locale.ROOT, "%.0f MB", keptBytes / 1e6);
+    String anew = "made anew for every token, as memory is short";
+    String head = this.head == null ? "; the output head is " + anew : "";
     if (others == 0) {
       return "generation reads the weights as they lie in "
           + packed.get(0).packedBits()
           + " bits"
           + (keptBytes > 0 ? ", and keeps beside them " + megabytes : "")
-          + (head == null
-              ? "; the output head is made anew for every token, as memory is short"
-              : "");
+          + head;
     }
-    return kept.size() == others && head != null
-        ? "generation keeps the weights in " + dtype + ": " + megabytes
-        : "generation keeps "
-            + kept.size()
-            + " of "
-            + others
-            + " groups of weights in "
-            + dtype
-            + " ("
-            + megabytes
-            + "); the others are made anew for every token, as memory is short";
+    String some =
+        packed.isEmpty()
+            ? ""
+            : packed.size()
+                + " of "
+                + model.groups().size()
+                + " groups of weights are read in 4 bits; ";
+    String dtype = model.precision().product().torchName();
+    if (kept.size() == others) {
+      String which = packed.isEmpty() ? "the weights" : "the others";
+      return some + "generation keeps " + which + " in " + dtype + ": " + megabytes + head;
+    }
+    String of = packed.isEmpty() ? " groups of weights" : " others";
+    return some
+        + "generation keeps "
+        + kept.size()
+        + " of "
+        + others
+        + of
+        + " in "
+        + dtype
+        + " ("
+        + megabytes
+        + "); the rest are "
+        + anew
+        + head;
   }
 
   /** Takes in that adapters were attached or taken off: cheap, the base's weights stay. */

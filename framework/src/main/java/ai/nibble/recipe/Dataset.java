@@ -60,11 +60,11 @@ public record Dataset(
     if (split.isEmpty() || !Files.isDirectory(path)) {
       return path;
     }
-    return splitFiles().stream().filter(Files::isRegularFile).findFirst().orElse(path);
+    return splitFiles(path, split).stream().filter(Files::isRegularFile).findFirst().orElse(path);
   }
 
   /** The files that {@code split} may stand for, in the order in which they are looked for. */
-  List<Path> splitFiles() {
+  static List<Path> splitFiles(Path path, Optional<String> split) {
     return split.stream()
         .flatMap(name -> ENDINGS.stream().map(ending -> path.resolve(name + ending)))
         .toList();

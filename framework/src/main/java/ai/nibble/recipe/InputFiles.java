@@ -10,6 +10,8 @@ import java.util.stream.Stream;
 
 /** Whether the files that a recipe names are there, before anything large is read. */
 final class InputFiles {
+  private static final RecordType DATASET = RecordType.of(Dataset.class);
+
   private final Node.Fields fields;
   private final Map<String, Object> values;
   private final Reading at;
@@ -32,12 +34,37 @@ final class InputFiles {
     if (values.get("chat_template") instanceof Optional<?> template && template.isPresent()) {
       files.chatTemplate((Path) template.get());
     }
-    generationEval(values).ifPresent(eval -> files.dataset("generation_eval.path", eval.dataset()));
-    for (String key : List.of("datasets", "test_datasets")) {
-      if (values.get(key) instanceof List<?> datasets) {
-        for (int i = 0; i < datasets.size(); i++) {
-          files.dataset(key + "." + i + ".path", (Dataset) datasets.get(i));
-        }
+    files.rows("generation_eval");
+    files.rows("datasets");
+    files.rows("test_datasets");
+  }
+
+  /** Looks for the file of a map, or of each in a list. */
+  private void rows(String key) {
+    Node.Field field = fields.fields().get(key);
+    if (field == null) {
+      return;
+    }
+    if (field.value() instanceof Node.Items entries) {
+      for (int i = 0; i < entries.items().size(); i++) {
+        entry(key + "." + i, entries.items().get(i));
+      }
+    } else {
+      entry(key, field.value());
+    }
+  }
+
+  /**
+   * Looks for an entry's file by its path and split alone, so that a problem of another key, there
+   * or in a sibling, hides none that is not there.
+   */
+  private void entry(String key, Node node) {
+    // a map in place of a list, or the other way round, was refused unread
+    if (node instanceof Node.Fields entry && at.positions().containsKey(key + ".path")) {
+      // what cannot be read was said when the recipe was
+      Map<String, Object> read = DATASET.values(entry, Reading.begin(new Problems()));
+      if (read.get("path") instanceof Path path && read.get("split") instanceof Optional<?> split) {
+        dataset(key + ".path", path, split.map(String.class::cast));
       }
     }
   }
@@ -120,26 +147,26 @@ final class InputFiles {
     }
   }
 
-  private void dataset(String key, Dataset dataset) {
-    Path path = dataset.path();
+  private void dataset(String key, Path path, Optional<String> split) {
     if (!Files.exists(path)) {
       String remedy = ", expected a file of rows" + whereFrom(key, "FILE");
       problem(key, "nothing at " + shown(path) + remedy);
     } else if (Files.isDirectory(path)) {
-      if (dataset.split().isEmpty()) {
+      if (split.isEmpty()) {
         String remedy = ", expected a file of rows: name one, or add 'split' for one in it";
         problem(key, shown(path) + " is a directory" + remedy);
-      } else if (dataset.splitFiles().stream().noneMatch(Files::isRegularFile)) {
-        List<String> names = dataset.splitFiles().stream().map(InputFiles::shown).toList();
+      } else if (Dataset.splitFiles(path, split).stream().noneMatch(Files::isRegularFile)) {
+        List<String> names =
+            Dataset.splitFiles(path, split).stream().map(InputFiles::shown).toList();
         problem(key, "none of " + names + " is there: name the file itself");
       }
     } else if (!Files.isRegularFile(path)) {
       problem(key, shown(path) + " is not a regular file, expected a file of rows");
     } else if (!Files.isReadable(path)) {
       problem(key, shown(path) + " cannot be read: check its permissions");
-    } else if (dataset.split().filter(split -> !split.equals("train")).isPresent()) {
-      String split = Problems.shown(dataset.split().get());
-      problem(key, shown(path) + " is a file, which has no split '" + split + "': remove 'split'");
+    } else if (split.filter(name -> !name.equals("train")).isPresent()) {
+      String name = Problems.shown(split.get());
+      problem(key, shown(path) + " is a file, which has no split '" + name + "': remove 'split'");
     }
   }
 

@@ -4,10 +4,9 @@ import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.PathValues;
 import ai.nibble.lora.TargetModules;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
-import java.util.stream.Stream;
 
 /** A recipe's adapter settings as the adapter's own configuration. */
 final class LoraSettings {
@@ -32,30 +31,31 @@ final class LoraSettings {
   }
 
   /**
-   * What decides which modules are adapted; empty if one of its keys could not be read, or was
-   * refused already.
+   * What decides which modules are adapted, as far as it could be read: what was refused already
+   * selects all and decides nothing, so that the rest is looked at too.
    */
   @SuppressWarnings("unchecked")
-  static Optional<LoraConfig> of(Map<String, Object> values) {
-    if (values.get("lora_target_modules") instanceof TargetModules targets
-        && values.get("rank_pattern") instanceof Map<?, ?> ranks
-        && values.get("alpha_pattern") instanceof Map<?, ?> alphas
-        && values.get("layers_to_transform") instanceof List<?> layers
-        && Stream.concat(ranks.keySet().stream(), alphas.keySet().stream())
-            .allMatch(key -> PathValues.flawOf((String) key).isEmpty())) {
-      return Optional.of(
-          of(
-              new Lora(
-                  1,
-                  1,
-                  0,
-                  targets,
-                  false,
-                  Lora.InitLoraWeights.TRUE,
-                  (Map<String, Integer>) ranks,
-                  (Map<String, Double>) alphas,
-                  (List<Integer>) layers)));
+  static LoraConfig of(Map<String, Object> values) {
+    return of(
+        new Lora(
+            1,
+            1,
+            0,
+            (TargetModules)
+                values.getOrDefault("lora_target_modules", new TargetModules.AllLinear()),
+            false,
+            Lora.InitLoraWeights.TRUE,
+            (Map<String, Integer>) readable(values, "rank_pattern"),
+            (Map<String, Double>) readable(values, "alpha_pattern"),
+            (List<Integer>) values.getOrDefault("layers_to_transform", List.of())));
+  }
+
+  private static Map<String, ?> readable(Map<String, Object> values, String key) {
+    Map<String, Object> patterns = new LinkedHashMap<>();
+    if (values.get(key) instanceof Map<?, ?> written) {
+      written.forEach((pattern, value) -> patterns.put((String) pattern, value));
     }
-    return Optional.empty();
+    patterns.keySet().removeIf(pattern -> PathValues.flawOf(pattern).isPresent());
+    return patterns;
   }
 }

@@ -1,7 +1,6 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.TargetMatcher;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
@@ -55,10 +54,8 @@ final class ModelCheck {
       return;
     }
     skipped(values, linears, at);
-    Optional<LoraConfig> lora;
     try {
-      lora = LoraSettings.of(values);
-      lora.ifPresent(config -> new TargetMatcher(config).select(linears, Optional.empty()));
+      new TargetMatcher(LoraSettings.of(values)).select(linears, Optional.empty());
     } catch (InvalidInputException e) {
       e.problems().forEach(problem -> report(key(problem), problem, at));
     }

@@ -6,7 +6,9 @@ import ai.nibble.data.EncodedDataset;
 import ai.nibble.data.EncodingSettings;
 import ai.nibble.data.Example;
 import ai.nibble.data.ExampleEncoder;
+import ai.nibble.data.Row;
 import ai.nibble.data.RowFile;
+import ai.nibble.data.Sample;
 import ai.nibble.data.Tokenizer;
 import ai.nibble.data.format.RowFormat;
 import ai.nibble.model.ModelConfig;
@@ -20,6 +22,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 
 /**
@@ -27,8 +30,12 @@ import java.util.stream.Stream;
  *
  * @param train to train on
  * @param eval to evaluate on, possibly none
+ * @param first the first rows to train on, as they were read
  */
-record RecipeRows(List<Example> train, List<Example> eval) {
+record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
+  /** So many are kept for people. */
+  private static final int FIRST = 32;
+
   /**
    * Reads and encodes all rows.
    *
@@ -41,9 +48,17 @@ record RecipeRows(List<Example> train, List<Example> eval) {
     try (Tokenizer tokenizer = Tokenizer.load(directory)) {
       ExampleEncoder encoder =
           new ExampleEncoder(tokenizer, template(recipe), encodingSettings(recipe));
-      List<Example> train = encode(recipe, "datasets", data.datasets(), encoder, out);
+      List<Sample> first = new ArrayList<>();
+      Consumer<Sample> keep =
+          sample -> {
+            if (first.size() < FIRST) {
+              first.add(sample);
+            }
+          };
+      Source source = new Source(recipe, encoder, out);
+      List<Example> train = source.encode("datasets", data.datasets(), keep);
       List<Example> eval =
-          new ArrayList<>(encode(recipe, "test_datasets", data.testDatasets(), encoder, out));
+          new ArrayList<>(source.encode("test_datasets", data.testDatasets(), sample -> {}));
       if (data.valSetSize().isSet()) {
         HoldOut split = HoldOut.of(train, data.valSetSize(), recipe.seed());
         train = split.kept();
@@ -54,7 +69,7 @@ record RecipeRows(List<Example> train, List<Example> eval) {
       ModelConfig model = ModelConfig.read(directory.resolve(ModelStore.CONFIG), notice -> {});
       List<Example> all = Stream.of(train, eval).flatMap(List::stream).toList();
       VocabularyCheck.check(recipe, model, tokenizer, all);
-      return new RecipeRows(train, eval);
+      return new RecipeRows(train, eval, List.copyOf(first));
     }
   }
 
@@ -95,25 +110,49 @@ record RecipeRows(List<Example> train, List<Example> eval) {
         data.excessLengthStrategy());
   }
 
-  private static List<Example> encode(
-      Recipe recipe, String key, List<Dataset> datasets, ExampleEncoder encoder, PrintStream out) {
-    List<Example> examples = new ArrayList<>();
-    for (int i = 0; i < datasets.size(); i++) {
-      Dataset dataset = datasets.get(i);
+  /** What every file of rows is encoded with. */
+  private record Source(Recipe recipe, ExampleEncoder encoder, PrintStream out) {
+    List<Example> encode(String key, List<Dataset> datasets, Consumer<Sample> reader) {
+      List<Example> examples = new ArrayList<>();
+      for (int i = 0; i < datasets.size(); i++) {
+        try {
+          examples.addAll(encode(datasets.get(i), reader));
+        } catch (InvalidInputException e) {
+          String where = recipe.where(key + "." + i + ".path");
+          throw new InvalidInputException(
+              e.problems().stream().map(problem -> where + ": " + problem).toList());
+        }
+      }
+      return examples;
+    }
+
+    private List<Example> encode(Dataset dataset, Consumer<Sample> reader) {
       Path file = dataset.file();
-      String type = dataset.type().name().toLowerCase(Locale.ROOT);
+      RowFormat format = RowFormat.named(dataset.type().name().toLowerCase(Locale.ROOT));
       try (RowFile rows = new RowFile(file, dataset.columns())) {
         EncodedDataset encoded =
             EncodedDataset.encode(
-                file.toString(), dataset.limited(rows), RowFormat.named(type), encoder);
+                file.toString(), dataset.limited(rows), told(format, reader), encoder);
         encoded.summary().lines().forEach(line -> out.println(file.getFileName() + ": " + line));
-        examples.addAll(encoded.examples());
-      } catch (InvalidInputException e) {
-        String where = recipe.where(key + "." + i + ".path");
-        throw new InvalidInputException(
-            e.problems().stream().map(problem -> where + ": " + problem).toList());
+        return encoded.examples();
       }
     }
-    return examples;
+
+    /** A format that tells of every row it reads. */
+    private static RowFormat told(RowFormat format, Consumer<Sample> reader) {
+      return new RowFormat() {
+        @Override
+        public String name() {
+          return format.name();
+        }
+
+        @Override
+        public Sample read(Row row) {
+          Sample sample = format.read(row);
+          reader.accept(sample);
+          return sample;
+        }
+      };
+    }
   }
 }

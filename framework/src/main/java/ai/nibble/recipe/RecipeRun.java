@@ -18,6 +18,7 @@ import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Torch;
 import ai.nibble.train.RunPlace;
+import ai.nibble.train.TrainSettings;
 import ai.nibble.train.Trainer;
 import ai.nibble.train.log.AnswerMetrics;
 import ai.nibble.train.log.Console;
@@ -77,12 +78,14 @@ public final class RecipeRun {
         trainsAllWeights() ? Optional.of(baseFiles(ownTemplate)) : Optional.empty();
     // rows first: a bad one is found in seconds, before the weights are read
     RecipeRows rows = RecipeRows.read(recipe, out);
+    TrainSettings settings = RunSettings.of(recipe, rows.train().size());
     Map<String, String> identity = RunIdentity.of(recipe, rows.train());
+    Inputs inputs = new Inputs(rows, settings, identity, baseFiles, ownTemplate);
     try {
       OutputLock lock = OutputLock.take(output);
       try {
         Optional<SavedCheckpoint> from = resumeFrom(identity);
-        return train(rows, identity, baseFiles, ownTemplate, from);
+        return train(inputs, from);
       } finally {
         lock.close();
       }
@@ -91,26 +94,30 @@ public final class RecipeRun {
     }
   }
 
-  private OptionalDouble train(
+  /** What is known before the output directory is made and the weights are read. */
+  private record Inputs(
       RecipeRows rows,
+      TrainSettings settings,
       Map<String, String> identity,
       Optional<BaseFiles> baseFiles,
-      Optional<String> ownTemplate,
-      Optional<SavedCheckpoint> from)
-      throws IOException {
+      Optional<String> ownTemplate) {}
+
+  private OptionalDouble train(Inputs inputs, Optional<SavedCheckpoint> from) throws IOException {
+    RecipeRows rows = inputs.rows();
+    TrainSettings settings = inputs.settings();
     Path output = recipe.output().outputDir();
     try (AnswerCheck answers = answerCheck();
         CausalLm model = loadModel();
-        Trainable trained = trainable(model, baseFiles)) {
+        Trainable trained = trainable(model, inputs.baseFiles())) {
       describe(model, trained);
-      begin(output, ownTemplate, from);
+      begin(output, inputs.ownTemplate(), from);
       try (Listeners listeners = listeners(output, from)) {
         Trainer trainer =
             new Trainer(
                 model,
                 trained,
                 new SupervisedFineTuning(),
-                RunSettings.of(recipe, rows.train().size()),
+                settings,
                 rows.train(),
                 rows.eval(),
                 listeners.all);
@@ -124,13 +131,17 @@ public final class RecipeRun {
         trainer.stopWhen(stopWhen);
         String base = recipe.baseModel().toString();
         OptionalDouble loss =
-            trainer.run(new RunPlace(output, base, recipe.resolvedYaml(), identity));
+            trainer.run(new RunPlace(output, base, recipe.resolvedYaml(), inputs.identity()));
         if (answers != null) {
-          int steps = RunSettings.of(recipe, rows.train().size()).totalSteps();
-          AnswerMetrics metrics = answers.after(model, output, steps);
+          AnswerMetrics metrics = answers.after(model, output, settings.totalSteps());
           listeners.all.forEach(l -> l.answered(metrics));
         }
-        NextSteps.print(out, recipe, answers == null ? List.of() : answers.questions());
+        NextSteps.print(
+            out,
+            recipe,
+            answers == null
+                ? NextSteps.trained(rows.first())
+                : NextSteps.heldOut(recipe, answers.questions()));
         return loss;
       }
     }

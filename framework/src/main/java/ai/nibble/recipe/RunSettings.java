@@ -1,23 +1,25 @@
 package ai.nibble.recipe;
 
+import ai.nibble.InvalidInputException;
 import ai.nibble.optim.AdamWConfig;
 import ai.nibble.optim.Schedule;
 import ai.nibble.train.TrainSettings;
+import java.util.Locale;
 import java.util.Optional;
 
 /** A recipe's settings as the trainer's, now that the number of rows is known. */
 final class RunSettings {
   private RunSettings() {}
 
+  /**
+   * @param rows to train on
+   * @throws InvalidInputException where the epochs make more steps than can be counted
+   */
   static TrainSettings of(Recipe recipe, int rows) {
     Training training = recipe.training();
     Optimization o = recipe.optimization();
     int stepsPerEpoch = stepsPerEpoch(training, rows);
-    int total =
-        training
-            .maxSteps()
-            .orElseGet(
-                () -> Math.toIntExact((long) Math.ceil(training.numEpochs() * stepsPerEpoch)));
+    int total = training.maxSteps().orElseGet(() -> stepsOfEpochs(recipe, rows, stepsPerEpoch));
     return new TrainSettings(
         training.microBatchSize(),
         training.gradientAccumulationSteps(),
@@ -33,6 +35,24 @@ final class RunSettings {
         interval(recipe.output().saveSteps(), recipe.output().savesPerEpoch(), stepsPerEpoch),
         recipe.output().saveTotalLimit().orElse(0),
         recipe.seed());
+  }
+
+  private static int stepsOfEpochs(Recipe recipe, int rows, int stepsPerEpoch) {
+    double epochs = recipe.training().numEpochs();
+    long steps = (long) Math.ceil(epochs * stepsPerEpoch);
+    if (steps > Integer.MAX_VALUE) {
+      throw new InvalidInputException(
+          String.format(
+              Locale.ROOT,
+              "%s: 'num_epochs' is %.0f, which with %d rows makes %d optimizer steps, expected at"
+                  + " most %d: lower it, or set max_steps",
+              recipe.where("num_epochs"),
+              epochs,
+              rows,
+              steps,
+              Integer.MAX_VALUE));
+    }
+    return (int) steps;
   }
 
   /** The last micro-batch of an epoch, and the last step, may be smaller than the others. */

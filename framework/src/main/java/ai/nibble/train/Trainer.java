@@ -33,9 +33,13 @@ import java.util.OptionalDouble;
 import java.util.UUID;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 
 /** The training loop: steps, evaluations, checkpoints, and what was trained at the end. */
 public final class Trainer {
+  /** Tensors that a message names before it counts the others. */
+  private static final int MOST_NAMED = 8;
+
   private final CausalLm model;
   private final Trainable trained;
   private final Objective objective;
@@ -286,12 +290,14 @@ public final class Trainer {
   private void stopUnlessAllLearn() {
     List<String> without = trained.withoutGradient();
     if (!without.isEmpty()) {
+      int more = without.size() - MOST_NAMED;
       throw new TrainingStoppedException(
           "step 1: no gradient reaches "
               + without.size()
-              + " of the trained tensors, first "
-              + without.get(0)
-              + ": they would never learn");
+              + " of the trained tensors ["
+              + without.stream().limit(MOST_NAMED).collect(Collectors.joining(", "))
+              + (more > 0 ? " and " + more + " more" : "")
+              + "]: they would never learn");
     }
   }
 

@@ -1,6 +1,7 @@
 package ai.nibble.data;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
@@ -63,6 +64,27 @@ class RowProblemsTest {
     assertEquals("a.json:1: row 1: expected a JSON object, got 1", problems.get(0));
     assertEquals("a.json:4:", problems.get(2).substring(0, 9));
     assertEquals(List.of("x"), good);
+  }
+
+  @Test
+  void aRowThatBreaksOffSaysWhereItBeganWithoutTheParsersOwnTerms() throws IOException {
+    assertEquals(
+        List.of(
+            "a.jsonl:2:8: not valid JSON: Unexpected end-of-input: expected close marker for Object"
+                + " (start marker at column 1)"),
+        problems("a.jsonl", "{\"a\": \"x\"}\n{\"a\": 1\n"));
+    assertEquals(
+        List.of(
+            "a.json:4:1: not valid JSON: Unexpected end-of-input: expected close marker for Object"
+                + " (start marker at line 2, column 1)"),
+        problems("a.json", "[\n{\"a\":\n1\n"));
+    for (String broken :
+        List.of("{\"a\"", "{\"a\": [", "{\"a\": \"x", "{\"a\": tru", "{\"a\": 1,", "{")) {
+      for (String name : List.of("a.jsonl", "a.json")) {
+        String problem = problems(name, name.equals("a.json") ? "[" + broken : broken).get(0);
+        assertFalse(problem.matches("(?s).*(Source|REDACTED|Feature|\\n).*"), problem);
+      }
+    }
   }
 
   @Test

@@ -33,6 +33,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Token after token with a cache is what the whole sequence gives. */
 class DecoderTest {
@@ -181,13 +182,21 @@ class DecoderTest {
 
   /** A model in NF4 whose rows are whole units of the kernel that reads them packed. */
   private CausalLm wideModel(DType compute) {
-    return wideModel(compute, new Quant4Config(Quant4Type.NF4, 64, true));
+    return wideModel(compute, new Quant4Config(Quant4Type.NF4, 64, true), 64);
   }
 
   private CausalLm wideModel(DType compute, QuantConfig config) {
+    return wideModel(compute, config, 64);
+  }
+
+  private CausalLm wideModel(DType compute, int intermediate) {
+    return wideModel(compute, new Quant4Config(Quant4Type.NF4, 64, true), intermediate);
+  }
+
+  private CausalLm wideModel(DType compute, QuantConfig config, int intermediate) {
     TinyModel tiny = new TinyModel(13, false);
     tiny.fields.put("hidden_size", "32");
-    tiny.fields.put("intermediate_size", "64");
+    tiny.fields.put("intermediate_size", Integer.toString(intermediate));
     tiny.fields.put("num_attention_heads", "4");
     tiny.add(TinyModel.EMBEDDING, VOCABULARY, 32);
     tiny.add(TinyModel.HEAD, VOCABULARY, 32);
@@ -200,9 +209,9 @@ class DecoderTest {
       tiny.add(p + "self_attn.k_proj.weight", 8, 32);
       tiny.add(p + "self_attn.v_proj.weight", 8, 32);
       tiny.add(p + "self_attn.o_proj.weight", 32, 32);
-      tiny.add(p + "mlp.gate_proj.weight", 64, 32);
-      tiny.add(p + "mlp.up_proj.weight", 64, 32);
-      tiny.add(p + "mlp.down_proj.weight", 32, 64);
+      tiny.add(p + "mlp.gate_proj.weight", intermediate, 32);
+      tiny.add(p + "mlp.up_proj.weight", intermediate, 32);
+      tiny.add(p + "mlp.down_proj.weight", 32, intermediate);
     }
     tiny.writeConfig(folder);
     tiny.writeSafetensors(folder.resolve("model.safetensors"));
@@ -282,6 +291,39 @@ class DecoderTest {
       if (adapter != null) {
         adapter.close();
       }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(
+      value = DType.class,
+      names = {"FLOAT32", "BFLOAT16"})
+  void whatIsReadInFourBitsIsToldFromWhatIsKeptOrMadeAnew(DType compute) {
+    assumeTrue(
+        PackedProduct.isAvailable(),
+        "skipped: needs 512-bit registers and --add-modules jdk.incubator.vector");
+    // two layers of four groups; 48 columns of the last one are no multiple of what packed
+    // products take at once
+    try (CausalLm model = wideModel(compute, 48)) {
+      String packed = "6 of 8 groups of weights are read in 4 bits; generation keeps ";
+      String dtype = model.precision().product().torchName();
+      long headBytes = model.headWeight().copyBytes();
+      long one = model.groups().get(3).keptBytes(model.precision());
+      String anew = "made anew for every token, as memory is short";
+      String head = headBytes > 0 ? "; the output head is " + anew : "";
+      assertEquals(packed + "the others in " + dtype + ": 0 MB", description(model, ALL));
+      assertEquals(
+          packed + "1 of 2 others in " + dtype + " (0 MB); the rest are " + anew,
+          description(model, headBytes + one));
+      assertEquals(
+          packed + "0 of 2 others in " + dtype + " (0 MB); the rest are " + anew + head,
+          description(model, 0));
+    }
+  }
+
+  private static String description(CausalLm model, long weightBytes) {
+    try (Decoder decoder = new Decoder(model, weightBytes)) {
+      return decoder.description();
     }
   }
 

@@ -268,6 +268,7 @@ final class BadRecipeTest {
     assertEquals(
         List.of(
             "a.yaml:1:15",
+            "a.yaml:2:19",
             "a.yaml:2:40",
             "a.yaml:3:1",
             "a.yaml:4:16",
@@ -282,6 +283,51 @@ final class BadRecipeTest {
         problems.contains(
             "a.yaml:8:1: 'fp16' and 'bf16' (a.yaml:7:1) both set 'bnb_4bit_compute_dtype': keep"
                 + " one"));
+  }
+
+  /** Each line: lines of a recipe with two faults, and the keys of both. */
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "test_datasets: [{path: gone, type: alpca}] | test_datasets.0.path, test_datasets.0.type",
+        "test_datasets: [{path: test.jsonl, type: alpca}, {path: gone, type: alpaca}]"
+            + " | test_datasets.0.type, test_datasets.1.path",
+        "test_datasets: [{path: gone, type: alpaca}, {path: test.jsonl, limit: 1}]"
+            + " | test_datasets.0.path, test_datasets.1.type",
+        "test_datasets: [x, {path: gone, type: alpaca}] | test_datasets.0, test_datasets.1.path",
+        "test_datasets: [{type: alpaca}, {path: gone, type: alpaca}]"
+            + " | test_datasets.0.path, test_datasets.1.path",
+        "test_datasets: [{path: model, type: alpaca, limit: 0}]"
+            + " | test_datasets.0.path, test_datasets.0.limit",
+        "generation_eval: {path: gone, metric: exact} | generation_eval.path, generation_eval.metric",
+        "lora_target_modules: [q_prj]; layers_to_transform: [2, 99]"
+            + " | lora_target_modules, layers_to_transform",
+        "lora_target_modules: '['; layers_to_transform: [2, 99]"
+            + " | lora_target_modules, layers_to_transform",
+        "lora_target_modules: [q_prj, v_proj]; rank_pattern: {k_prj: 4}"
+            + " | lora_target_modules, rank_pattern",
+        "layers_to_transform: [99]; alpha_pattern: {k_prj: 4} | layers_to_transform, alpha_pattern",
+        "rank_pattern: {q_proj: 0}; layers_to_transform: [99]"
+            + " | rank_pattern.q_proj, layers_to_transform",
+        "rank_pattern: {'(': 4}; alpha_pattern: {k_prj: 4} | rank_pattern.(, alpha_pattern",
+      })
+  void oneFaultHidesNoOther(String lines, String keys) throws IOException {
+    List<String> problems = files.problems(lines.replace("; ", "\n") + "\n");
+    List<String> named =
+        problems.stream().map(problem -> problem.replaceAll("^[^']*'([^']*)'.*$", "$1")).toList();
+    assertEquals(List.of(keys.split(", ")), named, problems.toString());
+  }
+
+  @Test
+  void everyFileThatIsMissingIsNamedWhateverElseIsWrong() throws IOException {
+    String list = "datasets: [{path: missing, type: alpca}, {path: missing.jsonl, type: alpaca}]\n";
+    List<String> problems = files.problemsOf(RecipeFiles.LEAST.replaceFirst("datasets:.*\n", list));
+    assertEquals(3, problems.size(), problems.toString());
+    assertTrue(problems.get(0).startsWith("a.yaml:2:19: 'datasets.0.path': nothing at"));
+    assertTrue(problems.get(1).startsWith("a.yaml:2:34: 'datasets.0.type' is 'alpca'"));
+    assertTrue(problems.get(2).startsWith("a.yaml:2:49: 'datasets.1.path': nothing at"));
   }
 
   @Test

@@ -2,13 +2,17 @@ package ai.nibble.recipe;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import ai.nibble.data.Sample;
 import ai.nibble.eval.Question;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -25,8 +29,50 @@ final class NextStepsTest {
     Recipe recipe = new RecipeFiles(temp).load(more);
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
-    NextSteps.print(out, command, recipe, List.of(questions));
+    NextSteps.print(
+        out, command, Path.of("/elsewhere"), recipe, NextSteps.heldOut(recipe, List.of(questions)));
     return bytes.toString(StandardCharsets.UTF_8).lines().map(String::strip).toList();
+  }
+
+  private static Sample asked(String... messages) {
+    List<Map<String, Object>> turns = new ArrayList<>();
+    for (String message : messages) {
+      String[] turn = message.split(": ", 2);
+      turns.add(Map.of("role", turn[0], "content", turn[1]));
+    }
+    return new Sample.Conversation(turns, List.of(), 0);
+  }
+
+  @Test
+  void aRowThatWasTrainedOnIsThePromptWhereNoneIsHeldOut() {
+    Sample system = asked("system: Be brief.", "user: a", "assistant: b");
+    Sample lines = asked("user: Translate.\nGood morning", "assistant: b");
+    Sample unanswered = asked("user: a");
+    Sample turns = asked("user: When?", "assistant: At nine.", "user: And on Sundays?");
+    Sample text = new Sample.Text("", "Once upon a time");
+    Sample prompt = new Sample.Text("2 + 2 =", " 4");
+    assertEquals(
+        Optional.of(new NextSteps.Prompt("When?", false)),
+        NextSteps.trained(List.of(system, lines, unanswered, text, turns, prompt)));
+    assertEquals(
+        Optional.of(new NextSteps.Prompt("2 + 2 =", true)),
+        NextSteps.trained(List.of(text, prompt, turns)));
+    assertEquals(Optional.empty(), NextSteps.trained(List.of(system, lines, unanswered, text)));
+  }
+
+  @Test
+  void whatLiesBelowTheWorkingDirectoryIsNamedFromThere() throws IOException {
+    Recipe recipe = new RecipeFiles(temp).load("");
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
+    NextSteps.print(
+        out, "./nibble", temp, recipe, Optional.of(new NextSteps.Prompt("When?", false)));
+    assertEquals(
+        List.of(
+            "try it:",
+            "./nibble generate --adapter out --prompt 'When?'",
+            "tensorboard --logdir out/runs"),
+        bytes.toString(StandardCharsets.UTF_8).lines().map(String::strip).toList());
   }
 
   @Test

@@ -18,6 +18,8 @@ import ai.nibble.lora.LoraConfig;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
+import ai.nibble.model.Trainable;
+import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Pass;
 import ai.nibble.optim.AdamW;
 import ai.nibble.optim.AdamWConfig;
@@ -39,6 +41,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -268,6 +271,55 @@ class TrainerTest {
     }
     assertEquals(0, record.steps.size());
     assertFalse(Files.exists(output.resolve(AdapterStore.WEIGHTS)), "nothing worth writing");
+  }
+
+  /** An adapter of which some tensors are said to have no gradient. */
+  private record Deaf(LoraAdapter adapter, List<String> withoutGradient) implements Trainable {
+    @Override
+    public ParameterSet parameters() {
+      return adapter.parameters();
+    }
+
+    @Override
+    public void save(Path directory, String baseModel) {
+      throw new AssertionError("saved");
+    }
+
+    @Override
+    public void close() {
+      adapter.close();
+    }
+  }
+
+  @Test
+  void tensorsThatNoGradientReachesAreNamedEightOfThemAndTheRestCounted() {
+    for (int deaf : new int[] {1, 8, 10}) {
+      List<String> names = IntStream.range(0, deaf).mapToObj(i -> "lora_B." + i).toList();
+      try (Deaf trained = new Deaf(inject(0), names)) {
+        Trainer trainer =
+            new Trainer(
+                model,
+                trained,
+                new SupervisedFineTuning(),
+                settings(4, 1, 1e-2, Checkpointing.NONE),
+                rows(20, 1),
+                List.of(),
+                List.of());
+        TrainingStoppedException e =
+            assertThrows(
+                TrainingStoppedException.class,
+                () -> trainer.run(new RunPlace(output, "base", "", Map.of())));
+        String shown = String.join(", ", names.subList(0, Math.min(8, deaf)));
+        assertEquals(
+            "step 1: no gradient reaches "
+                + deaf
+                + " of the trained tensors ["
+                + shown
+                + (deaf == 10 ? " and 2 more" : "")
+                + "]: they would never learn",
+            e.getMessage());
+      }
+    }
   }
 
   @Test
