@@ -1,8 +1,6 @@
 // silu(gate) * up over rows [2 width] with gate left and up right, and its gradient. Every step
 // that nn/SwiGlu writes to a tensor is rounded here too.
 
-static __device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
-
 template <class T, int N>
 static __device__ __forceinline__ void swigluForwardRow(T *h, const T *gate, const T *up,
                                                         int width) {
@@ -50,9 +48,10 @@ static __device__ __forceinline__ void swigluBackwardRow(T *dGate, T *dUp, const
 #pragma unroll
     for (int e = 0; e < N; e++) {
       float x = g[e];
-      float s = sigmoid(x);
+      float inverse = 1.0f + expf(-x);  // of the sigmoid
+      float s = 1.0f / inverse;
       float product = rounded<T>(d[e] * u[e]);
-      u[e] = rounded<T>(x / (1.0f + expf(-x))) * d[e];
+      u[e] = rounded<T>(x / inverse) * d[e];
       g[e] = product * s * (1.0f + x * (1.0f - s));
     }
     storeFloats(dGate + c, g);
