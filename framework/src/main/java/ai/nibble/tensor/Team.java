@@ -12,7 +12,7 @@ import java.util.concurrent.atomic.AtomicLong;
  * <p>How a phase is cut depends on its length and grain only, as in {@link Parallel}.
  */
 public final class Team {
-  /** Looks at the others' state before a core is offered to other processes; some 20 µs. */
+  /** Looks at the others' state before the core is offered to other processes: tens of µs. */
   private static final int SPINS = 2000;
 
   private final AtomicInteger arrived = new AtomicInteger();
@@ -48,8 +48,8 @@ public final class Team {
     Team team = new Team();
     OmpTeam.run(
         () -> {
-          team.size = OmpTeam.size();
           try {
+            team.size = OmpTeam.size();
             work.run(team);
           } catch (Throwable t) {
             team.failure = t;

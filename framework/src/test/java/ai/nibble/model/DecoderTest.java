@@ -239,7 +239,7 @@ class DecoderTest {
     int keys = 2 * 32;
     tiny.fields.put("hidden_size", "" + hidden);
     tiny.fields.put("intermediate_size", "" + inner);
-    tiny.fields.put("num_attention_heads", "6");
+    tiny.fields.put("num_attention_heads", "4");
     tiny.fields.put("num_key_value_heads", "2");
     tiny.fields.put("head_dim", "32");
     tiny.fields.put("attention_bias", "" + biases);
@@ -251,10 +251,10 @@ class DecoderTest {
       String p = "model.layers." + layer + ".";
       tiny.add(p + "input_layernorm.weight", hidden);
       tiny.add(p + "post_attention_layernorm.weight", hidden);
-      linear(tiny, p + "self_attn.q_proj", 3 * keys, hidden, biases);
+      linear(tiny, p + "self_attn.q_proj", 2 * keys, hidden, biases);
       linear(tiny, p + "self_attn.k_proj", keys, hidden, biases);
       linear(tiny, p + "self_attn.v_proj", keys, hidden, biases);
-      linear(tiny, p + "self_attn.o_proj", hidden, 3 * keys, biases);
+      linear(tiny, p + "self_attn.o_proj", hidden, 2 * keys, biases);
       linear(tiny, p + "mlp.gate_proj", inner, hidden, biases);
       linear(tiny, p + "mlp.up_proj", inner, hidden, biases);
       linear(tiny, p + "mlp.down_proj", hidden, inner, biases);
