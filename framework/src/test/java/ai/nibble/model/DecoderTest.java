@@ -67,12 +67,16 @@ class DecoderTest {
 
   /** An adapter that changes the logits: B drawn too. */
   private static LoraAdapter adapter(CausalLm model) {
+    return adapter(model, 0.3);
+  }
+
+  private static LoraAdapter adapter(CausalLm model, double deviation) {
     LoraAdapter adapter =
         LoraAdapter.inject(model, LoraConfig.DEFAULT.withRank(3, 6).withDropout(0.5), 4);
     FloatBuffer values = adapter.parameters().values().floats();
     Random random = new Random(8);
     for (int i = 0; i < values.limit(); i++) {
-      values.put(i, (float) (random.nextGaussian() * 0.3));
+      values.put(i, (float) (random.nextGaussian() * deviation));
     }
     return adapter;
   }
@@ -276,12 +280,13 @@ class DecoderTest {
   @CsvSource({
     "FLOAT32, false, false",
     "FLOAT32, true, true",
-    "BFLOAT16, false, false",
-    "BFLOAT16, true, true"
+    "BFLOAT16, true, false",
+    "BFLOAT16, false, true"
   })
   void tokensOfOneSequenceHaveTheLogitsOfTheWhole(DType compute, boolean biases, boolean adapted) {
     try (CausalLm model = modelForTokens(biases, compute)) {
-      LoraAdapter adapter = adapted ? adapter(model) : null;
+      // larger ones make scores of which one rounding to bfloat16 changes who is attended to
+      LoraAdapter adapter = adapted ? adapter(model, 0.05) : null;
       double worst = 0;
       double scale = 0;
       try (Decoder decoder = new Decoder(model, ALL)) {
