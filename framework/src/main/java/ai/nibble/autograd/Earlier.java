@@ -4,7 +4,7 @@ import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.util.Arrays;
-import java.util.function.Consumer;
+import java.util.List;
 
 /**
  * What a function is told of an earlier run of the same computation, so that it may leave work out.
@@ -12,56 +12,49 @@ import java.util.function.Consumer;
  */
 public final class Earlier {
   /** There was none: the output is to be computed. */
-  public static final Earlier NONE = new Earlier(null, false, null, null);
+  public static final Earlier NONE = new Earlier(null, false, List.of());
 
   /** The output's values are not read. */
-  public static final Earlier UNREAD = new Earlier(null, true, null, null);
+  public static final Earlier UNREAD = new Earlier(null, true, List.of());
 
   private final Tensor output;
   private final boolean unread;
-  private final AutoCloseable aside;
-  private final Consumer<AutoCloseable> keeper;
+  private final List<Tensor> aside;
 
-  private Earlier(
-      Tensor output, boolean unread, AutoCloseable aside, Consumer<AutoCloseable> keeper) {
+  private Earlier(Tensor output, boolean unread, List<Tensor> aside) {
     this.output = output;
     this.unread = unread;
     this.aside = aside;
-    this.keeper = keeper;
   }
 
-  /**
-   * There was none, and there will be a second run, for which something may be kept aside.
-   *
-   * @param aside takes it
-   */
-  static Earlier first(Consumer<AutoCloseable> aside) {
-    return new Earlier(null, false, null, aside);
+  /** There was none, and there will be a second run, for which something may be kept aside. */
+  static Earlier first(List<Tensor> aside) {
+    return new Earlier(null, false, aside);
   }
 
   /**
    * The output is known.
    *
    * @param output stays the caller's
-   * @param aside what the first run kept beside it, or null; stays the caller's too
+   * @param aside what the first run kept beside it, which stays the caller's too
    */
-  static Earlier of(Tensor output, AutoCloseable aside) {
-    return new Earlier(output, false, aside, null);
+  static Earlier of(Tensor output, List<Tensor> aside) {
+    return new Earlier(output, false, List.copyOf(aside));
   }
 
-  /** Whether there will be a second run that gets the output, and what is kept aside. */
-  public boolean keepsAside() {
-    return keeper != null;
+  /**
+   * Keeps what the second run needs beside the output, where there will be one that gets the
+   * output. The tensor stays the caller's.
+   */
+  public void keepAside(Tensor tensor) {
+    if (this != NONE && this != UNREAD && output == null) {
+      aside.add(tensor.share());
+    }
   }
 
-  /** Keeps something beside the output for the second run, once; it is taken over. */
-  public void keepAside(AutoCloseable resource) {
-    keeper.accept(resource);
-  }
-
-  /** What the first run kept aside, which stays where it is; null if it kept nothing. */
-  public <T extends AutoCloseable> T aside(Class<T> type) {
-    return type.cast(aside);
+  /** What the first run kept aside, in that order. */
+  public List<Tensor> aside() {
+    return aside;
   }
 
   /**

@@ -3,7 +3,9 @@ package ai.nibble.autograd;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
 
 /**
  * What a part of a computation that runs twice, for its output and again for its backward, carries
@@ -48,24 +50,18 @@ public final class Recall implements AutoCloseable {
     if (!keeps) {
       return step.take(Earlier.NONE);
     }
-    Scope aside = new Scope();
-    try {
-      AutoCloseable[] one = new AutoCloseable[1];
-      Variable output = step.take(Earlier.first(resource -> one[0] = aside.own(resource)));
-      kept.add(new Kept(output.value().share(), one[0], aside));
-      return output;
-    } catch (RuntimeException e) {
-      aside.close();
-      throw e;
-    }
+    List<Tensor> aside = new ArrayList<>();
+    Variable output = step.take(Earlier.first(aside));
+    kept.add(new Kept(output.value().share(), aside));
+    return output;
   }
 
   /** A step's output and what its function kept beside it. */
-  private record Kept(Tensor output, AutoCloseable aside, Scope owned) implements AutoCloseable {
+  private record Kept(Tensor output, List<Tensor> aside) implements AutoCloseable {
     @Override
     public void close() {
       output.close();
-      owned.close();
+      aside.forEach(Tensor::close);
     }
   }
 

@@ -2,6 +2,7 @@ package ai.nibble.cli;
 
 import ai.nibble.model.LoadOptions;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import java.util.Optional;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.ParameterException;
@@ -12,14 +13,15 @@ final class ComputeDtype {
 
   /**
    * @param given null where it was not given
+   * @param device that {@code auto} is to suit
    * @param spec the command's, for a usage error
    */
-  static Optional<DType> parse(String given, CommandSpec spec) {
+  static Optional<DType> parse(String given, Device device, CommandSpec spec) {
     if (given == null) {
       return Optional.empty();
     }
     return switch (given) {
-      case "auto" -> Optional.of(LoadOptions.autoComputeDtype());
+      case "auto" -> Optional.of(LoadOptions.autoComputeDtype(device));
       case "bfloat16" -> Optional.of(DType.BFLOAT16);
       case "float32" -> Optional.of(DType.FLOAT32);
       default ->

@@ -1,6 +1,7 @@
 package ai.nibble.cli;
 
 import ai.nibble.generate.GenerationSettings;
+import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -124,6 +125,8 @@ final class EvaluateCommand implements Callable<Integer> {
       description = "auto, bfloat16 or float32; without it: as the adapter was trained, else auto.")
   private String computeDtype;
 
+  @Mixin private DeviceOption device;
+
   @Option(
       names = "--batch-tokens",
       paramLabel = "N",
@@ -163,6 +166,7 @@ final class EvaluateCommand implements Callable<Integer> {
   }
 
   private EvaluateRequest request() {
+    Device where = device.device();
     List<TaskOption> parsed = tasks.stream().map(TaskOption::parse).toList();
     Set<String> names = new LinkedHashSet<>();
     for (TaskOption task : parsed) {
@@ -175,7 +179,8 @@ final class EvaluateCommand implements Callable<Integer> {
         Optional.ofNullable(adapter),
         parsed,
         compare,
-        ComputeDtype.parse(computeDtype, spec),
+        ComputeDtype.parse(computeDtype, where, spec),
+        where,
         ByTask.parse("--num-fewshot", numFewshot, names),
         ByTask.parse("--fewshot-file", fewshotFiles, names),
         fewshotSeed,

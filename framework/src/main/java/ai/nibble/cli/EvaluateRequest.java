@@ -1,6 +1,7 @@
 package ai.nibble.cli;
 
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -12,7 +13,8 @@ import java.util.Optional;
  * @param adapter a PEFT directory
  * @param tasks at least one
  * @param compare names of variants, possibly none
- * @param computeDtype empty: as the adapter was trained, or what suits this machine
+ * @param computeDtype empty: as the adapter was trained, or what suits the device
+ * @param device where the models are computed
  * @param chat whether questions are turns of the chat template
  * @param window of perplexity, in tokens; empty: {@link #WINDOW}, or the model's context if less
  * @param stride of perplexity, in tokens; empty: the window
@@ -24,6 +26,7 @@ record EvaluateRequest(
     List<TaskOption> tasks,
     List<String> compare,
     Optional<DType> computeDtype,
+    Device device,
     ByTask numFewshot,
     ByTask fewshotFiles,
     long fewshotSeed,

@@ -1,6 +1,7 @@
 package ai.nibble.cli;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.tensor.OutOfMemoryException;
 import ai.nibble.tensor.TensorException;
 import java.io.PrintWriter;
 import java.util.List;
@@ -16,6 +17,10 @@ import picocli.CommandLine.ParseResult;
 final class Failures implements IExecutionExceptionHandler, IParameterExceptionHandler {
   static final int FAILED = 1;
   static final int BAD_INPUT = 2;
+
+  private static final String FOR_LESS_MEMORY =
+      "lower micro_batch_size or sequence_len, set gradient_checkpointing: block or load_in_4bit:"
+          + " true (evaluate: --batch-tokens; others: --load-in-4bit), or compute on the CPU";
 
   /** The virtual machine's words for it. */
   private static final Pattern SET_UP =
@@ -48,6 +53,8 @@ final class Failures implements IExecutionExceptionHandler, IParameterExceptionH
     Throwable e = thrown instanceof LinkageError ? cause(thrown) : thrown;
     if (e instanceof InvalidInputException invalid) {
       invalid.problems().forEach(problem -> err.println("error: " + problem));
+    } else if (e instanceof OutOfMemoryException) {
+      err.println("error: " + oneLine(e.getMessage()) + "; " + FOR_LESS_MEMORY);
     } else if (e instanceof OutOfMemoryError) {
       err.println(
           "error: out of memory ("

@@ -107,6 +107,8 @@ final class MergeCommand implements Callable<Integer> {
       description = "Texts to prove the merge on, one a line; without it: a few built-in ones.")
   private Path prompts;
 
+  @Mixin private DeviceOption device;
+
   @Option(names = "--undo", description = "Takes the adapters out of a merged model instead.")
   private boolean undo;
 
@@ -156,7 +158,8 @@ final class MergeCommand implements Callable<Integer> {
         undo ? Optional.empty() : template,
         Optional.ofNullable(prompts),
         undo,
-        output);
+        output,
+        device.device());
   }
 
   private void checkBaseWeights() {

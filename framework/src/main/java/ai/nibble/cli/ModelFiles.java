@@ -144,7 +144,8 @@ final class ModelFiles implements AutoCloseable {
             : first.flatMap(TrainedWith::quantization);
     quantization.ifPresent(q -> notes.accept("base weights in " + described(q)));
     trained.forEach((name, with) -> sayIfOther(name, with, quantization));
-    LoadOptions options = new LoadOptions(quantization, computeDtype(first));
+    DType dtype = computeDtype(first);
+    LoadOptions options = new LoadOptions(quantization, dtype, false, request.device());
     try (WeightSource source = WeightSource.open(base, notes)) {
       CausalLm model = CausalLm.load(source, base, options, (done, total) -> {});
       return LoadedModel.of(model, request);
@@ -171,8 +172,8 @@ final class ModelFiles implements AutoCloseable {
     notes.accept(
         before
             .map(dtype -> "compute dtype " + dtype.torchName() + ", as the adapter was trained")
-            .orElseGet(LoadOptions::autoReason));
-    return before.orElseGet(LoadOptions::autoComputeDtype);
+            .orElseGet(() -> LoadOptions.autoReason(request.device())));
+    return before.orElseGet(() -> LoadOptions.autoComputeDtype(request.device()));
   }
 
   private static String described(Quant4Config config) {

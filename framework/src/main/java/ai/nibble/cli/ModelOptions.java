@@ -1,6 +1,7 @@
 package ai.nibble.cli;
 
 import ai.nibble.lora.AdapterSet;
+import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -8,6 +9,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -48,13 +50,21 @@ final class ModelOptions {
           "auto, bfloat16 or float32; without it: as the first adapter was trained, else auto.")
   private String computeDtype;
 
+  @Mixin private DeviceOption device;
+
   /** What was asked for; a usage error where that is nothing, or not clear. */
   ModelRequest request() {
     if (model == null && adapters.isEmpty()) {
       throw usage("Missing required option: --model, or --adapter, or both");
     }
+    Map<String, Path> named = named();
+    Device where = device.device();
     return new ModelRequest(
-        Optional.ofNullable(model), named(), loadIn4bit, ComputeDtype.parse(computeDtype, spec));
+        Optional.ofNullable(model),
+        named,
+        loadIn4bit,
+        ComputeDtype.parse(computeDtype, where, spec),
+        where);
   }
 
   private Map<String, Path> named() {

@@ -64,6 +64,8 @@ final class QualityCommand implements Callable<Integer> {
       description = "auto, bfloat16 or float32, where a name does not say (default: auto).")
   private String computeDtype = "auto";
 
+  @Mixin private DeviceOption device;
+
   @Option(
       names = "--results",
       paramLabel = "FILE",
@@ -75,6 +77,7 @@ final class QualityCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
+    device.choice(); // a wrong one is said before any process starts
     if (text == null && hellaswag == null) {
       throw new ParameterException(
           spec.commandLine(), "Missing required option: --text, or --hellaswag, or both");
@@ -97,7 +100,7 @@ final class QualityCommand implements Callable<Integer> {
   /** What every {@code nibble evaluate} of the table is given. */
   private List<String> arguments() {
     List<String> arguments = new ArrayList<>(List.of("--model", model.toString()));
-    arguments.addAll(List.of("--compute-dtype", computeDtype));
+    arguments.addAll(List.of("--compute-dtype", computeDtype, DeviceOption.NAME, device.given()));
     task(arguments, TaskOption.PERPLEXITY, text, windows);
     task(arguments, "hellaswag", hellaswag, items);
     return arguments;

@@ -7,6 +7,7 @@ import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.recipe.TrainedWith;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
@@ -32,20 +33,24 @@ final class Variants {
   private final Optional<Path> adapter;
   private final Optional<TrainedWith> trained;
   private final Optional<DType> computeDtype;
+  private final Device device;
 
   /**
    * @param trained what is known of the adapter's training
    * @param computeDtype as it was asked for
+   * @param device where they are computed
    */
   Variants(
       Path base,
       Optional<Path> adapter,
       Optional<TrainedWith> trained,
-      Optional<DType> computeDtype) {
+      Optional<DType> computeDtype,
+      Device device) {
     this.base = base;
     this.adapter = adapter;
     this.trained = trained;
     this.computeDtype = computeDtype;
+    this.device = device;
   }
 
   /**
@@ -80,20 +85,21 @@ final class Variants {
           base,
           trained.flatMap(TrainedWith::quantization),
           dtype(trained.flatMap(TrainedWith::computeDtype)),
-          Optional.of(requiredAdapter(name)));
+          Optional.of(requiredAdapter(name)),
+          device);
     }
     if (name.toLowerCase(Locale.ROOT).endsWith(".gguf")) {
       Path file = Path.of(name);
       return new Variant(
-          file.getFileName().toString(), file, Optional.empty(), dtype(), Optional.empty());
+          file.getFileName().toString(), file, Optional.empty(), dtype(), Optional.empty(), device);
     }
     boolean adapted = name.endsWith(WITH_ADAPTER);
     String held = adapted ? name.substring(0, name.length() - WITH_ADAPTER.length()) : name;
     Optional<Path> with = adapted ? Optional.of(requiredAdapter(name)) : Optional.empty();
     return switch (held) {
-      case BASE -> new Variant(name, base, Optional.empty(), dtype(), with);
-      case "fp32" -> new Variant(name, base, Optional.empty(), DType.FLOAT32, with);
-      case "bf16" -> new Variant(name, base, Optional.empty(), DType.BFLOAT16, with);
+      case BASE -> new Variant(name, base, Optional.empty(), dtype(), with, device);
+      case "fp32" -> new Variant(name, base, Optional.empty(), DType.FLOAT32, with, device);
+      case "bf16" -> new Variant(name, base, Optional.empty(), DType.BFLOAT16, with, device);
       case "nf4" -> quantized(name, Quant4Type.NF4, false, with);
       case "nf4-dq" -> quantized(name, Quant4Type.NF4, true, with);
       case "fp4" -> quantized(name, Quant4Type.FP4, false, with);
@@ -111,7 +117,7 @@ final class Variants {
 
   private Variant quantized(String name, Quant4Type type, boolean dq, Optional<Path> with) {
     Quant4Config config = new Quant4Config(type, BLOCK_SIZE, dq);
-    return new Variant(name, base, Optional.of(config), dtype(), with);
+    return new Variant(name, base, Optional.of(config), dtype(), with, device);
   }
 
   private Path requiredAdapter(String name) {
@@ -126,6 +132,6 @@ final class Variants {
   }
 
   private DType dtype(Optional<DType> asTrained) {
-    return computeDtype.or(() -> asTrained).orElseGet(LoadOptions::autoComputeDtype);
+    return computeDtype.or(() -> asTrained).orElseGet(() -> LoadOptions.autoComputeDtype(device));
   }
 }

@@ -137,6 +137,36 @@ public final class ElementwiseKernels {
         width);
   }
 
+  /**
+   * Adds rows up in groups, in order, and leaves columns beyond out's away: the gradient of rows
+   * that were repeated and padded.
+   *
+   * @param out {@code [R, W]} of T
+   * @param rows {@code [R·group, P]} of T, P at least W
+   * @param group rows that follow each other, at least 1
+   */
+  public static void sumGroups(Tensor out, Tensor rows, int group) {
+    Operands operands =
+        Operands.like("sum_groups", "out", out)
+            .dimensions("out", out, 2)
+            .dimensions("rows", rows, 2)
+            .number("group", group, group >= 1, "1 or more");
+    int width = operands.width("out", out.size(1));
+    int wide = operands.width("rows", rows.size(1));
+    operands
+        .number("P", wide, wide >= width, width + " or more")
+        .typed("rows", rows, out.size(0) * group, wide);
+    operands.launchTyped(
+        PROGRAM,
+        "sum_groups",
+        Grids.rows(out.size(0), width, out.dtype()),
+        out,
+        rows,
+        group,
+        width,
+        wide);
+  }
+
   /** A matrix with rows apart, or a vector. */
   private static Operands strided(String operation, String name, Tensor t, long rowStride) {
     boolean matrix = t.dim() == 2;

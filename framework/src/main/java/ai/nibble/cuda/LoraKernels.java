@@ -19,10 +19,10 @@ public final class LoraKernels {
   private LoraKernels() {}
 
   /**
-   * Lays {@code [x, h]} side by side.
+   * Lays {@code [x, h, 0]} side by side.
    *
-   * @param extended {@code [N, in + r]} of T
-   * @param x {@code [N, in]}; null if the left columns are written already
+   * @param extended {@code [N, in + r]} of T, or wider
+   * @param x {@code [N, in]}
    * @param h {@code [N, r]}
    */
   public static void extend(Tensor extended, Tensor x, Tensor h) {
@@ -32,26 +32,27 @@ public final class LoraKernels {
             .dimensions("extended", extended, 2);
     long n = h.size(0);
     int rank = operands.width("h", h.size(1));
-    int in = operands.width("extended", extended.size(1)) - rank;
+    int width = operands.width("extended", extended.size(1));
+    int in = operands.dimensions("x", x, 2).width("x", x.size(1));
     operands
-        .number("in", in, in >= 0, "0 or more: extended is narrower than h")
-        .typed("extended", extended, n, (long) in + rank)
-        .typedOrNull("x", x, n, in);
-    Grid grid = Grids.wholeRows(n, x == null ? rank : in, h.dtype());
-    operands.launchTyped(PROGRAM, "lora_extend", grid, extended, x, h, in, rank);
+        .number("in + r", in + rank, in + rank <= width, "at most extended's " + width)
+        .typed("extended", extended, n, width)
+        .typed("x", x, n, in);
+    Grid grid = Grids.wholeRows(n, in, h.dtype());
+    operands.launchTyped(PROGRAM, "lora_extend", grid, extended, x, h, in, rank, width);
   }
 
   /**
    * Writes x with elements dropped: 0 with probability p, else times {@code 1/(1−p)}.
    *
    * @param out {@code [N, in]} of T; may be x
-   * @param x {@code [N, in]}
+   * @param x {@code [N, in]}; its rows may lie apart
    * @param p in [0, 1), used to a resolution of 2⁻¹⁶
    */
   public static void dropout(Tensor out, Tensor x, long key, double p) {
-    Operands operands = Operands.like("lora_dropout", "x", x).dimensions("x", x, 2);
-    int width = operands.width("x", x.size(1));
-    operands.typed("out", out, x.shape());
+    Operands operands = Operands.like("lora_dropout", "out", out).dimensions("out", out, 2);
+    int width = operands.width("out", out.size(1));
+    operands.typedRows("x", x, out.size(0), width);
     requireProbability(operands, p);
     operands.launchTyped(
         PROGRAM,
@@ -60,6 +61,7 @@ public final class LoraKernels {
         out,
         x,
         width,
+        Math.max(width, x.stride(0)),
         key,
         threshold(p),
         scale(p));
@@ -143,13 +145,14 @@ public final class LoraKernels {
             firstColumn >= 0 && ranks >= 0 && (long) firstColumn + ranks <= stride,
             "0 to " + (stride - ranks))
         .number("column", column, column >= 0 && (long) column + r <= ranks, "0 to " + (ranks - r));
+    operands.width("rows · ranks", rows * ranks);
     operands.launchTyped(
         PROGRAM,
         "lora_up",
         Grids.flat(rows * ranks, destination.dtype()),
         destination,
         b,
-        rows,
+        (int) rows,
         stride,
         firstRow,
         firstColumn,

@@ -88,6 +88,28 @@ final class Operands {
     return tensor == null ? this : require(name, tensor, dtype, shape);
   }
 
+  /**
+   * Checks a matrix of the first one's dtype with contiguous rows that may lie apart, as {@link
+   * Tensor#emptyRows} makes it.
+   */
+  Operands typedRows(String name, Tensor tensor, long rows, long columns) {
+    boolean follows =
+        tensor.dim() == 2
+            && (columns <= 1 || tensor.stride(1) == 1)
+            && (rows <= 1 || tensor.stride(0) >= columns);
+    if (!follows || !on(name, tensor, device).isTyped(tensor, rows, columns)) {
+      throw wrong(
+          name,
+          tensor,
+          dtype.torchName() + Arrays.toString(new long[] {rows, columns}) + ", contiguous rows");
+    }
+    return this;
+  }
+
+  private boolean isTyped(Tensor tensor, long... shape) {
+    return tensor.dtype() == dtype && Arrays.equals(tensor.shape(), shape);
+  }
+
   /** Checks an operand's dtype, shape and device, and that it is contiguous. */
   Operands require(String name, Tensor tensor, DType expected, long... shape) {
     if (tensor.dtype() != expected

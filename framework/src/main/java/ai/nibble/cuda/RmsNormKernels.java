@@ -19,25 +19,38 @@ public final class RmsNormKernels {
   /**
    * Normalises rows.
    *
-   * @param y {@code [N, H]}; may be x's memory
+   * @param y {@code [N, H]}; may be x's memory. Its rows may lie apart: the room behind each, which
+   *     is then y's own, is set to zero
    * @param x {@code [N, H]}, float32, bfloat16 or float16
    * @param weight float32 {@code [H]}
    */
   public static void forward(Tensor y, Tensor x, Tensor weight, double eps) {
     Operands operands = Operands.like(NAME, "x", x).dimensions("x", x, 2);
     int width = operands.width("x", x.size(1));
-    operands.typed("y", y, x.shape()).require("weight", weight, DType.FLOAT32, width);
+    operands.typedRows("y", y, x.size(0), width).require("weight", weight, DType.FLOAT32, width);
     int lanes = Grids.lanes(width, x.dtype());
     Grid grid = Grids.summedRows(x.size(0), lanes);
-    operands.launchTyped(
-        PROGRAM, "rms_norm_forward", grid, y, x, weight, x.size(0), width, (float) eps, lanes);
+    try (Tensor rows = y.withRoom()) {
+      operands.launchTyped(
+          PROGRAM,
+          "rms_norm_forward",
+          grid,
+          rows,
+          x,
+          weight,
+          x.size(0),
+          width,
+          rows.size(1),
+          (float) eps,
+          lanes);
+    }
   }
 
   /**
    * The gradient by x: {@code dx = prior + i·(w⊙dy) − x·i³/H·Σ(w⊙dy⊙x)}, i the inverse root.
    *
    * @param dx {@code [N, H]}; may be the memory of prior, of dy or of x
-   * @param dy {@code [N, H]} of x's dtype
+   * @param dy {@code [N, H]} of x's dtype; its rows may lie apart
    * @param x what was normalised
    * @param weight float32 {@code [H]}
    * @param prior {@code [N, H]}, a gradient to add to; null for none
@@ -48,7 +61,7 @@ public final class RmsNormKernels {
     int width = operands.width("x", x.size(1));
     operands
         .typed("dx", dx, x.shape())
-        .typed("dy", dy, x.shape())
+        .typedRows("dy", dy, x.size(0), width)
         .typedOrNull("prior", prior, x.shape())
         .require("weight", weight, DType.FLOAT32, width);
     int lanes = Grids.lanes(width, x.dtype());
@@ -59,6 +72,7 @@ public final class RmsNormKernels {
         grid,
         dx,
         dy,
+        Math.max(width, dy.stride(0)),
         x,
         weight,
         prior,

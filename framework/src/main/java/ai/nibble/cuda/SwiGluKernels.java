@@ -1,6 +1,7 @@
 package ai.nibble.cuda;
 
 import ai.nibble.tensor.CudaProgram;
+import ai.nibble.tensor.Grid;
 import ai.nibble.tensor.Tensor;
 
 /**
@@ -17,41 +18,44 @@ public final class SwiGluKernels {
   /**
    * Writes {@code silu(gate) ⊙ up}.
    *
-   * @param h {@code [N, I]}
+   * @param h {@code [N, I]}. Its rows may lie apart: the room behind each, which is then h's own,
+   *     is set to zero
    * @param gateUp {@code [N, 2·I]}, gate left and up right; float32, bfloat16 or float16
    */
   public static void forward(Tensor h, Tensor gateUp) {
-    Operands operands = operands("h", h, gateUp);
-    operands.launchTyped(
-        PROGRAM,
-        "swiglu_forward",
-        Grids.rows(h.size(0), h.size(1), h.dtype()),
-        h,
-        gateUp,
-        operands.width("h", h.size(1)));
+    Operands operands = operands(gateUp, "h", h);
+    int width = (int) h.size(1);
+    Grid grid = Grids.rows(h.size(0), width, h.dtype());
+    try (Tensor rows = h.withRoom()) {
+      operands.launchTyped(PROGRAM, "swiglu_forward", grid, rows, gateUp, width, rows.size(1));
+    }
   }
 
   /**
    * Writes {@code [dh ⊙ up ⊙ silu'(gate), dh ⊙ silu(gate)]}.
    *
    * @param dGateUp {@code [N, 2·I]}; may be gateUp's memory
-   * @param dh {@code [N, I]}
+   * @param dh {@code [N, I]}; its rows may lie apart
    * @param gateUp what forward read
    */
   public static void backward(Tensor dGateUp, Tensor dh, Tensor gateUp) {
-    Operands operands = operands("dh", dh, gateUp).typed("dGateUp", dGateUp, gateUp.shape());
+    Operands operands = operands(gateUp, "dh", dh).typed("dGateUp", dGateUp, gateUp.shape());
+    int width = (int) dh.size(1);
     operands.launchTyped(
         PROGRAM,
         "swiglu_backward",
-        Grids.rows(dh.size(0), dh.size(1), dh.dtype()),
+        Grids.rows(dh.size(0), width, dh.dtype()),
         dGateUp,
         dh,
+        Math.max(width, dh.stride(0)),
         gateUp,
-        operands.width("dh", dh.size(1)));
+        width);
   }
 
-  private static Operands operands(String name, Tensor h, Tensor gateUp) {
-    Operands operands = Operands.like(NAME, name, h).dimensions(name, h, 2);
-    return operands.typed("gateUp", gateUp, h.size(0), 2 * h.size(1));
+  private static Operands operands(Tensor gateUp, String name, Tensor h) {
+    Operands operands = Operands.like(NAME, "gateUp", gateUp).dimensions("gateUp", gateUp, 2);
+    long n = gateUp.size(0);
+    int width = operands.width("gateUp", gateUp.size(1)) / 2;
+    return operands.typed("gateUp", gateUp, n, 2L * width).typedRows(name, h, n, width);
   }
 }

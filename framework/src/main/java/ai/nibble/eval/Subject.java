@@ -44,7 +44,8 @@ public record Subject(
   }
 
   private static CausalLm weights(Variant variant, Consumer<String> notes) {
-    LoadOptions options = new LoadOptions(variant.quantization(), variant.computeDtype());
+    LoadOptions options =
+        new LoadOptions(variant.quantization(), variant.computeDtype(), false, variant.device());
     try (WeightSource source = WeightSource.open(variant.base(), notes)) {
       return CausalLm.load(source, variant.base(), options, (done, total) -> {});
     }

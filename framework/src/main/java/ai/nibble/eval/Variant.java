@@ -2,6 +2,7 @@ package ai.nibble.eval;
 
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Locale;
@@ -16,13 +17,15 @@ import java.util.Optional;
  * @param quantization of the linears' weights; empty: as they were stored
  * @param computeDtype float32 or bfloat16
  * @param adapter a PEFT directory
+ * @param device where it is computed
  */
 public record Variant(
     String name,
     Path base,
     Optional<Quant4Config> quantization,
     DType computeDtype,
-    Optional<Path> adapter) {
+    Optional<Path> adapter,
+    Device device) {
 
   /** What results depend on. */
   Map<String, String> settings() {
@@ -31,6 +34,9 @@ public record Variant(
     settings.put("weights", weights());
     settings.put("compute_dtype", computeDtype.torchName());
     settings.put("adapter", adapter.map(Fingerprint::of).orElse("none"));
+    if (!device.isCpu()) {
+      settings.put("device", "cuda"); // sums are in another order there
+    }
     return settings;
   }
 

@@ -79,16 +79,16 @@ record DecoderLayer(
     Tape tape = run.tape;
     Recall recall = run.recall;
     Variable attended;
-    try (Variable normed = inputNorm.apply(tape, x);
+    try (Variable normed = inputNorm.apply(tape, x, qkv.room(run.precision));
         Variable projected = run.product(qkv, normed);
         Variable heads = attend(run, projected);
         Variable mixed = run.unreadProduct(output, heads)) {
       attended = recall.kept(earlier -> tape.apply(new Residual(earlier), x, mixed));
     }
     try (attended;
-        Variable normed = postAttentionNorm.apply(tape, attended);
+        Variable normed = postAttentionNorm.apply(tape, attended, gateUp.room(run.precision));
         Variable gated = run.product(gateUp, normed);
-        Variable active = tape.apply(new SwiGlu(), gated);
+        Variable active = tape.apply(new SwiGlu(down.room(run.precision)), gated);
         Variable lowered = run.unreadProduct(down, active)) {
       return recall.unread(earlier -> tape.apply(new Residual(earlier), attended, lowered));
     }

@@ -1,10 +1,12 @@
 package ai.nibble.model;
 
+import ai.nibble.InvalidInputException;
 import ai.nibble.nn.Precision;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Gpu;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Torch;
 import java.util.Optional;
@@ -21,6 +23,9 @@ import java.util.Optional;
  */
 public record LoadOptions(
     Optional<Quant4Config> quantization, DType computeDtype, boolean trained, Device device) {
+  /** The first compute capability with bfloat16 in tensor cores. */
+  private static final int AMPERE = 80;
+
   public LoadOptions {
     if (trained && quantization.isPresent()) {
       throw new IllegalArgumentException("quantised weights cannot be trained");
@@ -66,7 +71,8 @@ public record LoadOptions(
 
   /** bfloat16 where the device multiplies it fast, else float32. */
   public static DType autoComputeDtype(Device device) {
-    boolean fast = device.isCpu() ? Torch.multipliesBfloat16() : true;
+    boolean fast =
+        device.isCpu() ? Torch.multipliesBfloat16() : multipliesBfloat16(Torch.gpu(device));
     return fast ? DType.BFLOAT16 : DType.FLOAT32;
   }
 
@@ -78,7 +84,10 @@ public record LoadOptions(
   /** One line that says which dtype {@link #autoComputeDtype(Device)} picked, and why. */
   public static String autoReason(Device device) {
     if (!device.isCpu()) {
-      return "compute dtype bfloat16: " + device + " multiplies it";
+      Gpu gpu = Torch.gpu(device);
+      return multipliesBfloat16(gpu)
+          ? "compute dtype bfloat16: " + described(gpu) + " multiplies it"
+          : "compute dtype float32: " + described(gpu) + " does not multiply bfloat16";
     }
     return Torch.multipliesBfloat16()
         ? "compute dtype bfloat16: this CPU multiplies it (AMX or AVX512-BF16)"
@@ -90,7 +99,34 @@ public record LoadOptions(
     return new LoadOptions(quantization, computeDtype, trained, where);
   }
 
+  /**
+   * The dtypes of the computation.
+   *
+   * @throws InvalidInputException if the device does not compute in them
+   */
   Precision precision() {
+    if (!device.isCpu() && computeDtype == DType.BFLOAT16) {
+      requireBfloat16(Torch.gpu(device));
+    }
     return Precision.of(computeDtype, device);
+  }
+
+  static void requireBfloat16(Gpu gpu) {
+    if (!multipliesBfloat16(gpu)) {
+      throw new InvalidInputException(
+          "compute dtype is bfloat16, which "
+              + described(gpu)
+              + " does not multiply, expected compute capability 8.0 or more: compute in float32"
+              + " (bnb_4bit_compute_dtype: float32, or --compute-dtype float32) or on the CPU"
+              + " (device_map: cpu, or --device cpu)");
+    }
+  }
+
+  private static boolean multipliesBfloat16(Gpu gpu) {
+    return gpu.capability() >= AMPERE;
+  }
+
+  private static String described(Gpu gpu) {
+    return "cuda:" + gpu.index() + " (" + gpu.name() + ", " + gpu.capabilityText() + ")";
   }
 }

@@ -4,7 +4,10 @@ import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.nn.HeadLayout.Part;
-import ai.nibble.tensor.DType;
+import ai.nibble.tensor.CudnnAttention;
+import ai.nibble.tensor.EfficientAttention;
+import ai.nibble.tensor.FlashAttention;
+import ai.nibble.tensor.FusedAttention;
 import ai.nibble.tensor.Tensor;
 import java.util.stream.IntStream;
 
@@ -47,15 +50,30 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
    * @param earlier where it knows the output of the first time, that is not computed again
    */
   public Variable apply(Tape tape, Variable qkv, Pass pass, Precision precision, Earlier earlier) {
-    boolean flash = !qkv.value().device().isCpu() && precision.compute() != DType.FLOAT32;
-    if (!flash) {
-      return tape.apply(new AttentionFunction(this, pass, precision, earlier), qkv);
-    }
+    Tensor input = qkv.value();
     return tape.apply(
-        CudnnAttentionFunction.takes(this, pass)
-            ? new CudnnAttentionFunction(this, pass, precision, earlier)
-            : new FlashAttentionFunction(this, pass, precision, earlier),
+        input.device().isCpu()
+            ? new AttentionFunction(this, pass, precision, earlier)
+            : new DeviceAttention(this, fused(input, pass), pass, precision, earlier),
         qkv);
+  }
+
+  /**
+   * The kernel for a pass over whole sequences. It depends on nothing before: see CudnnAttention.
+   */
+  private FusedAttention fused(Tensor input, Pass pass) {
+    boolean cudnn =
+        pass.trunks().length == 0
+            && CudnnAttention.takes(input.device(), input.dtype(), headDim())
+            && CudnnAttention.takes(pass.sequenceStarts());
+    return cudnn ? new CudnnAttention() : fused(input);
+  }
+
+  /** The kernel for heads of an input's dtype on its device. */
+  private FusedAttention fused(Tensor input) {
+    return FlashAttention.takes(input.device(), input.dtype(), headDim())
+        ? new FlashAttention()
+        : new ExpandedHeads(new EfficientAttention(), EfficientAttention.HEAD_DIM_UNIT);
   }
 
   /**
@@ -74,7 +92,7 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
       pass.caches().get(s).requireRoom(length(pass, s));
     }
     if (!qkv.value().device().isCpu()) {
-      return tape.apply(new DeviceCachedAttention(this, pass, layer), qkv);
+      return tape.apply(new DeviceCachedAttention(this, fused(qkv.value()), pass, layer), qkv);
     }
     if (pass.tokens() == pass.sequences()) {
       return tape.apply(new CachedAttention(this, pass, layer, precision, workspace), qkv);

@@ -2,22 +2,27 @@ package ai.nibble.nn;
 
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
+import ai.nibble.cuda.CachedAttentionKernels;
 import ai.nibble.cuda.RotaryKernels;
-import ai.nibble.tensor.FlashAttention;
+import ai.nibble.tensor.FusedAttention;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 
 /**
- * New tokens of each sequence, one or many, attend on a GPU to what its cache holds and to
- * themselves; their keys and values join the cache. Inference only.
+ * New tokens of each sequence attend on a GPU to what its cache holds and to themselves; their keys
+ * and values join the cache. A single token, as in decoding, by {@link CachedAttentionKernels},
+ * which divide the keys among the device's multiprocessors; several by a {@link FusedAttention},
+ * which divides the queries. Inference only.
  */
 final class DeviceCachedAttention extends Function {
   private final Attention attention;
+  private final FusedAttention kernel;
   private final Pass pass;
   private final int layer;
 
-  DeviceCachedAttention(Attention attention, Pass pass, int layer) {
+  DeviceCachedAttention(Attention attention, FusedAttention kernel, Pass pass, int layer) {
     this.attention = attention;
+    this.kernel = kernel;
     this.pass = pass;
     this.layer = layer;
   }
@@ -28,17 +33,15 @@ final class DeviceCachedAttention extends Function {
     long d = attention.headDim();
     DevicePass where = attention.rotary().onDevice(qkv.device(), pass);
     Tensor output = Tensor.empty(qkv.device(), qkv.dtype(), qkv.size(0), attention.heads() * d);
-    try (Tensor rotated = Tensor.empty(qkv.device(), qkv.dtype(), qkv.shape())) {
-      RotaryKernels.rotate(
-          rotated,
-          qkv,
-          where.positions(),
-          where.cos(),
-          where.sin(),
-          attention.heads(),
-          attention.keyValueHeads());
+    try (Scope scope = new Scope()) {
+      Tensor rotated = null;
       for (int s = 0; s < pass.sequences(); s++) {
-        attend(where, s, rotated, output);
+        if (length(s) == 1 && d <= CachedAttentionKernels.MAX_HEAD_DIM) {
+          attendOne(where, s, qkv, output);
+        } else {
+          rotated = rotated == null ? scope.own(rotated(where, qkv)) : rotated;
+          attend(where, s, rotated, output);
+        }
       }
       return new Tensor[] {output};
     } catch (RuntimeException e) {
@@ -47,9 +50,47 @@ final class DeviceCachedAttention extends Function {
     }
   }
 
+  private int length(int sequence) {
+    return pass.sequenceStarts()[sequence + 1] - pass.sequenceStarts()[sequence];
+  }
+
+  private void attendOne(DevicePass where, int sequence, Tensor qkv, Tensor output) {
+    int row = pass.sequenceStarts()[sequence];
+    int heads = attention.heads();
+    int d = attention.headDim();
+    KvCache cache = pass.caches().get(sequence);
+    try (Scope scope = new Scope()) {
+      Tensor keys = scope.own(cache.keys(layer, cache.capacity()));
+      Tensor values = scope.own(cache.values(layer, cache.capacity()));
+      Tensor q = scope.empty(qkv.device(), qkv.dtype(), heads, d);
+      Tensor own = scope.own(qkv.narrow(0, row, 1));
+      CachedAttentionKernels.append(keys, values, own, cache.length(), where.cos(), where.sin(), q);
+      Tensor to = scope.own(scope.own(output.narrow(0, row, 1)).view(heads, d));
+      CachedAttentionKernels.attend(to, q, keys, values, cache.length() + 1, 0, attention.scale());
+    }
+  }
+
+  private Tensor rotated(DevicePass where, Tensor qkv) {
+    Tensor rotated = Tensor.empty(qkv.device(), qkv.dtype(), qkv.shape());
+    try {
+      RotaryKernels.rotate(
+          rotated,
+          qkv,
+          where.positions(),
+          where.cos(),
+          where.sin(),
+          attention.heads(),
+          attention.keyValueHeads());
+      return rotated;
+    } catch (RuntimeException e) {
+      rotated.close();
+      throw e;
+    }
+  }
+
   private void attend(DevicePass where, int sequence, Tensor rotated, Tensor output) {
     int first = pass.sequenceStarts()[sequence];
-    int tokens = pass.sequenceStarts()[sequence + 1] - first;
+    int tokens = length(sequence);
     KvCache cache = pass.caches().get(sequence);
     int all = cache.length() + tokens;
     int kvHeads = attention.keyValueHeads();
@@ -59,9 +100,9 @@ final class DeviceCachedAttention extends Function {
       copy(scope, own, attention.heads() + kvHeads, scope.own(cache.nextValues(layer, tokens)));
       Tensor keys = scope.own(cache.keys(layer, all));
       Tensor values = scope.own(cache.values(layer, all));
-      FlashAttention.Result result =
+      FusedAttention.Result result =
           scope.own(
-              FlashAttention.forward(
+              kernel.forward(
                   heads(scope, own, 0, attention.heads()),
                   scope.own(keys.transpose(0, 1)),
                   scope.own(values.transpose(0, 1)),

@@ -1,72 +1,146 @@
 package ai.nibble.nn;
 
 import ai.nibble.tensor.Device;
-import ai.nibble.tensor.FlashAttention.Sequences;
+import ai.nibble.tensor.FusedAttention.Sequences;
+import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.stream.Stream;
+import java.util.HashMap;
+import java.util.Map;
 
 /**
- * Where a pass's tokens are, as kernels read it: made once a pass, since every copy to a device
- * makes the host wait.
- *
- * @param positions int32 {@code [N]}, of each token in its sequence
- * @param sequences of the pass
- * @param cached of a pass with caches, for each sequence: its new tokens by themselves, and then
- *     all of them, those that its cache holds included
- * @param cos float32 {@code [P, D/2]}, P above every position
- * @param sin likewise
+ * Where a pass's tokens are, as kernels read it: copied once a pass, when it is first asked for,
+ * since every copy to a device makes the host wait.
  */
-record DevicePass(
-    Tensor positions, Sequences sequences, List<Sequences> cached, Tensor cos, Tensor sin)
-    implements AutoCloseable {
+final class DevicePass implements AutoCloseable {
+  private final Scope scope = new Scope();
+  private final Device device;
+  private final Pass pass;
+  private final int[] before;
+  private final Tensor cos;
+  private final Tensor sin;
+  private final Map<Integer, Sequences> newTokens = new HashMap<>();
+  private final Map<Integer, Sequences> allTokens = new HashMap<>();
+  private Tensor positions;
+  private Sequences sequences;
+  private Sequences keySequences;
+  private Tensor keyRows;
 
   /**
-   * @param cos stays the caller's, as {@code sin}
+   * @param cos float32 {@code [P, D/2]}, P above every position; stays the caller's, as {@code sin}
    */
-  static DevicePass of(Device device, Pass pass, Tensor cos, Tensor sin) {
-    int[] starts = pass.sequenceStarts();
-    int[] positions = pass.positions();
-    List<Sequences> cached = new ArrayList<>();
-    int longest = 0;
-    for (int s = 0; s + 1 < starts.length; s++) {
-      int tokens = starts[s + 1] - starts[s];
-      longest = Math.max(longest, tokens);
-      if (!pass.caches().isEmpty()) {
-        int before = pass.caches().get(s).length();
-        for (int t = starts[s]; t < starts[s + 1]; t++) {
-          positions[t] += before;
-        }
-        cached.add(sequences(device, tokens, 0, tokens));
-        cached.add(sequences(device, before + tokens, 0, before + tokens));
-      }
-    }
-    return new DevicePass(
-        Tensor.ofInts(device, positions),
-        sequences(device, longest, starts),
-        cached,
-        cos.share(),
-        sin.share());
+  DevicePass(Device device, Pass pass, Tensor cos, Tensor sin) {
+    this.device = device;
+    this.pass = pass;
+    this.before = pass.caches().stream().mapToInt(KvCache::length).toArray();
+    this.cos = scope.own(cos.share());
+    this.sin = scope.own(sin.share());
   }
 
-  private static Sequences sequences(Device device, int longest, int... starts) {
-    return new Sequences(Tensor.ofInts(device, starts), longest);
+  /** Cosines of the positions, float32 {@code [P, D/2]}, P above every position. */
+  Tensor cos() {
+    return cos;
+  }
+
+  /** Sines, likewise. */
+  Tensor sin() {
+    return sin;
+  }
+
+  /** Each token's position in its sequence, int32 {@code [N]}. */
+  Tensor positions() {
+    if (positions == null) {
+      int[] all = pass.positions();
+      for (int s = 0; s < before.length; s++) {
+        for (int t = pass.sequenceStarts()[s]; t < pass.sequenceStarts()[s + 1]; t++) {
+          all[t] += before[s];
+        }
+      }
+      positions = scope.own(Tensor.ofInts(device, all));
+    }
+    return positions;
+  }
+
+  /** The sequences of the pass. */
+  Sequences sequences() {
+    if (sequences == null) {
+      sequences = sequences(pass.sequenceStarts());
+    }
+    return sequences;
+  }
+
+  /** The keys that each sequence sees: its own, after its trunk's if it is a branch. */
+  Sequences keySequences() {
+    if (pass.trunks().length == 0) {
+      return sequences();
+    }
+    if (keySequences == null) {
+      int[] starts = new int[pass.sequences() + 1];
+      for (int s = 0; s < pass.sequences(); s++) {
+        starts[s + 1] = starts[s] + beforeBranch(s) + length(s);
+      }
+      keySequences = sequences(starts);
+    }
+    return keySequences;
+  }
+
+  /**
+   * Which token each key of {@link #keySequences} is, int64 {@code [keys]}; null where they are the
+   * pass's tokens as they lie.
+   */
+  Tensor keyRows() {
+    if (keyRows == null && pass.trunks().length > 0) {
+      int[] rows = new int[(int) keyCount()];
+      int at = 0;
+      for (int s = 0; s < pass.sequences(); s++) {
+        for (int t = 0; t < beforeBranch(s); t++) {
+          rows[at++] = pass.sequenceStarts()[pass.trunk(s)] + t;
+        }
+        for (int t = 0; t < length(s); t++) {
+          rows[at++] = pass.sequenceStarts()[s] + t;
+        }
+      }
+      keyRows = scope.own(Tensor.ofIndices(device, rows));
+    }
+    return keyRows;
+  }
+
+  private long keyCount() {
+    long count = pass.tokens();
+    for (int s = 0; s < pass.sequences(); s++) {
+      count += beforeBranch(s);
+    }
+    return count;
+  }
+
+  /** Tokens of a branch's trunk; 0 for a sequence that begins by itself. */
+  private int beforeBranch(int sequence) {
+    return pass.trunk(sequence) == sequence ? 0 : length(pass.trunk(sequence));
+  }
+
+  private int length(int sequence) {
+    return pass.sequenceStarts()[sequence + 1] - pass.sequenceStarts()[sequence];
   }
 
   /** The new tokens of a sequence with a cache, by themselves. */
   Sequences newTokens(int sequence) {
-    return cached.get(2 * sequence);
+    return newTokens.computeIfAbsent(sequence, s -> sequences(0, length(s)));
   }
 
-  /** All tokens of a sequence with a cache. */
+  /** All tokens of a sequence with a cache, those that it holds first. */
   Sequences allTokens(int sequence) {
-    return cached.get(2 * sequence + 1);
+    return allTokens.computeIfAbsent(sequence, s -> sequences(0, before[s] + length(s)));
+  }
+
+  private Sequences sequences(int... starts) {
+    int longest = 0;
+    for (int s = 0; s + 1 < starts.length; s++) {
+      longest = Math.max(longest, starts[s + 1] - starts[s]);
+    }
+    return new Sequences(scope.own(Tensor.ofInts(device, starts)), longest);
   }
 
   @Override
   public void close() {
-    Stream.of(positions, sequences.starts(), cos, sin).forEach(Tensor::close);
-    cached.forEach(sequence -> sequence.starts().close());
+    scope.close();
   }
 }

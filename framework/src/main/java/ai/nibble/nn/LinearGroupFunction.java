@@ -14,7 +14,7 @@ import ai.nibble.tensor.Tensor;
 
 /**
  * Forward and backward of a {@link LinearGroup}. Saves x and {@code xAᵀ}; the dequantised weight is
- * made anew in backward.
+ * made anew in backward. Both operands end with columns of zeros where that makes products faster.
  *
  * <p>With {@code We = [W, s·B]}, {@code xe = [x, d(x)Aᵀ]} and d the dropout: {@code y = xe·Weᵀ};
  * {@code [dx, dh] = dy·We}; {@code dB = s·dyᵀ·d(x)Aᵀ}; {@code dA = dhᵀ·d(x)}; {@code dx +=
@@ -29,6 +29,7 @@ final class LinearGroupFunction extends Function {
   private final int in;
   private final int out;
   private final int rank;
+  private final int width;
   private final boolean trained;
   private final double dropout;
   private final boolean drops;
@@ -45,6 +46,7 @@ final class LinearGroupFunction extends Function {
     this.in = group.inFeatures();
     this.out = group.outFeatures();
     this.rank = group.rank();
+    this.width = group.width();
     this.trained = group.isTrained();
     this.dropout = group.dropout();
     this.drops = pass.training() && dropout > 0;
@@ -68,7 +70,10 @@ final class LinearGroupFunction extends Function {
       }
       Tensor h = null;
       if (rank > 0) {
-        h = scope.own(Tensor.empty(input.device(), precision.product(), n, rank));
+        h =
+            hasRoom(input)
+                ? scope.own(scope.own(input.withRoom()).narrow(1, in, rank))
+                : scope.own(Tensor.empty(input.device(), precision.product(), n, rank));
         Tensor a = scope.own(group.downProjections(precision.product()));
         Ops.mm(h, scope.own(adapterInput(input)), scope.own(a.t()));
         down = save(h);
@@ -85,7 +90,7 @@ final class LinearGroupFunction extends Function {
     try (Scope scope = new Scope()) {
       Tensor extended = input;
       if (h != null) {
-        extended = scope.own(extend(input, h));
+        extended = scope.own(hasRoom(input) ? input.withRoom() : extend(input, h));
       } else if (precision.widens()) {
         extended = scope.own(work.get(Purpose.INPUT, precision.product(), n, in));
         extended.copyFrom(input);
@@ -109,7 +114,7 @@ final class LinearGroupFunction extends Function {
     if (group.keptWeights() != null) {
       return group.keptWeights().share();
     }
-    Tensor weight = work.get(Purpose.WEIGHT, precision.product(), out, in + rank);
+    Tensor weight = work.get(Purpose.WEIGHT, precision.product(), out, width);
     group.writeWeights(weight, precision);
     return weight;
   }
@@ -150,9 +155,14 @@ final class LinearGroupFunction extends Function {
     return (in + 3L) & ~3L;
   }
 
-  /** {@code [x, h]} in the product's dtype. */
+  /** Whether h can be written behind the input's own columns. */
+  private boolean hasRoom(Tensor input) {
+    return group.room(precision) > 0 && input.stride(0) == width;
+  }
+
+  /** {@code [x, h, 0]} in the product's dtype. */
   private Tensor extend(Tensor input, Tensor h) {
-    Tensor extended = work.get(Purpose.INPUT, precision.product(), input.size(0), in + rank);
+    Tensor extended = work.get(Purpose.INPUT, precision.product(), input.size(0), width);
     if (Kernels.serve(input)) {
       LoraKernels.extend(extended, input, h);
       return extended;
@@ -182,23 +192,44 @@ final class LinearGroupFunction extends Function {
       Tensor all = null;
       Tensor dh = null;
       if (wanted) {
-        all = scope.own(work.get(Purpose.INPUT, precision.product(), n, in + rank));
+        all =
+            scope.own(
+                sumsInPlace()
+                    ? Tensor.empty(dy.device(), precision.product(), n, width)
+                    : work.get(Purpose.INPUT, precision.product(), n, width));
         Ops.mm(all, dy, weight);
       }
       Tensor a = null;
       if (rank > 0) {
-        dh = scope.own(Tensor.empty(dy.device(), precision.product(), n, rank));
         if (wanted) {
-          dh.copyFrom(scope.own(all.narrow(1, in, rank)));
+          dh = scope.own(all.narrow(1, in, rank));
         } else {
+          dh = scope.own(Tensor.empty(dy.device(), precision.product(), n, rank));
           Ops.mm(dh, dy, scope.own(weight.narrow(1, in, rank)));
         }
         a = scope.own(group.downProjections(precision.product()));
         accumulateAdapterGradients(dy, dh);
       }
       if (wanted) {
-        gradients.add(0, inputGradient(gradients, all, dh, a));
+        gradients.add(
+            0, sumsInPlace() ? sumInPlace(all, dh, a) : inputGradient(gradients, all, dh, a));
       }
+    }
+  }
+
+  /** Whether the input's gradient may have rows that lie apart, and its parts can be added so. */
+  private boolean sumsInPlace() {
+    return rank > 0 && hasRoom(x) && !drops;
+  }
+
+  /** {@code dy·W + dh·A} in the memory of the first, whose columns from {@code in} on are dh. */
+  private Tensor sumInPlace(Tensor all, Tensor dh, Tensor a) {
+    Tensor result = all.narrow(1, 0, in);
+    try {
+      return Ops.addmm(result, dh, a, 1, 1);
+    } catch (RuntimeException e) {
+      result.close();
+      throw e;
     }
   }
 

@@ -48,7 +48,17 @@ public final class RmsNorm implements AutoCloseable {
 
   /** Normalises rows of {@code [N, hidden]}, float32 or bfloat16. */
   public Variable apply(Tape tape, Variable x) {
-    return tape.apply(new Normalize(), x);
+    return apply(tape, x, 0);
+  }
+
+  /**
+   * As {@link #apply(Tape, Variable)}, with room in the result for the next function. Its gradient
+   * may have such rows too.
+   *
+   * @param room columns of zeros behind each row; 0 unless kernels compute it
+   */
+  public Variable apply(Tape tape, Variable x, int room) {
+    return tape.apply(new Normalize(room), x);
   }
 
   @Override
@@ -112,7 +122,12 @@ public final class RmsNorm implements AutoCloseable {
     private final boolean kernels = Kernels.serve(weight);
     private final float[] scale =
         frozen != null ? frozen : kernels ? new float[0] : weight.toFloats();
+    private final int room;
     private Tensor x;
+
+    private Normalize(int room) {
+      this.room = room;
+    }
 
     @Override
     protected boolean hasParameters() {
@@ -123,7 +138,9 @@ public final class RmsNorm implements AutoCloseable {
     protected Tensor[] forward(Tensor[] inputs) {
       Tensor input = inputs[0];
       x = save(input);
-      Tensor y = Tensor.empty(input.device(), input.dtype(), input.shape());
+      long n = input.size(0);
+      long width = input.size(1);
+      Tensor y = Tensor.emptyRows(input.device(), input.dtype(), n, width, width + room);
       if (kernels) {
         RmsNormKernels.forward(y, input, weight, eps);
         return new Tensor[] {y};
@@ -192,7 +209,9 @@ public final class RmsNorm implements AutoCloseable {
     /** {@code dw = Σ dy ⊙ x·i}, over the rows. */
     private void accumulateWeightGradient(Tensor dy) {
       if (kernels) {
-        RmsNormKernels.weightGradient(parameter.grad(), dy, x, eps);
+        try (Tensor rows = dy.isContiguous() ? dy.share() : dy.to(dy.dtype())) {
+          RmsNormKernels.weightGradient(parameter.grad(), rows, x, eps);
+        }
         return;
       }
       boolean round = x.dtype() == DType.BFLOAT16;

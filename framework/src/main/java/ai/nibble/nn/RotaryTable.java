@@ -69,7 +69,7 @@ public final class RotaryTable implements AutoCloseable {
     }
     coverOnDevice(device, length);
     close(last);
-    last = DevicePass.of(device, pass, deviceCos, deviceSin);
+    last = new DevicePass(device, pass, deviceCos, deviceSin);
     lastPass = pass;
     return last;
   }

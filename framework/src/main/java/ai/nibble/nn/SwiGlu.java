@@ -20,13 +20,27 @@ public final class SwiGlu extends Function {
    */
   private static final int ELEMENTS_A_RANGE = 1 << 16;
 
+  private final int room;
   private Tensor gateUp;
+
+  public SwiGlu() {
+    this(0);
+  }
+
+  /**
+   * @param room columns of zeros behind each row of the result, for the next function; 0 unless
+   *     kernels compute it. The gradient may have such rows too
+   */
+  public SwiGlu(int room) {
+    this.room = room;
+  }
 
   @Override
   protected Tensor[] forward(Tensor[] inputs) {
     gateUp = save(inputs[0]);
     Tensor input = inputs[0];
-    Tensor h = Tensor.empty(input.device(), input.dtype(), input.size(0), input.size(1) / 2);
+    long width = input.size(1) / 2;
+    Tensor h = Tensor.emptyRows(input.device(), input.dtype(), input.size(0), width, width + room);
     if (Kernels.serve(input)) {
       SwiGluKernels.forward(h, input);
       return new Tensor[] {h};

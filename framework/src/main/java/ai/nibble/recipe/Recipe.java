@@ -117,14 +117,16 @@ public record Recipe(
     /**
      * The device.
      *
+     * @param key where it was asked for, for messages
      * @throws InvalidInputException if it is not there
      */
-    Device device() {
+    public Device device(String key) {
       Device best = this == CPU ? Device.CPU : LoadOptions.autoDevice();
       if (this == CUDA && best.isCpu()) {
         throw new InvalidInputException(
-            "device_map is cuda, but there is no NVIDIA GPU that can be used; 'nibble doctor' says"
-                + " what is missing");
+            key
+                + " is cuda, but there is no NVIDIA GPU that can be used; 'nibble doctor' says what"
+                + " is missing");
       }
       return best;
     }

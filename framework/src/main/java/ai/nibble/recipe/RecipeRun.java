@@ -206,7 +206,7 @@ public final class RecipeRun {
 
   private CausalLm loadModel() {
     Quantization q = recipe.quantization();
-    Device device = recipe.deviceMap().device();
+    Device device = recipe.deviceMap().device("device_map");
     DType compute = q.computeDtype().type().orElseGet(() -> LoadOptions.autoComputeDtype(device));
     if (q.computeDtype() == ComputeDtype.AUTO) {
       out.println(LoadOptions.autoReason(device));

@@ -62,7 +62,7 @@ final class CudaProcess {
         return null;
       }
       if (found.compiler() == null) {
-        log.warn("no CUDA kernels, operations are composed of libtorch's: {}", found.problem());
+        log.warn("the GPU is not used, as its kernels cannot be compiled: {}", found.problem());
         return null;
       }
       return new CudaDriver(

@@ -1,7 +1,5 @@
 package ai.nibble.tensor;
 
-import java.util.Arrays;
-
 /** Calls aten operators by name; arguments are tensors, longs, doubles, booleans and dtypes. */
 final class Dispatcher {
   private Dispatcher() {}
@@ -42,13 +40,7 @@ final class Dispatcher {
       throw e;
     }
     if (Libtorch.aoti_torch_call_dispatcher(op, overload, stack) != 0) {
-      throw new TensorException(
-          op
-              + "."
-              + overload
-              + " failed on "
-              + Arrays.toString(arguments)
-              + "; libtorch gave its reason on stderr");
+      throw Tensor.failure(op + "." + overload, arguments);
     }
     return stack;
   }

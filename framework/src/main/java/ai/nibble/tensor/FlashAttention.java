@@ -3,49 +3,38 @@ package ai.nibble.tensor;
 import java.util.List;
 
 /**
- * FlashAttention-2 of libtorch on CUDA, in its variable-length form: sequences lie back to back and
- * do not see each other (Dao 2023). float16 or bfloat16; keys and values may have fewer heads than
- * queries; heads' elements must be adjacent, everything else may be strided.
+ * FlashAttention-2 of libtorch on CUDA (Dao 2023). float16 or bfloat16; keys and values may have
+ * fewer heads than queries.
  */
-public final class FlashAttention {
-  private FlashAttention() {}
+public final class FlashAttention implements FusedAttention {
+  private static final int AMPERE = 80;
+  private static final int HEAD_DIM_UNIT = 8;
+  private static final int MAX_HEAD_DIM = 256;
 
-  /**
-   * Where sequences begin.
-   *
-   * @param starts int32 {@code [sequences + 1]}: first token of each sequence, then their sum
-   * @param longest tokens of the longest sequence
-   */
-  public record Sequences(Tensor starts, long longest) {}
-
-  /**
-   * @param output {@code [N, heads, D]}
-   * @param logSumExp float32 of every query, for backward
-   * @param rngState of dropout, which is off; backward wants it all the same
-   * @param unused likewise
-   */
-  public record Result(Tensor output, Tensor logSumExp, Tensor rngState, Tensor unused)
-      implements AutoCloseable {
-    /** Another owner of the same. */
-    public Result share() {
-      return new Result(output.share(), logSumExp.share(), rngState.share(), unused.share());
-    }
-
-    @Override
-    public void close() {
-      List.of(output, logSumExp, rngState, unused).forEach(Tensor::close);
-    }
+  /** Whether it can compute such heads on a device, forward and backward. */
+  public static boolean takes(Device device, DType dtype, int headDim) {
+    return !device.isCpu() && takes(Torch.gpu(device).capability(), dtype, headDim);
   }
 
   /**
-   * @param q {@code [N, heads, D]}
-   * @param k {@code [N, kvHeads, D]}
-   * @param v {@code [N, kvHeads, D]}
-   * @param queries of q; the last query of a sequence sees its last key
-   * @param keys of k and v
-   * @return the caller's to close
+   * Gives no backward for heads above 192 to 224 on the smaller chips of a generation, whose
+   * multiprocessors have less shared memory ({@code
+   * check_requires_grad_and_head_dim_gt192_constraints_on_sm86_89} in PyTorch's sdp_utils.cpp).
+   *
+   * @param capability 10 major + minor
    */
-  public static Result forward(
+  static boolean takes(int capability, DType dtype, int headDim) {
+    boolean small = (capability > AMPERE && capability < 90) || capability >= 120;
+    return (dtype == DType.BFLOAT16 || dtype == DType.FLOAT16)
+        && capability >= AMPERE
+        && headDim % HEAD_DIM_UNIT == 0
+        && headDim <= MAX_HEAD_DIM
+        && !(small && headDim > 192 && headDim <= 224);
+  }
+
+  /** Aside are the log-sum-exp, float32, and the state of dropout, which is off. */
+  @Override
+  public Result forward(
       Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, double scale) {
     long[][] results = new long[5][1];
     int code =
@@ -53,10 +42,10 @@ public final class FlashAttention {
             q.handle(),
             k.handle(),
             v.handle(),
-            new long[] {queries.starts.handle()},
-            new long[] {keys.starts.handle()},
-            queries.longest,
-            keys.longest,
+            new long[] {queries.starts().handle()},
+            new long[] {keys.starts().handle()},
+            queries.longest(),
+            keys.longest(),
             0,
             1,
             0,
@@ -70,38 +59,20 @@ public final class FlashAttention {
             results[2],
             results[3],
             results[4]);
-    Tensor.check(code, "_flash_attention_forward", q, k, v, queries.starts, keys.starts);
+    Tensor.check(code, "_flash_attention_forward", q, k, v, queries.starts(), keys.starts());
     // the debug mask is empty
     Tensor.check(Libtorch.aoti_torch_delete_tensor_object(results[4][0]), "delete_tensor_object");
     return new Result(
         Tensor.adopt(results[0][0]),
-        Tensor.adopt(results[1][0]),
-        Tensor.adopt(results[2][0]),
-        Tensor.adopt(results[3][0]));
+        List.of(
+            Tensor.adopt(results[1][0]), Tensor.adopt(results[2][0]), Tensor.adopt(results[3][0])));
   }
 
   /**
-   * Gradients of queries, keys and values.
-   *
-   * @param dq {@code [N, heads, D]}
-   * @param dk {@code [N, kvHeads, D]}
-   * @param dv {@code [N, kvHeads, D]}
+   * Parts of the queries' gradients are added in order, so that the same call gives the same bits.
    */
-  public record Gradients(Tensor dq, Tensor dk, Tensor dv) implements AutoCloseable {
-    @Override
-    public void close() {
-      List.of(dq, dk, dv).forEach(Tensor::close);
-    }
-  }
-
-  /**
-   * Differentiates {@link #forward} with the same queries, keys, values and scale, where both have
-   * the same sequences.
-   *
-   * @param gradOutput {@code [N, heads, D]}
-   * @return the caller's to close
-   */
-  public static Gradients backward(
+  @Override
+  public Gradients backward(
       Tensor gradOutput,
       Tensor q,
       Tensor k,
@@ -111,27 +82,29 @@ public final class FlashAttention {
       double scale) {
     long[][] results = new long[3][1];
     int code =
-        CudaOps.aoti_torch_cuda__flash_attention_backward(
-            gradOutput.handle(),
-            q.handle(),
-            k.handle(),
-            v.handle(),
-            forward.output().handle(),
-            forward.logSumExp().handle(),
-            sequences.starts.handle(),
-            sequences.starts.handle(),
-            sequences.longest,
-            sequences.longest,
-            0,
-            1,
-            forward.rngState().handle(),
-            forward.unused().handle(),
-            new double[] {scale},
-            null,
-            null,
-            results[0],
-            results[1],
-            results[2]);
+        Determinism.during(
+            () ->
+                CudaOps.aoti_torch_cuda__flash_attention_backward(
+                    gradOutput.handle(),
+                    q.handle(),
+                    k.handle(),
+                    v.handle(),
+                    forward.output().handle(),
+                    forward.aside().get(0).handle(),
+                    sequences.starts().handle(),
+                    sequences.starts().handle(),
+                    sequences.longest(),
+                    sequences.longest(),
+                    0,
+                    1,
+                    forward.aside().get(1).handle(),
+                    forward.aside().get(2).handle(),
+                    new double[] {scale},
+                    null,
+                    null,
+                    results[0],
+                    results[1],
+                    results[2]));
     Tensor.check(code, "_flash_attention_backward", gradOutput, q, k, v);
     return new Gradients(
         Tensor.adopt(results[0][0]), Tensor.adopt(results[1][0]), Tensor.adopt(results[2][0]));

@@ -40,7 +40,7 @@ public final class KernelLaunchers {
 
   /**
    * Whether kernels can run there: on a CUDA device with driver and NVRTC, or where a launcher is
-   * installed. Where they cannot, operations are composed of libtorch's own.
+   * installed.
    */
   public static boolean serves(Device device) {
     return find(device) != null;

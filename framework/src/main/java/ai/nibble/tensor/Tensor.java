@@ -72,6 +72,17 @@ public final class Tensor implements AutoCloseable {
     return (bytes + unit - 1) / unit * unit;
   }
 
+  /**
+   * An uninitialised matrix whose rows lie apart, with room of its own behind each of them.
+   *
+   * @param stride elements from one row to the next, {@code columns} or more
+   */
+  public static Tensor emptyRows(Device device, DType dtype, long rows, long columns, long stride) {
+    try (Tensor whole = empty(device, dtype, rows, stride)) {
+      return whole.narrow(1, 0, columns);
+    }
+  }
+
   private static long allocate(Device device, DType dtype, long[] sizes, long[] strides) {
     long[] result = new long[1];
     int code =
@@ -84,8 +95,10 @@ public final class Tensor implements AutoCloseable {
             device.index(),
             result);
     if (code != 0) {
-      throw new TensorException(
-          "empty: cannot allocate " + dtype.torchName() + Arrays.toString(sizes) + " on " + device);
+      throw OutOfMemoryException.of(
+          "empty: cannot allocate " + dtype.torchName() + Arrays.toString(sizes) + " on " + device,
+          device,
+          numel(sizes) * dtype.bytes());
     }
     return result[0];
   }
@@ -185,6 +198,24 @@ public final class Tensor implements AutoCloseable {
       strides[d] = l[0];
     }
     return new Tensor(handle, dtype, device, shape, strides);
+  }
+
+  /**
+   * Wraps a handle that the caller gives up; null for a tensor that has nothing, not even a dtype.
+   */
+  static Tensor adoptDefined(long handle) {
+    long[] nothing = new long[1];
+    check(Libtorch.aoti_torch_new_uninitialized_tensor(nothing), "new_uninitialized_tensor");
+    int[] none = new int[1];
+    int[] own = new int[1];
+    check(Libtorch.aoti_torch_get_dtype(nothing[0], none), "get_dtype");
+    check(Libtorch.aoti_torch_get_dtype(handle, own), "get_dtype");
+    check(Libtorch.aoti_torch_delete_tensor_object(nothing[0]), "delete_tensor_object");
+    if (own[0] != none[0]) {
+      return adopt(handle);
+    }
+    check(Libtorch.aoti_torch_delete_tensor_object(handle), "delete_tensor_object");
+    return null;
   }
 
   /**
@@ -294,6 +325,12 @@ public final class Tensor implements AutoCloseable {
   /** The matrix transposed, on the same memory. */
   public Tensor t() {
     return transpose(0, 1);
+  }
+
+  /** The rows of a matrix that {@link #emptyRows} made, with the room behind each of them. */
+  public Tensor withRoom() {
+    long stride = Math.max(size(1), stride(0));
+    return asStrided(new long[] {size(0), stride}, new long[] {stride, 1}, 0);
   }
 
   /** Any view of the memory from this tensor's first element on; strides in elements. */
@@ -451,9 +488,27 @@ public final class Tensor implements AutoCloseable {
   /** Turns a native error code into an exception that names the operation and its operands. */
   static void check(int code, String op, Tensor... operands) {
     if (code != 0) {
-      throw new TensorException(
-          op + " failed on " + Arrays.toString(operands) + "; libtorch gave its reason on stderr");
+      throw failure(op, (Object[]) operands);
     }
+  }
+
+  /**
+   * What an operation's failure is.
+   *
+   * @param arguments tensors among them
+   */
+  static TensorException failure(String op, Object... arguments) {
+    Device device = Device.CPU;
+    long largest = 0;
+    for (Object argument : arguments) {
+      if (argument instanceof Tensor tensor) {
+        device = tensor.device.isCpu() ? device : tensor.device;
+        largest = Math.max(largest, tensor.byteSize());
+      }
+    }
+    String message =
+        op + " failed on " + Arrays.toString(arguments) + "; libtorch gave its reason on stderr";
+    return OutOfMemoryException.of(message, device, largest);
   }
 
   private static long[] contiguousStrides(long[] sizes) {

@@ -1,7 +1,7 @@
 package ai.nibble.tensor;
 
 /** An operation on tensors that could not be done; the message names the operation and shapes. */
-public final class TensorException extends RuntimeException {
+public class TensorException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
   public TensorException(String message) {

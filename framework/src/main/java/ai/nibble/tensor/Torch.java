@@ -52,6 +52,37 @@ public final class Torch {
     return CudaDevices.freeBytes(CudaProcess.driver().api(), gpu.index());
   }
 
+  /**
+   * What the driver says of a GPU.
+   *
+   * @throws TensorException if it does not show this one
+   */
+  public static Gpu gpu(Device device) {
+    for (Gpu gpu : CudaProcess.gpus()) {
+      if (!device.isCpu() && gpu.index() == device.index()) {
+        return gpu;
+      }
+    }
+    throw new TensorException("the driver shows no GPU for the device " + device);
+  }
+
+  /**
+   * Whether libtorch rounds the operands of float32 products on a GPU to TF32's 11 bits. It does
+   * not, unless {@code TORCH_ALLOW_TF32_CUBLAS_OVERRIDE} is set in the environment.
+   */
+  public static boolean allowsTf32() {
+    int low =
+        NativeLibraries.libtorch()
+            .getFunction("_ZNK2at7Context15allowTF32CuBLASEv")
+            .invokeInt(new Object[] {context()});
+    return (byte) low != 0;
+  }
+
+  /** Address of {@code at::globalContext()}, the engine's settings. */
+  static long context() {
+    return NativeLibraries.libtorch().getFunction("_ZN2at13globalContextEv").invokeLong(null);
+  }
+
   /** Threads of one operation of the calling thread on the CPU. */
   public static int threads() {
     return NativeLibraries.libtorch().getFunction("_ZN2at15get_num_threadsEv").invokeInt(null);

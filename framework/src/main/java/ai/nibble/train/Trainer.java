@@ -15,6 +15,7 @@ import ai.nibble.nn.Pass;
 import ai.nibble.optim.AdamW;
 import ai.nibble.optim.Optimizer;
 import ai.nibble.optim.ParameterRange;
+import ai.nibble.tensor.OutOfMemoryException;
 import ai.nibble.train.log.EvalMetrics;
 import ai.nibble.train.log.ProcessMemory;
 import ai.nibble.train.log.RunEnd;
@@ -31,6 +32,7 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.UUID;
 import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
 
 /** The training loop: steps, evaluations, checkpoints, and what was trained at the end. */
 public final class Trainer {
@@ -47,6 +49,7 @@ public final class Trainer {
   private String runId = UUID.randomUUID().toString();
   private int firstStep;
   private long tokensSeen;
+  private Path lastCheckpoint;
   private BooleanSupplier stopWhen = () -> false;
 
   /**
@@ -107,6 +110,7 @@ public final class Trainer {
     saved.restore(trained.parameters(), optimizer);
     sampler.restore(new EpochSampler.Cursor(state.epoch(), state.position()));
     runId = state.runId();
+    lastCheckpoint = saved.directory();
     firstStep = state.step();
     tokensSeen = state.tokensSeen();
   }
@@ -141,20 +145,23 @@ public final class Trainer {
       OptionalDouble evalLoss = OptionalDouble.empty();
       boolean saved = true;
       while (done < settings.totalSteps()) {
-        StepMetrics metrics = step(done, run);
+        int step = done;
+        StepMetrics metrics = inMemory("step " + (step + 1), () -> step(step, run));
         done++;
         saved = false;
         listeners.forEach(l -> l.stepEnded(metrics));
         boolean last = done == settings.totalSteps();
         if (!evalRows.isEmpty() && (last || isDue(done, settings.evalSteps()))) {
-          Optional<EvalMetrics> evaluation = evaluate(done);
+          Optional<EvalMetrics> evaluation =
+              inMemory("evaluation after step " + (step + 1), () -> evaluate(step + 1));
           if (evaluation.isPresent()) {
             evalLoss = OptionalDouble.of(evaluation.get().evalLoss());
             listeners.forEach(l -> l.evaluated(evaluation.get()));
           }
         }
         if (isDue(done, settings.saveSteps())) {
-          announce(checkpoints.save(trained, optimizer, state(done, run)));
+          lastCheckpoint = checkpoints.save(trained, optimizer, state(done, run));
+          announce(lastCheckpoint);
           saved = true;
         }
         if (!last && stopWhen.getAsBoolean()) {
@@ -211,6 +218,19 @@ public final class Trainer {
       batches.add(sampler.next());
     }
     return batches;
+  }
+
+  /** Where a GPU has not the memory for what is done, its failure names it and what is kept. */
+  private <T> T inMemory(String what, Supplier<T> body) {
+    try {
+      return body.get();
+    } catch (OutOfMemoryException e) {
+      throw e.during(
+          what,
+          lastCheckpoint == null
+              ? "no checkpoint was due before it"
+              : "resume_from_checkpoint goes on from " + lastCheckpoint);
+    }
   }
 
   private double epoch() {

@@ -151,6 +151,38 @@ static __device__ __forceinline__ void embeddingGradient(float *grad, const T *d
   }
 }
 
+// This block's row of the result: the group's rows, wide elements each, added in order.
+template <class T, int N>
+static __device__ __forceinline__ void sumGroup(T *out, const T *rows, int group, int width,
+                                                int wide) {
+  int step = gridDim.y * blockDim.x * N;
+  for (int c = (blockIdx.y * blockDim.x + threadIdx.x) * N; c < width; c += step) {
+    float sum[N];
+    loadFloats(sum, rows + c);
+#pragma unroll 4
+    for (int g = 1; g < group; g++) {
+      float more[N];
+      loadFloats(more, rows + (i64)g * wide + c);
+#pragma unroll
+      for (int e = 0; e < N; e++) sum[e] += more[e];
+    }
+    storeFloats(out + c, sum);
+  }
+}
+
+template <class T>
+static __device__ __forceinline__ void sumGroups(T *out, const T *rows, int group, int width,
+                                                 int wide) {
+  T *to = out + (i64)blockIdx.x * width;
+  const T *from = rows + (i64)blockIdx.x * group * wide;
+  if (width % Vec<T>::size == 0 && wide % Vec<T>::size == 0 && isAligned16(out) &&
+      isAligned16(rows)) {
+    sumGroup<T, Vec<T>::size>(to, from, group, width, wide);
+  } else {
+    sumGroup<T, 1>(to, from, group, width, wide);
+  }
+}
+
 #define ELEMENTWISE(S, T)                                                                         \
   extern "C" __global__ void add_##S(T *out, const T *a, const T *b, i64 n) {                     \
     add<T>(out, a, b, n);                                                                         \
@@ -169,6 +201,10 @@ static __device__ __forceinline__ void embeddingGradient(float *grad, const T *d
   extern "C" __global__ void embedding_gradient_##S(                                              \
       float *grad, const T *dy, const int *positions, const int *starts, int width) {             \
     embeddingGradient<T>(grad, dy, positions, starts, width);                                     \
+  }                                                                                               \
+  extern "C" __global__ void sum_groups_##S(T *out, const T *rows, int group, int width,          \
+                                            int wide) {                                           \
+    sumGroups<T>(out, rows, group, width, wide);                                                  \
   }
 
 KERNELS(ELEMENTWISE)

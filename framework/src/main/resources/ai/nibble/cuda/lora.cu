@@ -21,10 +21,11 @@ static __device__ __forceinline__ void copyElements(T *to, const T *from, int co
 
 template <class T>
 static __device__ __forceinline__ void extendRow(T *extended, const T *x, const T *h, int in,
-                                                 int rank) {
-  T *to = extended + (i64)blockIdx.x * (in + rank);
-  if (x != 0) copyElements<T>(to, x + (i64)blockIdx.x * in, in);
+                                                 int rank, int width) {
+  T *to = extended + (i64)blockIdx.x * width;
+  copyElements<T>(to, x + (i64)blockIdx.x * in, in);
   copyElements<T>(to + in, h + (i64)blockIdx.x * rank, rank);
+  clearRoom(to, in + rank, width, threadIdx.x, blockDim.x);
 }
 
 // SplitMix64's increment and finaliser.
@@ -77,12 +78,15 @@ static __device__ __forceinline__ void dropoutRow(T *out, const T *x, int width,
 }
 
 template <class T>
-static __device__ __forceinline__ void dropout(T *out, const T *x, int width, Mask mask) {
-  i64 at = (i64)blockIdx.x * width;
-  if (width % Vec<T>::size == 0 && isAligned16(out) && isAligned16(x)) {
-    dropoutRow<T, Vec<T>::size>(out + at, x + at, width, mask);
+static __device__ __forceinline__ void dropout(T *out, const T *x, int width, i64 stride,
+                                               Mask mask) {
+  T *to = out + (i64)blockIdx.x * width;
+  const T *from = x + (i64)blockIdx.x * stride;
+  if (width % Vec<T>::size == 0 && stride % Vec<T>::size == 0 && isAligned16(out) &&
+      isAligned16(x)) {
+    dropoutRow<T, Vec<T>::size>(to, from, width, mask);
   } else {
-    dropoutRow<T, 1>(out + at, x + at, width, mask);
+    dropoutRow<T, 1>(to, from, width, mask);
   }
 }
 
@@ -126,21 +130,38 @@ static __device__ __forceinline__ void inputGradient(T *result, const T *all, co
   }
 }
 
-// Columns [first, first + ranks) of each row: zeros, and from `column` of them on r times
-// `scaling`, a product of float32 and float64 rounded to float32 and then to T.
+// An element of a member's scaled B, a product of float32 and float64 rounded to float32; 0 beside it.
+static __device__ __forceinline__ float scaledUp(const float *b, int row, int own, int r,
+                                                 double scaling) {
+  return b != 0 && own >= 0 && own < r ? (float)((double)b[(i64)row * r + own] * scaling) : 0.0f;
+}
+
+// `ranks` columns of each row: zeros, and from `column` of them on r scaled ones.
+template <class T, int N>
+static __device__ __forceinline__ void upPieces(T *destination, const float *b, int rows,
+                                                i64 stride, int ranks, int column, int r,
+                                                double scaling) {
+  int pieces = ranks / N;
+  int all = rows * pieces;
+  int step = gridDim.x * blockDim.x;
+  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < all; i += step) {
+    int row = i / pieces;
+    int rank = (i - row * pieces) * N;
+    float values[N];
+#pragma unroll
+    for (int e = 0; e < N; e++) values[e] = scaledUp(b, row, rank + e - column, r, scaling);
+    storeFloats(destination + row * stride + rank, values);
+  }
+}
+
 template <class T>
-static __device__ __forceinline__ void upProjection(T *destination, const float *b, i64 rows,
-                                                    i64 stride, int first, int ranks, int column,
-                                                    int r, double scaling) {
-  i64 all = rows * ranks;
-  i64 step = (i64)gridDim.x * blockDim.x;
-  for (i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x; i < all; i += step) {
-    i64 row = i / ranks;
-    int rank = (int)(i - row * ranks);
-    int own = rank - column;
-    float value = 0.0f;
-    if (b != 0 && own >= 0 && own < r) value = (float)((double)b[row * r + own] * scaling);
-    destination[row * stride + first + rank] = fromFloat<T>(value);
+static __device__ __forceinline__ void upProjection(T *destination, const float *b, int rows,
+                                                    i64 stride, int ranks, int column, int r,
+                                                    double scaling) {
+  if (ranks % Vec<T>::size == 0 && stride % Vec<T>::size == 0 && isAligned16(destination)) {
+    upPieces<T, Vec<T>::size>(destination, b, rows, stride, ranks, column, r, scaling);
+  } else {
+    upPieces<T, 1>(destination, b, rows, stride, ranks, column, r, scaling);
   }
 }
 
@@ -166,12 +187,12 @@ static __device__ __forceinline__ void downProjection(T *to, const float *from, 
 
 #define LORA(S, T)                                                                              \
   extern "C" __global__ void lora_extend_##S(T *extended, const T *x, const T *h, int in,       \
-                                             int rank) {                                        \
-    extendRow<T>(extended, x, h, in, rank);                                                     \
+                                             int rank, int width) {                             \
+    extendRow<T>(extended, x, h, in, rank, width);                                              \
   }                                                                                             \
-  extern "C" __global__ void lora_dropout_##S(T *out, const T *x, int width, u64 key,           \
-                                              int threshold, float scale) {                     \
-    dropout<T>(out, x, width, Mask{key, (u32)threshold, scale});                                \
+  extern "C" __global__ void lora_dropout_##S(T *out, const T *x, int width, i64 stride,        \
+                                              u64 key, int threshold, float scale) {            \
+    dropout<T>(out, x, width, stride, Mask{key, (u32)threshold, scale});                        \
   }                                                                                             \
   extern "C" __global__ void lora_input_gradient_##S(T *result, const T *all, const T *through, \
                                                      const T *prior, int width, i64 stride,     \
@@ -179,10 +200,10 @@ static __device__ __forceinline__ void downProjection(T *to, const float *from, 
     inputGradient<T>(result, all, through, prior, width, stride,                                \
                      Mask{key, (u32)threshold, scale});                                         \
   }                                                                                             \
-  extern "C" __global__ void lora_up_##S(T *destination, const float *b, i64 rows, i64 stride,  \
+  extern "C" __global__ void lora_up_##S(T *destination, const float *b, int rows, i64 stride,  \
                                          i64 firstRow, int first, int ranks, int column, int r, \
                                          double scaling) {                                      \
-    upProjection<T>(destination + firstRow * stride, b, rows, stride, first, ranks, column, r,  \
+    upProjection<T>(destination + firstRow * stride + first, b, rows, stride, ranks, column, r, \
                     scaling);                                                                   \
   }                                                                                             \
   extern "C" __global__ void lora_down_##S(T *destination, const float *a, i64 first, i64 n) {  \

@@ -19,13 +19,24 @@ static __device__ __forceinline__ float addSquares(float sum, const Piece<T, N> 
   return sum;
 }
 
+// N of the weights. Nothing writes them, which a compiler that sees stores must be told to load ahead.
+template <int N>
+static __device__ __forceinline__ void loadWeights(float (&to)[N], const float *w) {
+  if (N == 1) {
+    to[0] = __ldg(w);
+    return;
+  }
+#pragma unroll
+  for (int e = 0; e + 4 <= N; e += 4) unpack(0.0f, load128Fixed(w + e), to + e);
+}
+
 template <class T, int N>
 static __device__ __forceinline__ void normalize(T *y, const Piece<T, N> &x, const float *w,
                                                  float inverse) {
   float v[N];
   float out[N];
   x.floats(v);
-  loadFloats(out, w);
+  loadWeights(out, w);
 #pragma unroll
   for (int e = 0; e < N; e++) {
     out[e] = rounded<T>(v[e] * inverse) * out[e];
@@ -64,15 +75,16 @@ static __device__ __forceinline__ void rmsNormRow(T *y, const T *x, const float 
 
 template <class T>
 static __device__ __forceinline__ void rmsNormForward(T *y, const T *x, const float *w, i64 rows,
-                                                      int width, float eps, int lanes) {
+                                                      int width, i64 stride, float eps, int lanes) {
   i64 row = rowOfThread(lanes);
   if (row >= rows) {
     return;
   }
-  T *to = y + row * width;
+  T *to = y + row * stride;
   const T *from = x + row * width;
   int lane = laneOfThread(lanes);
-  if (width % Vec<T>::size == 0 && isAligned16(y) && isAligned16(x) && isAligned16(w)) {
+  clearRoom(to, width, stride, lane, lanes);
+  if (width % Vec<T>::size == 0 && stride % Vec<T>::size == 0 && isAligned16(y) && isAligned16(x) && isAligned16(w)) {
     rmsNormRow<T, Vec<T>::size>(to, from, w, width, eps, lane, lanes);
   } else {
     rmsNormRow<T, 1>(to, from, w, width, eps, lane, lanes);
@@ -89,7 +101,7 @@ static __device__ __forceinline__ void addProducts(float &squares, float &produc
   float scale[N];
   x.floats(v);
   dy.floats(g);
-  loadFloats(scale, w);
+  loadWeights(scale, w);
 #pragma unroll
   for (int e = 0; e < N; e++) {
     squares = fmaf(v[e], v[e], squares);
@@ -101,22 +113,16 @@ static __device__ __forceinline__ void addProducts(float &squares, float &produc
 template <class T, int N>
 static __device__ __forceinline__ void writeGradient(T *dx, const Piece<T, N> &x,
                                                      const Piece<T, N> &dy, const float *w,
-                                                     const T *prior, float inverse, float back) {
+                                                     const Piece<T, N> &prior, float inverse,
+                                                     float back) {
   float v[N];
   float g[N];
   float scale[N];
   float sum[N];
   x.floats(v);
   dy.floats(g);
-  loadFloats(scale, w);
-  if (prior != 0) {
-    loadFloats(sum, prior);
-  } else {
-#pragma unroll
-    for (int e = 0; e < N; e++) {
-      sum[e] = 0.0f;
-    }
-  }
+  loadWeights(scale, w);
+  prior.floats(sum);
 #pragma unroll
   for (int e = 0; e < N; e++) {
     sum[e] += inverse * (g[e] * scale[e]) - back * v[e];
@@ -130,6 +136,7 @@ static __device__ __forceinline__ void rmsNormBackwardRow(T *dx, const T *dy, co
                                                           float eps, int lane, int lanes) {
   Piece<T, N> xs[KEPT];
   Piece<T, N> dys[KEPT];
+  Piece<T, N> priors[KEPT];  // zeros where there is none
   int step = lanes * N;
   float squares = 0.0f;
   float products = 0.0f;
@@ -138,6 +145,7 @@ static __device__ __forceinline__ void rmsNormBackwardRow(T *dx, const T *dy, co
     int c = lane * N + k * step;
     xs[k] = c < width ? loadPiece<T, N>(x + c) : Piece<T, N>{};
     dys[k] = c < width ? loadPiece<T, N>(dy + c) : Piece<T, N>{};
+    priors[k] = prior != 0 && c < width ? loadPiece<T, N>(prior + c) : Piece<T, N>{};
   }
 #pragma unroll
   for (int k = 0; k < KEPT; k++) {
@@ -153,19 +161,18 @@ static __device__ __forceinline__ void rmsNormBackwardRow(T *dx, const T *dy, co
   for (int k = 0; k < KEPT; k++) {
     int c = lane * N + k * step;
     if (c < width) {
-      const T *before = prior == 0 ? prior : prior + c;
-      writeGradient<T, N>(dx + c, xs[k], dys[k], w + c, before, inverse, back);
+      writeGradient<T, N>(dx + c, xs[k], dys[k], w + c, priors[k], inverse, back);
     }
   }
   for (int c = lane * N + KEPT * step; c < width; c += step) {
-    const T *before = prior == 0 ? prior : prior + c;
+    Piece<T, N> before = prior == 0 ? Piece<T, N>{} : loadPiece<T, N>(prior + c);
     writeGradient<T, N>(dx + c, loadPiece<T, N>(x + c), loadPiece<T, N>(dy + c), w + c, before,
                         inverse, back);
   }
 }
 
 template <class T>
-static __device__ __forceinline__ void rmsNormBackward(T *dx, const T *dy, const T *x,
+static __device__ __forceinline__ void rmsNormBackward(T *dx, const T *dy, i64 stride, const T *x,
                                                        const float *w, const T *prior, i64 rows,
                                                        int width, float eps, int lanes) {
   i64 row = rowOfThread(lanes);
@@ -174,13 +181,14 @@ static __device__ __forceinline__ void rmsNormBackward(T *dx, const T *dy, const
   }
   i64 at = row * width;
   const T *before = prior == 0 ? prior : prior + at;
+  const T *from = dy + row * stride;
   int lane = laneOfThread(lanes);
-  if (width % Vec<T>::size == 0 && isAligned16(dx) && isAligned16(dy) && isAligned16(x) &&
+  if (width % Vec<T>::size == 0 && stride % Vec<T>::size == 0 && isAligned16(dx) && isAligned16(dy) && isAligned16(x) &&
       isAligned16(w) && isAligned16(prior)) {
-    rmsNormBackwardRow<T, Vec<T>::size>(dx + at, dy + at, x + at, w, before, width, eps, lane,
+    rmsNormBackwardRow<T, Vec<T>::size>(dx + at, from, x + at, w, before, width, eps, lane,
                                         lanes);
   } else {
-    rmsNormBackwardRow<T, 1>(dx + at, dy + at, x + at, w, before, width, eps, lane, lanes);
+    rmsNormBackwardRow<T, 1>(dx + at, from, x + at, w, before, width, eps, lane, lanes);
   }
 }
 
@@ -215,13 +223,13 @@ static __device__ __forceinline__ void rmsNormInverse(float *inverse, const T *x
 
 #define RMS_NORM(S, T)                                                                             \
   extern "C" __global__ void rms_norm_forward_##S(T *y, const T *x, const float *w, i64 rows,      \
-                                                  int width, float eps, int lanes) {               \
-    rmsNormForward<T>(y, x, w, rows, width, eps, lanes);                                           \
+                                                  int width, i64 stride, float eps, int lanes) {   \
+    rmsNormForward<T>(y, x, w, rows, width, stride, eps, lanes);                                   \
   }                                                                                                \
-  extern "C" __global__ void rms_norm_backward_##S(T *dx, const T *dy, const T *x, const float *w, \
-                                                   const T *prior, i64 rows, int width, float eps, \
-                                                   int lanes) {                                    \
-    rmsNormBackward<T>(dx, dy, x, w, prior, rows, width, eps, lanes);                              \
+  extern "C" __global__ void rms_norm_backward_##S(T *dx, const T *dy, i64 stride, const T *x,     \
+                                                   const float *w, const T *prior, i64 rows,       \
+                                                   int width, float eps, int lanes) {              \
+    rmsNormBackward<T>(dx, dy, stride, x, w, prior, rows, width, eps, lanes);                              \
   }                                                                                                \
   extern "C" __global__ void rms_norm_inverse_##S(float *inverse, const T *x, i64 rows, int width, \
                                                   float eps, int lanes) {                          \

@@ -49,6 +49,13 @@ static __device__ __forceinline__ void storeFloats(T *to, const float (&from)[N]
   for (int k = 0; k < N; k += W) storePiece<T, W>(to + k, Piece<T, W>::of(from + k));
 }
 
+// Zeros behind the elements of a row, up to the next one.
+template <class T>
+static __device__ __forceinline__ void clearRoom(T *row, int width, i64 stride, int lane,
+                                                 int lanes) {
+  for (i64 c = width + lane; c < stride; c += lanes) row[c] = fromFloat<T>(0.0f);
+}
+
 // The sum over the threads of a row, a warp's 32 or with more lanes the whole block's; every thread
 // gets it.
 static __device__ __forceinline__ float rowSum(float value, int lanes) {

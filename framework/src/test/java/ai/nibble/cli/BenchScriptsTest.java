@@ -50,7 +50,7 @@ final class BenchScriptsTest {
         "#!/bin/bash\necho 'nibble: 100.0 tokens/s (first run 9.0), peak resident 200 MiB'\n");
     script("python", PYTHON);
     for (String peer : List.of("peer_train.py", "peer_decode.py")) {
-      script("shared/bench/" + peer, "");
+      script("project/bench/" + peer, "");
     }
   }
 
@@ -99,7 +99,7 @@ final class BenchScriptsTest {
   @ValueSource(strings = {"train-speed", "decode-speed"})
   void whatPythonNeedsIsMissedBeforeAnythingRuns(String script) throws Exception {
     String peer = script.replace("-speed", "");
-    Files.delete(temp.resolve("shared/bench/peer_" + peer + ".py"));
+    Files.delete(temp.resolve("project/bench/peer_" + peer + ".py"));
     script("bin/mvn", "#!/bin/bash\necho built\n");
     Ran ran = run(script);
     assertEquals(1, ran.code);

@@ -9,6 +9,7 @@ import ai.nibble.lora.RandomAdapter;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -59,7 +60,8 @@ final class ChatTest {
 
   private ChatRequest request(int maxNewTokens) {
     return new ChatRequest(
-        new ModelRequest(Optional.of(model), adapters, false, Optional.of(DType.FLOAT32)),
+        new ModelRequest(
+            Optional.of(model), adapters, false, Optional.of(DType.FLOAT32), Device.CPU),
         new SamplingRequest(
             Map.of(), true, OptionalInt.of(maxNewTokens), OptionalLong.empty(), StopStrings.NONE),
         Optional.empty(),

@@ -6,8 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.generate.SamplingKey;
+import ai.nibble.model.LoadOptions;
 import ai.nibble.recipe.Recipe;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.OutOfMemoryExceptionTest;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -168,6 +171,37 @@ final class NibbleTest {
   }
 
   @Test
+  void aGpuWithoutMemoryIsOneLineWithTheKeysThatHelp() {
+    train =
+        (recipe, writer) -> {
+          throw OutOfMemoryExceptionTest.example().during("step 3", "kept is x");
+        };
+    assertEquals(1, nibble("train", file()));
+    assertEquals(2, linesOfErr(), "the note on the recipe, and one line");
+    assertTrue(
+        err.toString()
+            .endsWith(
+                "error: step 3: cuda:0 (NVIDIA H100 80GB HBM3) is out of memory: asked for 5.25 GB, 1.00"
+                    + " of 80.00 GB are free; mm failed; kept is x; lower micro_batch_size or"
+                    + " sequence_len, set gradient_checkpointing: block or load_in_4bit: true (evaluate:"
+                    + " --batch-tokens; others: --load-in-4bit), or compute on the CPU\n"),
+        err.toString());
+  }
+
+  @Test
+  void theDeviceArrives() {
+    assertEquals(0, nibble("generate", "--model", "m", "--prompt", "a", "--device", "cpu"));
+    assertEquals(Device.CPU, generated.get(0).model().device());
+    if (LoadOptions.autoDevice().isCpu()) {
+      assertEquals(2, nibble("generate", "--model", "m", "--prompt", "a", "--device", "cuda"));
+      assertEquals(
+          "error: --device is cuda, but there is no NVIDIA GPU that can be used; 'nibble doctor'"
+              + " says what is missing\n",
+          err.toString());
+    }
+  }
+
+  @Test
   void allProblemsOfARecipeAreListedWithoutUsage() {
     assertEquals(2, nibble("train", file(), "--set", "lora_r=0", "--set", "sed=1"));
     assertEquals(
@@ -201,6 +235,8 @@ final class NibbleTest {
         "generate --model m --prompt a --max-new-tokens 0 | --max-new-tokens is 0",
         "generate --model m --prompt a --max-new-tokens x | Invalid value for option",
         "generate --model m --prompt a --compute-dtype int8 | --compute-dtype is 'int8', expected",
+        "generate --model m --prompt a --device tpu | --device is 'tpu', expected one of [auto,",
+        "quality --model m --text a --device gpu | --device is 'gpu', expected one of [auto, cpu,",
         "generate --adapter a/x --adapter b/x --prompt a | Two adapters are named 'x': give them",
         "generate --adapter off=x --prompt a | --adapter off=x is named 'off', which stands for none",
         "generate --model m --prompt a --greedy --top-k 3 | --greedy draws nothing, and so has no use",

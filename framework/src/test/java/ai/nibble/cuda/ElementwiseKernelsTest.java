@@ -157,6 +157,36 @@ class ElementwiseKernelsTest extends KernelTestCase {
     }
   }
 
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void groupsOfRowsAreAddedInOrderAndRoundedOnce(DType dtype) {
+    for (int group : new int[] {1, 2, 3, 9}) {
+      for (int[] shape : new int[][] {{0, 8, 8}, {1, 1, 3}, {5, 6, 8}, {4, 64, 64}, {3, 80, 128}}) {
+        int width = shape[1];
+        int wide = shape[2];
+        float[] rows = gaussian(dtype, 9, shape[0] * group * wide);
+        float[] expected = new float[shape[0] * width];
+        for (int i = 0; i < expected.length; i++) {
+          int first = i / width * group * wide + i % width;
+          float sum = rows[first];
+          for (int g = 1; g < group; g++) {
+            sum += rows[first + g * wide];
+          }
+          expected[i] = round(dtype, sum);
+        }
+        String what = dtype + " " + group + " of " + Arrays.toString(shape);
+        Tensor out = unwritten(dtype, shape[0], width);
+        ElementwiseKernels.sumGroups(
+            out, tensor(dtype, rows, (long) shape[0] * group, wide), group);
+        assertSame(expected, out, what);
+        Tensor again = unwritten(dtype, shape[0], width);
+        ElementwiseKernels.sumGroups(
+            again, misplaced(dtype, rows, (long) shape[0] * group, wide), group);
+        assertSame(expected, again, what + " misplaced");
+      }
+    }
+  }
+
   @Test
   void columnsBeyondTheMatrixAreNamed() {
     Tensor dy = tensor(DType.FLOAT32, new float[20], 2, 10);

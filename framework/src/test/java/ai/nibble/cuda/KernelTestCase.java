@@ -68,6 +68,27 @@ public abstract class KernelTestCase {
     return tensor(dtype, values, shape);
   }
 
+  /** A matrix full of NaN with so much room behind its rows, which must all be written over. */
+  protected Tensor unwrittenRows(DType dtype, int rows, int width, int room) {
+    Tensor all = unwritten(dtype, rows, width + room);
+    return scope.own(all.narrow(1, 0, width));
+  }
+
+  /** The same values in rows with so much room behind them. */
+  protected Tensor apart(Tensor rows, int room) {
+    Tensor result = unwrittenRows(rows.dtype(), (int) rows.size(0), (int) rows.size(1), room);
+    return result.copyFrom(rows);
+  }
+
+  /** Rows that lie apart hold these values, and the room behind them zeros. */
+  protected void assertRows(float[] expected, Tensor rows, int room, String message) {
+    int width = (int) rows.size(1);
+    assertSame(expected, rows, message);
+    long[] shape = {rows.size(0), room};
+    Tensor behind = scope.own(rows.asStrided(shape, new long[] {width + room, 1}, width));
+    assertSame(new float[(int) rows.size(0) * room], behind, message + ", the room");
+  }
+
   /** An int32 vector. */
   protected Tensor ints(int... values) {
     Tensor t = scope.own(Tensor.empty(DType.INT32, values.length));

@@ -94,6 +94,38 @@ class RmsNormKernelsTest extends KernelTestCase {
   }
 
   @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void roomBehindRowsIsCleared(DType dtype) {
+    for (int width : new int[] {1, 17, 576, 4104}) {
+      for (int room : new int[] {1, 64, 600}) {
+        float[] xs = whole(19, 3 * width);
+        float[] ws = whole(20, width);
+        Tensor y = unwrittenRows(dtype, 3, width, room);
+        RmsNormKernels.forward(
+            y, tensor(dtype, xs, 3, width), tensor(DType.FLOAT32, ws, width), EPS);
+        assertRows(normalized(dtype, xs, ws, 3), y, room, dtype + " " + width + "+" + room);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void gradientsAreReadFromRowsThatLieApart(DType dtype) {
+    for (int width : new int[] {1, 17, 576, 4104}) {
+      for (int room : new int[] {1, 64}) {
+        float[] xs = whole(21, 3 * width);
+        float[] dys = whole(22, 3 * width);
+        float[] ws = whole(23, width);
+        Tensor dy = apart(tensor(dtype, dys, 3, width), room);
+        Tensor dx = unwritten(dtype, 3, width);
+        Tensor w = tensor(DType.FLOAT32, ws, width);
+        RmsNormKernels.backward(dx, dy, tensor(dtype, xs, 3, width), w, null, EPS);
+        assertSame(gradient(dtype, dys, xs, ws, null), dx, dtype + " " + width + "+" + room);
+      }
+    }
+  }
+
+  @ParameterizedTest
   @EnumSource(names = {"FLOAT32", "BFLOAT16"})
   void givesTheBitsOfTheLayer(DType dtype) {
     int width = 576;
@@ -229,7 +261,7 @@ class RmsNormKernelsTest extends KernelTestCase {
     Tensor y = tensor(DType.BFLOAT16, new float[12], 3, 4);
     Tensor w = tensor(DType.FLOAT32, new float[3], 3);
     assertEquals(
-        "rms_norm: y is bfloat16[3, 4], expected float32[3, 4], contiguous",
+        "rms_norm: y is bfloat16[3, 4], expected float32[3, 4], contiguous rows",
         assertThrows(TensorException.class, () -> RmsNormKernels.forward(y, x, w, EPS))
             .getMessage());
     assertEquals(

@@ -1,6 +1,7 @@
 package ai.nibble.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.autograd.Tape;
@@ -8,6 +9,7 @@ import ai.nibble.autograd.Variable;
 import ai.nibble.nn.SwiGlu;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
+import ai.nibble.tensor.TensorException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -85,6 +87,41 @@ class SwiGluKernelsTest extends KernelTestCase {
     assertSame(floats(h), moved, "forward");
     SwiGluKernels.backward(place, misplaced(dtype, gradient, 3, 64), place);
     assertSame(floats(dGateUp), place, "backward");
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void roomBehindRowsIsClearedAndPassedOver(DType dtype) {
+    for (int width : new int[] {1, 17, 576}) {
+      for (int room : new int[] {1, 64, 600}) {
+        Tensor gateUp = tensor(dtype, gaussian(dtype, 5, 6 * width), 3, 2L * width);
+        Tensor h = unwritten(dtype, 3, width);
+        SwiGluKernels.forward(h, gateUp);
+        Tensor apart = unwrittenRows(dtype, 3, width, room);
+        SwiGluKernels.forward(apart, gateUp);
+        assertRows(floats(h), apart, room, dtype + " " + width + "+" + room);
+        Tensor dh = tensor(dtype, gaussian(dtype, 6, 3 * width), 3, width);
+        Tensor expected = unwritten(dtype, 3, 2 * width);
+        SwiGluKernels.backward(expected, dh, gateUp);
+        Tensor dGateUp = unwritten(dtype, 3, 2 * width);
+        SwiGluKernels.backward(dGateUp, apart(dh, room), gateUp);
+        assertSame(floats(expected), dGateUp, dtype + " gradient " + width + "+" + room);
+      }
+    }
+  }
+
+  @Test
+  void operandsThatDoNotFitAreNamed() {
+    Tensor gateUp = tensor(DType.FLOAT32, new float[24], 3, 8);
+    Tensor turned = scope.own(tensor(DType.FLOAT32, new float[12], 4, 3).t());
+    assertEquals(
+        "swiglu: h is strided float32[3, 4], expected float32[3, 4], contiguous rows",
+        assertThrows(TensorException.class, () -> SwiGluKernels.forward(turned, gateUp))
+            .getMessage());
+    Tensor odd = tensor(DType.FLOAT32, new float[21], 3, 7);
+    assertEquals(
+        "swiglu: gateUp is float32[3, 7], expected float32[3, 6], contiguous",
+        assertThrows(TensorException.class, () -> SwiGluKernels.forward(turned, odd)).getMessage());
   }
 
   @Test

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.Shared;
+import ai.nibble.TestDevice;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.CausalLm;
@@ -13,6 +14,7 @@ import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.optim.AdamW;
 import ai.nibble.optim.AdamWConfig;
+import ai.nibble.optim.ParameterRange;
 import ai.nibble.optim.Schedule;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
@@ -24,6 +26,7 @@ import ai.nibble.train.objective.SupervisedFineTuning;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -95,7 +98,8 @@ class GoldenModelTest {
   }
 
   private static CausalLm load(Path base, Optional<Quant4Config> quantization) {
-    return CausalLm.load(base, new LoadOptions(quantization, DType.FLOAT32));
+    return CausalLm.load(
+        base, new LoadOptions(quantization, DType.FLOAT32).on(TestDevice.chosen()));
   }
 
   @Test
@@ -204,7 +208,10 @@ class GoldenModelTest {
                 model,
                 adapter,
                 new SupervisedFineTuning(),
-                new AdamW(run.adamW, Math.toIntExact(adapter.parameters().numel())),
+                AdamW.over(
+                    adapter.parameters(),
+                    run.adamW,
+                    ParameterRange.decayingMatrices(adapter.parameters(), run.adamW.weightDecay())),
                 run.maxGradNorm,
                 checkpointing);
         for (int s = 0; s < run.steps; s++) {
@@ -222,7 +229,7 @@ class GoldenModelTest {
           assertEquals(norm, outcome.gradNorm(), 1e-3 * slack * norm, at);
         }
         assertFinal(adapter, finalWeights, 1e-3 * slack);
-        adapter.parameters().values().floats().put(0, initial);
+        adapter.parameters().setValues(FloatBuffer.wrap(initial));
       }
     }
   }

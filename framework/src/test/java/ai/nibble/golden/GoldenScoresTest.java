@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import ai.nibble.Shared;
+import ai.nibble.TestDevice;
 import ai.nibble.eval.ChoiceTask;
 import ai.nibble.eval.FewShot;
 import ai.nibble.eval.ModelText;
@@ -54,7 +55,8 @@ class GoldenScoresTest {
                     mode.startsWith("nf4") ? Quant4Type.NF4 : Quant4Type.FP4,
                     64,
                     mode.endsWith("-dq")));
-    Variant variant = new Variant(mode, gguf, quantization, DType.FLOAT32, Optional.empty());
+    Variant variant =
+        new Variant(mode, gguf, quantization, DType.FLOAT32, Optional.empty(), TestDevice.chosen());
     PerplexityTask perplexity = new PerplexityTask("p", wikiText, 1024, 1024, 1);
     ChoiceTask choices =
         new ChoiceTask(

@@ -3,6 +3,7 @@ package ai.nibble.golden;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import ai.nibble.Shared;
+import ai.nibble.TestDevice;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.quant.Quant4Config;
@@ -37,7 +38,8 @@ class GoldenSmolLm2Test {
     boolean full = Boolean.getBoolean("nibble.golden.full");
     int prompts = 0;
     int tokens = 0;
-    try (CausalLm model = CausalLm.load(gguf, new LoadOptions(quantization, DType.FLOAT32));
+    LoadOptions options = new LoadOptions(quantization, DType.FLOAT32).on(TestDevice.chosen());
+    try (CausalLm model = CausalLm.load(gguf, options);
         SafetensorsFile file = SafetensorsFile.open(values)) {
       for (int p = 0; p < golden.get("prompts").size(); p++) {
         int[] ids = Golden.ints(file, "prompt" + p + "_input_ids");

@@ -32,6 +32,15 @@ abstract class FunctionTestCase {
     return dtype == DType.FLOAT32 ? 1e-5 : 2e-2;
   }
 
+  /** Inverse frequencies of rotary embedding, {@code [d/2]}. */
+  static float[] frequencies(int d, double theta) {
+    float[] frequencies = new float[d / 2];
+    for (int i = 0; i < frequencies.length; i++) {
+      frequencies[i] = (float) Math.pow(theta, -2.0 * i / d);
+    }
+    return frequencies;
+  }
+
   /** Standard normal values. */
   Tensor input(long seed, long... shape) {
     return scope.own(Oracle.gaussian(seed, 1, shape));

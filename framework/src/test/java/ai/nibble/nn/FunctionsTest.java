@@ -85,7 +85,7 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   /** A group of three linears: adapters of rank 2 and 3 on the outer two, a bias on the first. */
-  private LinearGroup group(ParameterSet parameters, double dropout) {
+  LinearGroup group(ParameterSet parameters, double dropout) {
     int[] outs = {6, 4, 5};
     List<Linear> members = new ArrayList<>();
     for (int m = 0; m < outs.length; m++) {
@@ -101,7 +101,7 @@ class FunctionsTest extends FunctionTestCase {
     return scope.own(new LinearGroup(3, members));
   }
 
-  private ParameterSet parameters() {
+  ParameterSet parameters() {
     Map<String, long[]> shapes = new LinkedHashMap<>();
     shapes.put("a0", new long[] {2, 9});
     shapes.put("b0", new long[] {6, 2});

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import ai.nibble.cuda.KernelTestCase;
 import ai.nibble.cuda.LoraKernels;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.tensor.TensorException;
 import org.junit.jupiter.api.Test;
@@ -94,27 +95,37 @@ class LoraKernelsTest extends KernelTestCase {
 
   @ParameterizedTest
   @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
-  void operandsStandSideBySide(DType dtype) {
+  void droppingReadsRowsThatLieApart(DType dtype) {
+    for (int width : WIDTHS) {
+      for (int room : new int[] {3, 64}) {
+        float[] xs = gaussian(dtype, 12, 3 * width);
+        Tensor x = scope.own(Tensor.emptyRows(Device.CPU, dtype, 3, width, width + room));
+        x.copyFrom(tensor(dtype, xs, 3, width));
+        Tensor out = unwritten(dtype, 3, width);
+        LoraKernels.dropout(out, x, KEY, 0.5);
+        assertSame(rounded(dtype, dropped(xs, width, 0.5)), out, dtype + " " + width + "+" + room);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void operandsStandSideBySideBeforeZeros(DType dtype) {
     for (int width : WIDTHS) {
       for (int rank : new int[] {1, 8, 16}) {
-        float[] xs = gaussian(dtype, 5, 3 * width);
-        float[] hs = gaussian(dtype, 6, 3 * rank);
-        float[] expected = new float[3 * (width + rank)];
-        for (int r = 0; r < 3; r++) {
-          System.arraycopy(xs, r * width, expected, r * (width + rank), width);
-          System.arraycopy(hs, r * rank, expected, r * (width + rank) + width, rank);
+        for (int zeros : new int[] {0, 5, 48}) {
+          int all = width + rank + zeros;
+          float[] xs = gaussian(dtype, 5, 3 * width);
+          float[] hs = gaussian(dtype, 6, 3 * rank);
+          float[] expected = new float[3 * all];
+          for (int r = 0; r < 3; r++) {
+            System.arraycopy(xs, r * width, expected, r * all, width);
+            System.arraycopy(hs, r * rank, expected, r * all + width, rank);
+          }
+          Tensor extended = unwritten(dtype, 3, all);
+          LoraKernels.extend(extended, tensor(dtype, xs, 3, width), tensor(dtype, hs, 3, rank));
+          assertSame(expected, extended, dtype + " " + width + "+" + rank + "+" + zeros);
         }
-        Tensor extended = unwritten(dtype, 3, width + rank);
-        Tensor h = tensor(dtype, hs, 3, rank);
-        LoraKernels.extend(extended, tensor(dtype, xs, 3, width), h);
-        assertSame(expected, extended, dtype + " " + width + "+" + rank);
-        Tensor other = tensor(dtype, whole(7, 3 * rank), 3, rank);
-        LoraKernels.extend(extended, null, other);
-        float[] others = floats(other);
-        for (int r = 0; r < 3; r++) {
-          System.arraycopy(others, r * rank, expected, r * (width + rank) + width, rank);
-        }
-        assertSame(expected, extended, dtype + " only h, " + width + "+" + rank);
       }
     }
   }
@@ -122,23 +133,28 @@ class LoraKernelsTest extends KernelTestCase {
   @ParameterizedTest
   @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void scaledUpProjectionsStandAmongZeros(DType dtype) {
+    checkUpProjection(dtype, 30, 20, 8, 4); // single elements
+    checkUpProjection(dtype, 48, 16, 16, 7); // 16 bytes at a time, some of which have both
+    checkUpProjection(dtype, 48, 16, 32, 29);
+  }
+
+  private void checkUpProjection(DType dtype, int stride, int first, int ranks, int column) {
     double scaling = 32 / Math.sqrt(3);
-    int stride = 30;
     float[] before = whole(8, 9 * stride);
     float[] bs = gaussian(DType.FLOAT32, 9, 5 * 3);
     for (boolean adapted : new boolean[] {true, false}) {
       float[] expected = before.clone();
       for (int r = 0; r < 5; r++) {
-        for (int c = 0; c < 8; c++) {
-          boolean own = adapted && c >= 4 && c < 7;
-          float value = own ? (float) (bs[r * 3 + c - 4] * scaling) : 0;
-          expected[(2 + r) * stride + 20 + c] = round(dtype, value);
+        for (int c = 0; c < ranks; c++) {
+          boolean own = adapted && c >= column && c < column + 3;
+          float value = own ? (float) (bs[r * 3 + c - column] * scaling) : 0;
+          expected[(2 + r) * stride + first + c] = round(dtype, value);
         }
       }
       Tensor destination = tensor(dtype, before, 9, stride);
       Tensor b = adapted ? tensor(DType.FLOAT32, bs, 5, 3) : null;
-      LoraKernels.up(destination, 2, 20, 8, 4, b, scaling, 5);
-      assertSame(expected, destination, dtype + " adapted " + adapted);
+      LoraKernels.up(destination, 2, first, ranks, column, b, scaling, 5);
+      assertSame(expected, destination, dtype + " of " + stride + ", adapted " + adapted);
     }
   }
 
@@ -171,6 +187,12 @@ class LoraKernelsTest extends KernelTestCase {
         "lora_dropout: p is 1.0, expected from 0 to below 1",
         assertThrows(
                 TensorException.class, () -> LoraKernels.dropout(destination, destination, 1, 1))
+            .getMessage());
+    Tensor narrow = tensor(DType.FLOAT32, new float[20], 4, 5);
+    assertEquals(
+        "lora_extend: in + r is 15, expected at most extended's 10",
+        assertThrows(
+                TensorException.class, () -> LoraKernels.extend(destination, destination, narrow))
             .getMessage());
   }
 }

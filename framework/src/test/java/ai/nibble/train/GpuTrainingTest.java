@@ -47,6 +47,7 @@ class GpuTrainingTest {
   private static final int[] EQUAL = {256, 256};
 
   private Device gpu;
+  private DType dtype = DType.BFLOAT16;
   private long liveBefore;
 
   @BeforeEach
@@ -62,7 +63,7 @@ class GpuTrainingTest {
   }
 
   private CausalLm load(Device device) {
-    LoadOptions options = new LoadOptions(LoadOptions.nf4().quantization(), DType.BFLOAT16);
+    LoadOptions options = new LoadOptions(LoadOptions.nf4().quantization(), dtype);
     return CausalLm.load(BASE, options.on(device));
   }
 
@@ -143,6 +144,36 @@ class GpuTrainingTest {
     }
   }
 
+  /**
+   * In float32 the two differ by the order of sums alone: 2⁻²⁴ a rounding, some thousands of which
+   * meet in a loss of about 8.
+   */
+  @Test
+  void trainsInFloat32AsTheCpuDoes() {
+    dtype = DType.FLOAT32;
+    Run cpu = train(Device.CPU, Checkpointing.NONE, 0.1);
+    Run here = train(gpu, Checkpointing.NONE, 0.1);
+    System.out.println("float32 losses on the CPU " + Arrays.toString(cpu.losses));
+    System.out.println("float32 losses on the GPU " + Arrays.toString(here.losses));
+    System.out.println("float32 norms on the CPU " + Arrays.toString(cpu.norms));
+    System.out.println("float32 norms on the GPU " + Arrays.toString(here.norms));
+    for (Checkpointing mode : List.of(Checkpointing.SELECTIVE, Checkpointing.BLOCK)) {
+      Run again = train(gpu, mode, 0.1);
+      System.out.println("float32 " + mode + " losses " + Arrays.toString(again.losses));
+      assertArrayEquals(here.adapter, again.adapter, "float32 " + mode + ": the same bits");
+    }
+    assertArrayEquals(cpu.losses, here.losses, 1e-3);
+    for (int s = 0; s < STEPS; s++) {
+      assertEquals(cpu.norms[s], here.norms[s], 2e-3 * cpu.norms[s]);
+    }
+  }
+
+  @Test
+  void decodesInFloat32WhatTheWholeSequenceGives() {
+    dtype = DType.FLOAT32;
+    decodes(1e-4);
+  }
+
   @Test
   void checkpointingChangesNothing() {
     for (int[] lengths : List.of(DIFFERENT, EQUAL)) {
@@ -169,7 +200,8 @@ class GpuTrainingTest {
     Run first = train(gpu, Checkpointing.NONE, 0);
     Run second = train(gpu, Checkpointing.NONE, 0);
     System.out.println("same bits twice: " + Arrays.equals(first.adapter, second.adapter));
-    assertArrayEquals(first.losses, second.losses, 2e-3);
+    assertArrayEquals(first.losses, second.losses);
+    assertArrayEquals(first.adapter, second.adapter);
   }
 
   private static float[] logits(CausalLm model, int[] ids) {
@@ -206,6 +238,10 @@ class GpuTrainingTest {
   /** Token after token with a cache, from weights read in 4 bits, is the whole sequence. */
   @Test
   void decodesWhatTheWholeSequenceGives() {
+    decodes(0.03);
+  }
+
+  private void decodes(double tolerance) {
     int[] ids = new Random(2).ints(70, 3, VOCABULARY).toArray();
     int prompt = 40;
     try (CausalLm model = load(gpu);
@@ -234,8 +270,9 @@ class GpuTrainingTest {
           }
           at = next;
         }
-        System.out.printf("decoding: logits up to %.2f, worst difference %.4f%n", largest, worst);
-        assertTrue(worst < 0.03 * largest, "worst " + worst + " of " + largest);
+        System.out.printf(
+            "decoding in %s: logits up to %.2f, worst difference %.6f%n", dtype, largest, worst);
+        assertTrue(worst < tolerance * largest, "worst " + worst + " of " + largest);
       }
     }
   }

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.Shared;
+import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.data.Batch;
 import ai.nibble.data.Example;
 import ai.nibble.lora.AdapterStore;
@@ -23,6 +24,8 @@ import ai.nibble.optim.Schedule;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.OutOfMemoryException;
+import ai.nibble.tensor.OutOfMemoryExceptionTest;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.train.log.EvalMetrics;
 import ai.nibble.train.log.StepMetrics;
@@ -222,6 +225,48 @@ class TrainerTest {
         }
       }
     }
+  }
+
+  @Test
+  void aGpuWithoutMemoryEndsTheRunWithItsStepAndTheLastCheckpoint() {
+    SupervisedFineTuning usual = new SupervisedFineTuning();
+    Path last = output.resolve("checkpoint-4");
+    for (int failing : new int[] {2, 6}) {
+      int[] calls = {0};
+      try (LoraAdapter adapter = inject(0)) {
+        Trainer trainer =
+            new Trainer(
+                model,
+                adapter,
+                (tape, m, batch, pass, normalizer, checkpointing) -> {
+                  if (++calls[0] == failing) {
+                    throw OutOfMemoryExceptionTest.example();
+                  }
+                  return usual.loss(tape, m, batch, pass, normalizer, checkpointing);
+                },
+                settings(4, 1, 1e-2, Checkpointing.NONE),
+                rows(20, 1),
+                List.of(),
+                List.of());
+        OutOfMemoryException e =
+            assertThrows(
+                OutOfMemoryException.class,
+                () -> trainer.run(new RunPlace(output, "base", "", Map.of())));
+        String kept =
+            failing < 4
+                ? "no checkpoint was due before it"
+                : "resume_from_checkpoint goes on from " + last;
+        assertEquals(
+            "step "
+                + failing
+                + ": "
+                + OutOfMemoryExceptionTest.example().getMessage()
+                + "; "
+                + kept,
+            e.getMessage());
+      }
+    }
+    assertEquals(4, SavedCheckpoint.open(last).state().step());
   }
 
   @Test

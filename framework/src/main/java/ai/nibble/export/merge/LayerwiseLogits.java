@@ -12,8 +12,10 @@ import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Pass;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
+import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -35,15 +37,17 @@ final class LayerwiseLogits {
    * @param place for messages
    * @param quantization how the linears are held
    * @param adapters whose products are put on the linears; null for none
+   * @param device where a layer is computed
    */
   LayerwiseLogits(
       WeightSource source,
       Path place,
       Optional<Quant4Config> quantization,
-      AdapterUpdates adapters) {
+      AdapterUpdates adapters,
+      Device device) {
     this.source = source;
     this.place = place;
-    this.options = new LoadOptions(quantization, DType.FLOAT32);
+    this.options = new LoadOptions(quantization, DType.FLOAT32, false, device);
     this.adapters = adapters;
   }
 
@@ -137,23 +141,23 @@ final class LayerwiseLogits {
   /**
    * With a gain, {@code gain ⊙ (W + b·a) = gain ⊙ W + (gain ⊙ b)·a}: the first is in the weight.
    */
-  private static LowRank lowRank(LowRankUpdate update, String path, Scope scope) {
+  private LowRank lowRank(LowRankUpdate update, String path, Scope scope) {
     int rank = update.rank();
     long out = update.b().length / rank;
     Map<String, long[]> shapes = new LinkedHashMap<>();
     shapes.put(path + ".a", new long[] {rank, update.width()});
     shapes.put(path + ".b", new long[] {out, rank});
-    ParameterSet parameters = scope.own(new ParameterSet(shapes));
+    ParameterSet parameters = scope.own(new ParameterSet(shapes, options.device()));
     Parameter a = parameters.get(path + ".a");
     Parameter b = parameters.get(path + ".b");
-    a.value().floats().put(0, update.a());
+    a.value().setFloats(FloatBuffer.wrap(update.a()));
     float[] scaled = update.b().clone();
     if (update.gain() != null) {
       for (int i = 0; i < scaled.length; i++) {
         scaled[i] *= update.gain()[i / rank];
       }
     }
-    b.value().floats().put(0, scaled);
+    b.value().setFloats(FloatBuffer.wrap(scaled));
     return new LowRank(a, b, 1, 0);
   }
 }

@@ -242,15 +242,18 @@ public final class Merge {
                 base, quantization.isPresent() ? Optional.empty() : request.quantization());
         MergedWeights rest =
             new MergedWeights(held, updates, MergedWeights.Part.WITHOUT_PRODUCTS)) {
-      return new LayerwiseLogits(rest, request.base(), quantization, updates).compute(prompts);
+      return new LayerwiseLogits(rest, request.base(), quantization, updates, request.device())
+          .compute(prompts);
     }
   }
 
   private float[] without(WeightSource base, List<int[]> prompts) {
-    return new LayerwiseLogits(base, request.base(), request.quantization(), null).compute(prompts);
+    return new LayerwiseLogits(base, request.base(), request.quantization(), null, request.device())
+        .compute(prompts);
   }
 
   private float[] logits(WeightSource source, List<int[]> prompts) {
-    return new LayerwiseLogits(source, request.output(), Optional.empty(), null).compute(prompts);
+    return new LayerwiseLogits(source, request.output(), Optional.empty(), null, request.device())
+        .compute(prompts);
   }
 }

@@ -3,6 +3,7 @@ package ai.nibble.export.merge;
 import ai.nibble.InvalidInputException;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -21,6 +22,7 @@ import java.util.OptionalDouble;
  * @param prompts lines to prove the merge on; empty for built-in ones
  * @param undo whether to take the adapters out of a merged model instead
  * @param output a new directory
+ * @param device where the proof's logits are computed
  */
 public record MergeRequest(
     Path base,
@@ -31,7 +33,8 @@ public record MergeRequest(
     Optional<Path> chatTemplate,
     Optional<Path> prompts,
     boolean undo,
-    Path output) {
+    Path output,
+    Device device) {
   /** 5 GB, as transformers had it for years. */
   public static final long MAX_SHARD_BYTES = 5_000_000_000L;
 
@@ -55,6 +58,30 @@ public record MergeRequest(
                 + ", expected a number other than 0");
       }
     }
+  }
+
+  /** Proven on the CPU. */
+  public MergeRequest(
+      Path base,
+      List<Adapter> adapters,
+      Optional<Quant4Config> quantization,
+      Optional<DType> dtype,
+      long maxShardBytes,
+      Optional<Path> chatTemplate,
+      Optional<Path> prompts,
+      boolean undo,
+      Path output) {
+    this(
+        base,
+        adapters,
+        quantization,
+        dtype,
+        maxShardBytes,
+        chatTemplate,
+        prompts,
+        undo,
+        output,
+        Device.CPU);
   }
 
   public MergeRequest {

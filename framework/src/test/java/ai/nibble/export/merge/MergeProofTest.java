@@ -17,6 +17,7 @@ import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Float16;
 import ai.nibble.tensor.Tensor;
 import java.io.IOException;
@@ -81,7 +82,7 @@ class MergeProofTest {
         StoredAdapter opened = StoredAdapter.open(adapter, source)) {
       AdapterUpdates updates = new AdapterUpdates(List.of(new MergedAdapter(opened, 1)), source);
       // the scaling is folded into B here, a power of two: the same bits
-      float[] actual = new LayerwiseLogits(source, base, nf4, updates).compute(PROMPTS);
+      float[] actual = new LayerwiseLogits(source, base, nf4, updates, Device.CPU).compute(PROMPTS);
       assertArrayEquals(expected, actual);
     }
   }
@@ -113,8 +114,10 @@ class MergeProofTest {
         WeightSource written = WeightSource.open(merged);
         StoredAdapter opened = StoredAdapter.open(adapter, source)) {
       AdapterUpdates updates = new AdapterUpdates(List.of(new MergedAdapter(opened, 1)), source);
-      float[] right = new LayerwiseLogits(source, base, Optional.empty(), updates).compute(PROMPTS);
-      float[] wrong = new LayerwiseLogits(written, merged, Optional.empty(), null).compute(PROMPTS);
+      float[] right =
+          new LayerwiseLogits(source, base, Optional.empty(), updates, Device.CPU).compute(PROMPTS);
+      float[] wrong =
+          new LayerwiseLogits(written, merged, Optional.empty(), null, Device.CPU).compute(PROMPTS);
       LogitDifference difference = LogitDifference.of(right, wrong, 11);
       assertFalse(difference.isWithin(proof.bound()), difference + " within " + proof.bound());
     }

@@ -1,0 +1,38 @@
+package ai.nibble.model;
+
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.nn.Precision;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Gpu;
+import org.junit.jupiter.api.Test;
+
+class LoadOptionsTest {
+  private static final Device CUDA = new Device(Device.Type.CUDA, 0);
+
+  @Test
+  void bfloat16OnAGpuWithoutItIsRefused() {
+    InvalidInputException e =
+        assertThrows(
+            InvalidInputException.class,
+            () -> LoadOptions.requireBfloat16(new Gpu(0, "Tesla T4", 75, 40, 16L << 30)));
+    assertEquals(
+        "compute dtype is bfloat16, which cuda:0 (Tesla T4, 7.5) does not multiply, expected compute"
+            + " capability 8.0 or more: compute in float32 (bnb_4bit_compute_dtype: float32, or"
+            + " --compute-dtype float32) or on the CPU (device_map: cpu, or --device cpu)",
+        e.getMessage());
+    assertDoesNotThrow(
+        () -> LoadOptions.requireBfloat16(new Gpu(0, "NVIDIA A100", 80, 108, 40L << 30)));
+  }
+
+  /** No GPU is looked at for it, and nothing is widened there. */
+  @Test
+  void float32IsComputedOnAnyGpu() {
+    LoadOptions options = LoadOptions.unquantized(DType.FLOAT32).on(CUDA);
+    assertEquals(new Precision(DType.FLOAT32, DType.FLOAT32), options.precision());
+  }
+}

@@ -1,0 +1,192 @@
+package ai.nibble.nn;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import ai.nibble.autograd.Earlier;
+import ai.nibble.autograd.Tape;
+import ai.nibble.autograd.Variable;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.FusedAttention;
+import ai.nibble.tensor.HostKernels;
+import ai.nibble.tensor.KernelLaunchers;
+import ai.nibble.tensor.Tensor;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/**
+ * What surrounds the fused kernels on a GPU, over CPU tensors: the project's kernels compiled for
+ * the host, libtorch's replaced by their definition, against attention on the CPU.
+ */
+class DeviceAttentionTest extends FunctionTestCase {
+  private static final int[] STARTS = {0, 5, 6, 17};
+  private static final FusedAttention KERNEL = new ExpandedHeads(new ReferenceFusedAttention(), 8);
+
+  private KernelLaunchers.Installation kernels;
+
+  @BeforeEach
+  void install() {
+    kernels = HostKernels.install();
+  }
+
+  @AfterEach
+  void remove() {
+    if (kernels != null) {
+      kernels.close();
+    }
+  }
+
+  /** Shared and own heads, of elements that a kernel takes and that it does not. */
+  private List<Attention> attentions() {
+    return List.of(
+        attention(4, 2, 8),
+        attention(3, 3, 16),
+        attention(6, 2, 6),
+        attention(2, 1, 20),
+        attention(3, 3, 10));
+  }
+
+  private Attention attention(int heads, int keyValueHeads, int d) {
+    RotaryTable rotary = scope.own(new RotaryTable(frequencies(d, 10), 1));
+    return new Attention(heads, keyValueHeads, rotary, 1 / Math.sqrt(d));
+  }
+
+  private static int width(Attention attention) {
+    return (attention.heads() + 2 * attention.keyValueHeads()) * attention.headDim();
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  void sequencesAndTheirGradientsAreTheCpus(DType dtype) {
+    Precision precision = new Precision(dtype, dtype);
+    for (Attention attention : attentions()) {
+      Pass pass = Pass.evaluating(STARTS);
+      List<Tensor> inputs = List.of(input(3, pass.tokens(), width(attention)));
+      Oracle.Result expected =
+          Oracle.onTape(
+              (tape, in) ->
+                  tape.apply(
+                      new AttentionFunction(attention, pass, precision, Earlier.NONE), in.get(0)),
+              inputs,
+              dtype,
+              7);
+      Oracle.Result actual =
+          Oracle.onTape(
+              (tape, in) ->
+                  tape.apply(
+                      new DeviceAttention(attention, KERNEL, pass, precision, Earlier.NONE),
+                      in.get(0)),
+              inputs,
+              dtype,
+              7);
+      String what = attention.heads() + " heads of " + attention.headDim();
+      Oracle.assertClose(what, expected.output(), actual.output(), tolerance(dtype));
+      Oracle.assertClose(
+          "gradient, " + what,
+          expected.gradients().get(0),
+          actual.gradients().get(0),
+          tolerance(dtype));
+    }
+  }
+
+  @Test
+  void branchesSeeTheirTrunkAndThemselves() {
+    Precision precision = Precision.of(DType.FLOAT32);
+    int own = Pass.NO_TRUNK;
+    Pass pass = Pass.branching(new int[] {0, 4, 6, 9, 12, 13}, new int[] {own, 0, 0, own, 3});
+    for (Attention attention : attentions()) {
+      Tensor qkv = input(4, pass.tokens(), width(attention));
+      float[] expected = run(new AttentionFunction(attention, pass, precision, Earlier.NONE), qkv);
+      float[] actual =
+          run(new DeviceAttention(attention, KERNEL, pass, precision, Earlier.NONE), qkv);
+      Oracle.assertClose(attention.heads() + " heads", expected, actual, 1e-5);
+      assertThrows(
+          IllegalStateException.class,
+          () ->
+              Oracle.onTape(
+                  (tape, in) ->
+                      tape.apply(
+                          new DeviceAttention(attention, KERNEL, pass, precision, Earlier.NONE),
+                          in.get(0)),
+                  List.of(qkv),
+                  DType.FLOAT32,
+                  7));
+    }
+  }
+
+  private static float[] run(ai.nibble.autograd.Function function, Tensor qkv) {
+    try (Tape tape = Tape.inference();
+        Variable in = tape.constant(qkv.share());
+        Variable out = tape.apply(function, in)) {
+      return out.value().toFloats();
+    }
+  }
+
+  /** Prompts of different lengths, then a token and more tokens, together in one pass. */
+  @Test
+  void cachesGiveWhatWholeSequencesGive() {
+    Precision precision = Precision.of(DType.FLOAT32);
+    for (Attention attention : attentions()) {
+      int[] lengths = {9, 14};
+      int[][] parts = {{4, 1, 1, 3}, {9, 1, 3, 1}};
+      Tensor[] qkv = new Tensor[lengths.length];
+      float[][] whole = new float[lengths.length][];
+      KvCache[] caches = new KvCache[lengths.length];
+      for (int s = 0; s < lengths.length; s++) {
+        qkv[s] = input(10 + s, lengths[s], width(attention));
+        Pass pass = Pass.evaluating(0, lengths[s]);
+        whole[s] = run(new AttentionFunction(attention, pass, precision, Earlier.NONE), qkv[s]);
+        caches[s] =
+            scope.own(
+                new KvCache(1, attention.keyValueHeads(), attention.headDim(), 20, precision));
+      }
+      int row = attention.heads() * attention.headDim();
+      for (int step = 0; step < parts[0].length; step++) {
+        int a = parts[0][step];
+        int b = parts[1][step];
+        Tensor both = scope.own(Tensor.empty(DType.FLOAT32, a + b, width(attention)));
+        copy(qkv[0], caches[0].length(), both, 0, a);
+        copy(qkv[1], caches[1].length(), both, a, b);
+        Pass pass = Pass.cached(List.of(caches), 0, a, a + b);
+        float[] out = run(new DeviceCachedAttention(attention, KERNEL, pass, 0), both);
+        for (int s = 0; s < 2; s++) {
+          int from = caches[s].length() * row;
+          int count = (s == 0 ? a : b) * row;
+          Oracle.assertClose(
+              "step " + step + ", " + attention.heads() + " heads",
+              Arrays.copyOfRange(whole[s], from, from + count),
+              Arrays.copyOfRange(out, s * a * row, s * a * row + count),
+              1e-5);
+          caches[s].advance(s == 0 ? a : b);
+        }
+      }
+      assertEquals(lengths[0], caches[0].length());
+    }
+  }
+
+  private static void copy(Tensor from, long at, Tensor to, long where, long rows) {
+    try (Tensor source = from.narrow(0, at, rows);
+        Tensor target = to.narrow(0, where, rows)) {
+      target.copyFrom(source);
+    }
+  }
+
+  /** A step of decoding waits for no copy to the device: only the table is there. */
+  @Test
+  void aSingleTokenNeedsNoPositionsOnTheDevice() {
+    Attention attention = attention(4, 2, 8);
+    KvCache cache = scope.own(new KvCache(1, 2, 8, 20, Precision.of(DType.FLOAT32)));
+    Tensor qkv = input(1, 1, width(attention));
+    attention.rotary().onDevice(Device.CPU, Pass.cached(List.of(cache), 0, 1));
+    long before = Tensor.live();
+    Pass pass = Pass.cached(List.of(cache), 0, 1);
+    run(new DeviceCachedAttention(attention, KERNEL, pass, 0), qkv);
+    assertEquals(before, Tensor.live(), "what was copied stays with the pass");
+  }
+}
