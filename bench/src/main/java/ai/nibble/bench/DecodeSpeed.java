@@ -12,6 +12,8 @@ import ai.nibble.quant.Quant4Type;
 import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.train.log.ProcessMemory;
+import com.sun.management.OperatingSystemMXBean;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -51,10 +53,16 @@ public final class DecodeSpeed {
       GenerationSettings settings = GenerationSettings.greedy(newTokens, Set.of());
       double[] speeds = new double[RUNS];
       for (int run = 0; run < RUNS; run++) {
+        long cpu = cpuNanos();
         start = System.nanoTime();
         Completion completion = generator.complete(List.of(prompt), settings).get(0);
         speeds[run] = newTokens / ((System.nanoTime() - start) / 1e9);
-        System.err.printf(Locale.ROOT, "run %d %.1f tokens/s%n", run, speeds[run]);
+        System.err.printf(
+            Locale.ROOT,
+            "run %d %.1f tokens/s, %.1f ms of CPU a token%n",
+            run,
+            speeds[run],
+            (cpuNanos() - cpu) / 1e6 / newTokens);
         if (run == 0) {
           System.err.println(tokenizer.decode(completion.tokens(), false));
         }
@@ -70,5 +78,11 @@ public final class DecodeSpeed {
           load,
           ProcessMemory.peakBytes() >> 20);
     }
+  }
+
+  /** Processor time of the process so far: what other processes do changes it less than time. */
+  private static long cpuNanos() {
+    return ((OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean())
+        .getProcessCpuTime();
   }
 }

@@ -17,6 +17,7 @@ import ai.nibble.nn.Pass;
 import ai.nibble.nn.Precision;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.SelectRows;
+import ai.nibble.nn.TokenPass;
 import ai.nibble.nn.Weight;
 import ai.nibble.nn.Workspace;
 import ai.nibble.tensor.DType;
@@ -160,7 +161,10 @@ public final class CausalLm implements AutoCloseable {
     return new DecoderLayer.Run(tape, pass, precision, work, checkpointing, recall);
   }
 
-  private void requireInVocabulary(int[] inputIds) {
+  /**
+   * @throws IllegalArgumentException if a token is not of the vocabulary
+   */
+  void requireInVocabulary(int[] inputIds) {
     for (int id : inputIds) {
       if (id < 0 || id >= config.vocabSize()) {
         throw new IllegalArgumentException(
@@ -265,6 +269,18 @@ public final class CausalLm implements AutoCloseable {
             Tensor.empty(device(), precision.product(), positions.length, head.outFeatures())) {
       return Ops.mm(result, input, transposed).to(DType.FLOAT32);
     }
+  }
+
+  /**
+   * A pass over one token at a time, with linears as they are read packed, where that is possible.
+   *
+   * @param weight the {@link #headWeight} opened, which stays open as long as this is used
+   */
+  Optional<TokenPass> tokenPass(Tensor weight) {
+    List<TokenPass.Block> blocks = layers.stream().map(DecoderLayer::block).toList();
+    return TokenPass.takes(blocks, weight, precision)
+        ? Optional.of(new TokenPass(blocks, embedding, finalNorm, weight, precision))
+        : Optional.empty();
   }
 
   /** The output head, ready for products. */

@@ -3,6 +3,7 @@ package ai.nibble.model;
 import ai.nibble.nn.KvCache;
 import ai.nibble.nn.LinearGroup;
 import ai.nibble.nn.Pass;
+import ai.nibble.nn.TokenPass;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.util.ArrayList;
@@ -23,6 +24,7 @@ public final class Decoder implements AutoCloseable {
   private final List<LinearGroup> kept = new ArrayList<>();
   private long keptBytes;
   private Tensor head;
+  private TokenPass tokenPass;
 
   /**
    * @param model computes as always once this is closed
@@ -48,6 +50,7 @@ public final class Decoder implements AutoCloseable {
           keptBytes += bytes;
         }
       }
+      tokenPass = head == null ? null : model.tokenPass(head).orElse(null);
     } catch (RuntimeException e) {
       close();
       throw e;
@@ -56,6 +59,11 @@ public final class Decoder implements AutoCloseable {
 
   public CausalLm model() {
     return model;
+  }
+
+  /** Whether tokens of a sequence by itself go through the layers in one parallel region. */
+  boolean hasTokenPass() {
+    return tokenPass != null;
   }
 
   /** Bytes of weights and copies of adapters kept, beyond those of the model. */
@@ -131,6 +139,19 @@ public final class Decoder implements AutoCloseable {
    *     the CPU; the caller closes them
    */
   public Tensor next(List<int[]> tokens, List<KvCache> caches) {
+    if (tokenPass != null
+        && tokens.size() == 1
+        && tokens.get(0).length == 1
+        && TokenPass.takes(caches.get(0))) {
+      model.requireInVocabulary(tokens.get(0));
+      Tensor logits = tokenPass.logits(tokens.get(0)[0], caches.get(0));
+      caches.get(0).advance(1);
+      return logits;
+    }
+    return nextOfAll(tokens, caches);
+  }
+
+  private Tensor nextOfAll(List<int[]> tokens, List<KvCache> caches) {
     int[] starts = new int[tokens.size() + 1];
     int[] last = new int[tokens.size()];
     for (int s = 0; s < last.length; s++) {
@@ -158,6 +179,7 @@ public final class Decoder implements AutoCloseable {
     packed.clear();
     kept.forEach(LinearGroup::dropWeights);
     kept.clear();
+    tokenPass = null;
     if (head != null) {
       head.close();
       head = null;

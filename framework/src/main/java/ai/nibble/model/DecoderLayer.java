@@ -11,6 +11,7 @@ import ai.nibble.nn.Precision;
 import ai.nibble.nn.Residual;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.SwiGlu;
+import ai.nibble.nn.TokenPass;
 import ai.nibble.nn.Workspace;
 import java.util.List;
 import java.util.stream.Stream;
@@ -36,6 +37,11 @@ record DecoderLayer(
 
   List<LinearGroup> groups() {
     return List.of(qkv, output, gateUp, down);
+  }
+
+  /** The parts, as a pass over one token takes them. */
+  TokenPass.Block block() {
+    return new TokenPass.Block(inputNorm, qkv, attention, output, postAttentionNorm, gateUp, down);
   }
 
   /**

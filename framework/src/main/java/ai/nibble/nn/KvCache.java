@@ -5,6 +5,7 @@ import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
+import java.nio.ByteBuffer;
 
 /**
  * One sequence's rotated keys and its values in every layer, so that its next token is computed
@@ -18,6 +19,8 @@ public final class KvCache implements AutoCloseable {
   private final Scope scope = new Scope();
   private final Tensor[] keys;
   private final Tensor[] values;
+  private final ByteBuffer[] keyBytes;
+  private final ByteBuffer[] valueBytes;
   private final int capacity;
   private int length;
 
@@ -40,6 +43,8 @@ public final class KvCache implements AutoCloseable {
     this.capacity = capacity;
     this.keys = new Tensor[layers];
     this.values = new Tensor[layers];
+    this.keyBytes = new ByteBuffer[layers];
+    this.valueBytes = new ByteBuffer[layers];
     DType dtype = precision.product();
     try {
       for (int l = 0; l < layers; l++) {
@@ -135,6 +140,33 @@ public final class KvCache implements AutoCloseable {
   /** Where the values of the next tokens go; as {@link #values}. */
   Tensor nextValues(int layer, int tokens) {
     return values[layer].narrow(1, length, tokens);
+  }
+
+  /** Bytes of one layer's keys, as many as of its values. */
+  long layerBytes() {
+    return keys[0].byteSize();
+  }
+
+  /**
+   * The memory of a layer's keys, {@code [kvHeads, capacity, headDim]}, on the CPU and below 2 GiB;
+   * to be used while the cache is open. Made when it is first asked for, by one thread.
+   */
+  ByteBuffer keyBytes(int layer) {
+    return window(keys[layer], keyBytes, layer);
+  }
+
+  /** The memory of a layer's values; as {@link #keyBytes}. */
+  ByteBuffer valueBytes(int layer) {
+    return window(values[layer], valueBytes, layer);
+  }
+
+  private static ByteBuffer window(Tensor tensor, ByteBuffer[] made, int layer) {
+    ByteBuffer window = made[layer];
+    if (window == null) {
+      window = tensor.bytes(0, Math.toIntExact(tensor.byteSize()));
+      made[layer] = window;
+    }
+    return window;
   }
 
   /** Writes the next token's key of every head, side by side from {@code at} on. */

@@ -28,6 +28,7 @@ public final class LinearGroup implements AutoCloseable {
 
   private final List<Linear> members;
   private final int layer;
+  private final int outFeatures;
   private Tensor kept;
   private FewRowsProduct packed;
   private List<Optional<LowRank>> keptAdapters = List.of();
@@ -39,6 +40,7 @@ public final class LinearGroup implements AutoCloseable {
   public LinearGroup(int layer, List<Linear> members) {
     this.members = List.copyOf(members);
     this.layer = layer;
+    this.outFeatures = members.stream().mapToInt(m -> (int) m.weight().outFeatures()).sum();
     for (Linear member : members) {
       if (member.weight().inFeatures() != inFeatures()) {
         throw new IllegalArgumentException(
@@ -63,7 +65,7 @@ public final class LinearGroup implements AutoCloseable {
 
   /** Sum over the members. */
   public int outFeatures() {
-    return members.stream().mapToInt(m -> (int) m.weight().outFeatures()).sum();
+    return outFeatures;
   }
 
   /** Sum of the adapters' ranks. */
@@ -362,14 +364,10 @@ public final class LinearGroup implements AutoCloseable {
     return all;
   }
 
-  /** Adds the members' biases to {@code [N, out]} in place. */
-  void addBiases(Tensor y) {
+  /** The members' biases, {@code [out]}, zeros where a member has none; null where none has one. */
+  float[] biases() {
     if (members.stream().allMatch(m -> m.bias() == null)) {
-      return;
-    }
-    if (Kernels.serve(y)) {
-      addBiasesByKernel(y);
-      return;
+      return null;
     }
     float[] all = new float[outFeatures()];
     int at = 0;
@@ -380,6 +378,19 @@ public final class LinearGroup implements AutoCloseable {
       }
       at += (int) member.weight().outFeatures();
     }
+    return all;
+  }
+
+  /** Adds the members' biases to {@code [N, out]} in place. */
+  void addBiases(Tensor y) {
+    if (members.stream().allMatch(m -> m.bias() == null)) {
+      return;
+    }
+    if (Kernels.serve(y)) {
+      addBiasesByKernel(y);
+      return;
+    }
+    float[] all = biases();
     Parallel.forRanges(
         y.size(0),
         Rows.grain(all.length),

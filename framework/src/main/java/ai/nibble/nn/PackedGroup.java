@@ -7,7 +7,9 @@ import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
+import ai.nibble.tensor.Team;
 import ai.nibble.tensor.Tensor;
+import java.nio.FloatBuffer;
 import java.util.List;
 
 /**
@@ -19,12 +21,21 @@ final class PackedGroup implements FewRowsProduct {
   /** Elements of weights a parallel range, some 10 µs. */
   private static final int ELEMENTS_A_RANGE = 1 << 17;
 
+  /** The same where a range costs no region of its own; threads end at about the same time. */
+  private static final int TOKEN_ELEMENTS_A_RANGE = 1 << 16;
+
   private final LinearGroup group;
   private final Precision precision;
   private final List<PackedProduct> products;
   private final Scope scope = new Scope();
+  private final float[] biases;
   private Tensor down;
   private Tensor up;
+  private DenseRows downRows;
+  private FloatBuffer upRows;
+
+  /** One row's {@code x·Aᵀ}. */
+  private float[] lowered;
 
   /** Whether all weights of a group are such that they can be read packed. */
   static boolean takes(LinearGroup group) {
@@ -40,6 +51,7 @@ final class PackedGroup implements FewRowsProduct {
             .map(m -> ((Quant4Weight) m.weight()).quantized())
             .map(weight -> new PackedProduct(weight, precision.compute()))
             .toList();
+    this.biases = group.biases();
     if (group.rank() > 0) {
       try {
         down = scope.own(group.downProjections(precision.product()));
@@ -48,6 +60,9 @@ final class PackedGroup implements FewRowsProduct {
           group.writeUpProjections(rounded, 0);
           up = scope.own(rounded.to(DType.FLOAT32));
         }
+        lowered = new float[group.rank()];
+        downRows = new DenseRows(down);
+        upRows = up.floats();
       } catch (RuntimeException e) {
         scope.close();
         throw e;
@@ -86,6 +101,55 @@ final class PackedGroup implements FewRowsProduct {
       group.addBiases(sum);
       return precision.compute() == DType.FLOAT32 ? sum.share() : sum.to(precision.compute());
     }
+  }
+
+  /**
+   * One row's outputs in the compute dtype, by all threads of a team; that dtype is the product's.
+   *
+   * @param y receives them, {@code [out]}
+   * @param last runs once all are there
+   */
+  void apply(Team team, TokenRow x, float[] y, Runnable last) {
+    int in = group.inFeatures();
+    int out = group.outFeatures();
+    long grain = Math.max(1, TOKEN_ELEMENTS_A_RANGE / in);
+    if (down != null) {
+      team.ranges(
+          lowered.length,
+          grain,
+          (begin, end) -> downRows.multiply(begin, end, x, lowered),
+          () -> TokenRow.round(lowered, 0, lowered.length, precision.product()));
+    }
+    team.ranges(
+        out,
+        grain,
+        (begin, end) -> {
+          multiply(x.packed(), y, begin, end);
+          complete(y, (int) begin, (int) end);
+        },
+        last);
+  }
+
+  /** Adds to one row's outputs {@code [begin, end)} what adapters and biases add; rounds. */
+  private void complete(float[] y, int begin, int end) {
+    if (down != null) {
+      int rank = lowered.length;
+      float[] row = new float[rank];
+      for (int o = begin; o < end; o++) {
+        upRows.get(o * rank, row);
+        float sum = 0;
+        for (int k = 0; k < rank; k++) {
+          sum += lowered[k] * row[k];
+        }
+        y[o] += sum;
+      }
+    }
+    if (biases != null) {
+      for (int o = begin; o < end; o++) {
+        y[o] += biases[o];
+      }
+    }
+    TokenRow.round(y, begin, end, precision.compute());
   }
 
   /** Outputs {@code [begin, end)} of the group, which may lie in several members. */

@@ -97,6 +97,27 @@ public final class RmsNorm implements AutoCloseable {
     return (float) (1 / Math.sqrt(dot(row, row) / row.length + eps));
   }
 
+  private void normalize(float[] row, float[] scale, boolean round) {
+    float inverse = inverseRms(row);
+    for (int c = 0; c < row.length; c++) {
+      row[c] *= inverse;
+    }
+    if (round) {
+      for (int c = 0; c < row.length; c++) {
+        row[c] = Bfloat16.round(row[c]);
+      }
+    }
+    for (int c = 0; c < row.length; c++) {
+      row[c] *= scale[c];
+    }
+  }
+
+  /** Normalises one row in place, as {@link #apply} does rows of a dtype. */
+  void normalize(float[] row, DType dtype) {
+    normalize(row, frozen != null ? frozen : weight.toFloats(), dtype == DType.BFLOAT16);
+    TokenRow.round(row, 0, row.length, dtype);
+  }
+
   private final class Normalize extends Function {
     private final boolean kernels = Kernels.serve(weight);
     private final float[] scale =
@@ -134,27 +155,12 @@ public final class RmsNorm implements AutoCloseable {
               float[] row = new float[scale.length];
               for (long r = begin; r < end; r++) {
                 from.load(r, row);
-                normalize(row, round);
+                normalize(row, scale, round);
                 to.store(r, row);
               }
             }
           });
       return new Tensor[] {y};
-    }
-
-    private void normalize(float[] row, boolean round) {
-      float inverse = inverseRms(row);
-      for (int c = 0; c < row.length; c++) {
-        row[c] *= inverse;
-      }
-      if (round) {
-        for (int c = 0; c < row.length; c++) {
-          row[c] = Bfloat16.round(row[c]);
-        }
-      }
-      for (int c = 0; c < row.length; c++) {
-        row[c] *= scale[c];
-      }
     }
 
     /** {@code dx = i·(w⊙g) − x·i³/H·Σ(w⊙g⊙x)}, i the inverse root of the mean square. */

@@ -67,6 +67,25 @@ public final class NestedAbsmax {
     return residual + offset;
   }
 
+  /**
+   * The absmax of consecutive weight blocks.
+   *
+   * @param first number of the first of them
+   * @param indices their stored bytes
+   * @param into receives the values
+   */
+  void recover(long first, byte[] indices, float[] into, int n) {
+    for (int b = 0; b < n; ) {
+      long block = first + b;
+      int end = (int) Math.min(n, b + BLOCK_SIZE - block % BLOCK_SIZE);
+      float scale = absmax2[(int) (block / BLOCK_SIZE)];
+      for (; b < end; b++) {
+        float residual = map[indices[b] & 0xFF] * scale;
+        into[b] = residual + offset;
+      }
+    }
+  }
+
   /** Whether the map is the one that this project quantises with. */
   public boolean hasStandardMap() {
     return SignedDynamicMap.is(map);

@@ -45,8 +45,11 @@ public final class PackedInput {
     return width;
   }
 
-  /** All rows, one after the other; of more than one, zeros up to a multiple of four. */
-  float[] values() {
+  /**
+   * All rows, one after the other; of more than one, zeros up to a multiple of four. They stay this
+   * input's.
+   */
+  public float[] values() {
     return values;
   }
 }

@@ -35,6 +35,8 @@ public final class PackedProduct {
   }
 
   private final Quantized4Bit weight;
+  private final ByteBuffer codes;
+  private final ByteBuffer absmax;
   private final boolean round;
   private final int width;
 
@@ -44,7 +46,8 @@ public final class PackedProduct {
   /**
    * The first one of a process takes about a second, in which the kernels are compiled.
    *
-   * @param weight {@code [out, in]}, which {@link #takes} is true of; stays the caller's
+   * @param weight {@code [out, in]}, which {@link #takes} is true of; stays the caller's, and open
+   *     for as long as this is used
    * @param dtype to which its values are rounded: float32 (that is, not) or bfloat16
    */
   public PackedProduct(Quantized4Bit weight, DType dtype) {
@@ -56,6 +59,8 @@ public final class PackedProduct {
     }
     WarmUp.once();
     this.weight = weight;
+    this.codes = weight.packed().bytes(0, (int) weight.packed().byteSize());
+    this.absmax = weight.absmax().bytes(0, (int) weight.absmax().byteSize());
     this.round = dtype == DType.BFLOAT16;
     this.width = (int) weight.shape()[1];
     this.shift = Integer.numberOfTrailingZeros(weight.config().blockSize() / UNIT);
@@ -66,21 +71,25 @@ public final class PackedProduct {
     return AVAILABLE;
   }
 
-  /** Whether it does so with this weight: rows must be whole multiples of 32 elements. */
+  /**
+   * Whether it does so with this weight: rows must be whole multiples of 32 elements, and codes
+   * below 2 GiB.
+   */
   public static boolean takes(Quantized4Bit weight) {
     long[] shape = weight.shape();
     return AVAILABLE
         && weight.device().isCpu()
         && shape.length == 2
         && shape[1] > 0
-        && shape[1] % UNIT == 0;
+        && shape[1] % UNIT == 0
+        && weight.packed().byteSize() <= Integer.MAX_VALUE;
   }
 
   /**
    * Products with some rows of the weight, on the calling thread.
    *
    * @param begin first row of the weight
-   * @param end after the last one; {@code (end − begin) · in} is below 2³¹
+   * @param end after the last one
    * @param x of the weight's width
    * @param y {@code [x.rows, stride]}
    * @param column of y that the weight's first row goes to
@@ -100,8 +109,6 @@ public final class PackedProduct {
     private final int units = width / UNIT;
     private final int rowBytes = width / 2;
     private final int chunk;
-    private final ByteBuffer codes;
-    private final ByteBuffer absmax;
     private final byte[] packed;
     private final float[] scales;
     private final float[] sums = new float[Dot512.FOUR];
@@ -111,11 +118,7 @@ public final class PackedProduct {
       this.begin = begin;
       this.end = end;
       this.chunk = (int) Math.max(1, Math.min(end - begin, CHUNK_BYTES / rowBytes));
-      this.codes =
-          weight.packed().bytes(begin * rowBytes, Math.toIntExact((end - begin) * rowBytes));
-      int unit = weight.absmax().dtype().bytes();
-      this.absmax = weight.absmax().bytes(block(begin) * unit, blocks(begin, end) * unit);
-      this.packed = new byte[chunk * rowBytes];
+      this.packed = new byte[chunk * rowBytes + Dot512.SLACK];
       this.scales = new float[(chunk * units >> shift) + 2];
       this.dot = new Dot512(weight.config().type().codes(), round, shift, packed, scales);
     }
@@ -132,9 +135,8 @@ public final class PackedProduct {
     void multiply(PackedInput x, float[] y, int column, int stride) {
       for (long first = begin; first < end; first += chunk) {
         int n = (int) Math.min(chunk, end - first);
-        codes.get((int) (first - begin) * rowBytes, packed, 0, n * rowBytes);
-        int skip = (int) (block(first) - block(begin));
-        weight.absmax(absmax, block(begin), skip, scales, blocks(first, first + n));
+        codes.get((int) (first * rowBytes), packed, 0, n * rowBytes);
+        weight.absmax(absmax, 0, (int) block(first), scales, blocks(first, first + n));
         for (int r = 0; r < n; r++) {
           int before = (int) ((first + r) * units - (block(first) << shift));
           multiply(r * rowBytes, before, x, y, column + (int) (first + r), stride);

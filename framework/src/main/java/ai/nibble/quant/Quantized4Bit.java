@@ -333,9 +333,9 @@ public final class Quantized4Bit implements AutoCloseable {
         into[b] = window.getFloat((skip + b) * Float.BYTES);
       }
     } else {
-      for (int b = 0; b < n; b++) {
-        into[b] = nested.recover(windowStart + skip + b, window.get(skip + b) & 0xFF);
-      }
+      byte[] indices = new byte[n];
+      window.get(skip, indices);
+      nested.recover(windowStart + skip, indices, into, n);
     }
   }
 

@@ -25,7 +25,10 @@ final class OmpTeam {
   }
 
   /** {@code GOMP_parallel(fn, data, num_threads, flags)}; the same libgomp that libtorch uses. */
-  private static final Function PARALLEL = find();
+  private static final Function PARALLEL = find("GOMP_parallel");
+
+  /** {@code int omp_get_num_threads(void)}. */
+  private static final Function SIZE = find("omp_get_num_threads");
 
   private static final Map<Long, Job> JOBS = new ConcurrentHashMap<>();
   private static final AtomicLong NEXT = new AtomicLong();
@@ -46,16 +49,21 @@ final class OmpTeam {
 
   private OmpTeam() {}
 
-  private static Function find() {
+  private static Function find(String name) {
     try {
-      return NativeLibraries.libtorch().getFunction("GOMP_parallel");
+      return NativeLibraries.libtorch().getFunction(name);
     } catch (UnsatisfiedLinkError e) {
       return null; // a libtorch with another OpenMP runtime
     }
   }
 
   static boolean isAvailable() {
-    return PARALLEL != null;
+    return PARALLEL != null && SIZE != null;
+  }
+
+  /** Threads of the team whose work the calling thread is in; 1 outside any. */
+  static int size() {
+    return SIZE.invokeInt(new Object[0]);
   }
 
   /**

@@ -71,12 +71,16 @@ class DecoderTest {
 
   /** An adapter that changes the logits: B drawn too. */
   private static LoraAdapter adapter(CausalLm model) {
+    return adapter(model, 0.3);
+  }
+
+  private static LoraAdapter adapter(CausalLm model, double deviation) {
     LoraAdapter adapter =
         LoraAdapter.inject(model, LoraConfig.DEFAULT.withRank(3, 6).withDropout(0.5), 4);
     FloatBuffer values = adapter.parameters().values().floats();
     Random random = new Random(8);
     for (int i = 0; i < values.limit(); i++) {
-      values.put(i, (float) (random.nextGaussian() * 0.3));
+      values.put(i, (float) (random.nextGaussian() * deviation));
     }
     return adapter;
   }
@@ -324,6 +328,130 @@ class DecoderTest {
   private static String description(CausalLm model, long weightBytes) {
     try (Decoder decoder = new Decoder(model, weightBytes)) {
       return decoder.description();
+    }
+  }
+
+  /**
+   * Beside the same token in a batch of two, which goes another way with the same roundings: they
+   * differ by sums in another order, a rounding of bfloat16 now and then.
+   */
+  @ParameterizedTest
+  @EnumSource(
+      value = DType.class,
+      names = {"FLOAT32", "BFLOAT16"})
+  void aTokenOnItsOwnHasTheLogitsOfOneInABatch(DType compute) {
+    try (CausalLm model = modelForTokens(true, compute);
+        LoraAdapter adapter = adapter(model, 0.05);
+        Decoder decoder = new Decoder(model, ALL)) {
+      assertTrue(adapter.modules().size() > 0);
+      assumeTrue(decoder.hasTokenPass(), "skipped: needs 512-bit registers and GNU's OpenMP");
+      int[] ids = sequences().get(1);
+      try (KvCache own = decoder.cache(ids.length);
+          KvCache first = decoder.cache(ids.length);
+          KvCache second = decoder.cache(ids.length)) {
+        double worst = 0;
+        double scale = 0;
+        for (int at = 0; at < ids.length; at++) {
+          int[] token = {ids[at]};
+          try (Tensor alone = decoder.next(List.of(token), List.of(own));
+              Tensor both = decoder.next(List.of(token, token), List.of(first, second))) {
+            float[] expected = rows(both)[0];
+            float[] actual = rows(alone)[0];
+            for (int v = 0; v < VOCABULARY; v++) {
+              worst = Math.max(worst, Math.abs(expected[v] - actual[v]));
+              scale = Math.max(scale, Math.abs(expected[v]));
+            }
+          }
+        }
+        assertEquals(0, worst / scale, compute == DType.FLOAT32 ? 1e-5 : 4 * 0x1p-8);
+      }
+    }
+  }
+
+  /** A model in NF4 whose heads are whole units, too: its tokens go through on their own. */
+  private CausalLm modelForTokens(boolean biases, DType compute) {
+    TinyModel tiny = new TinyModel(17, false);
+    int hidden = 64;
+    int inner = 96;
+    int keys = 2 * 32;
+    tiny.fields.put("hidden_size", "" + hidden);
+    tiny.fields.put("intermediate_size", "" + inner);
+    tiny.fields.put("num_attention_heads", "4");
+    tiny.fields.put("num_key_value_heads", "2");
+    tiny.fields.put("head_dim", "32");
+    tiny.fields.put("attention_bias", "" + biases);
+    tiny.fields.put("mlp_bias", "" + biases);
+    tiny.add(TinyModel.EMBEDDING, VOCABULARY, hidden);
+    tiny.add(TinyModel.HEAD, VOCABULARY, hidden);
+    tiny.add("model.norm.weight", hidden);
+    for (int layer = 0; layer < 2; layer++) {
+      String p = "model.layers." + layer + ".";
+      tiny.add(p + "input_layernorm.weight", hidden);
+      tiny.add(p + "post_attention_layernorm.weight", hidden);
+      linear(tiny, p + "self_attn.q_proj", 2 * keys, hidden, biases);
+      linear(tiny, p + "self_attn.k_proj", keys, hidden, biases);
+      linear(tiny, p + "self_attn.v_proj", keys, hidden, biases);
+      linear(tiny, p + "self_attn.o_proj", hidden, 2 * keys, biases);
+      linear(tiny, p + "mlp.gate_proj", inner, hidden, biases);
+      linear(tiny, p + "mlp.up_proj", inner, hidden, biases);
+      linear(tiny, p + "mlp.down_proj", hidden, inner, biases);
+    }
+    tiny.scaled(0.2f).writeConfig(folder);
+    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    Quant4Config nf4 = new Quant4Config(Quant4Type.NF4, 64, true);
+    return CausalLm.load(folder, new LoadOptions(Optional.of(nf4), compute));
+  }
+
+  private static void linear(TinyModel tiny, String path, int out, int in, boolean bias) {
+    tiny.add(path + ".weight", out, in);
+    if (bias) {
+      tiny.add(path + ".bias", out);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "FLOAT32, false, false",
+    "FLOAT32, true, true",
+    "BFLOAT16, true, false",
+    "BFLOAT16, false, true"
+  })
+  void tokensOfOneSequenceHaveTheLogitsOfTheWhole(DType compute, boolean biases, boolean adapted) {
+    try (CausalLm model = modelForTokens(biases, compute)) {
+      // larger ones make scores of which one rounding to bfloat16 changes who is attended to
+      LoraAdapter adapter = adapted ? adapter(model, 0.05) : null;
+      double worst = 0;
+      double scale = 0;
+      try (Decoder decoder = new Decoder(model, ALL)) {
+        assumeTrue(decoder.hasTokenPass(), "skipped: needs 512-bit registers and GNU's OpenMP");
+        for (int s = 0; s < PROMPTS.length; s++) {
+          int[] ids = sequences().get(s);
+          float[][] expected = whole(model, ids);
+          try (KvCache cache = decoder.cache(ids.length)) {
+            for (int at = 0; at < ids.length; at = cache.length()) {
+              int end = at == 0 ? PROMPTS[s] : at + 1;
+              try (Tensor logits =
+                  decoder.next(List.of(Arrays.copyOfRange(ids, at, end)), List.of(cache))) {
+                float[] actual = rows(logits)[0];
+                assertEquals(VOCABULARY, actual.length);
+                for (int v = 0; v < VOCABULARY; v++) {
+                  assertTrue(Float.isFinite(actual[v]));
+                  worst = Math.max(worst, Math.abs(expected[end - 1][v] - actual[v]));
+                  scale = Math.max(scale, Math.abs(expected[end - 1][v]));
+                }
+              }
+            }
+            assertThrows(
+                IllegalStateException.class,
+                () -> decoder.next(List.of(new int[] {1}), List.of(cache)));
+          }
+        }
+      }
+      // as above: sums in another order
+      assertEquals(0, worst / scale, compute == DType.FLOAT32 ? 1e-5 : 4 * 0x1p-8);
+      if (adapter != null) {
+        adapter.close();
+      }
     }
   }
 
