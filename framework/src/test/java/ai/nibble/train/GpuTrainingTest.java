@@ -52,9 +52,9 @@ class GpuTrainingTest {
 
   @BeforeEach
   void findGpu() {
+    liveBefore = Tensor.live();
     gpu = LoadOptions.autoDevice();
     assumeFalse(gpu.isCpu(), "skipped: needs an NVIDIA GPU that libtorch and NVRTC can use");
-    liveBefore = Tensor.live();
   }
 
   @AfterEach
