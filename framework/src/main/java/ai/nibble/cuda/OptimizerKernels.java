@@ -23,8 +23,11 @@ public final class OptimizerKernels {
 
   /** {@code into += from}, float32 and equally long. */
   public static void add(Tensor into, Tensor from) {
-    flat("optimizer_add", "into", into).flat("from", from, DType.FLOAT32, into.numel());
-    ElementwiseKernels.add(into, into, from);
+    Operands operands = flat("optimizer_add", "into", into);
+    long n = into.numel();
+    operands.flat("from", from, DType.FLOAT32, n);
+    Grid grid = Grids.flat(n, DType.FLOAT32);
+    operands.launch(PROGRAM, "optimizer_add", grid, into, from, n);
   }
 
   /**

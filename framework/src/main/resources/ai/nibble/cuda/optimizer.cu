@@ -1,6 +1,27 @@
 // The optimizer's passes over flat float32 buffers. Sums, the clipping factor and AdamW give the
 // bits of optim/FlatFloats, optim/GradientNorm and optim/AdamWUpdate.
 
+// into += from over n elements.
+template <int N>
+static __device__ __forceinline__ void addFlat(float *into, const float *from, i64 n) {
+  i64 step = (i64)gridDim.x * blockDim.x * N;
+  for (i64 i = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * N; i < n; i += step) {
+    float a[N];
+    float b[N];
+    loadFloats(a, into + i);
+    loadFloats(b, from + i);
+#pragma unroll
+    for (int e = 0; e < N; e++) a[e] += b[e];
+    storeFloats(into + i, a);
+  }
+}
+
+extern "C" __global__ void optimizer_add(float *into, const float *from, i64 n) {
+  i64 whole = isAligned16(into) && isAligned16(from) ? n / 4 * 4 : 0;
+  addFlat<4>(into, from, whole);
+  addFlat<1>(into + whole, from + whole, n - whole);
+}
+
 // Sums of squares as optim/FlatFloats makes them: ranges of RANGE elements, in each of which eight
 // chains take every eighth element. A thread has a chain; partial [ranges, 8].
 #define RANGE 65536
