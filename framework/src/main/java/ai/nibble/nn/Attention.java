@@ -3,7 +3,6 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
-import ai.nibble.cuda.RotaryKernels;
 import ai.nibble.nn.HeadLayout.Part;
 import ai.nibble.tensor.CudnnAttention;
 import ai.nibble.tensor.EfficientAttention;
@@ -75,19 +74,6 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
     return FlashAttention.takes(input.device(), input.dtype(), headDim())
         ? new FlashAttention()
         : new ExpandedHeads(new EfficientAttention(), EfficientAttention.HEAD_DIM_UNIT);
-  }
-
-  /** Rotates the queries and keys of {@code qkv [N, …]} by a kernel; values are copied. */
-  void rotate(Tensor rotated, Tensor qkv, DevicePass where) {
-    RotaryKernels.rotate(
-        rotated, qkv, where.positions(), where.cos(), where.sin(), heads, keyValueHeads);
-  }
-
-  /** Some heads of every token of {@code [N, …]}, {@code [N, heads, D]}, where they lie. */
-  Tensor part(Tensor tokens, long firstHead, long heads) {
-    long d = headDim();
-    long[] sizes = {tokens.size(0), heads, d};
-    return tokens.asStrided(sizes, new long[] {tokens.size(1), d, 1}, firstHead * d);
   }
 
   /**

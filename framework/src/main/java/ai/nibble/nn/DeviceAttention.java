@@ -40,7 +40,14 @@ final class DeviceAttention extends Function {
     Tensor qkv = inputs[0];
     where = attention.rotary().onDevice(qkv.device(), pass);
     rotated = keep(Tensor.empty(qkv.device(), qkv.dtype(), qkv.shape()));
-    attention.rotate(rotated, qkv, where);
+    RotaryKernels.rotate(
+        rotated,
+        qkv,
+        where.positions(),
+        where.cos(),
+        where.sin(),
+        attention.heads(),
+        attention.keyValueHeads());
     long width = (long) attention.heads() * attention.headDim();
     Tensor known = earlier.output(qkv.device(), precision.compute(), qkv.size(0), width);
     result = known == null || earlier.aside().isEmpty() ? attend() : asBefore(known);
@@ -52,7 +59,7 @@ final class DeviceAttention extends Function {
     try (Scope scope = new Scope()) {
       FusedAttention.Result attended =
           kernel.forward(
-              scope.own(attention.part(rotated, 0, attention.heads())),
+              scope.own(part(rotated, 0, attention.heads())),
               keysOrValues(scope, attention.heads()),
               keysOrValues(scope, attention.heads() + attention.keyValueHeads()),
               where.sequences(),
@@ -65,7 +72,7 @@ final class DeviceAttention extends Function {
 
   /** Some heads of every sequence's tokens, behind those of its trunk if it has one. */
   private Tensor keysOrValues(Scope scope, long firstHead) {
-    Tensor own = scope.own(attention.part(rotated, firstHead, attention.keyValueHeads()));
+    Tensor own = scope.own(part(rotated, firstHead, attention.keyValueHeads()));
     if (where.keyRows() == null) {
       return own;
     }
@@ -81,6 +88,13 @@ final class DeviceAttention extends Function {
         known.view(known.size(0), attention.heads(), attention.headDim()), aside);
   }
 
+  /** Some heads of every token, {@code [N, heads, D]}, where they lie. */
+  private Tensor part(Tensor tokens, long firstHead, long heads) {
+    long d = attention.headDim();
+    long[] sizes = {tokens.size(0), heads, d};
+    return tokens.asStrided(sizes, new long[] {tokens.size(1), d, 1}, firstHead * d);
+  }
+
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
     if (where.keyRows() != null) {
@@ -93,7 +107,7 @@ final class DeviceAttention extends Function {
           scope.own(
               kernel.backward(
                   gradOutput,
-                  scope.own(attention.part(rotated, 0, attention.heads())),
+                  scope.own(part(rotated, 0, attention.heads())),
                   keysOrValues(scope, attention.heads()),
                   keysOrValues(scope, attention.heads() + attention.keyValueHeads()),
                   result,

@@ -3,6 +3,7 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.cuda.CachedAttentionKernels;
+import ai.nibble.cuda.RotaryKernels;
 import ai.nibble.tensor.FusedAttention;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
@@ -72,7 +73,14 @@ final class DeviceCachedAttention extends Function {
   private Tensor rotated(DevicePass where, Tensor qkv) {
     Tensor rotated = Tensor.empty(qkv.device(), qkv.dtype(), qkv.shape());
     try {
-      attention.rotate(rotated, qkv, where);
+      RotaryKernels.rotate(
+          rotated,
+          qkv,
+          where.positions(),
+          where.cos(),
+          where.sin(),
+          attention.heads(),
+          attention.keyValueHeads());
       return rotated;
     } catch (RuntimeException e) {
       rotated.close();
@@ -95,7 +103,7 @@ final class DeviceCachedAttention extends Function {
       FusedAttention.Result result =
           scope.own(
               kernel.forward(
-                  scope.own(attention.part(own, 0, attention.heads())),
+                  heads(scope, own, 0, attention.heads()),
                   scope.own(keys.transpose(0, 1)),
                   scope.own(values.transpose(0, 1)),
                   where.newTokens(sequence),
@@ -108,8 +116,15 @@ final class DeviceCachedAttention extends Function {
 
   /** Copies keys or values of new tokens to their place in a cache. */
   private void copy(Scope scope, Tensor own, int firstHead, Tensor cache) {
-    Tensor tokenMajor = scope.own(attention.part(own, firstHead, attention.keyValueHeads()));
+    Tensor tokenMajor = heads(scope, own, firstHead, attention.keyValueHeads());
     cache.copyFrom(scope.own(tokenMajor.transpose(0, 1)));
+  }
+
+  /** Some heads of every token, {@code [tokens, heads, D]}, where they lie. */
+  private Tensor heads(Scope scope, Tensor own, long firstHead, long heads) {
+    long d = attention.headDim();
+    long[] sizes = {own.size(0), heads, d};
+    return scope.own(own.asStrided(sizes, new long[] {own.size(1), d, 1}, firstHead * d));
   }
 
   @Override
