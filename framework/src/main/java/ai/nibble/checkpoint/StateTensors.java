@@ -24,7 +24,8 @@ import java.util.TreeSet;
 /**
  * Trained values and the optimizer's memory in float32: tensors {@code BUFFER/PARAMETER} of the
  * parameter's shape, where BUFFER is {@code value} or one of the optimizer's. They are found by
- * name, so the order of parameters does not matter.
+ * name, so the order of parameters does not matter. What else an optimizer remembers are vectors
+ * {@code KIND/PARAMETER}.
  */
 final class StateTensors {
   static final String NAME = "training_state.safetensors";
@@ -46,6 +47,9 @@ final class StateTensors {
         specs.add(TensorSpec.of(name(buffer, p), DType.FLOAT32, p.value().shape()));
       }
     }
+    optimizer
+        .vectors()
+        .forEach((name, values) -> specs.add(TensorSpec.of(name, DType.FLOAT32, values.limit())));
     Map<String, String> metadata = Map.of(STEP, Long.toString(optimizer.step()));
     Path file = directory.resolve(NAME);
     try (SafetensorsWriter writer = SafetensorsWriter.create(file, specs, metadata)) {
@@ -55,6 +59,9 @@ final class StateTensors {
           int length = Math.toIntExact(p.value().numel());
           write(writer, name(buffer.getKey(), p), buffer.getValue().slice(offset, length));
         }
+      }
+      for (Map.Entry<String, FloatBuffer> vector : optimizer.vectors().entrySet()) {
+        write(writer, vector.getKey(), vector.getValue());
       }
       writer.commit();
     }
@@ -85,37 +92,46 @@ final class StateTensors {
     try (SafetensorsFile file = SafetensorsFile.open(directory.resolve(NAME))) {
       Map<String, FloatBuffer> buffers = new LinkedHashMap<>();
       buffers.put(VALUE, parameters.hostValues());
-      buffers.putAll(optimizer.state().buffers());
-      requireSame(file, parameters, buffers.keySet().stream().toList());
+      OptimizerState own = optimizer.state();
+      buffers.putAll(own.buffers());
+      requireSame(file, parameters, buffers.keySet().stream().toList(), own.vectors());
       Map<String, FloatBuffer> saved = new LinkedHashMap<>();
       buffers.forEach((name, buffer) -> saved.put(name, read(file, name, parameters)));
       FloatBuffer values = saved.remove(VALUE);
-      optimizer.restore(new OptimizerState(step(file), saved));
+      Map<String, FloatBuffer> vectors = new LinkedHashMap<>();
+      own.vectors().keySet().forEach(name -> vectors.put(name, read(file, name)));
+      optimizer.restore(new OptimizerState(step(file), saved, vectors));
       parameters.setValues(values);
     }
   }
 
   private static void requireSame(
-      SafetensorsFile file, ParameterSet parameters, List<String> buffers) {
+      SafetensorsFile file,
+      ParameterSet parameters,
+      List<String> buffers,
+      Map<String, FloatBuffer> vectors) {
+    Map<String, long[]> expected = new LinkedHashMap<>();
+    for (String buffer : buffers) {
+      parameters.parameters().forEach(p -> expected.put(name(buffer, p), p.value().shape()));
+    }
+    vectors.forEach((name, values) -> expected.put(name, new long[] {values.limit()}));
     List<String> problems = new ArrayList<>();
     TreeSet<String> unknown = new TreeSet<>(file.names());
-    for (String buffer : buffers) {
-      for (Parameter p : parameters.parameters()) {
-        String name = name(buffer, p);
-        if (!unknown.remove(name)) {
-          problems.add(file.path() + ": no tensor '" + name + "', which this run trains");
-        } else if (!Arrays.equals(file.tensor(name).dimensions(), p.value().shape())) {
-          problems.add(
-              file.path()
-                  + ": '"
-                  + name
-                  + "' has the shape "
-                  + Arrays.toString(file.tensor(name).dimensions())
-                  + ", expected "
-                  + Arrays.toString(p.value().shape()));
-        }
-      }
-    }
+    expected.forEach(
+        (name, shape) -> {
+          if (!unknown.remove(name)) {
+            problems.add(file.path() + ": no tensor '" + name + "', which this run trains");
+          } else if (!Arrays.equals(file.tensor(name).dimensions(), shape)) {
+            problems.add(
+                file.path()
+                    + ": '"
+                    + name
+                    + "' has the shape "
+                    + Arrays.toString(file.tensor(name).dimensions())
+                    + ", expected "
+                    + Arrays.toString(shape));
+          }
+        });
     unknown.forEach(
         name -> problems.add(file.path() + ": '" + name + "' is nothing this run trains"));
     if (!problems.isEmpty()) {
@@ -134,6 +150,12 @@ final class StateTensors {
       all.put(Math.toIntExact(parameters.offset(p.name())), values);
     }
     return all;
+  }
+
+  private static FloatBuffer read(SafetensorsFile file, String vector) {
+    float[] values = new float[Math.toIntExact(file.tensor(vector).dimensions()[0])];
+    file.readFloats(vector, 0, values, 0, values.length);
+    return FloatBuffer.wrap(values);
   }
 
   private static long step(SafetensorsFile file) {

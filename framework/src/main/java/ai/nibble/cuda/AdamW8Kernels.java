@@ -14,7 +14,8 @@ public final class AdamW8Kernels {
   /** Elements that share a greatest magnitude. */
   public static final int BLOCK = 256;
 
-  static final CudaProgram PROGRAM = CudaProgram.of(AdamW8Kernels.class, "types.cuh", "adamw8.cu");
+  static final CudaProgram PROGRAM =
+      CudaProgram.of(AdamW8Kernels.class, "types.cuh", "adamw.cuh", "adamw8.cu");
 
   private static final int MAP = 256;
   private static final int THREADS = 256;
@@ -34,31 +35,9 @@ public final class AdamW8Kernels {
   public record Moment(Tensor codes, Tensor absmax, Tensor map) {}
 
   /**
-   * The constants of an update, each rounded to float32.
-   *
-   * @param beta1 decay of the first moment
-   * @param weight1 {@code 1 − beta1}
-   * @param beta2 decay of the second moment
-   * @param weight2 {@code 1 − beta2}
-   * @param eps {@code eps·√(1 − beta2^t)}
-   * @param stepSize {@code −lr·√(1 − beta2^t) / (1 − beta1^t)}
-   * @param decay {@code 1 − lr·weightDecay}, which multiplies what the step gave
-   */
-  public record Constants(
-      float beta1,
-      float weight1,
-      float beta2,
-      float weight2,
-      float eps,
-      float stepSize,
-      float decay) {}
-
-  /**
-   * One update: {@code m = β₁m + (1−β₁)g}, {@code v = β₂v + (1−β₂)g²}, {@code p = (p +
-   * stepSize·m/(√v + eps))·decay}, every operation rounded; then both moments go back to the
+   * One update: {@link OptimizerKernels#adamW} on the moments decoded; then both go back to the
    * nearest codes under their blocks' new greatest magnitudes, the first never to one of the other
-   * sign. Where a gradient is not finite the parameter stays and its moments become 0; where {@code
-   * factor[1]} is 0 nothing is written.
+   * sign. Where {@code factor[1]} is 0 nothing is written.
    *
    * @param param float32
    * @param grad float32, as long; is multiplied by {@code factor[0]} as it is read
@@ -67,7 +46,12 @@ public final class AdamW8Kernels {
    * @param factor float32 {@code [2]} of {@link OptimizerKernels#clipFactor}
    */
   public static void update(
-      Tensor param, Tensor grad, Moment first, Moment second, Tensor factor, Constants constants) {
+      Tensor param,
+      Tensor grad,
+      Moment first,
+      Moment second,
+      Tensor factor,
+      AdamWConstants constants) {
     Operands operands =
         Operands.like("adamw8", "param", param)
             .require("param", param, DType.FLOAT32, param.shape());
@@ -89,13 +73,13 @@ public final class AdamW8Kernels {
         second.map(),
         factor,
         n,
-        constants.beta1(),
+        constants.decay(),
         constants.weight1(),
         constants.beta2(),
         constants.weight2(),
+        constants.correction2(),
         constants.eps(),
-        constants.stepSize(),
-        constants.decay());
+        constants.negativeStepSize());
   }
 
   private static void require(Operands operands, String name, Moment moment, long n) {

@@ -11,7 +11,7 @@ import ai.nibble.tensor.Tensor;
  */
 public final class OptimizerKernels {
   static final CudaProgram PROGRAM =
-      CudaProgram.of(OptimizerKernels.class, "types.cuh", "rows.cuh", "optimizer.cu");
+      CudaProgram.of(OptimizerKernels.class, "types.cuh", "rows.cuh", "adamw.cuh", "optimizer.cu");
 
   /** Elements of a range, whose sum of squares is made of eight chains. */
   private static final int RANGE = 65536;

@@ -56,6 +56,11 @@ public final class AdapterNames {
     return name(modulePath, Kind.LORA_A);
   }
 
+  /** Whether it is the name of a tensor B. */
+  public static boolean isLoraB(String tensorName) {
+    return tensorName.endsWith(Kind.LORA_B.suffix);
+  }
+
   /** The name of a module's B. */
   public static String loraB(String modulePath) {
     return name(modulePath, Kind.LORA_B);

@@ -3,17 +3,22 @@ package ai.nibble.optim;
 import ai.nibble.nn.ParameterSet;
 import java.nio.FloatBuffer;
 
-/** Steps on the CPU. */
+/** Steps on the CPU, over views of what is there and copies of what is elsewhere. */
 final class HostGradientStep implements GradientStep {
   private final HostOptimizer optimizer;
-  private final FloatBuffer values;
+  private final ParameterSet parameters;
+  private final boolean here;
   private final FloatBuffer grads;
   private final GradientTree<FloatBuffer> tree;
 
   HostGradientStep(ParameterSet parameters, HostOptimizer optimizer) {
     this.optimizer = optimizer;
-    this.values = parameters.values().floats();
-    this.grads = parameters.grads().floats();
+    this.parameters = parameters;
+    this.here = parameters.values().device().isCpu();
+    this.grads =
+        here
+            ? parameters.grads().floats()
+            : FlatFloats.allocate(Math.toIntExact(parameters.numel()));
     this.tree = GradientTree.ofFloats(grads.limit());
   }
 
@@ -24,7 +29,7 @@ final class HostGradientStep implements GradientStep {
 
   @Override
   public void addMicroBatch() {
-    tree.add(grads);
+    tree.add(here ? grads : FloatBuffer.wrap(parameters.grads().toFloats()));
   }
 
   @Override
@@ -37,7 +42,11 @@ final class HostGradientStep implements GradientStep {
     if (maxNorm > 0) {
       GradientNorm.clip(grads, maxNorm);
     }
+    FloatBuffer values = parameters.hostValues();
     optimizer.step(values, grads, learningRate);
+    if (!here) {
+      parameters.setValues(values);
+    }
     return norm;
   }
 }

@@ -3,7 +3,10 @@ package ai.nibble.optim;
 import ai.nibble.nn.ParameterSet;
 import java.nio.FloatBuffer;
 
-/** An optimizer that computes on the CPU. */
+/**
+ * An optimizer that computes on the CPU. Parameters elsewhere are copied there and back at each
+ * step.
+ */
 public interface HostOptimizer extends Optimizer {
   /**
    * One update in place.
@@ -19,5 +22,15 @@ public interface HostOptimizer extends Optimizer {
   @Override
   default GradientStep over(ParameterSet parameters) {
     return new HostGradientStep(parameters, this);
+  }
+
+  /** Refuses arguments of a step. */
+  static void check(FloatBuffer params, FloatBuffer grads, double lr, int elements) {
+    FlatFloats.requireLength("params", params, elements);
+    FlatFloats.requireLength("grads", grads, elements);
+    if (!(lr >= 0 && lr < Double.POSITIVE_INFINITY)) {
+      throw new IllegalArgumentException(
+          "learning rate is " + lr + ", expected at least 0 and finite");
+    }
   }
 }

@@ -4,6 +4,7 @@ import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.ToDoubleFunction;
 
 /**
  * A stretch of the flat parameter buffer with its own rate and decay: matrices decay, norms and
@@ -35,18 +36,46 @@ public record ParameterRange(int begin, int end, double lrMultiplier, double wei
    * transformers' Trainer does with a decoder.
    */
   public static List<ParameterRange> decayingMatrices(ParameterSet parameters, double weightDecay) {
+    return decayingMatrices(parameters, weightDecay, name -> 1);
+  }
+
+  /**
+   * The same with a rate of its own for each parameter.
+   *
+   * @param lrMultiplier factor of the step's learning rate by the parameter's name
+   */
+  public static List<ParameterRange> decayingMatrices(
+      ParameterSet parameters, double weightDecay, ToDoubleFunction<String> lrMultiplier) {
     List<ParameterRange> ranges = new ArrayList<>();
     for (Parameter p : parameters.parameters()) {
       int begin = Math.toIntExact(parameters.offset(p.name()));
       int end = begin + Math.toIntExact(p.value().numel());
       double decay = p.value().dim() > 1 ? weightDecay : 0;
+      double multiplier = lrMultiplier.applyAsDouble(p.name());
       ParameterRange last = ranges.isEmpty() ? null : ranges.get(ranges.size() - 1);
-      if (last != null && last.weightDecay == decay) {
-        ranges.set(ranges.size() - 1, new ParameterRange(last.begin, end, 1, decay));
+      if (last != null && last.weightDecay == decay && last.lrMultiplier == multiplier) {
+        ranges.set(ranges.size() - 1, new ParameterRange(last.begin, end, multiplier, decay));
       } else {
-        ranges.add(new ParameterRange(begin, end, 1, decay));
+        ranges.add(new ParameterRange(begin, end, multiplier, decay));
       }
     }
     return ranges;
+  }
+
+  /**
+   * Refuses ranges that do not cover a flat buffer from 0 without gap or overlap, in order.
+   *
+   * @return its length
+   */
+  static int requireCover(List<ParameterRange> ranges) {
+    int covered = 0;
+    for (ParameterRange range : ranges) {
+      if (range.begin() != covered) {
+        throw new IllegalArgumentException(
+            "parameter range begins at " + range.begin() + ", expected " + covered);
+      }
+      covered = range.end();
+    }
+    return covered;
   }
 }

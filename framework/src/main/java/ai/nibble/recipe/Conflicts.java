@@ -3,6 +3,7 @@ package ai.nibble.recipe;
 import ai.nibble.quant.Quant4Type;
 import java.util.Collection;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 
@@ -109,6 +110,7 @@ final class Conflicts {
           "warmup_steps",
           "'warmup_steps' takes all of 'max_steps': the learning rate never arrives");
     }
+    optimizerWithoutEffect();
     if (is("load_in_4bit", false) && is("bnb_4bit_quant_type", Quant4Type.FP4)) {
       notice("bnb_4bit_quant_type", "'bnb_4bit_quant_type' has no effect without 'load_in_4bit'");
     }
@@ -138,6 +140,34 @@ final class Conflicts {
           notice(key, "'" + key + "' is also trained on: its loss says little");
         }
       }
+    }
+  }
+
+  /** Constants that the optimizer or the schedule has no use for. */
+  private void optimizerWithoutEffect() {
+    if (!(values.get("optimizer") instanceof Optimization.OptimizerName optimizer)
+        || !(values.get("lr_scheduler") instanceof Optimization.LrScheduler scheduler)) {
+      return;
+    }
+    List<String> unused =
+        switch (optimizer) {
+          case ADAMW, ADAMW_8BIT -> List.of("momentum");
+          case MUON -> List.of();
+          case LION -> List.of("adam_epsilon", "momentum");
+          case SGD -> List.of("adam_beta1", "adam_beta2", "adam_epsilon");
+          case ADAFACTOR -> List.of("adam_beta1", "adam_beta2", "adam_epsilon", "momentum");
+        };
+    ignored(unused, "optimizer: " + optimizer.name().toLowerCase(Locale.ROOT));
+    boolean takesMore =
+        switch (scheduler) {
+          case COSINE, LINEAR, CONSTANT -> false;
+          case COSINE_WITH_RESTARTS, POLYNOMIAL, INVERSE_SQRT, WARMUP_STABLE_DECAY -> true;
+        };
+    if (isSet("lr_scheduler_kwargs") && !takesMore) {
+      notice(
+          "lr_scheduler_kwargs",
+          "'lr_scheduler_kwargs' has no effect with lr_scheduler: "
+              + scheduler.name().toLowerCase(Locale.ROOT));
     }
   }
 

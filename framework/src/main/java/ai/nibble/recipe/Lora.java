@@ -50,6 +50,12 @@ public record Lora(
                     why = "not supported yet: use true or gaussian"))
         InitLoraWeights initLoraWeights,
     @Key(
+            value = "loraplus_lr_ratio",
+            byDefault = "1",
+            range = "(0, 1000000]",
+            doc = "The learning rate of B is that of A times this (LoRA+)")
+        double loraPlusLrRatio,
+    @Key(
             value = "rank_pattern",
             byDefault = "{}",
             regexNames = true,

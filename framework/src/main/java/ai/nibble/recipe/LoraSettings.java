@@ -45,6 +45,7 @@ final class LoraSettings {
                 values.getOrDefault("lora_target_modules", new TargetModules.AllLinear()),
             false,
             Lora.InitLoraWeights.TRUE,
+            1,
             (Map<String, Integer>) readable(values, "rank_pattern"),
             (Map<String, Double>) readable(values, "alpha_pattern"),
             (List<Integer>) values.getOrDefault("layers_to_transform", List.of())));

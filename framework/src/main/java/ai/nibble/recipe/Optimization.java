@@ -1,23 +1,39 @@
 package ai.nibble.recipe;
 
+import java.util.Optional;
+
 /**
  * The optimizer and its learning rate.
  *
  * @param maxGradNorm gradients of a larger global L2 norm are scaled down to it; 0: never
  * @param warmupSteps steps in which the learning rate rises from 0; 0 where {@code warmupRatio}
  *     says it
+ * @param momentum of the optimizers that have one
+ * @param lrSchedulerKwargs empty: the schedule's defaults
  * @param warmupRatio the same as a share of all steps, rounded up
  */
 public record Optimization(
     @Key(
             value = "optimizer",
             byDefault = "adamw",
-            doc = "The optimizer",
-            means = @Key.Means(value = "adamw_(torch|torch_fused|hf|apex_fused)", as = "adamw"),
-            refuse =
-                @Key.Refuse(
-                    value = ".*(8|32)bit|adafactor|sgd|lion|muon|galore_.*|ademamix|rmsprop",
-                    why = "not supported yet: use adamw"))
+            doc =
+                "What turns gradients into steps: `adamw`; `adamw_8bit`, with a quarter of its"
+                    + " memory; `lion`, `sgd`, `adafactor`, `muon`",
+            means = {
+              @Key.Means(value = "adamw_(torch|torch_fused|hf|apex_fused|32bit)", as = "adamw"),
+              @Key.Means(value = "adamw_bnb_8bit|adamw_torch_8bit", as = "adamw_8bit"),
+              @Key.Means(value = "lion_32bit", as = "lion")
+            },
+            refuse = {
+              @Key.Refuse(
+                  value = "paged_.*",
+                  why =
+                      "not supported yet, optimizer memory is not paged: use the same optimizer"
+                          + " without 'paged_'"),
+              @Key.Refuse(
+                  value = ".*(8|32)bit|galore_.*|ademamix|rmsprop|schedule_free_.*",
+                  why = "not supported yet: use adamw or adamw_8bit")
+            })
         OptimizerName optimizer,
     @Key(value = "learning_rate", range = "(0, 1]", doc = "The highest learning rate")
         double learningRate,
@@ -31,9 +47,9 @@ public record Optimization(
         double adamBeta1,
     @Key(
             value = "adam_beta2",
-            byDefault = "0.999",
+            derived = "0.99 with `lion`, else 0.999",
             range = "[0, 1)",
-            doc = "Decay of the mean square")
+            doc = "Decay of the mean square; with `lion`, of the mean")
         double adamBeta2,
     @Key(
             value = "adam_epsilon",
@@ -41,6 +57,12 @@ public record Optimization(
             range = "(0, 1]",
             doc = "Added to the root of the mean square")
         double adamEpsilon,
+    @Key(
+            value = "momentum",
+            derived = "0.95 with `muon`, else 0",
+            range = "[0, 1)",
+            doc = "Share of the last step's direction that `sgd` and `muon` keep")
+        double momentum,
     @Key(
             value = "max_grad_norm",
             byDefault = "1",
@@ -51,14 +73,20 @@ public record Optimization(
             value = "lr_scheduler",
             byDefault = "cosine",
             doc = "Course of the learning rate after warm-up",
-            means = @Key.Means(value = "constant_with_warmup", as = "constant"),
+            means = {
+              @Key.Means(value = "constant_with_warmup", as = "constant"),
+              @Key.Means(value = "wsd", as = "warmup_stable_decay")
+            },
             refuse =
                 @Key.Refuse(
-                    value =
-                        "cosine_with_(restarts|min_lr)|polynomial|inverse_sqrt|reduce_lr_on_plateau"
-                            + "|rex|one_cycle|warmup_stable_decay",
-                    why = "not supported yet: use cosine, linear or constant"))
+                    value = "cosine_with_min_lr|reduce_lr_on_plateau|rex|one_cycle|greedy",
+                    why = "not supported yet: use one of the others"))
         LrScheduler lrScheduler,
+    @Key(
+            value = "lr_scheduler_kwargs",
+            byDefault = "null",
+            doc = "More about the course of the learning rate")
+        Optional<SchedulerKwargs> lrSchedulerKwargs,
     @Key(
             value = "warmup_steps",
             byDefault = "0",
@@ -74,13 +102,22 @@ public record Optimization(
 
   /** The optimizer. */
   public enum OptimizerName {
-    ADAMW
+    ADAMW,
+    ADAMW_8BIT,
+    SGD,
+    LION,
+    ADAFACTOR,
+    MUON
   }
 
   /** Course of the learning rate after warm-up. */
   public enum LrScheduler {
     COSINE,
     LINEAR,
-    CONSTANT
+    CONSTANT,
+    COSINE_WITH_RESTARTS,
+    POLYNOMIAL,
+    INVERSE_SQRT,
+    WARMUP_STABLE_DECAY
   }
 }

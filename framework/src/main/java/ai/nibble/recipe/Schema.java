@@ -27,7 +27,6 @@ final class Schema {
   enum Later {
     USE_DORA("weight-decomposed adapters", "remove it"),
     LORA_MODULES_TO_SAVE("modules trained whole", "remove it"),
-    LORAPLUS_LR_RATIO("another learning rate for B", "remove it"),
     SAMPLE_PACKING(
         "several rows in one sequence", "remove it: micro-batches are computed without padding"),
     EVAL_SAMPLE_PACKING("the same in evaluation", "remove it"),
@@ -105,6 +104,9 @@ final class Schema {
     boolean qlora =
         adapter == null || adapter.value() instanceof Node.Scalar s && s.text().equals("qlora");
     all.putIfAbsent("load_in_4bit", scalar(Boolean.toString(qlora), at));
+    all.putIfAbsent(
+        "adam_beta2", scalar(isText(fields, "optimizer", "lion") ? "0.99" : "0.999", at));
+    all.putIfAbsent("momentum", scalar(isText(fields, "optimizer", "muon") ? "0.95" : "0", at));
     Node.Field batch = fields.fields().get("micro_batch_size");
     Setting batchSize = RECIPE.settings().get("micro_batch_size");
     if (batch == null) {
@@ -115,10 +117,15 @@ final class Schema {
     return new Node.Fields(all, fields.at());
   }
 
+  private static boolean isText(Node.Fields fields, String key, String text) {
+    Node.Field field = fields.fields().get(key);
+    return field != null && field.value() instanceof Node.Scalar s && s.text().equals(text);
+  }
+
   /** Whether a key's value is its default, so that naming it asks for nothing. */
   static boolean isDefault(String key, Object value) {
     Position nowhere = new Position("", 0, 0, Path.of(""));
-    Node.Fields none = new Node.Fields(Map.of(), nowhere);
+    Node.Fields none = derived(new Node.Fields(Map.of(), nowhere));
     Object byDefault = RECIPE.settings().get(key).read(none, Reading.begin(new Problems()));
     return value.equals(byDefault);
   }

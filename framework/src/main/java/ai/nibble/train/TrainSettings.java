@@ -1,7 +1,7 @@
 package ai.nibble.train;
 
 import ai.nibble.model.Checkpointing;
-import ai.nibble.optim.AdamWConfig;
+import ai.nibble.optim.OptimizerConfig;
 import ai.nibble.optim.Schedule;
 
 /**
@@ -12,6 +12,9 @@ import ai.nibble.optim.Schedule;
  * @param totalSteps optimizer steps of the run
  * @param learningRate the highest learning rate
  * @param schedule its course
+ * @param optimizer turns gradients into steps
+ * @param loraPlusLrRatio factor of the learning rate of LoRA's B (Hayou et al. 2024, "LoRA+"); 1:
+ *     that of A
  * @param maxGradNorm gradients of a larger global norm are scaled down to it; 0: never
  * @param checkpointing what is computed again in backward instead of kept
  * @param evalSteps steps between evaluations; 0: only at the end
@@ -26,7 +29,8 @@ public record TrainSettings(
     int totalSteps,
     double learningRate,
     Schedule schedule,
-    AdamWConfig adamW,
+    OptimizerConfig optimizer,
+    double loraPlusLrRatio,
     double maxGradNorm,
     Checkpointing checkpointing,
     int evalSteps,
@@ -45,9 +49,14 @@ public record TrainSettings(
       throw new IllegalArgumentException(
           "batch sizes and steps must be at least 1, intervals at least 0");
     }
-    if (!(learningRate > 0) || !(maxGradNorm >= 0)) {
+    if (!(learningRate > 0) || !(maxGradNorm >= 0) || !(loraPlusLrRatio > 0)) {
       throw new IllegalArgumentException(
-          "learning rate " + learningRate + ", maximal gradient norm " + maxGradNorm);
+          "learning rate "
+              + learningRate
+              + ", maximal gradient norm "
+              + maxGradNorm
+              + ", ratio of B's learning rate "
+              + loraPlusLrRatio);
     }
   }
 }

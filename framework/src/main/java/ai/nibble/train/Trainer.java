@@ -8,11 +8,11 @@ import ai.nibble.checkpoint.TrainerState;
 import ai.nibble.data.Batch;
 import ai.nibble.data.EpochSampler;
 import ai.nibble.data.Example;
+import ai.nibble.lora.AdapterNames;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.Trainable;
 import ai.nibble.nn.Pass;
-import ai.nibble.optim.AdamW;
 import ai.nibble.optim.Optimizer;
 import ai.nibble.optim.ParameterRange;
 import ai.nibble.tensor.OutOfMemoryException;
@@ -79,10 +79,14 @@ public final class Trainer {
     this.listeners = List.copyOf(listeners);
     this.sampler = new EpochSampler(rows, settings.microBatchSize(), settings.seed());
     this.optimizer =
-        AdamW.over(
-            trained.parameters(),
-            settings.adamW(),
-            ParameterRange.decayingMatrices(trained.parameters(), settings.adamW().weightDecay()));
+        settings
+            .optimizer()
+            .over(
+                trained.parameters(),
+                ParameterRange.decayingMatrices(
+                    trained.parameters(),
+                    settings.optimizer().weightDecay(),
+                    name -> AdapterNames.isLoraB(name) ? settings.loraPlusLrRatio() : 1));
     this.trainStep =
         new TrainStep(
             model, trained, objective, optimizer, settings.maxGradNorm(), settings.checkpointing());

@@ -27,33 +27,11 @@ static __device__ __forceinline__ float relative(float x, float absmax) {
   return absmax > 0.0f ? x / absmax : 0.0f;
 }
 
-struct AdamW8 {
-  float beta1;
-  float weight1;
-  float beta2;
-  float weight2;
-  float eps;
-  float stepSize;
-  float decay;
-
-  // A gradient that is not finite leaves the parameter and clears the states.
-  __device__ __forceinline__ void update(float &p, float g, float &m, float &v) const {
-    if (!(g - g == 0.0f)) {
-      m = 0.0f;
-      v = 0.0f;
-      return;
-    }
-    m = m * beta1 + weight1 * g;
-    v = v * beta2 + weight2 * g * g;
-    p = (p + stepSize * (m / (sqrtf(v) + eps))) * decay;
-  }
-};
-
 // One block of elements [begin, begin + 256), those below n.
 static __device__ __forceinline__ void updateBlock(float *param, const float *grad, u8 *mCodes,
                                                    u8 *vCodes, float *mAbsmax, float *vAbsmax,
                                                    const float *mMap, const float *vMap, i64 block,
-                                                   i64 n, float scale, AdamW8 constants) {
+                                                   i64 n, float scale, AdamW constants) {
   i64 begin = block * BLOCK + (threadIdx.x & 31);
   float oldM = mAbsmax[block];
   float oldV = vAbsmax[block];
@@ -94,9 +72,9 @@ static __device__ __forceinline__ void updateBlock(float *param, const float *gr
 
 extern "C" __global__ void adamw8(float *param, const float *grad, u8 *mCodes, u8 *vCodes,
                                   float *mAbsmax, float *vAbsmax, const float *signedMap,
-                                  const float *unsignedMap, const float *factor, i64 n, float beta1,
-                                  float weight1, float beta2, float weight2, float eps,
-                                  float stepSize, float decay) {
+                                  const float *unsignedMap, const float *factor, i64 n, float decay,
+                                  float weight1, float beta2, float weight2, float correction2,
+                                  float eps, float negativeStepSize) {
   __shared__ float mMap[MAP];
   __shared__ float vMap[MAP];
   for (int i = threadIdx.x; i < MAP; i += blockDim.x) {
@@ -105,7 +83,7 @@ extern "C" __global__ void adamw8(float *param, const float *grad, u8 *mCodes, u
   }
   __syncthreads();
   if (factor[1] == 0.0f) return;
-  AdamW8 constants = {beta1, weight1, beta2, weight2, eps, stepSize, decay};
+  AdamW constants = {decay, weight1, beta2, weight2, correction2, eps, negativeStepSize};
   i64 warps = (i64)gridDim.x * (blockDim.x >> 5);
   i64 first = (i64)blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5);
   for (i64 block = first; block * BLOCK < n; block += warps) {

@@ -3,9 +3,7 @@ package ai.nibble.cuda;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import ai.nibble.cuda.AdamW8Kernels.Constants;
 import ai.nibble.cuda.AdamW8Kernels.Moment;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
@@ -15,8 +13,8 @@ import org.junit.jupiter.api.Test;
 
 /** 8-bit AdamW against plain loops that look every code up by its distance. */
 class AdamW8KernelsTest extends KernelTestCase {
-  private static final Constants CONSTANTS =
-      new Constants(0.9f, 0.1f, 0.99f, 0.01f, 1e-8f, -1e-2f, 0.999f);
+  private static final AdamWConstants CONSTANTS =
+      new AdamWConstants(0.999f, 0.1f, 0.99f, 0.01f, 0.3f, 1e-8f, -1e-2f);
 
   /** The dynamic map by its definition: 2^i or 2^(i+1) means a power of ten, and 0 and 1. */
   private static float[] map(boolean signed) {
@@ -72,15 +70,13 @@ class AdamW8KernelsTest extends KernelTestCase {
   private static void reference(float[] p, float[] g, float scale, State first, State second) {
     float[] m = new float[p.length];
     float[] v = new float[p.length];
-    Constants c = CONSTANTS;
+    AdamWConstants c = CONSTANTS;
     for (int i = 0; i < p.length; i++) {
       float grad = g[i] * scale;
-      if (Float.isFinite(grad)) {
-        m[i] = first.value(i) * c.beta1() + c.weight1() * grad;
-        v[i] = second.value(i) * c.beta2() + c.weight2() * grad * grad;
-        float step = m[i] / ((float) Math.sqrt(v[i]) + c.eps());
-        p[i] = (p[i] + c.stepSize() * step) * c.decay();
-      }
+      m[i] = Math.fma(c.weight1(), grad - first.value(i), first.value(i));
+      v[i] = Math.fma(c.weight2() * grad, grad, second.value(i) * c.beta2());
+      float denominator = (float) Math.sqrt(v[i]) / c.correction2() + c.eps();
+      p[i] = p[i] * c.decay() + c.negativeStepSize() * m[i] / denominator;
     }
     first.quantize(m, true);
     second.quantize(v, false);
@@ -131,41 +127,6 @@ class AdamW8KernelsTest extends KernelTestCase {
         assertArrayEquals(second.codes, codes(moment2), what);
       }
     }
-  }
-
-  @Test
-  void aGradientThatIsNotFiniteLeavesItsParameter() {
-    State first = new State(300, map(true));
-    State second = new State(300, map(false));
-    Arrays.fill(first.absmax, 1);
-    Arrays.fill(second.absmax, 1);
-    Arrays.fill(first.codes, 200);
-    Arrays.fill(second.codes, 100);
-    float[] param = gaussian(DType.FLOAT32, 3, 300);
-    float[] grad = gaussian(DType.FLOAT32, 4, 300);
-    grad[5] = Float.NaN;
-    grad[270] = Float.POSITIVE_INFINITY;
-    Tensor params = tensor(DType.FLOAT32, param, 300);
-    Moment moment1 = moment(first);
-    Moment moment2 = moment(second);
-    AdamW8Kernels.update(
-        params,
-        tensor(DType.FLOAT32, grad, 300),
-        moment1,
-        moment2,
-        tensor(DType.FLOAT32, new float[] {1, 1}, 2),
-        CONSTANTS);
-    float[] after = floats(params);
-    float[] signed = map(true);
-    for (int i = 0; i < 300; i++) {
-      boolean spared = i == 5 || i == 270;
-      assertEquals(spared, after[i] == param[i], "parameter " + i);
-      if (spared) {
-        assertEquals(0, signed[codes(moment1)[i]]);
-        assertEquals(0, map(false)[codes(moment2)[i]]);
-      }
-    }
-    assertTrue(Float.isFinite(floats(moment1.absmax())[0]));
   }
 
   @Test

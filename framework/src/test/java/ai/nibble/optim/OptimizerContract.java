@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import ai.nibble.InvalidInputException;
 import java.nio.FloatBuffer;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.ForkJoinPool;
@@ -15,6 +16,17 @@ import org.junit.jupiter.api.Test;
 abstract class OptimizerContract {
   /** A fresh optimizer over so many values. */
   abstract HostOptimizer create(int elements);
+
+  /** A buffer of so many values as one matrix of two columns, or a vector where they are odd. */
+  static List<ParameterSlot> slots(int elements) {
+    long[] shape = elements % 2 == 0 ? new long[] {elements / 2, 2} : new long[] {elements};
+    ParameterRange range = new ParameterRange(0, elements, 1, 0.01);
+    return List.of(new ParameterSlot("p", 0, shape, range));
+  }
+
+  static List<ParameterRange> ranges(int elements) {
+    return List.of(new ParameterRange(0, elements, 1, 0.01));
+  }
 
   static FloatBuffer flat(float[] values) {
     FloatBuffer buffer = FlatFloats.allocate(values.length);

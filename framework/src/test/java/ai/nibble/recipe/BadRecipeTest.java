@@ -184,7 +184,7 @@ final class BadRecipeTest {
         "use_dora: true | 'use_dora' is 'true', which is not supported yet (weight-decomposed"
             + " adapters): remove it",
         "optimizer: paged_adamw_8bit | 'optimizer' is 'paged_adamw_8bit', which is not supported"
-            + " yet: use adamw",
+            + " yet, optimizer memory is not paged: use the same optimizer without 'paged_'",
         "quantization_bit: 3 | 'quantization_bit' is '3', expected one of [4, 8]; here it is"
             + " 'load_in_4bit'",
         "eval_steps: 5 | 'eval_steps' has nothing to evaluate on: add 'test_datasets' or"

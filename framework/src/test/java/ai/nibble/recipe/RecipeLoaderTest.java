@@ -70,8 +70,10 @@ final class RecipeLoaderTest {
             0.9,
             0.999,
             1e-8,
+            0,
             1,
             Optimization.LrScheduler.COSINE,
+            Optional.empty(),
             0,
             0),
         recipe.optimization());
@@ -244,7 +246,6 @@ final class RecipeLoaderTest {
     "sample_packing: false",
     "use_dora: false",
     "lora_modules_to_save: []",
-    "loraplus_lr_ratio: null",
     "early_stopping_patience: 0",
     "eval_sample_packing: false",
     "packing: false"

@@ -297,6 +297,7 @@ class FullTrainingTest {
               new Schedule.Constant(0),
               AdamWConfig.DEFAULT,
               1,
+              1,
               Checkpointing.NONE,
               0,
               2,

@@ -109,6 +109,7 @@ class ResumeTest {
             new Schedule.Cosine(2, STEPS),
             AdamWConfig.DEFAULT,
             1,
+            1,
             Checkpointing.NONE,
             0,
             3,

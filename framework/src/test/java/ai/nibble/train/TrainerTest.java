@@ -99,6 +99,7 @@ class TrainerTest {
         new Schedule.Constant(0),
         AdamWConfig.DEFAULT,
         1,
+        1,
         checkpointing,
         6,
         3,

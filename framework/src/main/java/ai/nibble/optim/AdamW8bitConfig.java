@@ -1,0 +1,21 @@
+package ai.nibble.optim;
+
+import ai.nibble.nn.ParameterSet;
+import java.util.List;
+
+/**
+ * AdamW with its moments in 8 bits: {@link AdamW8bit}.
+ *
+ * @param adamW the constants of the update
+ */
+public record AdamW8bitConfig(AdamWConfig adamW) implements OptimizerConfig {
+  @Override
+  public double weightDecay() {
+    return adamW.weightDecay();
+  }
+
+  @Override
+  public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
+    return AdamW8bit.over(parameters, adamW, ranges);
+  }
+}

@@ -1,0 +1,35 @@
+package ai.nibble.optim;
+
+import ai.nibble.nn.ParameterSet;
+import java.util.List;
+
+/** An optimizer's constants, and how one is made of them. */
+public sealed interface OptimizerConfig
+    permits AdamWConfig, AdamW8bitConfig, SgdConfig, LionConfig, AdafactorConfig, MuonConfig {
+  /** Weight decay where no {@link ParameterRange} says otherwise. */
+  double weightDecay();
+
+  /**
+   * An optimizer for these parameters, where they are.
+   *
+   * @param ranges cover the flat buffer from 0 without gap or overlap, in order
+   */
+  Optimizer over(ParameterSet parameters, List<ParameterRange> ranges);
+
+  /** Refuses a constant. */
+  static void check(String key, double value, boolean valid, String expected) {
+    if (!valid) {
+      throw new IllegalArgumentException(key + " is " + value + ", expected " + expected);
+    }
+  }
+
+  /** Refuses a weight decay below 0. */
+  static void checkWeightDecay(double value) {
+    check("weight_decay", value, value >= 0 && value < Double.POSITIVE_INFINITY, "at least 0");
+  }
+
+  /** Refuses a decay of a moment that is not of [0, 1). */
+  static void checkBeta(String key, double value) {
+    check(key, value, value >= 0 && value < 1, "0 to below 1");
+  }
+}
