@@ -24,7 +24,7 @@ class AdamW8bitTest extends OptimizerContract {
             "others.json",
             "adamw_8bit",
             (kase, slots) -> new AdamW8bit(new AdamWConfig(0.9, 0.999, 1e-8, 0), slots),
-            1e-4);
+            1e-3);
     assertEquals(4, compared);
   }
 
