@@ -64,11 +64,19 @@ public record Output(
     @Key(
             value = "report_to",
             byDefault = "[tensorboard]",
-            doc = "Loggers besides the console and metrics.jsonl; [] for none",
-            refuse =
-                @Key.Refuse(
-                    value = "wandb|mlflow|comet_ml|clearml|swanlab|trackio|neptune|all",
-                    why = "not supported yet: use tensorboard or []"))
+            doc =
+                "Loggers besides the console and metrics.jsonl: `tensorboard`; `jfr`, a recording of"
+                    + " the JDK's Flight Recorder with the run's events; [] for none",
+            refuse = {
+              @Key.Refuse(
+                  value = "micrometer",
+                  why =
+                      "it needs a registry, which only an application has: give its run a"
+                          + " MicrometerMetrics (docs/runs.md)"),
+              @Key.Refuse(
+                  value = "wandb|mlflow|comet_ml|clearml|swanlab|trackio|neptune|all",
+                  why = "not supported yet: use tensorboard, jfr or []")
+            })
         List<Reporter> reportTo) {
 
   /** Copies the list. */
@@ -78,6 +86,7 @@ public record Output(
 
   /** A logger. */
   public enum Reporter {
-    TENSORBOARD
+    TENSORBOARD,
+    JFR
   }
 }

@@ -18,8 +18,12 @@ class ConsoleTest {
   private final AtomicLong nanos = new AtomicLong();
 
   private Console console(boolean interactive, int loggingSteps) {
+    return console(interactive ? Console.COLUMNS : 0, loggingSteps);
+  }
+
+  private Console console(int columns, int loggingSteps) {
     PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
-    return new Console(out, interactive, loggingSteps, nanos::get);
+    return new Console(out, columns, loggingSteps, nanos::get);
   }
 
   private String printed() {
@@ -51,8 +55,8 @@ class ConsoleTest {
     console.stepEnded(step(12, 1.23456));
     assertEquals(
         "run a: 300 steps\n"
-            + "step 12/300  loss 1.2346  lr 2.00e-04  grad_norm 0.512  tokens/s 1234  ETA 9m36s "
-            + " memory 2.1 GiB\n",
+            + "step 12/300  epoch 0.00  loss 1.2346  lr 2.00e-04  grad_norm 0.512  tokens/s 1234"
+            + "  memory 2.1 GiB  tokens 0  ETA 9m36s\n",
         printed());
   }
 
@@ -85,7 +89,7 @@ class ConsoleTest {
     console.saved(Path.of("out", "checkpoint-150"));
     String[] lines = screen().split("\n");
     assertTrue(lines[1].startsWith("step 150/300"), lines[1]);
-    assertEquals("eval at step 150  eval_loss 2.0000  tokens 77  took 1m01s", lines[2]);
+    assertEquals("eval at step 150  epoch 0.50  eval_loss 2.0000  tokens 77  took 1m01s", lines[2]);
     assertEquals("saved " + Path.of("out", "checkpoint-150"), lines[3]);
     console.stepEnded(step(299, 1));
     assertTrue(screen().contains("#-]  99%  299/300  loss 1.0000  1234 tokens/s  ETA "), screen());
