@@ -71,8 +71,8 @@ public record Output(
               @Key.Refuse(
                   value = "micrometer",
                   why =
-                      "it needs a registry, which only an application has: give its run a"
-                          + " MicrometerMetrics (docs/runs.md)"),
+                      "not for a recipe: an application's run is given a MicrometerMetrics with its"
+                          + " registry (docs/runs.md); here use tensorboard, jfr or []"),
               @Key.Refuse(
                   value = "wandb|mlflow|comet_ml|clearml|swanlab|trackio|neptune|all",
                   why = "not supported yet: use tensorboard, jfr or []")
