@@ -8,9 +8,12 @@ final class AnswerSection {
   /** So much of the page they may take, in characters. */
   private static final int MOST_CHARACTERS = 300_000;
 
-  /** Rows of each kind, and characters of a text, that are shown. */
-  private static final int MOST_ROWS = 40;
+  /** Rows that are shown: what is wrong has more to say. */
+  private static final int MOST_WRONG = 40;
 
+  private static final int MOST_RIGHT = 12;
+
+  /** Characters of a text that are shown. */
   private static final int MOST_TEXT = 1200;
 
   private final List<RunFolder.Answer> answers;
@@ -40,12 +43,12 @@ final class AnswerSection {
               + " became right, "
               + count(answer -> answer.beforeRight() && !answer.afterRight())
               + " became wrong.");
-      group(html, "Wrong after training", answer -> !answer.afterRight());
-      group(html, "Right after training", RunFolder.Answer::afterRight);
+      group(html, "Wrong after training", MOST_WRONG, answer -> !answer.afterRight());
+      group(html, "Right after training", MOST_RIGHT, RunFolder.Answer::afterRight);
     } else {
       html.element(
           "p", "note", "Before training; the answers after it come when the run is finished.");
-      group(html, "Answers", answer -> true);
+      group(html, "Answers", MOST_WRONG, answer -> true);
     }
     html.raw("</section>\n");
   }
@@ -54,14 +57,14 @@ final class AnswerSection {
     return answers.stream().filter(which).count();
   }
 
-  private void group(Html html, String title, Predicate<RunFolder.Answer> which) {
+  private void group(Html html, String title, int most, Predicate<RunFolder.Answer> which) {
     List<RunFolder.Answer> all = answers.stream().filter(which).toList();
     if (all.isEmpty()) {
       return;
     }
     Html rows = new Html();
     int shown = 0;
-    while (shown < Math.min(all.size(), MOST_ROWS) && rows.length() < MOST_CHARACTERS / 2) {
+    while (shown < Math.min(all.size(), most) && rows.length() < MOST_CHARACTERS / 2) {
       write(rows, all.get(shown++));
     }
     String rest = shown == all.size() ? "" : "; the first " + shown + ", all are in answers.jsonl";
@@ -80,9 +83,9 @@ final class AnswerSection {
 
   /** The mark is a word and a sign, not a colour alone. */
   private static void line(Html html, String label, String text, boolean right) {
-    html.element("dt", label).raw("<dd>").text(shown(text));
+    html.raw("<dt>").text(label);
     html.element("span", right ? "mark good" : "mark bad", right ? "✓ right" : "✗ wrong");
-    html.raw("</dd>");
+    html.raw("</dt>").element("dd", shown(text));
   }
 
   private static String shown(String text) {

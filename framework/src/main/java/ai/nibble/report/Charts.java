@@ -65,7 +65,9 @@ final class Charts {
   Charts(Metrics metrics) {
     Metrics.Series loss = metrics.of(Metrics.Field.LOSS);
     Metrics.Series eval = metrics.of(Metrics.Field.EVAL_LOSS);
-    List<Drawn> losses = new ArrayList<>(smoothed("loss", loss));
+    int window = Curve.window(loss.size());
+    String smoothed = "smoothed over " + Html.count(window) + " steps";
+    List<Drawn> losses = new ArrayList<>(smoothed("loss", smoothed, loss));
     if (eval.size() > 0) {
       losses.add(new Drawn(Kind.EVAL, Curve.of("evaluation loss", eval)));
     }
@@ -78,12 +80,12 @@ final class Charts {
                 new Chart("loss", "Loss", Unit.PLAIN, true, false, loss, losses),
                 new Chart(
                     "grad_norm",
-                    "Gradient norm, before clipping",
+                    "Gradient norm",
                     Unit.PLAIN,
                     true,
                     true,
                     norm,
-                    smoothed("norm", norm)),
+                    smoothed("before clipping", "smoothed", norm)),
                 single("learning_rate", "Learning rate", Unit.RATE, rate),
                 new Chart(
                     "tokens_per_second",
@@ -92,7 +94,7 @@ final class Charts {
                     false,
                     true,
                     speed,
-                    smoothed("tokens/s", speed)),
+                    smoothed("tokens/s", "smoothed", speed)),
                 single("memory", "Memory", Unit.BYTES, memory))
             .filter(chart -> chart.series().sorted().length > 0)
             .toList();
@@ -103,14 +105,14 @@ final class Charts {
     return new Chart(id, title, unit, false, true, series, List.of(line));
   }
 
-  private static List<Drawn> smoothed(String name, Metrics.Series series) {
-    int window = Curve.window(series.size());
-    if (series.size() < 2 * window) {
+  /** The values and their smoothed line; of few values, a line of these. */
+  private static List<Drawn> smoothed(String name, String smoothedName, Metrics.Series series) {
+    if (series.size() < 2 * Curve.window(series.size())) {
       return List.of(new Drawn(Kind.LINE, Curve.of(name, series)));
     }
     return List.of(
         new Drawn(Kind.RAW, Curve.of(name, series)),
-        new Drawn(Kind.LINE, Curve.smoothed("smoothed over " + window + " steps", series)));
+        new Drawn(Kind.LINE, Curve.smoothed(smoothedName, series)));
   }
 
   boolean isEmpty() {

@@ -17,7 +17,7 @@ record Curve(String name, List<Integer> steps, List<Double> values) {
   /** Steps that the smoothed line looks back on, at least, and as a share of the run. */
   private static final int LEAST_SMOOTHED = 5;
 
-  private static final int SMOOTHED_SHARE = 40;
+  private static final int SMOOTHED_SHARE = 100;
 
   /** All points, or of each of {@link #MOST_POINTS} / 2 stretches the least and the largest. */
   static Curve of(String name, Metrics.Series series) {

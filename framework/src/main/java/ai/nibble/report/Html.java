@@ -93,6 +93,16 @@ final class Html {
     return String.format(Locale.ROOT, "%,d", n);
   }
 
+  /** {@code 12,345} below ten million, then {@code 12.3 M} and {@code 1.23 G}. */
+  static String shortCount(long n) {
+    if (n < 10_000_000) {
+      return count(n);
+    }
+    return n < 1_000_000_000L
+        ? String.format(Locale.ROOT, "%.1f M", n / 1e6)
+        : String.format(Locale.ROOT, "%.2f G", n / 1e9);
+  }
+
   /** Four significant digits; {@code –} for what is not a number. */
   static String number(double x) {
     if (Double.isNaN(x)) {

@@ -40,23 +40,23 @@ final class SummarySection {
   }
 
   private void status(Html html) {
-    String steps =
-        folder.run().isPresent()
-            ? "step " + count(metrics.lastStep()) + " of " + count(folder.run().get().totalSteps())
-            : "step " + count(metrics.lastStep());
+    String last = "step " + count(metrics.lastStep());
+    String steps = folder.run().map(run -> last + " of " + count(run.totalSteps())).orElse(last);
     String status = folder.status();
-    String type = "open";
-    String words = "Not ended";
-    if (status.equals(RunFile.FINISHED)) {
-      type = "good";
-      words = "Finished";
-    } else if (status.startsWith("failed")) {
-      type = "bad";
-      words = status.substring(0, 1).toUpperCase(Locale.ROOT) + status.substring(1);
-    } else if (!status.equals(RunFile.RUNNING) && !status.isEmpty()) {
-      words = status.substring(0, 1).toUpperCase(Locale.ROOT) + status.substring(1);
+    int colon = status.indexOf(':');
+    String word = colon < 0 ? status : status.substring(0, colon);
+    switch (word) {
+      case RunFile.FINISHED -> html.element("p", "status good", "Finished · " + steps);
+      case RunFile.RUNNING, "" -> html.element("p", "status open", "Not ended · " + steps);
+      default -> {
+        String type = word.startsWith("failed") ? "status bad" : "status open";
+        String words = word.substring(0, 1).toUpperCase(Locale.ROOT) + word.substring(1);
+        html.element("p", type, words + " · " + steps);
+      }
     }
-    html.element("p", "status " + type, words + " · " + steps).raw("\n");
+    if (colon >= 0) {
+      html.element("p", "reason", status.substring(colon + 1).strip());
+    }
   }
 
   private static String count(long n) {
@@ -95,7 +95,7 @@ final class SummarySection {
     if (loss.size() > 0) {
       double last = Curve.smoothed("", loss).last();
       int window = Math.min(loss.size(), Curve.window(loss.size()));
-      String more = "over the last " + window + " steps; first " + Html.number(loss.first());
+      String more = "last " + count(window) + " steps; first " + Html.number(loss.first());
       figure(html, "Training loss", Html.number(last), more);
     }
   }
@@ -140,7 +140,7 @@ final class SummarySection {
     Metrics.Series speed = metrics.of(Metrics.Field.TOKENS_PER_SECOND);
     if (tokens.size() > 0) {
       String more = String.format(Locale.ROOT, "%.2f epochs", epochs.last());
-      figure(html, "Tokens", count((long) tokens.last()), more);
+      figure(html, "Tokens", Html.shortCount((long) tokens.last()), more);
     }
     if (speed.size() > 0) {
       String seconds = String.format(Locale.ROOT, "%,.0f", speed.median());
@@ -173,6 +173,6 @@ final class SummarySection {
   private static void trained(Html html, RunFile.Model model) {
     String more =
         model.modules() == 0 ? "all weights" : "on " + count(model.modules()) + " modules";
-    figure(html, "Trained parameters", count(model.trainedParameters()), more);
+    figure(html, "Trained weights", Html.shortCount(model.trainedParameters()), more);
   }
 }

@@ -26,7 +26,7 @@
     const ten = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 5, 10].map((m) => m * ten).find((s) => s >= rough);
     const ticks = [];
-    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) ticks.push(i * step);
+    for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) ticks.push(i * step || 0);
     return ticks;
   };
 
@@ -71,6 +71,9 @@
     return d;
   };
 
+  // sizes are read in powers of two
+  const unitOf = (chart, high) => (chart.unit !== 'bytes' ? 1 : high >= 2 ** 30 ? 2 ** 30 : 2 ** 20);
+
   const scales = (chart, log, width, height) => {
     const steps = chart.curves.flatMap((curve) => curve.x);
     const values = chart.curves.flatMap((curve) => curve.y).filter((v) => v !== null && (!log || v > 0));
@@ -84,13 +87,16 @@
     low = chart.zero && !log && y0 === 0 ? 0 : low - room;
     high += room;
     const back = log ? Math.exp : (v) => v;
+    const unit = unitOf(chart, high);
     const inner = {width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom};
     return {
       x: (step) => MARGIN.left + ((step - x0) / (x1 - x0)) * inner.width,
       y: (value) => MARGIN.top + (1 - (forward(log && value <= 0 ? back(low) : value) - low) / (high - low)) * inner.height,
       stepAt: (px) => x0 + ((px - MARGIN.left) / inner.width) * (x1 - x0),
       xTicks: linearTicks(x0, x1, Math.max(2, inner.width / 110)).filter(Number.isInteger),
-      yTicks: log ? logTicks(back(low), back(high)) : linearTicks(low, high, Math.max(2, inner.height / 48)),
+      yTicks: log
+        ? logTicks(back(low), back(high))
+        : linearTicks(low / unit, high / unit, Math.max(2, inner.height / 36)).map((tick) => tick * unit),
     };
   };
 
@@ -107,7 +113,7 @@
     const axis = node('g', {class: 'axis'}, svg);
     for (const tick of yTicks) {
       node('line', {x1: MARGIN.left, x2: width - MARGIN.right, y1: y(tick), y2: y(tick)}, axis);
-      const label = chart.unit === 'bytes' ? format(tick).replace(/\.0+ /, ' ') : format(tick);
+      const label = tick === 0 ? '0' : format(tick).replace(/\.?0+ (?=GiB)/, ' ');
       node('text', {x: MARGIN.left - 8, y: y(tick) + 4, 'text-anchor': 'end'}, axis, label);
     }
     for (const tick of xTicks) {
