@@ -82,7 +82,7 @@ public record RunFile(
    * @param firstStep steps done before
    * @param step steps done in all
    * @param started ISO 8601, UTC
-   * @param seconds wall-clock time from the first step on
+   * @param seconds wall-clock time from when all was loaded
    * @param status {@code running}, {@code finished}, {@code stopped} or {@code failed: …}
    * @param peakMemoryBytes the most that was ever resident in the process
    */
