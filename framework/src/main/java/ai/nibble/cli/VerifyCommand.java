@@ -36,7 +36,7 @@ import picocli.CommandLine.Spec;
       "",
       "Exit code: 0 all is as it was; 1 a file is changed or missing.",
       "Example:",
-      "  nibble verify out/quickstart --base /models/nibble-5m --data datasets.0=rows.jsonl"
+      "  nibble verify out/quickstart --base /models/nibble-5m"
     })
 final class VerifyCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
