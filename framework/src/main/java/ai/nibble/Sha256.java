@@ -49,12 +49,17 @@ public final class Sha256 {
     return HexFormat.of().formatHex(sum.digest(), 0, Long.BYTES);
   }
 
+  /** Ends a sum: 64 hexadecimal digits. */
+  public static String hex(MessageDigest sum) {
+    return HexFormat.of().formatHex(sum.digest());
+  }
+
   /** Of a whole file, 64 hexadecimal digits. */
   public static String of(Path file) throws IOException {
     MessageDigest sum = start();
     try (InputStream in = new DigestInputStream(Files.newInputStream(file), sum)) {
       in.transferTo(OutputStream.nullOutputStream());
     }
-    return HexFormat.of().formatHex(sum.digest());
+    return hex(sum);
   }
 }

@@ -21,6 +21,7 @@ class ExamplesTest {
           "LabelSmoothing",
           "QuantizeOneMatrix",
           "QuestionRows",
+          "StopAtLoss",
           "TrainFromRecipe");
 
   private static List<Path> sources() throws IOException {

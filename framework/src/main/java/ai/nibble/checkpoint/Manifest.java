@@ -1,7 +1,7 @@
 package ai.nibble.checkpoint;
 
+import ai.nibble.FileSum;
 import ai.nibble.InvalidInputException;
-import ai.nibble.Sha256;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -13,18 +13,17 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
  * {@code manifest.json}: the files of a directory with their sizes and SHA-256 sums. It is written
  * last, so a directory without it is not whole.
  */
-final class Manifest {
-  static final String NAME = "manifest.json";
+public final class Manifest {
+  public static final String NAME = "manifest.json";
 
   private static final JsonMapper JSON = JsonMapper.builder().build();
-
-  private record Entry(long bytes, String sha256) {}
 
   private Manifest() {}
 
@@ -33,8 +32,9 @@ final class Manifest {
     ObjectNode files = JSON.createObjectNode();
     for (Path file : files(directory)) {
       ObjectNode entry = files.putObject(file.getFileName().toString());
-      entry.put("bytes", Files.size(file));
-      entry.put("sha256", Sha256.of(file));
+      FileSum sum = FileSum.of(file);
+      entry.put("bytes", sum.bytes());
+      entry.put("sha256", sum.sha256());
     }
     ObjectNode json = JSON.createObjectNode();
     json.put("version", 1);
@@ -54,23 +54,23 @@ final class Manifest {
    * @throws InvalidInputException naming the first file that is missing, or is not what it was
    */
   static void verify(Path directory) throws IOException {
-    for (Map.Entry<String, Entry> each : read(directory.resolve(NAME)).entrySet()) {
+    for (Map.Entry<String, FileSum> each : read(directory).entrySet()) {
       Path file = directory.resolve(each.getKey());
-      Entry entry = each.getValue();
-      if (!Files.isRegularFile(file)) {
-        throw new InvalidInputException(file + " is missing, which the manifest lists");
-      }
-      if (Files.size(file) != entry.bytes()) {
+      Optional<String> difference = each.getValue().difference(file);
+      if (difference.isPresent()) {
         throw new InvalidInputException(
-            file + " has " + Files.size(file) + " bytes, expected " + entry.bytes());
-      }
-      if (!Sha256.of(file).equals(entry.sha256())) {
-        throw new InvalidInputException(file + " is damaged: its checksum is not the manifest's");
+            file + " " + difference.get() + ": it is not what the manifest lists");
       }
     }
   }
 
-  private static Map<String, Entry> read(Path file) throws IOException {
+  /**
+   * The files of a checkpoint, by name.
+   *
+   * @throws InvalidInputException if the directory has no manifest of this version
+   */
+  public static Map<String, FileSum> read(Path directory) throws IOException {
+    Path file = directory.resolve(NAME);
     JsonNode json;
     try {
       json = JSON.readTree(Files.readAllBytes(file));
@@ -82,14 +82,14 @@ final class Manifest {
     if (json.path("version").asInt() != 1 || json.path("files").isEmpty()) {
       throw new InvalidInputException(file + ": expected version 1 and 'files'");
     }
-    Map<String, Entry> entries = new LinkedHashMap<>();
+    Map<String, FileSum> entries = new LinkedHashMap<>();
     json.path("files")
         .properties()
         .forEach(
             field -> {
               JsonNode entry = field.getValue();
               String sha256 = entry.path("sha256").asText();
-              entries.put(field.getKey(), new Entry(entry.path("bytes").asLong(-1), sha256));
+              entries.put(field.getKey(), new FileSum(entry.path("bytes").asLong(-1), sha256));
             });
     return entries;
   }

@@ -1,5 +1,6 @@
 package ai.nibble.cli;
 
+import ai.nibble.Machine;
 import ai.nibble.tensor.CudaReport;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,5 +1,6 @@
 package ai.nibble.cli;
 
+import ai.nibble.Machine;
 import ai.nibble.NibbleVersion;
 import ai.nibble.tensor.CudaReport;
 import ai.nibble.tensor.Gpu;

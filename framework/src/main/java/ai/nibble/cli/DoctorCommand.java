@@ -1,5 +1,6 @@
 package ai.nibble.cli;
 
+import ai.nibble.Machine;
 import ai.nibble.cuda.Probe;
 import ai.nibble.generate.ContainerMemory;
 import ai.nibble.tensor.CudaReport;

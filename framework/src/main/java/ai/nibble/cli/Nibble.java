@@ -33,7 +33,7 @@ public final class Nibble implements Callable<Integer> {
     TrainRun train =
         (recipe, out) -> {
           out.flush();
-          RecipeRun run = new RecipeRun(recipe, console, System.console() != null);
+          RecipeRun run = new RecipeRun(recipe, console, Terminal.columns());
           try (StopOnSignal signal = new StopOnSignal(console)) {
             run.stopWhen(signal::isAsked);
             return train(run, console);
@@ -75,6 +75,8 @@ public final class Nibble implements Callable<Integer> {
         .addSubcommand(new QualityCommand())
         .addSubcommand(new TokenizerCommand())
         .addSubcommand(new ExportCommand())
+        .addSubcommand(new ReportCommand())
+        .addSubcommand(new VerifyCommand())
         .addSubcommand(new DoctorCommand())
         .setParameterExceptionHandler(failures)
         .setExecutionExceptionHandler(failures)

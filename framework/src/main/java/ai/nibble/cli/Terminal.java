@@ -8,10 +8,13 @@ import java.io.InputStreamReader;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.Optional;
 
 /** Where a chat takes place: lines come in, answers go out, all else goes to standard error. */
 final class Terminal {
+  private static final int DEFAULT_COLUMNS = 80;
+
   private final BufferedReader in;
   private final PrintWriter out;
   private final PrintWriter err;
@@ -39,6 +42,32 @@ final class Terminal {
       return console != null && (boolean) Console.class.getMethod("isTerminal").invoke(console);
     } catch (ReflectiveOperationException e) {
       return true;
+    }
+  }
+
+  /** How wide the person's terminal is; 0 where there is none. */
+  static int columns() {
+    return isAttached() ? columns(List.of("stty", "size")) : 0;
+  }
+
+  /**
+   * Java itself does not say.
+   *
+   * @param size a command that prints the rows and columns of the terminal it reads from
+   */
+  static int columns(List<String> size) {
+    try {
+      Process process =
+          new ProcessBuilder(size)
+              .redirectInput(ProcessBuilder.Redirect.INHERIT)
+              .redirectError(ProcessBuilder.Redirect.DISCARD)
+              .start();
+      String printed = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+      String[] rowsAndColumns = printed.strip().split(" ");
+      int columns = rowsAndColumns.length == 2 ? Integer.parseInt(rowsAndColumns[1]) : 0;
+      return columns > 0 ? columns : DEFAULT_COLUMNS;
+    } catch (IOException | NumberFormatException e) {
+      return DEFAULT_COLUMNS; // no such command, or another one of its name
     }
   }
 

@@ -161,6 +161,13 @@ public final class LoraAdapter implements Trainable {
     return any;
   }
 
+  @Override
+  public Map<String, Double> updateNorms() {
+    Map<String, Double> norms = new LinkedHashMap<>();
+    updates.forEach((path, update) -> norms.put(path, UpdateNorm.of(update)));
+    return norms;
+  }
+
   /** Writes a trained adapter: see {@link AdapterStore#save}. */
   @Override
   public void save(Path directory, String baseModel) throws IOException {

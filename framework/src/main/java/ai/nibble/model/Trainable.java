@@ -4,6 +4,7 @@ import ai.nibble.nn.ParameterSet;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 
 /** What a run trains and writes: adapters on a model, or all of its weights. */
 public interface Trainable extends AutoCloseable {
@@ -33,6 +34,14 @@ public interface Trainable extends AutoCloseable {
    */
   default void saveUnfinished(Path directory, String baseModel) throws IOException {
     save(directory, baseModel);
+  }
+
+  /**
+   * The Frobenius norm of what is added to each module's weight, by its path in the model's order;
+   * empty where nothing is added but the weights themselves are trained.
+   */
+  default Map<String, Double> updateNorms() {
+    return Map.of();
   }
 
   @Override

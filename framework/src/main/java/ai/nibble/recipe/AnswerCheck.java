@@ -18,9 +18,12 @@ import ai.nibble.model.ModelConfig;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
 import ai.nibble.train.log.AnswerMetrics;
+import ai.nibble.train.log.AnswerSamples;
+import ai.nibble.train.log.TrainListener;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -77,18 +80,38 @@ final class AnswerCheck implements AutoCloseable {
     return questions;
   }
 
-  /** Answers before training, printed and written. */
-  AnswerMetrics before(CausalLm model, Path output) throws IOException {
+  /**
+   * Answers before training, printed and written.
+   *
+   * @param listeners are told
+   */
+  void before(CausalLm model, Path output, List<TrainListener> listeners) throws IOException {
     before = answers(model);
     report(output, Optional.empty());
-    return metrics(0, before);
+    tell(listeners, 0, before);
   }
 
   /** Answers after training, printed and written beside those before. */
-  AnswerMetrics after(CausalLm model, Path output, int step) throws IOException {
+  void after(CausalLm model, Path output, int step, List<TrainListener> listeners)
+      throws IOException {
     Answers after = answers(model);
     report(output, Optional.of(after));
-    return metrics(step, after);
+    tell(listeners, step, after);
+  }
+
+  private void tell(List<TrainListener> listeners, int step, Answers answers) {
+    List<AnswerSamples.Sample> samples = new ArrayList<>();
+    for (int i = 0; i < Math.min(settings.show(), questions.size()); i++) {
+      Answers.Answer answer = answers.answers().get(i);
+      Question question = questions.get(i);
+      samples.add(
+          new AnswerSamples.Sample(
+              question.request(), question.expected(), answer.text(), answer.right()));
+    }
+    AnswerMetrics metrics = metrics(step, answers);
+    AnswerSamples shown = new AnswerSamples(step, samples);
+    listeners.forEach(l -> l.answered(metrics));
+    listeners.forEach(l -> l.answersShown(shown));
   }
 
   private Answers answers(CausalLm model) {

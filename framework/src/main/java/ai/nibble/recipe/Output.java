@@ -64,11 +64,19 @@ public record Output(
     @Key(
             value = "report_to",
             byDefault = "[tensorboard]",
-            doc = "Loggers besides the console and metrics.jsonl; [] for none",
-            refuse =
-                @Key.Refuse(
-                    value = "wandb|mlflow|comet_ml|clearml|swanlab|trackio|neptune|all",
-                    why = "not supported yet: use tensorboard or []"))
+            doc =
+                "Loggers besides the console and metrics.jsonl: `tensorboard`; `jfr`, a recording of"
+                    + " the JDK's Flight Recorder with the run's events; [] for none",
+            refuse = {
+              @Key.Refuse(
+                  value = "micrometer",
+                  why =
+                      "not for a recipe: an application's run is given a MicrometerMetrics with its"
+                          + " registry (docs/runs.md); here use tensorboard, jfr or []"),
+              @Key.Refuse(
+                  value = "wandb|mlflow|comet_ml|clearml|swanlab|trackio|neptune|all",
+                  why = "not supported yet: use tensorboard, jfr or []")
+            })
         List<Reporter> reportTo) {
 
   /** Copies the list. */
@@ -78,6 +86,7 @@ public record Output(
 
   /** A logger. */
   public enum Reporter {
-    TENSORBOARD
+    TENSORBOARD,
+    JFR
   }
 }

@@ -32,7 +32,7 @@ final class OutputFolder {
   /** What every run writes, and what one that was killed may have left. */
   private static final Pattern OTHERS =
       Pattern.compile(
-          "metrics\\.jsonl|runs|answers\\.jsonl|checkpoint-\\d+|\\.(tmp|old)-checkpoint-\\d+"
+          "metrics\\.jsonl|runs|run\\.json|report\\.html|provenance\\.json|recording(-\\d+)?\\.jfr|answers\\.jsonl|checkpoint-\\d+|\\.(tmp|old)-checkpoint-\\d+"
               + "|\\.[\\w.]+\\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.tmp");
 
   private OutputFolder() {}
@@ -171,6 +171,14 @@ final class OutputFolder {
     }
     // last: as long as one of the others is there, it says whose they are
     Files.deleteIfExists(directory.resolve(TrainedWith.RECIPE));
+  }
+
+  /** Names there of what was trained and how it is to be used: all but logs and checkpoints. */
+  static List<String> trainedFiles(Path directory) throws IOException {
+    return written(directory).stream()
+        .filter(name -> !OTHERS.matcher(name).matches())
+        .filter(name -> Files.isRegularFile(directory.resolve(name)))
+        .toList();
   }
 
   /** Names there that a run writes. */

@@ -14,6 +14,7 @@ import ai.nibble.data.format.RowFormat;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
+import ai.nibble.report.RunFile;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -31,8 +32,10 @@ import java.util.stream.Stream;
  * @param train to train on
  * @param eval to evaluate on, possibly none
  * @param first the first rows to train on, as they were read
+ * @param files what became of each file's rows
  */
-record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
+record RecipeRows(
+    List<Example> train, List<Example> eval, List<Sample> first, List<RunFile.Data> files) {
   /** So many are kept for people. */
   private static final int FIRST = 32;
 
@@ -55,7 +58,7 @@ record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
               first.add(sample);
             }
           };
-      Source source = new Source(recipe, encoder, out);
+      Source source = new Source(recipe, encoder, out, new ArrayList<>());
       List<Example> train = source.encode("datasets", data.datasets(), keep);
       List<Example> eval =
           new ArrayList<>(source.encode("test_datasets", data.testDatasets(), sample -> {}));
@@ -69,7 +72,7 @@ record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
       ModelConfig model = ModelConfig.read(directory.resolve(ModelStore.CONFIG), notice -> {});
       List<Example> all = Stream.of(train, eval).flatMap(List::stream).toList();
       VocabularyCheck.check(recipe, model, tokenizer, all);
-      return new RecipeRows(train, eval, List.copyOf(first));
+      return new RecipeRows(train, eval, List.copyOf(first), List.copyOf(source.files()));
     }
   }
 
@@ -110,13 +113,18 @@ record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
         data.excessLengthStrategy());
   }
 
-  /** What every file of rows is encoded with. */
-  private record Source(Recipe recipe, ExampleEncoder encoder, PrintStream out) {
+  /**
+   * What every file of rows is encoded with.
+   *
+   * @param files gets what became of each
+   */
+  private record Source(
+      Recipe recipe, ExampleEncoder encoder, PrintStream out, List<RunFile.Data> files) {
     List<Example> encode(String key, List<Dataset> datasets, Consumer<Sample> reader) {
       List<Example> examples = new ArrayList<>();
       for (int i = 0; i < datasets.size(); i++) {
         try {
-          examples.addAll(encode(datasets.get(i), reader));
+          examples.addAll(encode(key + "." + i, datasets.get(i), reader));
         } catch (InvalidInputException e) {
           String where = recipe.where(key + "." + i + ".path");
           throw new InvalidInputException(
@@ -126,13 +134,14 @@ record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
       return examples;
     }
 
-    private List<Example> encode(Dataset dataset, Consumer<Sample> reader) {
+    private List<Example> encode(String key, Dataset dataset, Consumer<Sample> reader) {
       Path file = dataset.file();
       RowFormat format = RowFormat.named(dataset.type().name().toLowerCase(Locale.ROOT));
       try (RowFile rows = new RowFile(file, dataset.columns())) {
         EncodedDataset encoded =
             EncodedDataset.encode(
                 file.toString(), dataset.limited(rows), told(format, reader), encoder);
+        files.add(new RunFile.Data(key, file.toString(), encoded.summary()));
         encoded.summary().lines().forEach(line -> out.println(file.getFileName() + ": " + line));
         return encoded.examples();
       }

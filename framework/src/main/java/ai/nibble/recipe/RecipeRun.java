@@ -20,8 +20,9 @@ import ai.nibble.tensor.Torch;
 import ai.nibble.train.RunPlace;
 import ai.nibble.train.TrainSettings;
 import ai.nibble.train.Trainer;
-import ai.nibble.train.log.AnswerMetrics;
 import ai.nibble.train.log.Console;
+import ai.nibble.train.log.JfrEvents;
+import ai.nibble.train.log.JfrRecording;
 import ai.nibble.train.log.MetricsFile;
 import ai.nibble.train.log.TensorBoardFile;
 import ai.nibble.train.log.TrainListener;
@@ -44,7 +45,8 @@ import java.util.function.Consumer;
 public final class RecipeRun {
   private final Recipe recipe;
   private final PrintStream out;
-  private final boolean interactive;
+  private final int columns;
+  private final List<TrainListener> ownListeners = new ArrayList<>();
   private BooleanSupplier stopWhen = () -> false;
 
   /**
@@ -52,9 +54,22 @@ public final class RecipeRun {
    * @param interactive whether it is a terminal
    */
   public RecipeRun(Recipe recipe, PrintStream out, boolean interactive) {
+    this(recipe, out, interactive ? Console.COLUMNS : 0);
+  }
+
+  /**
+   * @param out progress goes there, not closed
+   * @param columns of the terminal that it is; 0: it is none
+   */
+  public RecipeRun(Recipe recipe, PrintStream out, int columns) {
     this.recipe = recipe;
     this.out = out;
-    this.interactive = interactive;
+    this.columns = columns;
+  }
+
+  /** Adds one that hears of the run, behind those that the recipe names. */
+  public void listen(TrainListener listener) {
+    ownListeners.add(listener);
   }
 
   /** Ends training early, with a checkpoint, when asked to: see {@link Trainer#stopWhen}. */
@@ -76,11 +91,18 @@ public final class RecipeRun {
         recipe.data().chatTemplate().map(file -> RecipeRows.template(recipe).source());
     Optional<BaseFiles> baseFiles =
         trainsAllWeights() ? Optional.of(baseFiles(ownTemplate)) : Optional.empty();
+    try (InputSums sums = InputSums.start(recipe)) {
+      return run(output, sums, baseFiles, ownTemplate);
+    }
+  }
+
+  private OptionalDouble run(
+      Path output, InputSums sums, Optional<BaseFiles> baseFiles, Optional<String> ownTemplate) {
     // rows first: a bad one is found in seconds, before the weights are read
     RecipeRows rows = RecipeRows.read(recipe, out);
     TrainSettings settings = RunSettings.of(recipe, rows.train().size());
     Map<String, String> identity = RunIdentity.of(recipe, rows.train());
-    Inputs inputs = new Inputs(rows, settings, identity, baseFiles, ownTemplate);
+    Inputs inputs = new Inputs(rows, settings, identity, sums, baseFiles, ownTemplate);
     try {
       OutputLock lock = OutputLock.take(output);
       try {
@@ -99,6 +121,7 @@ public final class RecipeRun {
       RecipeRows rows,
       TrainSettings settings,
       Map<String, String> identity,
+      InputSums sums,
       Optional<BaseFiles> baseFiles,
       Optional<String> ownTemplate) {}
 
@@ -111,21 +134,24 @@ public final class RecipeRun {
         Trainable trained = trainable(model, inputs.baseFiles())) {
       describe(model, trained);
       begin(output, inputs.ownTemplate(), from);
-      try (Listeners listeners = listeners(output, from)) {
+      RunFacts facts = new RunFacts(recipe, settings.totalSteps(), rows, model, trained);
+      try (RunRecord record = RunRecord.begin(output, out, facts.runFile(from), from.isPresent());
+          Listeners listeners = listeners(output, from)) {
+        RunProvenance provenance = facts.provenance(inputs.sums(), from);
+        listeners.all.add(0, provenance); // it knows the step when something is saved
+        listeners.all.add(record);
+        listeners.all.addAll(ownListeners);
         Trainer trainer =
             new Trainer(
                 model,
-                trained,
+                provenance.around(trained),
                 new SupervisedFineTuning(),
                 settings,
                 rows.train(),
                 rows.eval(),
                 listeners.all);
         if (answers != null) {
-          AnswerMetrics metrics = answers.before(model, output);
-          if (from.isEmpty()) {
-            listeners.all.forEach(l -> l.answered(metrics));
-          }
+          answers.before(model, output, from.isEmpty() ? listeners.all : List.of());
         }
         from.ifPresent(trainer::resume);
         trainer.stopWhen(stopWhen);
@@ -133,8 +159,7 @@ public final class RecipeRun {
         OptionalDouble loss =
             trainer.run(new RunPlace(output, base, recipe.resolvedYaml(), inputs.identity()));
         if (answers != null) {
-          AnswerMetrics metrics = answers.after(model, output, settings.totalSteps());
-          listeners.all.forEach(l -> l.answered(metrics));
+          answers.after(model, output, settings.totalSteps(), listeners.all);
         }
         NextSteps.print(
             out,
@@ -258,7 +283,7 @@ public final class RecipeRun {
   private Listeners listeners(Path output, Optional<SavedCheckpoint> from) throws IOException {
     Listeners listeners = new Listeners();
     try {
-      listeners.all.add(new Console(out, interactive, recipe.output().loggingSteps()));
+      listeners.all.add(new Console(out, columns, recipe.output().loggingSteps()));
       Path file = output.resolve("metrics.jsonl");
       MetricsFile metrics =
           from.isPresent()
@@ -268,6 +293,10 @@ public final class RecipeRun {
       if (recipe.output().reportTo().contains(Output.Reporter.TENSORBOARD)) {
         TensorBoardFile events = TensorBoardFile.create(output.resolve("runs"));
         listeners.add(events, events::close);
+      }
+      if (recipe.output().reportTo().contains(Output.Reporter.JFR)) {
+        JfrRecording recording = JfrRecording.start(output);
+        listeners.add(new JfrEvents(), recording);
       }
       return listeners;
     } catch (IOException | RuntimeException e) {

@@ -66,12 +66,12 @@ final class RunIdentity {
           }
         });
     identity.put("weights of base_model", base(recipe));
-    identity.put("training rows", rows.size() + " rows, " + rows(rows));
+    identity.put("training rows", rows.size() + " rows, " + Sha256.shortHex(rows(rows)));
     return identity;
   }
 
-  /** SHA-256 of every token and label. */
-  private static String rows(List<Example> rows) {
+  /** The sum of every row's length, tokens and labels, to be ended. */
+  static MessageDigest rows(List<Example> rows) {
     MessageDigest digest = Sha256.start();
     for (Example row : rows) {
       ByteBuffer bytes = ByteBuffer.allocate(2 * Integer.BYTES * row.length() + Integer.BYTES);
@@ -84,7 +84,7 @@ final class RunIdentity {
       }
       digest.update(bytes.flip());
     }
-    return Sha256.shortHex(digest);
+    return digest;
   }
 
   /** SHA-256 of config.json, and of sizes and samples of the files of weights. */
@@ -104,7 +104,8 @@ final class RunIdentity {
     }
   }
 
-  private static List<Path> weightFiles(Path base) throws IOException {
+  /** The base's files of weights, by name. */
+  static List<Path> weightFiles(Path base) throws IOException {
     if (Files.isRegularFile(base)) {
       return List.of(base);
     }

@@ -22,6 +22,7 @@ import ai.nibble.train.log.RunEnd;
 import ai.nibble.train.log.RunInfo;
 import ai.nibble.train.log.StepMetrics;
 import ai.nibble.train.log.TrainListener;
+import ai.nibble.train.log.UpdateNorms;
 import ai.nibble.train.objective.Objective;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -52,6 +53,7 @@ public final class Trainer {
   private final TrainStep trainStep;
   private String runId = UUID.randomUUID().toString();
   private int firstStep;
+  private int measuredStep = -1;
   private long tokensSeen;
   private Path lastCheckpoint;
   private BooleanSupplier stopWhen = () -> false;
@@ -154,6 +156,7 @@ public final class Trainer {
       boolean saved = true;
       while (done < settings.totalSteps()) {
         int step = done;
+        listeners.forEach(l -> l.stepStarted(step + 1));
         StepMetrics metrics = inMemory("step " + (step + 1), () -> step(step, run));
         done++;
         saved = false;
@@ -165,20 +168,23 @@ public final class Trainer {
           if (evaluation.isPresent()) {
             evalLoss = OptionalDouble.of(evaluation.get().evalLoss());
             listeners.forEach(l -> l.evaluated(evaluation.get()));
+            measure(done);
           }
         }
         if (isDue(done, settings.saveSteps())) {
-          lastCheckpoint = checkpoints.save(trained, optimizer, state(done, run));
-          announce(lastCheckpoint);
+          lastCheckpoint = saving(done, checkpoint(checkpoints, done, run));
           saved = true;
         }
         if (!last && stopWhen.getAsBoolean()) {
           interrupt(done, saved, checkpoints, run);
         }
       }
-      announce(saveFinal(run));
+      saving(done, () -> saveFinal(run));
       reason = "finished";
       return evalLoss;
+    } catch (TrainingInterruptedException e) {
+      reason = "stopped";
+      throw e;
     } catch (RuntimeException e) {
       reason = "failed: " + e.getMessage();
       throw e;
@@ -190,9 +196,13 @@ public final class Trainer {
 
   private void interrupt(int done, boolean saved, CheckpointFolder checkpoints, RunPlace run) {
     if (!saved) {
-      announce(checkpoints.save(trained, optimizer, state(done, run)));
+      saving(done, checkpoint(checkpoints, done, run));
     }
     throw new TrainingInterruptedException(done, settings.totalSteps());
+  }
+
+  private Supplier<Path> checkpoint(CheckpointFolder checkpoints, int done, RunPlace run) {
+    return () -> checkpoints.save(trained, optimizer, state(done, run));
   }
 
   private TrainerState state(int done, RunPlace run) {
@@ -214,8 +224,23 @@ public final class Trainer {
     return interval > 0 && done % interval == 0;
   }
 
-  private void announce(Path path) {
+  private Path saving(int done, Supplier<Path> save) {
+    measure(done);
+    listeners.forEach(l -> l.saveStarted(done));
+    Path path = save.get();
     listeners.forEach(l -> l.saved(path));
+    return path;
+  }
+
+  /** Tells how far the adapters have moved, once a step. */
+  private void measure(int done) {
+    if (measuredStep != done) {
+      measuredStep = done;
+      UpdateNorms norms = new UpdateNorms(done, trained.updateNorms());
+      if (!norms.byModule().isEmpty()) {
+        listeners.forEach(l -> l.updatesMeasured(norms));
+      }
+    }
   }
 
   /** The micro-batches of a step; those of an epoch's last step may be fewer. */
@@ -307,6 +332,7 @@ public final class Trainer {
 
   /** Empty where the run was asked to stop meanwhile. */
   private Optional<EvalMetrics> evaluate(int step) {
+    listeners.forEach(l -> l.evaluationStarted(step));
     long start = System.nanoTime();
     double sum = 0;
     long tokens = 0;

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.Machine;
 import ai.nibble.tensor.CudaReport;
 import ai.nibble.tensor.Gpu;
 import ai.nibble.tensor.TensorException;

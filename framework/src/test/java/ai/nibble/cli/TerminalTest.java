@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.InputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
@@ -44,5 +45,14 @@ class TerminalTest {
     self[0] = terminal(interrupted, true);
     assertTrue(self[0].turn().isEmpty());
     assertEquals("> |a hint|> |", screen.toString().replace(System.lineSeparator(), "|"));
+  }
+
+  @Test
+  void itsWidthIsWhatTheSystemSaysOrEighty() {
+    assertEquals(132, Terminal.columns(List.of("echo", "43 132")));
+    assertEquals(80, Terminal.columns(List.of("echo", "0 0"))); // a terminal that does not know
+    assertEquals(80, Terminal.columns(List.of("echo", "no terminal")));
+    assertEquals(80, Terminal.columns(List.of("false")));
+    assertEquals(80, Terminal.columns(List.of("there-is-no-such-command")));
   }
 }

@@ -177,8 +177,11 @@ final class BadRecipeTest {
         "lora_target_modules: [all-linear] | 'lora_target_modules' is a list, expected 'all-linear',"
             + " a list of module names or a regular expression: 'all-linear' stands alone, not in a"
             + " list",
-        "report_to: [wandb] | 'report_to.0' is 'wandb', which is not supported yet: use tensorboard"
-            + " or []",
+        "report_to: [wandb] | 'report_to.0' is 'wandb', which is not supported yet: use"
+            + " tensorboard, jfr or []",
+        "report_to: [micrometer] | 'report_to.0' is 'micrometer', which is not for a recipe: an"
+            + " application's run is given a MicrometerMetrics with its registry (docs/runs.md);"
+            + " here use tensorboard, jfr or []",
         "sample_packing: true | 'sample_packing' is 'true', which is not supported yet (several"
             + " rows in one sequence): remove it: micro-batches are computed without padding",
         "use_dora: true | 'use_dora' is 'true', which is not supported yet (weight-decomposed"

@@ -31,8 +31,11 @@ import ai.nibble.tensor.OutOfMemoryException;
 import ai.nibble.tensor.OutOfMemoryExceptionTest;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.train.log.EvalMetrics;
+import ai.nibble.train.log.RunEnd;
+import ai.nibble.train.log.RunInfo;
 import ai.nibble.train.log.StepMetrics;
 import ai.nibble.train.log.TrainListener;
+import ai.nibble.train.log.UpdateNorms;
 import ai.nibble.train.objective.SupervisedFineTuning;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -382,5 +385,116 @@ class TrainerTest {
       assertThrows(
           InvalidInputException.class, () -> AdapterStore.save(adapter, output, "base", true));
     }
+  }
+
+  /** What is told, a word a call. */
+  private static final class Order implements TrainListener {
+    private final List<String> told = new ArrayList<>();
+    private final List<UpdateNorms> norms = new ArrayList<>();
+
+    @Override
+    public void runStarted(RunInfo run) {
+      told.add("run");
+    }
+
+    @Override
+    public void stepStarted(int step) {
+      told.add("step " + step);
+    }
+
+    @Override
+    public void stepEnded(StepMetrics metrics) {
+      told.add("done " + metrics.step());
+    }
+
+    @Override
+    public void evaluationStarted(int step) {
+      told.add("eval " + step);
+    }
+
+    @Override
+    public void evaluated(EvalMetrics metrics) {
+      told.add("evaluated " + metrics.step());
+    }
+
+    @Override
+    public void updatesMeasured(UpdateNorms measured) {
+      told.add("norms " + measured.step());
+      norms.add(measured);
+    }
+
+    @Override
+    public void saveStarted(int step) {
+      told.add("save " + step);
+    }
+
+    @Override
+    public void saved(Path path) {
+      told.add("saved " + path.getFileName());
+    }
+
+    @Override
+    public void runEnded(RunEnd end) {
+      told.add(end.reason());
+    }
+  }
+
+  @Test
+  void listenersHearOfEverythingInItsOrder() {
+    Order order = new Order();
+    Path to = output.resolve("out");
+    try (LoraAdapter adapter = inject(0)) {
+      List<String> modules = adapter.modules();
+      new Trainer(
+              model,
+              adapter,
+              new SupervisedFineTuning(),
+              settings(4, 1, 1e-3, Checkpointing.NONE), // 12 steps, evaluated by 6, saved by 4
+              rows(20, 1),
+              rows(7, 2),
+              List.of(order))
+          .run(new RunPlace(to, "base", "", Map.of()));
+      assertEquals(modules, List.copyOf(order.norms.get(0).byModule().keySet()));
+    }
+    List<String> expected = new ArrayList<>(List.of("run"));
+    for (int step = 1; step <= 12; step++) {
+      expected.addAll(List.of("step " + step, "done " + step));
+      if (step % 6 == 0) {
+        expected.addAll(List.of("eval " + step, "evaluated " + step, "norms " + step));
+      }
+      if (step % 4 == 0) {
+        if (step % 6 != 0) {
+          expected.add("norms " + step);
+        }
+        expected.addAll(List.of("save " + step, "saved checkpoint-" + step));
+      }
+    }
+    expected.addAll(List.of("save 12", "saved out", "finished"));
+    assertEquals(expected, order.told);
+    double first = order.norms.get(0).byModule().values().iterator().next();
+    double last = order.norms.get(order.norms.size() - 1).byModule().values().iterator().next();
+    assertTrue(first > 0 && last > first, first + ", then " + last);
+  }
+
+  @Test
+  void aRunThatIsAskedToStopEndsAsStopped() {
+    Order order = new Order();
+    try (LoraAdapter adapter = inject(0)) {
+      Trainer trainer =
+          new Trainer(
+              model,
+              adapter,
+              new SupervisedFineTuning(),
+              settings(4, 1, 1e-3, Checkpointing.NONE),
+              rows(20, 1),
+              List.of(),
+              List.of(order));
+      trainer.stopWhen(() -> true);
+      RunPlace place = new RunPlace(output.resolve("out"), "base", "", Map.of());
+      assertThrows(TrainingInterruptedException.class, () -> trainer.run(place));
+    }
+    assertEquals(
+        List.of("run", "step 1", "done 1", "norms 1", "save 1", "saved checkpoint-1", "stopped"),
+        order.told);
   }
 }

@@ -4,6 +4,7 @@ import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.List;
 import java.util.Locale;
 import java.util.function.LongSupplier;
 
@@ -12,18 +13,20 @@ import java.util.function.LongSupplier;
  * below, redrawn in place.
  *
  * <pre>
- * step 12/300  loss 1.2345  lr 2.00e-04  grad_norm 0.512  tokens/s 1234  ETA 3m12s  memory 2.1 GiB
+ * step 12/300  epoch 0.04  loss 1.2345  lr 2.00e-04  grad_norm 0.512  tokens/s 1234  memory 2.1 GiB  tokens 9876  ETA 3m12s
  * [###---------------]  17%  51/300  loss 1.2310  1229 tokens/s  ETA 3m11s  2.1 GiB
  * </pre>
  *
- * A line is printed for every step whose number {@code logging_steps} divides, and for the last.
- * Where the output is no terminal there is no bar and every line stands for itself.
+ * A line is printed for every step whose number {@code logging_steps} divides, and for the last:
+ * the fields of {@code metrics.jsonl} in their order, then what remains. Where the output is no
+ * terminal there is no bar and every line stands for itself. On a narrow terminal the bar leaves
+ * out what does not fit.
  */
 public final class Console implements TrainListener {
-  /** Columns of the bar's line, which a terminal of 80 does not wrap. */
-  private static final int COLUMNS = 79;
+  /** A terminal's, where nothing else is known. */
+  public static final int COLUMNS = 80;
 
-  /** Characters between the bar's brackets: what the figures leave, but not more or less. */
+  /** Characters between the bar's brackets: what the figures leave. */
   private static final int SHORTEST_BAR = 4;
 
   private static final int LONGEST_BAR = 24;
@@ -32,7 +35,7 @@ public final class Console implements TrainListener {
   private static final int PACE_STEPS = 20;
 
   private final PrintStream out;
-  private final boolean interactive;
+  private final int columns;
   private final int loggingSteps;
   private final LongSupplier nanoTime;
   private final Deque<Moment> lately = new ArrayDeque<>();
@@ -43,20 +46,20 @@ public final class Console implements TrainListener {
 
   /**
    * @param out where to print; not closed
-   * @param interactive whether it is a terminal
+   * @param columns of the terminal that it is; 0: it is none
    * @param loggingSteps steps from one line to the next, at least 1
    */
-  public Console(PrintStream out, boolean interactive, int loggingSteps) {
-    this(out, interactive, loggingSteps, System::nanoTime);
+  public Console(PrintStream out, int columns, int loggingSteps) {
+    this(out, columns, loggingSteps, System::nanoTime);
   }
 
-  Console(PrintStream out, boolean interactive, int loggingSteps, LongSupplier nanoTime) {
+  Console(PrintStream out, int columns, int loggingSteps, LongSupplier nanoTime) {
     if (loggingSteps < 1) {
       throw new IllegalArgumentException(
           "logging_steps is " + loggingSteps + ", expected at least 1");
     }
     this.out = out;
-    this.interactive = interactive;
+    this.columns = columns;
     this.loggingSteps = loggingSteps;
     this.nanoTime = nanoTime;
   }
@@ -84,17 +87,20 @@ public final class Console implements TrainListener {
       line(
           String.format(
               Locale.ROOT,
-              "step %d/%d  loss %.4f  lr %.2e  grad_norm %.3f  tokens/s %.0f  ETA %s  memory %s",
+              "step %d/%d  epoch %.2f  loss %.4f  lr %.2e  grad_norm %.3f  tokens/s %.0f  memory %s"
+                  + "  tokens %d  ETA %s",
               m.step(),
               m.totalSteps(),
+              m.epoch(),
               m.loss(),
               m.learningRate(),
               m.gradNorm(),
               m.tokensPerSecond(),
-              eta,
-              bytes(m.memoryBytes())));
+              bytes(m.memoryBytes()),
+              m.tokens(),
+              eta));
     }
-    if (interactive && m.step() < m.totalSteps()) {
+    if (columns > 0 && m.step() < m.totalSteps()) {
       draw(bar(m, eta));
     }
   }
@@ -104,8 +110,9 @@ public final class Console implements TrainListener {
     line(
         String.format(
             Locale.ROOT,
-            "eval at step %d  eval_loss %.4f  tokens %d  took %s",
+            "eval at step %d  epoch %.2f  eval_loss %.4f  tokens %d  took %s",
             m.step(),
+            m.epoch(),
             m.evalLoss(),
             m.tokens(),
             duration(m.seconds())));
@@ -159,23 +166,28 @@ public final class Console implements TrainListener {
     drawn = text.length();
   }
 
-  private static String bar(StepMetrics m, String eta) {
+  /** The last column stays free: a terminal would begin a new line behind it. */
+  private String bar(StepMetrics m, String eta) {
     double share = m.totalSteps() == 0 ? 1 : Math.min(1, (double) m.step() / m.totalSteps());
-    String figures =
-        String.format(
-            Locale.ROOT,
-            "] %3d%%  %d/%d  loss %.4f  %.0f tokens/s  ETA %s  %s",
-            (int) (share * 100),
-            m.step(),
-            m.totalSteps(),
-            m.loss(),
-            m.tokensPerSecond(),
-            eta,
-            bytes(m.memoryBytes()));
-    int room = COLUMNS - 1 - figures.length();
-    int width = Math.max(SHORTEST_BAR, Math.min(LONGEST_BAR, room));
+    StringBuilder figures =
+        new StringBuilder(String.format(Locale.ROOT, "] %3d%%", (int) (share * 100)));
+    int room = columns - 1 - "[".length() - SHORTEST_BAR;
+    for (String figure :
+        List.of(
+            m.step() + "/" + m.totalSteps(),
+            String.format(Locale.ROOT, "loss %.4f", m.loss()),
+            String.format(Locale.ROOT, "%.0f tokens/s", m.tokensPerSecond()),
+            "ETA " + eta,
+            bytes(m.memoryBytes()))) {
+      if (figures.length() + 2 + figure.length() > room) {
+        break; // those behind matter less
+      }
+      figures.append("  ").append(figure);
+    }
+    int width = Math.max(0, Math.min(LONGEST_BAR, room + SHORTEST_BAR - figures.length()));
     int full = (int) (share * width);
-    return "[" + "#".repeat(full) + "-".repeat(width - full) + figures;
+    String bar = "[" + "#".repeat(full) + "-".repeat(width - full) + figures;
+    return bar.substring(0, Math.min(bar.length(), Math.max(0, columns - 1)));
   }
 
   /** What remains, at the pace of the last steps, evaluations and checkpoints among them. */
@@ -193,7 +205,7 @@ public final class Console implements TrainListener {
   }
 
   /** {@code 42s}, {@code 3m12s}, {@code 5h04m}, {@code 2d03h}. */
-  static String duration(double seconds) {
+  public static String duration(double seconds) {
     long s = Math.round(seconds);
     if (s < 60) {
       return s + "s";
@@ -208,7 +220,7 @@ public final class Console implements TrainListener {
   }
 
   /** {@code 812 MiB}, {@code 2.1 GiB}. */
-  static String bytes(long bytes) {
+  public static String bytes(long bytes) {
     double mebi = bytes / (1024.0 * 1024);
     return mebi < 1024
         ? String.format(Locale.ROOT, "%.0f MiB", mebi)

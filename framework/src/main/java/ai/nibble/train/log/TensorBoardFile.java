@@ -10,19 +10,29 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Clock;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
- * The curves TensorBoard shows: {@code train/loss}, {@code train/learning_rate}, {@code
- * train/grad_norm}, {@code train/tokens_per_second} and {@code eval/loss} by step, and the resolved
- * recipe as the text {@code recipe}.
+ * What TensorBoard shows of a run, by step. Curves: {@code train/loss}, {@code
+ * train/learning_rate}, {@code train/grad_norm}, {@code train/tokens_per_second}, {@code eval/loss}
+ * and {@code eval/exact_match}. Distributions over the adapted modules: {@code lora/update_norm},
+ * and by the modules' last names, such as {@code lora/update_norm/q_proj}. Texts: {@code recipe},
+ * resolved, and {@code answers/1} and so on, before and after training.
  *
  * <p>Every run writes a file of its own; one that resumes declares what was logged after its
  * checkpoint void. Each event is handed to the system whole and at once; a write that fails throws
  * {@link UncheckedIOException} naming the file. The package page gives the bytes.
  */
 public final class TensorBoardFile implements TrainListener, AutoCloseable {
+  private static final String UPDATE_NORM = "lora/update_norm";
+  private static final Pattern TICKS = Pattern.compile("`+");
+
   private final Path file;
   private final FileChannel channel;
   private final Clock clock;
@@ -107,6 +117,56 @@ public final class TensorBoardFile implements TrainListener, AutoCloseable {
   public void answered(AnswerMetrics metrics) {
     Map<String, Double> scalar = Map.of("eval/exact_match", metrics.exactMatch());
     write(EventProto.scalars(now(), metrics.step(), scalar));
+  }
+
+  @Override
+  public void answersShown(AnswerSamples shown) {
+    for (int i = 0; i < shown.samples().size(); i++) {
+      AnswerSamples.Sample sample = shown.samples().get(i);
+      String text =
+          "**request**\n\n"
+              + fenced(sample.request())
+              + "\n\n**expected**\n\n"
+              + fenced(sample.expected())
+              + (sample.right() ? "\n\n**answer, right**\n\n" : "\n\n**answer, wrong**\n\n")
+              + fenced(sample.answer());
+      write(EventProto.text(now(), shown.step(), "answers/" + (i + 1), text));
+    }
+  }
+
+  /** A block that Markdown shows as it is, whatever is in it. */
+  private static String fenced(String text) {
+    int longest = 2;
+    for (Matcher ticks = TICKS.matcher(text); ticks.find(); ) {
+      longest = Math.max(longest, ticks.end() - ticks.start());
+    }
+    String fence = "`".repeat(longest + 1);
+    return fence + "\n" + text + "\n" + fence;
+  }
+
+  @Override
+  public void updatesMeasured(UpdateNorms norms) {
+    Map<String, List<Double>> groups = new TreeMap<>();
+    norms
+        .byModule()
+        .forEach(
+            (path, norm) -> {
+              if (Double.isFinite(norm)) {
+                String name = path.substring(path.lastIndexOf('.') + 1);
+                groups.computeIfAbsent(UPDATE_NORM, key -> new ArrayList<>()).add(norm);
+                groups
+                    .computeIfAbsent(UPDATE_NORM + "/" + name, key -> new ArrayList<>())
+                    .add(norm);
+              }
+            });
+    if (!groups.isEmpty()) {
+      Map<String, Histogram> histograms = new LinkedHashMap<>();
+      groups.forEach(
+          (tag, values) ->
+              histograms.put(
+                  tag, Histogram.of(values.stream().mapToDouble(Double::doubleValue).toArray())));
+      write(EventProto.histograms(now(), norms.step(), histograms));
+    }
   }
 
   private double now() {

@@ -29,7 +29,10 @@
  *                  5 summary Summary              7 session_log SessionLog
  * SessionLog       1 status enum (1 START: what was logged from this step on is void)
  * Summary          1 value Value, repeated
- * Value            1 tag string   2 simple_value float   8 tensor TensorProto   9 metadata SummaryMetadata
+ * Value            1 tag string   2 simple_value float   5 histo HistogramProto
+ *                  8 tensor TensorProto   9 metadata SummaryMetadata
+ * HistogramProto   1 min double   2 max double   3 num double   4 sum double   5 sum_squares double
+ *                  6 bucket_limit double, repeated   7 bucket double, repeated
  * SummaryMetadata  1 plugin_data PluginData
  * PluginData       1 plugin_name string ("text")
  * TensorProto      1 dtype enum (7 DT_STRING)   2 tensor_shape   8 string_val bytes, repeated

@@ -5,21 +5,33 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class ConsoleTest {
   private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
   private final AtomicLong nanos = new AtomicLong();
 
   private Console console(boolean interactive, int loggingSteps) {
+    return console(interactive ? Console.COLUMNS : 0, loggingSteps);
+  }
+
+  private Console console(int columns, int loggingSteps) {
     PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
-    return new Console(out, interactive, loggingSteps, nanos::get);
+    return new Console(out, columns, loggingSteps, nanos::get);
   }
 
   private String printed() {
@@ -51,8 +63,8 @@ class ConsoleTest {
     console.stepEnded(step(12, 1.23456));
     assertEquals(
         "run a: 300 steps\n"
-            + "step 12/300  loss 1.2346  lr 2.00e-04  grad_norm 0.512  tokens/s 1234  ETA 9m36s "
-            + " memory 2.1 GiB\n",
+            + "step 12/300  epoch 0.00  loss 1.2346  lr 2.00e-04  grad_norm 0.512  tokens/s 1234"
+            + "  memory 2.1 GiB  tokens 0  ETA 9m36s\n",
         printed());
   }
 
@@ -85,7 +97,7 @@ class ConsoleTest {
     console.saved(Path.of("out", "checkpoint-150"));
     String[] lines = screen().split("\n");
     assertTrue(lines[1].startsWith("step 150/300"), lines[1]);
-    assertEquals("eval at step 150  eval_loss 2.0000  tokens 77  took 1m01s", lines[2]);
+    assertEquals("eval at step 150  epoch 0.50  eval_loss 2.0000  tokens 77  took 1m01s", lines[2]);
     assertEquals("saved " + Path.of("out", "checkpoint-150"), lines[3]);
     console.stepEnded(step(299, 1));
     assertTrue(screen().contains("#-]  99%  299/300  loss 1.0000  1234 tokens/s  ETA "), screen());
@@ -107,6 +119,62 @@ class ConsoleTest {
     for (String part : printed().split("[\r\n]")) {
       assertTrue(part.stripTrailing().length() < 80, part);
     }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2, 10, 20, 40, 60, 79, 80, 120})
+  void onANarrowTerminalTheBarLeavesOutWhatDoesNotFit(int columns) {
+    Console console = console(columns, 1_000_000);
+    console.runStarted(new RunInfo("a", 0, 99_999, ""));
+    int head = printed().length();
+    for (int s = 1; s < 4; s++) {
+      nanos.addAndGet(3_000_000_000L);
+      console.stepEnded(
+          new StepMetrics(s * 20_000, 99_999, 0, 12.3456, 1, 1, 12345, 999L << 30, 0));
+    }
+    for (String part : printed().substring(head).split("\r")) {
+      assertTrue(part.length() < columns || part.isEmpty(), "'" + part + "' of " + columns);
+    }
+    String bar = screen().lines().reduce((a, b) -> b).orElseThrow();
+    assertEquals(columns >= 10, bar.contains("60%"), bar);
+    assertEquals(columns >= 79, bar.contains("ETA"), bar);
+    assertEquals(columns >= 40, bar.contains("loss 12.3456"), bar);
+  }
+
+  /** The fields of a line, and of the same step or evaluation in metrics.jsonl. */
+  @Test
+  void aLineHasTheFieldsOfTheMetricsFileInTheirOrder(@TempDir Path directory) throws Exception {
+    Console console = console(0, 1);
+    Path file = directory.resolve("metrics.jsonl");
+    try (MetricsFile metrics = MetricsFile.create(file)) {
+      for (TrainListener listener : List.of(console, metrics)) {
+        listener.stepEnded(step(12, 1.23456));
+        listener.evaluated(new EvalMetrics(12, 0.5, 2, 77, 61));
+      }
+    }
+    List<String> json = Files.readAllLines(file);
+    String[] lines = printed().split("\n");
+    List<String> step = new ArrayList<>(fields(lines[0]));
+    assertEquals("ETA", step.remove(step.size() - 1)); // which nothing can be made of later
+    assertEquals(keys(json.get(0)), step);
+    assertEquals(keys(json.get(1)), fields(lines[1].replace("eval at step", "step")));
+  }
+
+  private static List<String> fields(String line) {
+    Map<String, String> inFull =
+        Map.of("lr", "learning_rate", "tokens/s", "tokens_per_second", "took", "eval_seconds");
+    boolean isEval = line.contains("eval_loss");
+    return Arrays.stream(line.split("  "))
+        .map(field -> field.substring(0, field.indexOf(' ')))
+        .map(name -> isEval && name.equals("tokens") ? "eval_tokens" : name)
+        .map(name -> inFull.getOrDefault(name, name))
+        .toList();
+  }
+
+  private static List<String> keys(String json) throws Exception {
+    List<String> keys = new ArrayList<>();
+    new ObjectMapper().readTree(json).fieldNames().forEachRemaining(keys::add);
+    return keys;
   }
 
   @Test

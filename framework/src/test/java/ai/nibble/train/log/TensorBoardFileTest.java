@@ -17,6 +17,9 @@ import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Instant;
 import java.time.ZoneOffset;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -40,6 +43,14 @@ class TensorBoardFileTest {
           new RunInfo("a", 7, 300, "base_model: gr\u00f6\u00dfe\nlearning_rate: 2e-4"));
       events.stepEnded(new StepMetrics(300, 300, 1, 1.25, 2e-4, Double.NaN, 1234.5, 1L << 30, 999));
       events.evaluated(new EvalMetrics(300, 1, 0.5, 100, 2));
+      Map<String, Double> norms = new LinkedHashMap<>();
+      norms.put("model.layers.0.self_attn.q_proj", 0.25);
+      norms.put("model.layers.0.self_attn.k_proj", 1.75);
+      norms.put("model.layers.0.self_attn.v_proj", Double.NaN);
+      events.updatesMeasured(new UpdateNorms(300, norms));
+      AnswerSamples.Sample sample =
+          new AnswerSamples.Sample("r\u00f6d?", "```red```", "</script>", false);
+      events.answersShown(new AnswerSamples(300, List.of(sample)));
     }
     try (InputStream in = getClass().getResourceAsStream("golden.tfevents")) {
       assertArrayEquals(in.readAllBytes(), Files.readAllBytes(file));

@@ -1,4 +1,4 @@
-package ai.nibble.cli;
+package ai.nibble;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -23,7 +23,7 @@ import java.util.stream.Stream;
  * @param hasNvidiaGpu whether one is on the PCI bus, with a driver or without
  * @param nvidiaDriver version of the loaded kernel module, for example {@code 570.124.06}
  */
-record Machine(
+public record Machine(
     String distribution,
     String cpu,
     Set<String> cpuFlags,
@@ -41,7 +41,7 @@ record Machine(
    *
    * @param root where these directories are, {@code /}
    */
-  static Machine read(Path root) {
+  public static Machine read(Path root) {
     List<String> cpu = lines(root.resolve("proc/cpuinfo"));
     List<String> memory = lines(root.resolve("proc/meminfo"));
     String driver = String.join("\n", lines(root.resolve("proc/driver/nvidia/version")));

@@ -1,0 +1,96 @@
+package ai.nibble.recipe;
+
+import ai.nibble.Sha256;
+import ai.nibble.checkpoint.SavedCheckpoint;
+import ai.nibble.data.Example;
+import ai.nibble.lora.LoraAdapter;
+import ai.nibble.model.CausalLm;
+import ai.nibble.model.Trainable;
+import ai.nibble.report.Environment;
+import ai.nibble.report.Lengths;
+import ai.nibble.report.ProvenanceFile;
+import ai.nibble.report.RunFile;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+
+/** What a run knows of itself before its first step, as its files have it. */
+final class RunFacts {
+  private final Recipe recipe;
+  private final int totalSteps;
+  private final RecipeRows rows;
+  private final CausalLm model;
+  private final Trainable trained;
+  private final String started = RunProvenance.now();
+  private final Environment environment;
+
+  RunFacts(Recipe recipe, int totalSteps, RecipeRows rows, CausalLm model, Trainable trained) {
+    this.recipe = recipe;
+    this.totalSteps = totalSteps;
+    this.rows = rows;
+    this.model = model;
+    this.trained = trained;
+    this.environment = Environment.here(model.device());
+  }
+
+  private String computeDtype() {
+    return model.precision().compute().torchName();
+  }
+
+  /** As {@code run.json} begins. */
+  RunFile runFile(Optional<SavedCheckpoint> from) {
+    int firstStep = from.map(saved -> saved.state().step()).orElse(0);
+    RunFile.Session session =
+        new RunFile.Session(firstStep, firstStep, started, 0, RunFile.RUNNING, 0);
+    Path name = recipe.output().outputDir().getFileName();
+    return new RunFile(
+        RunFile.VERSION,
+        String.valueOf(name),
+        totalSteps,
+        environment,
+        new RunFile.Model(
+            recipe.baseModel().toString(),
+            recipe.adapter().name().toLowerCase(Locale.ROOT),
+            model.config().numHiddenLayers(),
+            model.weightBytes(),
+            trained instanceof LoraAdapter adapter ? adapter.modules().size() : 0,
+            trained.parameters().numel(),
+            computeDtype()),
+        rows.files(),
+        Lengths.of(rows.train().stream().mapToInt(Example::length).toArray()),
+        rows.train().size(),
+        rows.eval().size(),
+        List.of(session));
+  }
+
+  /** Waits for the sums of the files that were read. */
+  RunProvenance provenance(InputSums sums, Optional<SavedCheckpoint> from) {
+    Map<String, ProvenanceFile.Rows> encoded = new LinkedHashMap<>();
+    encoded.put("train", sum(rows.train()));
+    if (!rows.eval().isEmpty()) {
+      encoded.put("eval", sum(rows.eval()));
+    }
+    RunProvenance.Facts facts =
+        new RunProvenance.Facts(
+            recipe,
+            totalSteps,
+            started,
+            computeDtype(),
+            environment,
+            sums.base(),
+            sums.data(),
+            encoded);
+    return new RunProvenance(
+        facts,
+        from.map(saved -> saved.state().step()).orElse(0),
+        from.map(saved -> saved.state().tokensSeen()).orElse(0L));
+  }
+
+  private static ProvenanceFile.Rows sum(List<Example> rows) {
+    long tokens = rows.stream().mapToLong(Example::length).sum();
+    return new ProvenanceFile.Rows(rows.size(), tokens, Sha256.hex(RunIdentity.rows(rows)));
+  }
+}

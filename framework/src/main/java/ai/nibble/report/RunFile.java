@@ -1,0 +1,127 @@
+package ai.nibble.report;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.data.EncodingSummary;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * {@code run.json}: what a run began with, and how far it came. Written when the run begins and
+ * when it ends; a run that was killed is left with the status {@code running}.
+ *
+ * @param version of this form, 1
+ * @param name of the run
+ * @param totalSteps of the whole run
+ * @param lengths of the training rows
+ * @param trainRows rows trained on
+ * @param evalRows rows evaluated on
+ * @param sessions the run itself, and before it those that it went on from, the oldest first
+ */
+public record RunFile(
+    int version,
+    String name,
+    int totalSteps,
+    Environment environment,
+    Model model,
+    List<Data> data,
+    Lengths lengths,
+    int trainRows,
+    int evalRows,
+    List<Session> sessions) {
+  /** Its name in an output directory. */
+  public static final String NAME = "run.json";
+
+  /** Of the form that is written. */
+  public static final int VERSION = 1;
+
+  /** {@link Session#status} while it lasts. */
+  public static final String RUNNING = "running";
+
+  /** {@link Session#status} of one that came to the end. */
+  public static final String FINISHED = "finished";
+
+  public RunFile {
+    data = data == null ? List.of() : List.copyOf(data);
+    sessions = sessions == null ? List.of() : List.copyOf(sessions);
+  }
+
+  /**
+   * What is trained.
+   *
+   * @param base its path
+   * @param adapter {@code qlora}, {@code lora} or {@code none}
+   * @param weightBytes of the loaded base
+   * @param modules that carry an adapter; 0: all weights are trained
+   * @param trainedParameters in all
+   * @param computeDtype of activations
+   */
+  public record Model(
+      String base,
+      String adapter,
+      int layers,
+      long weightBytes,
+      int modules,
+      long trainedParameters,
+      String computeDtype) {}
+
+  /**
+   * A file of rows.
+   *
+   * @param key in the recipe, such as {@code datasets.0}
+   * @param encoding what became of its rows
+   */
+  public record Data(String key, String path, EncodingSummary encoding) {}
+
+  /**
+   * One process's part of the run.
+   *
+   * @param firstStep steps done before
+   * @param step steps done in all
+   * @param started ISO 8601, UTC
+   * @param seconds wall-clock time from when all was loaded
+   * @param status {@code running}, {@code finished}, {@code stopped} or {@code failed: …}
+   * @param peakMemoryBytes the most that was ever resident in the process
+   */
+  public record Session(
+      int firstStep,
+      int step,
+      String started,
+      double seconds,
+      String status,
+      long peakMemoryBytes) {}
+
+  /** The same with its last session as it is now. */
+  public RunFile with(Session now) {
+    List<Session> all = new ArrayList<>(sessions.subList(0, sessions.size() - 1));
+    all.add(now);
+    return new RunFile(
+        version, name, totalSteps, environment, model, data, lengths, trainRows, evalRows, all);
+  }
+
+  /** Writes it to an output directory. */
+  public void write(Path directory) throws IOException {
+    JsonRecord.write(directory.resolve(NAME), this);
+  }
+
+  /**
+   * Reads it; empty where there is none.
+   *
+   * @throws InvalidInputException if it is not of this form
+   */
+  public static Optional<RunFile> read(Path directory) throws IOException {
+    Path file = directory.resolve(NAME);
+    if (!Files.isRegularFile(file)) {
+      return Optional.empty();
+    }
+    RunFile run = JsonRecord.read(file, RunFile.class);
+    if (run.version != VERSION || run.model == null || run.sessions.isEmpty()) {
+      throw new InvalidInputException(
+          file + ": expected version " + VERSION + " with 'model' and 'sessions'");
+    }
+    return Optional.of(run);
+  }
+}
