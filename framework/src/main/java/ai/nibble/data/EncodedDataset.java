@@ -15,7 +15,7 @@ import java.util.List;
  */
 public record EncodedDataset(List<Example> examples, EncodingSummary summary) {
   public EncodedDataset {
-    examples = List.copyOf(examples);
+    examples = Examples.unmodifiable(examples);
   }
 
   /**
