@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDate;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -29,6 +30,7 @@ public final class ChatTemplate {
   private final JinjaTemplate toolTemplate;
   private final Map<String, Object> variables;
   private final String source;
+  private final String toolSource;
 
   private ChatTemplate(
       Source chosen, Source forTools, SpecialTokens special, Map<String, Object> more) {
@@ -38,6 +40,7 @@ public final class ChatTemplate {
     this.variables = new LinkedHashMap<>(special.texts());
     this.variables.putAll(more);
     this.source = chosen.text();
+    this.toolSource = forTools == null ? source : forTools.text();
   }
 
   private record Source(String text, String name) {}
@@ -112,6 +115,13 @@ public final class ChatTemplate {
   /** The template's text. */
   public String source() {
     return source;
+  }
+
+  /** All that decides what a conversation becomes; a template that asks for the date, that too. */
+  String identity() {
+    boolean dated = (source + toolSource).contains("strftime_now");
+    return String.join(
+        "\n", source, toolSource, variables.toString(), dated ? LocalDate.now().toString() : "");
   }
 
   /**

@@ -67,7 +67,7 @@ public record Row(
   }
 
   /**
-   * A list of objects.
+   * A list of objects, or JSON text of one.
    *
    * @throws InvalidInputException where the column is absent, or anything else is in it
    */
@@ -75,8 +75,13 @@ public record Row(
     if (!columns.containsKey(name(column))) {
       throw missing(column);
     }
-    if (!(value(column) instanceof List<?> list)) {
-      throw wrong(column, value(column), "a list of objects");
+    Object value = value(column);
+    // files without nested values keep a list as JSON text
+    if (value instanceof String text && text.stripLeading().startsWith("[")) {
+      value = json(column, text);
+    }
+    if (!(value instanceof List<?> list)) {
+      throw wrong(column, value, "a list of objects");
     }
     List<Map<String, Object>> objects = new ArrayList<>(list.size());
     for (int i = 0; i < list.size(); i++) {
@@ -137,11 +142,16 @@ public record Row(
         where + ": column '" + name + "' is " + describe(seen) + ", expected " + expected);
   }
 
-  private static String describe(Object value) {
+  /** A value in a message, cut where it is long. */
+  static String describe(Object value) {
     if (value == null) {
       return "null";
     }
+    if (value instanceof byte[] bytes) {
+      return bytes.length + " bytes that are no text";
+    }
     String text = value instanceof String ? "'" + value + "'" : value.toString();
-    return text.length() > 60 ? text.substring(0, 60) + "…" : text;
+    String shown = text.length() > 60 ? text.substring(0, 60) + "…" : text;
+    return shown.replaceAll("\\p{Cntrl}", " "); // a message is one line
   }
 }

@@ -77,11 +77,10 @@ public final class RecipeRun {
     Optional<BaseFiles> baseFiles =
         trainsAllWeights() ? Optional.of(baseFiles(ownTemplate)) : Optional.empty();
     // rows first: a bad one is found in seconds, before the weights are read
-    RecipeRows rows = RecipeRows.read(recipe, out);
-    TrainSettings settings = RunSettings.of(recipe, rows.train().size());
-    Map<String, String> identity = RunIdentity.of(recipe, rows.train());
-    Inputs inputs = new Inputs(rows, settings, identity, baseFiles, ownTemplate);
-    try {
+    try (RecipeRows rows = RecipeRows.read(recipe, out)) {
+      TrainSettings settings = RunSettings.of(recipe, rows.training().perEpoch());
+      Map<String, String> identity = RunIdentity.of(recipe, rows.training());
+      Inputs inputs = new Inputs(rows, settings, identity, baseFiles, ownTemplate);
       OutputLock lock = OutputLock.take(output);
       try {
         Optional<SavedCheckpoint> from = resumeFrom(identity);
@@ -118,7 +117,7 @@ public final class RecipeRun {
                 trained,
                 new SupervisedFineTuning(),
                 settings,
-                rows.train(),
+                rows.training(),
                 rows.eval(),
                 listeners.all);
         if (answers != null) {
