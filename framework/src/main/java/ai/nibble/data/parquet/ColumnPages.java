@@ -78,7 +78,8 @@ final class ColumnPages implements PageReader {
         return null;
       }
       DictionaryPageHeader dictionary = header.getDictionary_page_header();
-      byte[] bytes = codec.decompress(take(), size());
+      int size = size();
+      byte[] bytes = codec.decompress(take(), size);
       int count = dictionary.getNum_values();
       if (count < 0 || count > bytes.length) {
         throw damaged("claims " + count + " values in a dictionary of " + bytes.length + " bytes");
@@ -97,13 +98,13 @@ final class ColumnPages implements PageReader {
     try {
       while (values < column.getNum_values()) {
         PageType type = header().getType();
-        if (type == PageType.DATA_PAGE) {
+        if (type == PageType.DATA_PAGE && header.getData_page_header().getNum_values() != 0) {
           return data(header.getData_page_header());
         }
-        if (type == PageType.DATA_PAGE_V2) {
+        if (type == PageType.DATA_PAGE_V2 && header.getData_page_header_v2().getNum_values() != 0) {
           return data(header.getData_page_header_v2());
         }
-        take(); // an index, which readers may pass over
+        take(); // an index, which readers may pass over, or a page of nothing
       }
       return null;
     } catch (IOException e) {

@@ -89,7 +89,7 @@ record ParquetFooter(FileMetaData data, MessageType schema) {
                 + leaves.size());
       }
       for (int i = 0; i < leaves.size(); i++) {
-        checkColumn(group.getColumns().get(i), leaves.get(i), end);
+        checkColumn(group.getColumns().get(i), leaves.get(i), claimed, end);
       }
     }
     if (rows != data.getNum_rows()) {
@@ -98,7 +98,7 @@ record ParquetFooter(FileMetaData data, MessageType schema) {
     }
   }
 
-  private static void checkColumn(ColumnChunk chunk, ColumnDescriptor leaf, long end) {
+  private static void checkColumn(ColumnChunk chunk, ColumnDescriptor leaf, long rows, long end) {
     String name = String.join(".", leaf.getPath());
     ColumnMetaData column = chunk.getMeta_data();
     if (column == null || chunk.isSetFile_path()) {
@@ -109,9 +109,16 @@ record ParquetFooter(FileMetaData data, MessageType schema) {
       throw new InvalidInputException(
           "is damaged: column " + column.getPath_in_schema() + " where '" + name + "' belongs");
     }
+    long values = column.getNum_values();
+    boolean isList = leaf.getMaxRepetitionLevel() > 0;
+    if (values < rows || values > rows && !isList) {
+      throw new InvalidInputException(
+          "is damaged: column '" + name + "' has " + values + " values in " + rows + " rows");
+    }
     long begin = begin(column);
     long size = column.getTotal_compressed_size();
-    if (begin < MAGIC_BYTES || size < 0 || begin > end || size > end - begin) {
+    boolean inside = begin >= MAGIC_BYTES && size >= 0 && begin <= end && size <= end - begin;
+    if (values > 0 && !inside) {
       throw new InvalidInputException(
           "is damaged: column '" + name + "' claims bytes " + begin + " + " + size + " of " + end);
     }

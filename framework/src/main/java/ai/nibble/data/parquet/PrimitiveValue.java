@@ -9,9 +9,6 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.time.LocalDate;
-import java.time.LocalTime;
-import java.time.ZoneOffset;
-import java.time.format.DateTimeFormatter;
 import java.util.UUID;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -125,7 +122,8 @@ final class PrimitiveValue {
     }
     if (annotation instanceof TimeLogicalTypeAnnotation time) {
       long nanos = 1_000_000_000L / perSecond(time.getUnit());
-      return units -> LocalTime.ofNanoOfDay(units * nanos).format(DateTimeFormatter.ISO_LOCAL_TIME);
+      return units ->
+          local(Instant.ofEpochSecond(0, units * nanos)).substring("1970-01-01T".length());
     }
     if (annotation instanceof DecimalLogicalTypeAnnotation decimal) {
       return units -> BigDecimal.valueOf(units, decimal.getScale());
@@ -159,8 +157,13 @@ final class PrimitiveValue {
     Instant instant =
         Instant.ofEpochSecond(
             Math.floorDiv(units, second), Math.floorMod(units, second) * (1_000_000_000L / second));
-    String local = DateTimeFormatter.ISO_LOCAL_DATE_TIME.format(instant.atOffset(ZoneOffset.UTC));
-    return isUtc ? local + "Z" : local;
+    return isUtc ? instant.toString() : local(instant);
+  }
+
+  /** Without its time zone; the fraction of a second has no, 3, 6 or 9 digits. */
+  private static String local(Instant instant) {
+    String utc = instant.toString();
+    return utc.substring(0, utc.length() - 1);
   }
 
   private static Function<Binary, Object> ofBytes(PrimitiveType type) {
@@ -200,8 +203,7 @@ final class PrimitiveValue {
     bytes.order(ByteOrder.LITTLE_ENDIAN);
     long nanos = bytes.getLong();
     long day = bytes.getInt() - JULIAN_DAY_OF_1970;
-    Instant instant = Instant.ofEpochSecond(Math.multiplyExact(day, 86_400L), nanos);
-    return DateTimeFormatter.ISO_LOCAL_DATE_TIME.format(instant.atOffset(ZoneOffset.UTC)) + "Z";
+    return Instant.ofEpochSecond(Math.multiplyExact(day, 86_400L), nanos).toString();
   }
 
   /** IEEE 754 half precision: 1 bit of sign, 5 of exponent, 10 of mantissa. */
