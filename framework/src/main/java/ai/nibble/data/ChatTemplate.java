@@ -139,8 +139,22 @@ public final class ChatTemplate {
   /**
    * The conversation's text, with the origin of all that a message contributed other than its role
    * (which the template decides by, and which formats check); {@link #messageOf} reads it.
+   * Arguments of calls that are JSON text are given as objects, unless the template refuses these.
    */
   Rendering trace(List<Map<String, Object>> messages, List<?> tools, boolean addGenerationPrompt) {
+    List<Map<String, Object>> objects = CallArguments.asObjects(messages);
+    if (objects.equals(messages)) {
+      return traceAsGiven(messages, tools, addGenerationPrompt);
+    }
+    try {
+      return traceAsGiven(objects, tools, addGenerationPrompt);
+    } catch (InvalidInputException e) { // it may be one of those that take text
+      return traceAsGiven(messages, tools, addGenerationPrompt);
+    }
+  }
+
+  private Rendering traceAsGiven(
+      List<Map<String, Object>> messages, List<?> tools, boolean addGenerationPrompt) {
     List<Object> traced = new ArrayList<>(messages.size());
     for (int i = 0; i < messages.size(); i++) {
       traced.add(traced(withReasoning(messages.get(i)), i));

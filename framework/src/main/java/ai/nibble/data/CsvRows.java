@@ -50,7 +50,11 @@ final class CsvRows implements RowReader {
     this.path = path;
     // a new decoder reports malformed bytes instead of replacing them
     InputStreamReader text = new InputStreamReader(in, StandardCharsets.UTF_8.newDecoder());
-    this.fields = MAPPER.readerForListOf(String.class).readValues(text);
+    try {
+      this.fields = MAPPER.readerForListOf(String.class).readValues(text);
+    } catch (CharacterCodingException e) { // the parser looks at the first characters already
+      throw notUtf8(1, e);
+    }
     List<String> names = fields();
     this.header = names == null ? List.of() : List.copyOf(names);
     checkHeader();
@@ -130,8 +134,13 @@ final class CsvRows implements RowReader {
           e);
     } catch (CharacterCodingException e) {
       ended = true;
-      throw new InvalidInputException(path + ": not valid UTF-8 in or behind line " + begin, e);
+      throw notUtf8(begin, e);
     }
+  }
+
+  private InvalidInputException notUtf8(long line, CharacterCodingException e) {
+    return new InvalidInputException(
+        path + ":" + line + ": not valid UTF-8 in this line or behind", e);
   }
 
   @Override

@@ -134,7 +134,8 @@ public final class ExampleEncoder {
   }
 
   private static Map<String, Object> withCallsAsText(Map<String, Object> message) {
-    String calls = CALLS.render(Map.of("calls", message.get("tool_calls")));
+    Object toolCalls = CallArguments.asObjects(message).get("tool_calls");
+    String calls = CALLS.render(Map.of("calls", toolCalls));
     Map<String, Object> plain = new LinkedHashMap<>(message);
     plain.remove("tool_calls");
     Object content = plain.get("content");

@@ -129,17 +129,26 @@ public record Row(
       return JsonFiles.mapper().readValue(text, Object.class);
     } catch (JsonProcessingException e) {
       throw new InvalidInputException(
-          where + ": column '" + name(column) + "'" + JsonFiles.problem(e), e);
+          where + ": column '" + shownName(column) + "'" + JsonFiles.problem(e), e);
     }
+  }
+
+  /** The file's name of a place such as {@code messages[2].content}. */
+  private String shownName(String place) {
+    int bracket = place.indexOf('[');
+    return bracket < 0 ? name(place) : name(place.substring(0, bracket)) + place.substring(bracket);
   }
 
   /** The error for a value that is not what it should be. */
   public InvalidInputException wrong(String column, Object seen, String expected) {
-    int bracket = column.indexOf('[');
-    String name =
-        bracket < 0 ? name(column) : name(column.substring(0, bracket)) + column.substring(bracket);
     return new InvalidInputException(
-        where + ": column '" + name + "' is " + describe(seen) + ", expected " + expected);
+        where
+            + ": column '"
+            + shownName(column)
+            + "' is "
+            + describe(seen)
+            + ", expected "
+            + expected);
   }
 
   /** A value in a message, cut where it is long. */

@@ -7,7 +7,6 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.HexFormat;
@@ -56,16 +55,19 @@ public final class ExampleStore {
   }
 
   private Optional<ExampleFile> find(Path kept, byte[] key) {
+    if (!Files.exists(kept)) {
+      return Optional.empty();
+    }
     try {
       ExampleFile file = ExampleFile.open(kept, key);
       log.accept("encoded before, read from " + kept);
       return Optional.of(file);
-    } catch (NoSuchFileException e) {
-      return Optional.empty();
-    } catch (IOException e) {
+    } catch (DamagedFileException e) {
       log.accept(kept + " is damaged and not used (" + e.getMessage() + "): encoding again");
-      return Optional.empty();
+    } catch (IOException e) {
+      log.accept(kept + " cannot be read and is not used (" + e + "): encoding again");
     }
+    return Optional.empty();
   }
 
   private ExampleFile keep(
