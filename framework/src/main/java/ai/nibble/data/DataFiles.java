@@ -2,6 +2,7 @@ package ai.nibble.data;
 
 import ai.nibble.InvalidInputException;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,6 +15,7 @@ import java.util.Optional;
 import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -54,7 +56,7 @@ public final class DataFiles {
 
   /** Whether the path is a pattern of files rather than one file. */
   public static boolean isPattern(Path path) {
-    return path.toString().matches(".*[*?\\[{].*");
+    return path.toString().chars().anyMatch(c -> "*?[{".indexOf(c) >= 0);
   }
 
   private static List<Path> matching(Path pattern) {
@@ -62,8 +64,7 @@ public final class DataFiles {
     while (isPattern(base)) {
       base = base.getParent();
     }
-    PathMatcher matcher =
-        FileSystems.getDefault().getPathMatcher("glob:" + pattern.toAbsolutePath());
+    PathMatcher matcher = matcher(pattern);
     boolean deep = pattern.toString().contains("**");
     int depth =
         deep ? Integer.MAX_VALUE : pattern.toAbsolutePath().getNameCount() - base.getNameCount();
@@ -73,7 +74,7 @@ public final class DataFiles {
         tree.filter(file -> matcher.matches(file) && !Files.isDirectory(file))
             .limit(MOST + 1L)
             .forEach(files::add);
-      } catch (IOException e) {
+      } catch (IOException | UncheckedIOException e) {
         throw new InvalidInputException(shown(base) + " cannot be read: " + e.getMessage(), e);
       }
     }
@@ -82,6 +83,16 @@ public final class DataFiles {
       throw new InvalidInputException(count + shown(pattern) + ": check the pattern");
     }
     return files.stream().sorted().toList();
+  }
+
+  private static PathMatcher matcher(Path pattern) {
+    try {
+      return FileSystems.getDefault().getPathMatcher("glob:" + pattern.toAbsolutePath());
+    } catch (PatternSyntaxException e) {
+      throw new InvalidInputException(
+          "nothing is at " + shown(pattern) + ", which is no pattern either: " + e.getDescription(),
+          e);
+    }
   }
 
   /**

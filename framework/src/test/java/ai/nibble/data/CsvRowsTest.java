@@ -11,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -94,6 +95,16 @@ class CsvRowsTest {
         problems.get(0));
     assertTrue(problems.get(0).contains("quote"), problems.get(0));
     assertTrue(problems("a,b\n\"1\"x,2\n").get(0).startsWith("a.csv:2: not valid CSV"));
+  }
+
+  @Test
+  void aFieldWithoutEndIsRefused() {
+    byte[] bytes = new byte[(64 << 20) + 100];
+    Arrays.fill(bytes, (byte) 'x');
+    System.arraycopy("a\n\"".getBytes(StandardCharsets.UTF_8), 0, bytes, 0, 3);
+    String message = assertThrows(InvalidInputException.class, () -> read(bytes)).getMessage();
+    assertTrue(message.contains("a.csv:2: not valid CSV in the row that begins here"), message);
+    assertTrue(message.contains("67108864") && !message.contains("\n"), message);
   }
 
   @Test

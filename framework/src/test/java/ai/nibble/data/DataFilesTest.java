@@ -84,6 +84,9 @@ class DataFilesTest {
     assertEquals(List.of("a/1.jsonl", "a/2.jsonl", "a/deep/3.jsonl"), find("a/**.jsonl", null));
     assertEquals("no file matches 'DIR/a/*.txt': check the pattern", refusal("a/*.txt", null));
     assertTrue(refusal("none/*.txt", null).startsWith("no file matches"));
+    assertEquals(
+        "nothing is at 'DIR/a/[x.jsonl', which is no pattern either: Missing ']'",
+        refusal("a/[x.jsonl", null).replaceFirst("Missing '].*", "Missing ']'"));
     touch("a/x[1].jsonl");
     assertEquals(List.of("a/x[1].jsonl"), find("a/x[1].jsonl", null));
   }
