@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDate;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -29,6 +30,7 @@ public final class ChatTemplate {
   private final JinjaTemplate toolTemplate;
   private final Map<String, Object> variables;
   private final String source;
+  private final String toolSource;
 
   private ChatTemplate(
       Source chosen, Source forTools, SpecialTokens special, Map<String, Object> more) {
@@ -38,6 +40,7 @@ public final class ChatTemplate {
     this.variables = new LinkedHashMap<>(special.texts());
     this.variables.putAll(more);
     this.source = chosen.text();
+    this.toolSource = forTools == null ? source : forTools.text();
   }
 
   private record Source(String text, String name) {}
@@ -114,6 +117,13 @@ public final class ChatTemplate {
     return source;
   }
 
+  /** All that decides what a conversation becomes; a template that asks for the date, that too. */
+  String identity() {
+    boolean dated = (source + toolSource).contains("strftime_now");
+    return String.join(
+        "\n", source, toolSource, variables.toString(), dated ? LocalDate.now().toString() : "");
+  }
+
   /**
    * The conversation's text.
    *
@@ -129,8 +139,22 @@ public final class ChatTemplate {
   /**
    * The conversation's text, with the origin of all that a message contributed other than its role
    * (which the template decides by, and which formats check); {@link #messageOf} reads it.
+   * Arguments of calls that are JSON text are given as objects, unless the template refuses these.
    */
   Rendering trace(List<Map<String, Object>> messages, List<?> tools, boolean addGenerationPrompt) {
+    List<Map<String, Object>> objects = CallArguments.asObjects(messages);
+    if (objects.equals(messages)) {
+      return traceAsGiven(messages, tools, addGenerationPrompt);
+    }
+    try {
+      return traceAsGiven(objects, tools, addGenerationPrompt);
+    } catch (InvalidInputException e) { // it may be one of those that take text
+      return traceAsGiven(messages, tools, addGenerationPrompt);
+    }
+  }
+
+  private Rendering traceAsGiven(
+      List<Map<String, Object>> messages, List<?> tools, boolean addGenerationPrompt) {
     List<Object> traced = new ArrayList<>(messages.size());
     for (int i = 0; i < messages.size(); i++) {
       traced.add(traced(withReasoning(messages.get(i)), i));

@@ -11,6 +11,7 @@ import java.util.List;
  * @param tokens in the examples
  * @param lossTokens of these, how many carry loss
  * @param longest tokens of the longest row, before anything was cut
+ * @param highestId highest token id of the examples
  * @param tooLong rows left out for their length
  * @param truncated rows cut to the length
  * @param withoutLoss rows left out as no token of theirs carries loss
@@ -24,6 +25,7 @@ public record EncodingSummary(
     long tokens,
     long lossTokens,
     int longest,
+    int highestId,
     long tooLong,
     long truncated,
     long withoutLoss,

@@ -6,14 +6,12 @@ import java.util.List;
  * Draws micro-batches, epoch after epoch, each in a new order that depends on the seed and the
  * epoch's number only; so a run that goes on from a {@link Cursor} sees what it would have seen.
  *
- * <p>The order: the state of a SplitMix64 generator (Steele, Lea and Flood, OOPSLA 2014) starts at
- * {@code mix(seed) + epoch}; a Fisher–Yates shuffle goes from the last index down, and picks among
- * n by the high half of the 128-bit product of the next number and n.
+ * <p>The order: the state of a {@link SplitMix64} generator starts at {@code mix(seed) + epoch}; a
+ * Fisher–Yates shuffle goes from the last place down. The examples are never copied, so that they
+ * may be in a file.
  */
 public final class EpochSampler {
-  private static final long GOLDEN_GAMMA = 0x9E3779B97F4A7C15L;
-
-  private final List<Example> examples;
+  private final TrainingRows rows;
   private final int microBatchSize;
   private final long seed;
   private int[] order;
@@ -32,11 +30,18 @@ public final class EpochSampler {
    * @param microBatchSize examples a micro-batch, at least 1; an epoch's last may be smaller
    */
   public EpochSampler(List<Example> examples, int microBatchSize, long seed) {
-    if (examples.isEmpty() || microBatchSize < 1) {
-      throw new IllegalArgumentException(
-          examples.size() + " examples, micro-batches of " + microBatchSize);
+    this(TrainingRows.of(examples), microBatchSize, seed);
+  }
+
+  /**
+   * @param rows those of an epoch, which the sampler shuffles
+   * @param microBatchSize examples a micro-batch, at least 1; an epoch's last may be smaller
+   */
+  public EpochSampler(TrainingRows rows, int microBatchSize, long seed) {
+    if (microBatchSize < 1) {
+      throw new IllegalArgumentException("micro-batches of " + microBatchSize);
     }
-    this.examples = List.copyOf(examples);
+    this.rows = rows;
     this.microBatchSize = microBatchSize;
     this.seed = seed;
     restore(new Cursor(0, 0));
@@ -50,7 +55,8 @@ public final class EpochSampler {
     int from = cursor.position();
     int to = (int) Math.min(order.length, (long) from + microBatchSize);
     cursor = new Cursor(cursor.epoch(), to);
-    return Batch.of(java.util.Arrays.stream(order, from, to).mapToObj(examples::get).toList());
+    return Batch.of(
+        java.util.Arrays.stream(order, from, to).mapToObj(rows.examples()::get).toList());
   }
 
   /** Where the sampler is; at an epoch's end until the next micro-batch is drawn. */
@@ -64,10 +70,14 @@ public final class EpochSampler {
    * @throws IllegalArgumentException where the place is not one of this data
    */
   public void restore(Cursor place) {
-    if (place.epoch() < 0 || place.position() < 0 || place.position() > examples.size()) {
-      throw new IllegalArgumentException(place + " of " + examples.size() + " examples");
+    if (place.epoch() < 0 || place.position() < 0 || place.position() > rows.perEpoch()) {
+      throw new IllegalArgumentException(place + " of " + rows.perEpoch() + " examples");
     }
-    order = order(examples.size(), seed, place.epoch());
+    int[] indices = rows.indices(seed, place.epoch());
+    order = order(indices.length, seed, place.epoch());
+    for (int i = 0; i < order.length; i++) {
+      order[i] = indices[order[i]];
+    }
     cursor = place;
   }
 
@@ -76,26 +86,13 @@ public final class EpochSampler {
     for (int i = 0; i < n; i++) {
       order[i] = i;
     }
-    long state = mix(seed) + epoch;
+    SplitMix64 random = new SplitMix64(SplitMix64.mix(seed) + epoch);
     for (int i = n - 1; i > 0; i--) {
-      state += GOLDEN_GAMMA;
-      int j = (int) unsignedHigh(mix(state), i + 1);
+      int j = random.below(i + 1);
       int swapped = order[i];
       order[i] = order[j];
       order[j] = swapped;
     }
     return order;
-  }
-
-  /** SplitMix64's output function. */
-  private static long mix(long z) {
-    long mixed = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
-    mixed = (mixed ^ (mixed >>> 27)) * 0x94D049BB133111EBL;
-    return mixed ^ (mixed >>> 31);
-  }
-
-  /** The high half of an unsigned number times a positive one. */
-  private static long unsignedHigh(long number, long n) {
-    return Math.multiplyHigh(number, n) + (number < 0 ? n : 0);
   }
 }

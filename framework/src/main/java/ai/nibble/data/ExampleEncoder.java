@@ -4,6 +4,8 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.data.EncodingSettings.TrainOnEos;
 import ai.nibble.data.jinja.JinjaTemplate;
 import ai.nibble.data.jinja.Rendering;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -46,6 +48,16 @@ public final class ExampleEncoder {
 
   EncodingSettings settings() {
     return settings;
+  }
+
+  /**
+   * Feeds a sum with all that decides what a sample becomes: the tokenizer, the template and the
+   * settings. Not the code: {@link EncodingCode} does that.
+   */
+  void feed(MessageDigest sum) {
+    tokenizer.feed(sum);
+    String rest = (template == null ? "" : template.identity()) + "\n" + settings;
+    sum.update(rest.getBytes(StandardCharsets.UTF_8));
   }
 
   /**
@@ -122,7 +134,8 @@ public final class ExampleEncoder {
   }
 
   private static Map<String, Object> withCallsAsText(Map<String, Object> message) {
-    String calls = CALLS.render(Map.of("calls", message.get("tool_calls")));
+    Object toolCalls = CallArguments.asObjects(message).get("tool_calls");
+    String calls = CALLS.render(Map.of("calls", toolCalls));
     Map<String, Object> plain = new LinkedHashMap<>(message);
     plain.remove("tool_calls");
     Object content = plain.get("content");

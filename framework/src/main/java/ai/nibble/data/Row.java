@@ -67,7 +67,7 @@ public record Row(
   }
 
   /**
-   * A list of objects.
+   * A list of objects, or JSON text of one.
    *
    * @throws InvalidInputException where the column is absent, or anything else is in it
    */
@@ -75,8 +75,13 @@ public record Row(
     if (!columns.containsKey(name(column))) {
       throw missing(column);
     }
-    if (!(value(column) instanceof List<?> list)) {
-      throw wrong(column, value(column), "a list of objects");
+    Object value = value(column);
+    // files without nested values keep a list as JSON text
+    if (value instanceof String text && text.stripLeading().startsWith("[")) {
+      value = json(column, text);
+    }
+    if (!(value instanceof List<?> list)) {
+      throw wrong(column, value, "a list of objects");
     }
     List<Map<String, Object>> objects = new ArrayList<>(list.size());
     for (int i = 0; i < list.size(); i++) {
@@ -124,24 +129,38 @@ public record Row(
       return JsonFiles.mapper().readValue(text, Object.class);
     } catch (JsonProcessingException e) {
       throw new InvalidInputException(
-          where + ": column '" + name(column) + "'" + JsonFiles.problem(e), e);
+          where + ": column '" + shownName(column) + "'" + JsonFiles.problem(e), e);
     }
+  }
+
+  /** The file's name of a place such as {@code messages[2].content}. */
+  private String shownName(String place) {
+    int bracket = place.indexOf('[');
+    return bracket < 0 ? name(place) : name(place.substring(0, bracket)) + place.substring(bracket);
   }
 
   /** The error for a value that is not what it should be. */
   public InvalidInputException wrong(String column, Object seen, String expected) {
-    int bracket = column.indexOf('[');
-    String name =
-        bracket < 0 ? name(column) : name(column.substring(0, bracket)) + column.substring(bracket);
     return new InvalidInputException(
-        where + ": column '" + name + "' is " + describe(seen) + ", expected " + expected);
+        where
+            + ": column '"
+            + shownName(column)
+            + "' is "
+            + describe(seen)
+            + ", expected "
+            + expected);
   }
 
-  private static String describe(Object value) {
+  /** A value in a message, cut where it is long. */
+  static String describe(Object value) {
     if (value == null) {
       return "null";
     }
+    if (value instanceof byte[] bytes) {
+      return bytes.length + " bytes that are no text";
+    }
     String text = value instanceof String ? "'" + value + "'" : value.toString();
-    return text.length() > 60 ? text.substring(0, 60) + "…" : text;
+    String shown = text.length() > 60 ? text.substring(0, 60) + "…" : text;
+    return shown.replaceAll("\\p{Cntrl}", " "); // a message is one line
   }
 }

@@ -15,7 +15,7 @@ public final class RowProblems {
   private InvalidInputException first;
   private long count;
 
-  private RowProblems() {}
+  RowProblems() {}
 
   /**
    * Hands over rows one by one. A bad one does not keep those behind it from being looked at.
@@ -45,7 +45,12 @@ public final class RowProblems {
     problems.throwIfAny(name);
   }
 
-  private void add(Row row, InvalidInputException e) {
+  /**
+   * Adds what is wrong with a row.
+   *
+   * @param row null where it could not be read
+   */
+  void add(Row row, InvalidInputException e) {
     InvalidInputException placed = row == null ? e : placed(row, e);
     if (count++ == 0) {
       first = placed;
@@ -61,7 +66,8 @@ public final class RowProblems {
         : new InvalidInputException(row.where() + ": " + e.getMessage(), e);
   }
 
-  private void throwIfAny(String name) {
+  /** Throws the problems that were added, if any. */
+  void throwIfAny(String name) {
     if (count == 1) {
       throw first; // with its cause
     }

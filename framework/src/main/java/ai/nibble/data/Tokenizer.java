@@ -4,11 +4,14 @@ import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.jinja.Rendering;
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -284,6 +287,16 @@ public final class Tokenizer implements AutoCloseable {
     List<Integer> prefix = new ArrayList<>();
     TextTemplate.prefix(file.root().path("post_processor"), prefix);
     return prefix.stream().mapToInt(Integer::intValue).toArray();
+  }
+
+  /** Feeds a sum with all that decides its ids. */
+  void feed(MessageDigest sum) {
+    try {
+      sum.update(JsonFiles.mapper().writeValueAsBytes(file.root()));
+      sum.update(special.toString().getBytes(StandardCharsets.UTF_8));
+    } catch (JsonProcessingException e) {
+      throw new IllegalStateException(e); // it was parsed from JSON
+    }
   }
 
   @Override

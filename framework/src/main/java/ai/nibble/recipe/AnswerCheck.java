@@ -3,7 +3,7 @@ package ai.nibble.recipe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.ChatTemplate;
 import ai.nibble.data.PromptEncoder;
-import ai.nibble.data.RowFile;
+import ai.nibble.data.RowFiles;
 import ai.nibble.data.Tokenizer;
 import ai.nibble.data.format.RowFormat;
 import ai.nibble.eval.AnswerMetric;
@@ -60,11 +60,10 @@ final class AnswerCheck implements AutoCloseable {
     this.prompts = new PromptEncoder(tokenizer, template, model);
     String type = settings.type().name().toLowerCase(Locale.ROOT);
     Dataset dataset = settings.dataset();
-    Path file = dataset.file();
-    try (RowFile rows = new RowFile(file, dataset.columns())) {
+    try (RowFiles rows = dataset.open()) {
       questions =
           Question.read(
-              file.toString(), dataset.limited(rows), RowFormat.named(type), prompts, metric);
+              dataset.name(), dataset.limited(rows), RowFormat.named(type), prompts, metric);
     } catch (InvalidInputException e) {
       tokenizer.close();
       String where = recipe.where("generation_eval.path");

@@ -1,7 +1,9 @@
 package ai.nibble.recipe;
 
 import ai.nibble.quant.Quant4Type;
+import java.nio.file.Path;
 import java.util.Collection;
+import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -61,6 +63,14 @@ final class Conflicts {
       problem(
           "roles_to_train",
           "'roles_to_train' picks roles, but 'train_on_inputs' trains on every token: keep one");
+    }
+    if (values.get("dataset_prepared_path") instanceof PreparedPath prepared
+        && values.get("output_dir") instanceof Path output
+        && prepared.given().filter(path -> path.startsWith(output)).isPresent()) {
+      problem(
+          "dataset_prepared_path",
+          "'dataset_prepared_path' is in 'output_dir', which holds what a run made and nothing else:"
+              + " choose another");
     }
     for (String key : List.of("eval_steps", "evals_per_epoch")) {
       if (isSet(key) && is("test_datasets", List.of()) && is("val_set_size", new ValSetSize(0))) {
@@ -123,10 +133,7 @@ final class Conflicts {
     }
     if (values.get("datasets") instanceof List<?> training
         && InputFiles.generationEval(values)
-            .filter(
-                e ->
-                    training.stream()
-                        .anyMatch(d -> ((Dataset) d).file().equals(e.dataset().file())))
+            .filter(e -> training.stream().anyMatch(d -> shareFiles((Dataset) d, e.dataset())))
             .isPresent()) {
       String key = "generation_eval.path";
       notice(key, "'" + key + "' is also trained on: right answers to it say little");
@@ -135,7 +142,11 @@ final class Conflicts {
         && values.get("test_datasets") instanceof List<?> test) {
       for (int i = 0; i < test.size(); i++) {
         Dataset file = (Dataset) test.get(i);
-        if (training.stream().anyMatch(d -> ((Dataset) d).file().equals(file.file()))) {
+        if (file.weight() != 1) {
+          String key = "test_datasets." + i + ".weight";
+          notice(key, "'" + key + "' has no effect: all rows are evaluated once");
+        }
+        if (training.stream().anyMatch(d -> shareFiles((Dataset) d, file))) {
           String key = "test_datasets." + i + ".path";
           notice(key, "'" + key + "' is also trained on: its loss says little");
         }
@@ -169,6 +180,10 @@ final class Conflicts {
           "'lr_scheduler_kwargs' has no effect with lr_scheduler: "
               + scheduler.name().toLowerCase(Locale.ROOT));
     }
+  }
+
+  private static boolean shareFiles(Dataset a, Dataset b) {
+    return !Collections.disjoint(a.files(), b.files());
   }
 
   /** Notices for those of the keys that the recipe sets to something else than their default. */

@@ -13,6 +13,8 @@ import java.util.Optional;
  * @param testDatasets for evaluation only; empty: none
  * @param chatTemplate a Jinja file; empty: the tokenizer's own template
  * @param sequenceLen most tokens of a row
+ * @param excessLengthLimit a share of a set's rows: with more that are too long, the run is refused
+ * @param datasetNumProc threads; empty: as many as there are processors
  */
 public record Data(
     @Key(value = "datasets", atLeast = 1, doc = "Rows to train on") List<Dataset> datasets,
@@ -51,7 +53,27 @@ public record Data(
             value = "excess_length_strategy",
             byDefault = "raise",
             doc = "What happens to a longer row: stop, leave it out, or cut it")
-        ExcessLength excessLengthStrategy) {
+        ExcessLength excessLengthStrategy,
+    @Key(
+            value = "excess_length_limit",
+            byDefault = "0.5",
+            range = "[0, 1]",
+            doc =
+                "Most of a set's rows, as a fraction, that may be left out or cut for their length")
+        double excessLengthLimit,
+    @Key(
+            value = "dataset_prepared_path",
+            byDefault = "auto",
+            doc =
+                "Directory that keeps encoded rows for the next run; `auto`: `rows` in NIBBLE_CACHE"
+                    + " or `~/.cache/nibble`; `none`: nowhere")
+        PreparedPath datasetPreparedPath,
+    @Key(
+            value = "dataset_num_proc",
+            byDefault = "null",
+            range = "[1, 1024]",
+            doc = "Threads that encode rows; without it: as many as there are processors")
+        Optional<Integer> datasetNumProc) {
 
   /** Copies the lists. */
   public Data {

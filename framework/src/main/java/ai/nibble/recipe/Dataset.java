@@ -1,7 +1,9 @@
 package ai.nibble.recipe;
 
+import ai.nibble.InvalidInputException;
+import ai.nibble.data.DataFiles;
 import ai.nibble.data.Row;
-import java.nio.file.Files;
+import ai.nibble.data.RowFiles;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.Iterator;
@@ -11,14 +13,17 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * A file of rows.
+ * A set of rows.
  *
- * @param path a file, or a directory that {@code split} names a file of; absolute
+ * @param path a file, a pattern of files, or a directory that {@code split} names files of;
+ *     absolute
  * @param columns the type's own field name, to the name the file has for it
  * @param limit only the first rows, this many; empty: all
+ * @param weight how often an epoch has each row
  */
 public record Dataset(
-    @Key(value = "path", doc = "The file of rows, or with `split` its directory") Path path,
+    @Key(value = "path", doc = "The file of rows, a pattern of files, or with `split` a directory")
+        Path path,
     @Key(
             value = "type",
             doc = "The form of a row (datasets/README.md)",
@@ -34,7 +39,7 @@ public record Dataset(
     @Key(
             value = "split",
             byDefault = "null",
-            doc = "In a directory: the file `<split>.jsonl` (or .json, .txt)")
+            doc = "In a directory: the part to read, for example `train` (datasets/README.md)")
         Optional<String> split,
     @Key(
             value = "columns",
@@ -46,28 +51,38 @@ public record Dataset(
             byDefault = "null",
             range = "[1, inf)",
             doc = "Only the first rows, this many")
-        Optional<Integer> limit) {
-
-  private static final List<String> ENDINGS = List.of(".jsonl", ".json", ".txt");
+        Optional<Integer> limit,
+    @Key(
+            value = "weight",
+            byDefault = "1",
+            range = "(0, 1000]",
+            doc =
+                "How often an epoch has each row; a fraction is a draw of the rows, anew in each"
+                    + " epoch. Not in `test_datasets`")
+        double weight) {
 
   /** Copies the map, keeping its order. */
   public Dataset {
     columns = Collections.unmodifiableMap(new LinkedHashMap<>(columns));
   }
 
-  /** The file to read: {@code path}, or in a directory the split's file. */
-  public Path file() {
-    if (split.isEmpty() || !Files.isDirectory(path)) {
-      return path;
+  /** The files to read, in their order; the path itself where nothing is found. */
+  public List<Path> files() {
+    try {
+      return DataFiles.find(path, split);
+    } catch (InvalidInputException e) {
+      return List.of(path); // whoever reads it says what it is
     }
-    return splitFiles(path, split).stream().filter(Files::isRegularFile).findFirst().orElse(path);
   }
 
-  /** The files that {@code split} may stand for, in the order in which they are looked for. */
-  static List<Path> splitFiles(Path path, Optional<String> split) {
-    return split.stream()
-        .flatMap(name -> ENDINGS.stream().map(ending -> path.resolve(name + ending)))
-        .toList();
+  /** Opens the rows, all of them. */
+  RowFiles open() {
+    return new RowFiles(files(), columns);
+  }
+
+  /** What messages call it: the path, and the split of a directory. */
+  String name() {
+    return split.map(name -> path + " (" + name + ")").orElse(path.toString());
   }
 
   /** Rows up to the limit. */

@@ -20,7 +20,8 @@ public record GenerationEval(
     @Key(
             value = "path",
             doc =
-                "The file of rows, each ending with the expected answer; or with `split` its directory")
+                "The file of rows, each ending with the expected answer; a pattern of files, or with"
+                    + " `split` a directory")
         Path path,
     @Key(
             value = "type",
@@ -34,7 +35,7 @@ public record GenerationEval(
     @Key(
             value = "split",
             byDefault = "null",
-            doc = "In a directory: the file `<split>.jsonl` (or .json, .txt)")
+            doc = "In a directory: the part to read, for example `test` (datasets/README.md)")
         Optional<String> split,
     @Key(
             value = "columns",
@@ -68,6 +69,6 @@ public record GenerationEval(
 
   /** The same rows as a dataset. */
   Dataset dataset() {
-    return new Dataset(path, type, split, columns, limit);
+    return new Dataset(path, type, split, columns, limit, 1);
   }
 }

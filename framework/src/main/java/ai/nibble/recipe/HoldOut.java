@@ -2,8 +2,8 @@ package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.Example;
-import java.util.ArrayList;
-import java.util.Collections;
+import ai.nibble.data.Examples;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 
@@ -12,8 +12,9 @@ import java.util.Random;
  *
  * @param kept for training, in their order
  * @param held for evaluation, in their order
+ * @param heldIndices of those held back, ascending
  */
-record HoldOut(List<Example> kept, List<Example> held) {
+record HoldOut(List<Example> kept, List<Example> held, List<Integer> heldIndices) {
   static HoldOut of(List<Example> rows, ValSetSize size, long seed) {
     long count = size.rows(rows.size());
     if (count >= rows.size()) {
@@ -24,18 +25,25 @@ record HoldOut(List<Example> kept, List<Example> held) {
               + rows.size()
               + " rows, expected to leave some for training: lower it");
     }
-    List<Integer> order = new ArrayList<>();
-    for (int i = 0; i < rows.size(); i++) {
-      order.add(i);
+    int[] order = new int[rows.size()];
+    for (int i = 0; i < order.length; i++) {
+      order[i] = i;
     }
     // java.util.Random's generator is specified: the same rows on every machine
-    Collections.shuffle(order, new Random(seed));
-    List<Integer> chosen = order.subList(0, (int) count).stream().sorted().toList();
-    List<Example> kept = new ArrayList<>(rows);
-    List<Example> held = new ArrayList<>();
-    for (int i = chosen.size() - 1; i >= 0; i--) {
-      held.add(0, kept.remove(chosen.get(i).intValue()));
+    Random random = new Random(seed);
+    for (int i = order.length; i > 1; i--) {
+      int j = random.nextInt(i);
+      int swapped = order[i - 1];
+      order[i - 1] = order[j];
+      order[j] = swapped;
     }
-    return new HoldOut(kept, held);
+    int[] held = Arrays.copyOf(order, (int) count);
+    int[] kept = Arrays.copyOfRange(order, (int) count, order.length);
+    Arrays.sort(held);
+    Arrays.sort(kept);
+    return new HoldOut(
+        Examples.selected(rows, kept),
+        Examples.selected(rows, held),
+        Arrays.stream(held).boxed().toList());
   }
 }

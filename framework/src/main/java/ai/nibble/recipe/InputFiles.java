@@ -1,5 +1,7 @@
 package ai.nibble.recipe;
 
+import ai.nibble.InvalidInputException;
+import ai.nibble.data.DataFiles;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -148,18 +150,11 @@ final class InputFiles {
   }
 
   private void dataset(String key, Path path, Optional<String> split) {
-    if (!Files.exists(path)) {
+    if (Files.isDirectory(path) || !Files.exists(path) && DataFiles.isPattern(path)) {
+      directory(key, path, split);
+    } else if (!Files.exists(path)) {
       String remedy = ", expected a file of rows" + whereFrom(key, "FILE");
       problem(key, "nothing at " + shown(path) + remedy);
-    } else if (Files.isDirectory(path)) {
-      if (split.isEmpty()) {
-        String remedy = ", expected a file of rows: name one, or add 'split' for one in it";
-        problem(key, shown(path) + " is a directory" + remedy);
-      } else if (Dataset.splitFiles(path, split).stream().noneMatch(Files::isRegularFile)) {
-        List<String> names =
-            Dataset.splitFiles(path, split).stream().map(InputFiles::shown).toList();
-        problem(key, "none of " + names + " is there: name the file itself");
-      }
     } else if (!Files.isRegularFile(path)) {
       problem(key, shown(path) + " is not a regular file, expected a file of rows");
     } else if (!Files.isReadable(path)) {
@@ -167,6 +162,15 @@ final class InputFiles {
     } else if (split.filter(name -> !name.equals("train")).isPresent()) {
       String name = Problems.shown(split.get());
       problem(key, shown(path) + " is a file, which has no split '" + name + "': remove 'split'");
+    }
+  }
+
+  /** Whether a directory has the split, or a pattern matches any file. */
+  private void directory(String key, Path path, Optional<String> split) {
+    try {
+      DataFiles.find(path, split);
+    } catch (InvalidInputException e) {
+      problem(key, escaped(e.getMessage()));
     }
   }
 

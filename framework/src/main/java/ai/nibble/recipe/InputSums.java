@@ -75,16 +75,21 @@ final class InputSums implements AutoCloseable {
     }
     data("datasets", recipe.data().datasets());
     data("test_datasets", recipe.data().testDatasets());
-    recipe
-        .evaluation()
-        .generationEval()
-        .ifPresent(eval -> data("generation_eval", eval.dataset().file()));
+    recipe.evaluation().generationEval().ifPresent(eval -> data("generation_eval", eval.dataset()));
     recipe.data().chatTemplate().ifPresent(file -> data("chat_template", file));
   }
 
   private void data(String key, List<Dataset> datasets) {
     for (int i = 0; i < datasets.size(); i++) {
-      data(key + "." + i, datasets.get(i).file());
+      data(key + "." + i, datasets.get(i));
+    }
+  }
+
+  /** A set of several files has a number behind its key for each. */
+  private void data(String key, Dataset dataset) {
+    List<Path> files = dataset.files();
+    for (int i = 0; i < files.size(); i++) {
+      data(files.size() == 1 ? key : key + "." + i, files.get(i));
     }
   }
 

@@ -68,12 +68,12 @@ final class OutputFolder {
     for (String key : List.of("datasets", "test_datasets")) {
       if (values.get(key) instanceof List<?> datasets) {
         for (int i = 0; i < datasets.size(); i++) {
-          inputs.put("'" + key + "." + i + "'", ((Dataset) datasets.get(i)).file());
+          inputs.put("'" + key + "." + i + "'", ((Dataset) datasets.get(i)).files().get(0));
         }
       }
     }
     InputFiles.generationEval(values)
-        .ifPresent(eval -> inputs.put("'generation_eval'", eval.dataset().file()));
+        .ifPresent(eval -> inputs.put("'generation_eval'", eval.dataset().files().get(0)));
     return inputs;
   }
 

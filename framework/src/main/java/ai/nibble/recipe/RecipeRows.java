@@ -2,40 +2,47 @@ package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.ChatTemplate;
-import ai.nibble.data.EncodedDataset;
 import ai.nibble.data.EncodingSettings;
 import ai.nibble.data.Example;
 import ai.nibble.data.ExampleEncoder;
+import ai.nibble.data.Examples;
 import ai.nibble.data.Row;
-import ai.nibble.data.RowFile;
+import ai.nibble.data.RowFiles;
 import ai.nibble.data.Sample;
 import ai.nibble.data.Tokenizer;
+import ai.nibble.data.TrainingRows;
+import ai.nibble.data.TrainingRows.Weighted;
 import ai.nibble.data.format.RowFormat;
+import ai.nibble.data.stored.ExampleFile;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
-import ai.nibble.report.RunFile;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.Consumer;
 import java.util.stream.Stream;
 
 /**
- * A recipe's rows as tokens.
+ * A recipe's rows as tokens, in files that are open until closed.
  *
  * @param train to train on
+ * @param sets that make up the rows to train on, with their weights
  * @param eval to evaluate on, possibly none
  * @param first the first rows to train on, as they were read
- * @param files what became of each file's rows
+ * @param files to be closed
  */
 record RecipeRows(
-    List<Example> train, List<Example> eval, List<Sample> first, List<RunFile.Data> files) {
+    List<Example> train,
+    List<Weighted> sets,
+    List<Example> eval,
+    List<Sample> first,
+    List<ExampleFile> files)
+    implements AutoCloseable {
   /** So many are kept for people. */
   private static final int FIRST = 32;
 
@@ -46,34 +53,87 @@ record RecipeRows(
    * @throws InvalidInputException naming the recipe's key and the row
    */
   static RecipeRows read(Recipe recipe, PrintStream out) {
-    Data data = recipe.data();
     Path directory = WeightSource.directory(recipe.baseModel());
+    List<ExampleFile> files = new ArrayList<>();
     try (Tokenizer tokenizer = Tokenizer.load(directory)) {
       ExampleEncoder encoder =
           new ExampleEncoder(tokenizer, template(recipe), encodingSettings(recipe));
-      List<Sample> first = new ArrayList<>();
-      Consumer<Sample> keep =
-          sample -> {
-            if (first.size() < FIRST) {
-              first.add(sample);
-            }
-          };
-      Source source = new Source(recipe, encoder, out, new ArrayList<>());
-      List<Example> train = source.encode("datasets", data.datasets(), keep);
-      List<Example> eval =
-          new ArrayList<>(source.encode("test_datasets", data.testDatasets(), sample -> {}));
-      if (data.valSetSize().isSet()) {
-        HoldOut split = HoldOut.of(train, data.valSetSize(), recipe.seed());
-        train = split.kept();
-        eval.addAll(split.held());
-        out.println(
-            "val_set_size: " + split.held().size() + " rows held back, " + train.size() + " left");
+      DatasetReader reader = new DatasetReader(recipe, encoder, out);
+      List<Dataset> datasets = recipe.data().datasets();
+      for (int i = 0; i < datasets.size(); i++) {
+        files.add(reader.read("datasets." + i, datasets.get(i)));
+      }
+      List<Dataset> tests = recipe.data().testDatasets();
+      for (int i = 0; i < tests.size(); i++) {
+        files.add(reader.read("test_datasets." + i, tests.get(i)));
       }
       ModelConfig model = ModelConfig.read(directory.resolve(ModelStore.CONFIG), notice -> {});
-      List<Example> all = Stream.of(train, eval).flatMap(List::stream).toList();
-      VocabularyCheck.check(recipe, model, tokenizer, all);
-      return new RecipeRows(train, eval, List.copyOf(first), List.copyOf(source.files()));
+      int highest = files.stream().mapToInt(file -> file.summary().highestId()).max().orElse(0);
+      VocabularyCheck.check(recipe, model, tokenizer, highest);
+      RecipeRows rows = split(recipe, files, out);
+      OverlapCheck.warning(rows.train, rows.eval).ifPresent(out::println);
+      return rows;
+    } catch (RuntimeException | Error e) {
+      files.forEach(ExampleFile::close);
+      throw e;
     }
+  }
+
+  /** What is trained and what is evaluated on. */
+  private static RecipeRows split(Recipe recipe, List<ExampleFile> files, PrintStream out) {
+    List<Dataset> datasets = recipe.data().datasets();
+    int count = datasets.size();
+    List<Example> train = Examples.joined(List.copyOf(files.subList(0, count)));
+    List<Example> eval = Examples.joined(List.copyOf(files.subList(count, files.size())));
+    int[] held = new int[count];
+    ValSetSize size = recipe.data().valSetSize();
+    if (size.isSet()) {
+      HoldOut split = HoldOut.of(train, size, recipe.seed());
+      train = split.kept();
+      eval = split.held(); // there are no test_datasets beside val_set_size
+      int set = 0;
+      int end = files.get(0).size();
+      for (int index : split.heldIndices()) {
+        while (index >= end) {
+          end += files.get(++set).size();
+        }
+        held[set]++;
+      }
+      out.println("val_set_size: " + eval.size() + " rows held back, " + train.size() + " left");
+    }
+    List<Weighted> sets = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      int left = files.get(i).size() - held[i];
+      if (left > 0) {
+        sets.add(new Weighted(left, datasets.get(i).weight()));
+      }
+    }
+    return new RecipeRows(train, sets, eval, first(datasets), List.copyOf(files));
+  }
+
+  /** Rows as they stand, which were read and found good before. */
+  private static List<Sample> first(List<Dataset> datasets) {
+    List<Sample> first = new ArrayList<>();
+    for (Dataset dataset : datasets) {
+      RowFormat format = DatasetReader.format(dataset);
+      try (RowFiles files = dataset.open()) {
+        Iterator<Row> rows = dataset.limited(files);
+        while (first.size() < FIRST && rows.hasNext()) {
+          first.add(format.read(rows.next()));
+        }
+      }
+    }
+    return List.copyOf(first);
+  }
+
+  /** The rows to train on, with how often an epoch has them. */
+  TrainingRows training() {
+    return new TrainingRows(train, sets);
+  }
+
+  @Override
+  public void close() {
+    files.forEach(ExampleFile::close);
   }
 
   /** The recipe's template, or the base's; null where there is none and no row needs one. */
@@ -111,57 +171,5 @@ record RecipeRows(
         data.trainOnEos(),
         data.sequenceLen(),
         data.excessLengthStrategy());
-  }
-
-  /**
-   * What every file of rows is encoded with.
-   *
-   * @param files gets what became of each
-   */
-  private record Source(
-      Recipe recipe, ExampleEncoder encoder, PrintStream out, List<RunFile.Data> files) {
-    List<Example> encode(String key, List<Dataset> datasets, Consumer<Sample> reader) {
-      List<Example> examples = new ArrayList<>();
-      for (int i = 0; i < datasets.size(); i++) {
-        try {
-          examples.addAll(encode(key + "." + i, datasets.get(i), reader));
-        } catch (InvalidInputException e) {
-          String where = recipe.where(key + "." + i + ".path");
-          throw new InvalidInputException(
-              e.problems().stream().map(problem -> where + ": " + problem).toList());
-        }
-      }
-      return examples;
-    }
-
-    private List<Example> encode(String key, Dataset dataset, Consumer<Sample> reader) {
-      Path file = dataset.file();
-      RowFormat format = RowFormat.named(dataset.type().name().toLowerCase(Locale.ROOT));
-      try (RowFile rows = new RowFile(file, dataset.columns())) {
-        EncodedDataset encoded =
-            EncodedDataset.encode(
-                file.toString(), dataset.limited(rows), told(format, reader), encoder);
-        files.add(new RunFile.Data(key, file.toString(), encoded.summary()));
-        encoded.summary().lines().forEach(line -> out.println(file.getFileName() + ": " + line));
-        return encoded.examples();
-      }
-    }
-
-    /** A format that tells of every row it reads. */
-    private static RowFormat told(RowFormat format, Consumer<Sample> reader) {
-      return new RowFormat() {
-        @Override
-        public String name() {
-          return format.name();
-        }
-
-        @Override
-        public Sample read(Row row) {
-          Sample sample = format.read(row);
-          reader.accept(sample);
-          return sample;
-        }
-      };
-    }
   }
 }

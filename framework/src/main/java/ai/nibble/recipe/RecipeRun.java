@@ -99,11 +99,10 @@ public final class RecipeRun {
   private OptionalDouble run(
       Path output, InputSums sums, Optional<BaseFiles> baseFiles, Optional<String> ownTemplate) {
     // rows first: a bad one is found in seconds, before the weights are read
-    RecipeRows rows = RecipeRows.read(recipe, out);
-    TrainSettings settings = RunSettings.of(recipe, rows.train().size());
-    Map<String, String> identity = RunIdentity.of(recipe, rows.train());
-    Inputs inputs = new Inputs(rows, settings, identity, sums, baseFiles, ownTemplate);
-    try {
+    try (RecipeRows rows = RecipeRows.read(recipe, out)) {
+      TrainSettings settings = RunSettings.of(recipe, rows.training().perEpoch());
+      Map<String, String> identity = RunIdentity.of(recipe, rows.training());
+      Inputs inputs = new Inputs(rows, settings, identity, sums, baseFiles, ownTemplate);
       OutputLock lock = OutputLock.take(output);
       try {
         Optional<SavedCheckpoint> from = resumeFrom(identity);
@@ -147,7 +146,7 @@ public final class RecipeRun {
                 provenance.around(trained),
                 new SupervisedFineTuning(),
                 settings,
-                rows.train(),
+                rows.training(),
                 rows.eval(),
                 listeners.all);
         if (answers != null) {

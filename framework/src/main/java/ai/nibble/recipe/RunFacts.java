@@ -2,6 +2,7 @@ package ai.nibble.recipe;
 
 import ai.nibble.Sha256;
 import ai.nibble.checkpoint.SavedCheckpoint;
+import ai.nibble.data.EncodingSummary;
 import ai.nibble.data.Example;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.CausalLm;
@@ -11,6 +12,7 @@ import ai.nibble.report.Lengths;
 import ai.nibble.report.ProvenanceFile;
 import ai.nibble.report.RunFile;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -59,11 +61,26 @@ final class RunFacts {
             trained instanceof LoraAdapter adapter ? adapter.modules().size() : 0,
             trained.parameters().numel(),
             computeDtype()),
-        rows.files(),
+        files(),
         Lengths.of(rows.train().stream().mapToInt(Example::length).toArray()),
         rows.train().size(),
         rows.eval().size(),
         List.of(session));
+  }
+
+  /** What became of the rows of each data set. */
+  private List<RunFile.Data> files() {
+    List<RunFile.Data> files = new ArrayList<>();
+    describe("datasets", recipe.data().datasets(), files);
+    describe("test_datasets", recipe.data().testDatasets(), files);
+    return files;
+  }
+
+  private void describe(String key, List<Dataset> datasets, List<RunFile.Data> files) {
+    for (int i = 0; i < datasets.size(); i++) {
+      EncodingSummary summary = rows.files().get(files.size()).summary();
+      files.add(new RunFile.Data(key + "." + i, datasets.get(i).name(), summary));
+    }
   }
 
   /** Waits for the sums of the files that were read. */

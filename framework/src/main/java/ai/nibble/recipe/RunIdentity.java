@@ -3,6 +3,7 @@ package ai.nibble.recipe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Sha256;
 import ai.nibble.data.Example;
+import ai.nibble.data.TrainingRows;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
 import java.io.IOException;
@@ -15,6 +16,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -31,6 +33,9 @@ final class RunIdentity {
           "test_datasets",
           "val_set_size",
           "chat_template",
+          "excess_length_limit",
+          "dataset_prepared_path",
+          "dataset_num_proc",
           "output_dir",
           "overwrite_output_dir",
           "resume_from_checkpoint",
@@ -56,7 +61,7 @@ final class RunIdentity {
   /**
    * @param rows that are trained on, in their order
    */
-  static Map<String, String> of(Recipe recipe, List<Example> rows) {
+  static Map<String, String> of(Recipe recipe, TrainingRows rows) {
     Map<String, String> identity = new LinkedHashMap<>();
     Map<?, ?> settings = (Map<?, ?>) Schema.RECIPE.write(recipe);
     settings.forEach(
@@ -66,7 +71,16 @@ final class RunIdentity {
           }
         });
     identity.put("weights of base_model", base(recipe));
-    identity.put("training rows", rows.size() + " rows, " + Sha256.shortHex(rows(rows)));
+    identity.put(
+        "training rows",
+        rows.examples().size() + " rows, " + Sha256.shortHex(rows(rows.examples())));
+    if (rows.sets().stream().anyMatch(set -> set.weight() != 1)) {
+      identity.put(
+          "weights of training rows",
+          rows.sets().stream()
+              .map(set -> set.weight() + " of " + set.rows())
+              .collect(Collectors.joining(", ")));
+    }
     return identity;
   }
 

@@ -56,6 +56,9 @@ record Setting(String name, Key key, ValueType type) {
     if (type == ValSetSize.class) {
       return new ValSetSize.Type();
     }
+    if (type == PreparedPath.class) {
+      return new PreparedPath.Type();
+    }
     if (type == ResumeFrom.class) {
       return new ResumeFrom.Type();
     }

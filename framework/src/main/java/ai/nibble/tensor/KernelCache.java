@@ -1,6 +1,7 @@
 package ai.nibble.tensor;
 
 import ai.nibble.Sha256;
+import ai.nibble.UserCache;
 import ai.nibble.WholeFile;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -40,15 +41,9 @@ final class KernelCache implements KernelCompiler {
     this.log = log;
   }
 
-  /**
-   * Where a user's compiled kernels are: {@code nibble/kernels} in the cache directory by the XDG
-   * Base Directory specification, which holds a relative {@code XDG_CACHE_HOME} for invalid.
-   */
+  /** Where a user's compiled kernels are. */
   static Path userDirectory() {
-    String given = System.getenv("XDG_CACHE_HOME");
-    boolean valid = given != null && !given.isBlank() && Path.of(given).isAbsolute();
-    Path cache = valid ? Path.of(given) : Path.of(System.getProperty("user.home"), ".cache");
-    return cache.resolve("nibble").resolve("kernels");
+    return UserCache.directory("kernels");
   }
 
   @Override

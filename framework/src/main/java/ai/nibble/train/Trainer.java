@@ -8,6 +8,8 @@ import ai.nibble.checkpoint.TrainerState;
 import ai.nibble.data.Batch;
 import ai.nibble.data.EpochSampler;
 import ai.nibble.data.Example;
+import ai.nibble.data.Examples;
+import ai.nibble.data.TrainingRows;
 import ai.nibble.lora.AdapterNames;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
@@ -72,12 +74,29 @@ public final class Trainer {
       List<Example> rows,
       List<Example> evalRows,
       List<TrainListener> listeners) {
+    this(model, trained, objective, settings, TrainingRows.of(rows), evalRows, listeners);
+  }
+
+  /**
+   * @param trained of the model, or on it; its parameters are what is trained
+   * @param rows each with a token that carries loss
+   * @param evalRows may be empty
+   * @param listeners hear of every step, in this order
+   */
+  public Trainer(
+      CausalLm model,
+      Trainable trained,
+      Objective objective,
+      TrainSettings settings,
+      TrainingRows rows,
+      List<Example> evalRows,
+      List<TrainListener> listeners) {
     this.model = model;
     this.trained = trained;
     this.objective = objective;
     this.settings = settings;
-    this.rows = rows.size();
-    this.evalRows = List.copyOf(evalRows);
+    this.rows = rows.perEpoch();
+    this.evalRows = Examples.unmodifiable(evalRows);
     this.listeners = List.copyOf(listeners);
     this.sampler = new EpochSampler(rows, settings.microBatchSize(), settings.seed());
     this.optimizer =

@@ -108,4 +108,13 @@ class RowFileTest {
       assertThrows(InvalidInputException.class, () -> new RowFile(path, Map.of()), path.toString());
     }
   }
+
+  @Test
+  void aPipeIsRefusedWithoutWaitingForIt() throws IOException, InterruptedException {
+    Path pipe = directory.resolve("p.jsonl");
+    assertEquals(0, new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor());
+    String message =
+        assertThrows(InvalidInputException.class, () -> new RowFile(pipe, Map.of())).getMessage();
+    assertEquals(pipe + ": expected a data file, this is a pipe or device", message);
+  }
 }

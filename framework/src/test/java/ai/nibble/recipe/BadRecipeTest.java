@@ -105,7 +105,7 @@ final class BadRecipeTest {
     refused(
         "test_datasets:\n  - path: test.jsonl\n    tpye: alpaca\n    type: alpaca\n",
         "a.yaml:8:5: unknown key 'test_datasets.0.tpye' (did you mean 'type'?), expected one of"
-            + " [path, type, split, columns, limit]");
+            + " [path, type, split, columns, limit, weight]");
   }
 
   @Test

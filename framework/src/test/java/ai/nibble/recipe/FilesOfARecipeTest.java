@@ -88,7 +88,7 @@ final class FilesOfARecipeTest {
             "a.yaml:2:19: 'datasets.0.path': nothing at 'gone.jsonl', expected a file of rows:"
                 + " check the path, or give it with --set datasets.0.path=FILE",
             "a.yaml:2:53: 'datasets.1.path': 'model' is a directory, expected a file of rows: name"
-                + " one, or add 'split' for one in it",
+                + " one, or a pattern such as '*.jsonl' in it, or add 'split'",
             "a.yaml:3:16: 'chat_template': no file at 'chatml', expected 'tokenizer_default' or a"
                 + " file with a Jinja template",
             "a.yaml:4:16: 'learning_rate' is '-1', expected a number > 0 and <= 1"),

@@ -63,11 +63,13 @@ final class GenerationEvalTest {
     files.write("held/test.jsonl", "{}\n");
     Recipe recipe = files.load("generation_eval: {path: held, split: test}\n");
     assertEquals(
-        files.path("held/test.jsonl"), recipe.evaluation().generationEval().get().dataset().file());
+        List.of(files.path("held/test.jsonl")),
+        recipe.evaluation().generationEval().get().dataset().files());
     assertEquals(
         List.of(
-            "a.yaml:6:25: 'generation_eval.path': none of ['held/dev.jsonl', 'held/dev.json',"
-                + " 'held/dev.txt'] is there: name the file itself"),
+            "a.yaml:6:25: 'generation_eval.path': no 'dev.jsonl' in 'held', nor another of [.jsonl,"
+                + " .ndjson, .json, .csv, .parquet, .txt], nor 'dev-00000-of-00001.parquet' and the"
+                + " like: name the file itself"),
         files.problems("generation_eval: {path: held, split: dev}\n"));
   }
 

@@ -458,11 +458,11 @@ final class RecipeLoaderTest {
     Recipe recipe =
         files.load("test_datasets: [{path: sets, split: test, type: alpaca, limit: 3}]\n");
     Dataset dataset = recipe.data().testDatasets().get(0);
-    assertEquals(files.path("sets/test.jsonl"), dataset.file());
+    assertEquals(List.of(files.path("sets/test.jsonl")), dataset.files());
     assertEquals(Optional.of(3), dataset.limit());
     List<String> problems =
         files.problems("test_datasets: [{path: sets, split: dev, type: alpaca}]\n");
-    assertTrue(problems.get(0).contains("sets/dev.jsonl"), problems.get(0));
+    assertTrue(problems.get(0).contains("no 'dev.jsonl' in 'sets'"), problems.get(0));
     problems = files.problems("test_datasets: [{path: test.jsonl, split: dev, type: alpaca}]\n");
     assertTrue(problems.get(0).contains("has no split 'dev'"), problems.get(0));
   }

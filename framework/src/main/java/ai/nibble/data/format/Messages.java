@@ -38,7 +38,7 @@ final class Messages {
       throw row.wrong(where + ".role", role, "a role such as user or assistant");
     }
     Object content = message.get("content");
-    boolean called = message.get("tool_calls") instanceof List<?> calls && !calls.isEmpty();
+    boolean called = message.get("tool_calls") instanceof List<?> some && !some.isEmpty();
     boolean parts =
         content instanceof List<?> list
             && !list.isEmpty()
@@ -46,8 +46,30 @@ final class Messages {
     if (!(content instanceof String) && !parts && !(content == null && called)) {
       throw row.wrong(where + ".content", content, "a string");
     }
-    if (message.get("tool_calls") != null && !(message.get("tool_calls") instanceof List)) {
-      throw row.wrong(where + ".tool_calls", message.get("tool_calls"), "a list");
+    Object calls = message.get("tool_calls");
+    if (calls == null) {
+      return;
+    }
+    if (!(calls instanceof List<?> list)) {
+      throw row.wrong(where + ".tool_calls", calls, "a list");
+    }
+    for (int i = 0; i < list.size(); i++) {
+      checkCall(row, where + ".tool_calls[" + i + "]", list.get(i));
+    }
+  }
+
+  /** A call, or the function in it: arguments are an object, or JSON text of one. */
+  private static void checkCall(Row row, String where, Object call) {
+    if (!(call instanceof Map<?, ?> map)) {
+      throw row.wrong(where, call, "an object");
+    }
+    if (map.get("function") != null) {
+      checkCall(row, where + ".function", map.get("function"));
+    }
+    if (map.get("arguments") instanceof String text
+        && !text.isBlank()
+        && !(row.json(where + ".arguments", text) instanceof Map)) {
+      throw row.wrong(where + ".arguments", text, "an object, or JSON text of one");
     }
   }
 

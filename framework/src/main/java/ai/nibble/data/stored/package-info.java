@@ -1,0 +1,19 @@
+/**
+ * Encoded examples in a file: read by index, so that training data may be larger than memory, and
+ * kept from run to run.
+ *
+ * <p>The file, all numbers little-endian:
+ *
+ * <table>
+ * <caption>Layout</caption>
+ * <tr><td>8 bytes</td><td>{@code NIBBLEX1}</td></tr>
+ * <tr><td>each example</td><td>its n token ids, 4 bytes each; then ⌈n/8⌉ bytes of which bit i mod 8
+ *     of byte ⌊i/8⌋ says whether token i carries loss</td></tr>
+ * <tr><td>4 bytes an example</td><td>n</td></tr>
+ * <tr><td>12 × 8 bytes</td><td>the summary, in the order of its components</td></tr>
+ * <tr><td>32 bytes</td><td>the key: a SHA-256 sum of all that decides the content</td></tr>
+ * <tr><td>4 bytes</td><td>CRC-32C of all before it</td></tr>
+ * <tr><td>8 bytes</td><td>{@code NIBBLEX1}</td></tr>
+ * </table>
+ */
+package ai.nibble.data.stored;
