@@ -1,61 +1,96 @@
 package ai.nibble.data;
 
+import java.util.ArrayList;
 import java.util.List;
 
 /**
  * Draws micro-batches, epoch after epoch, each in a new order that depends on the seed and the
  * epoch's number only; so a run that goes on from a {@link Cursor} sees what it would have seen.
- *
- * <p>The order: the state of a SplitMix64 generator (Steele, Lea and Flood, OOPSLA 2014) starts at
- * {@code mix(seed) + epoch}; a Fisher–Yates shuffle goes from the last index down, and picks among
- * n by the high half of the 128-bit product of the next number and n.
  */
 public final class EpochSampler {
-  private static final long GOLDEN_GAMMA = 0x9E3779B97F4A7C15L;
-
   private final List<Example> examples;
+  private final int[] lengths;
+  private final RowOrder order;
   private final int microBatchSize;
   private final long seed;
-  private int[] order;
+  private Epoch epoch;
   private Cursor cursor;
 
   /**
    * A place between two micro-batches.
    *
    * @param epoch from 0
-   * @param position how many examples of the epoch were drawn
+   * @param position how many of the epoch's units (examples, or packs of them) were drawn
    */
   public record Cursor(long epoch, int position) {}
 
   /**
-   * @param examples at least one
+   * Draws examples in random order.
+   *
+   * @param examples at least one, not changed while this is used
    * @param microBatchSize examples a micro-batch, at least 1; an epoch's last may be smaller
    */
   public EpochSampler(List<Example> examples, int microBatchSize, long seed) {
+    this(examples, RowOrder.SHUFFLED, microBatchSize, seed);
+  }
+
+  /**
+   * Draws units of examples.
+   *
+   * @param examples at least one, not changed while this is used
+   * @param microBatchSize units a micro-batch, at least 1; an epoch's last may be smaller
+   */
+  public EpochSampler(List<Example> examples, RowOrder order, int microBatchSize, long seed) {
     if (examples.isEmpty() || microBatchSize < 1) {
       throw new IllegalArgumentException(
           examples.size() + " examples, micro-batches of " + microBatchSize);
     }
-    this.examples = List.copyOf(examples);
+    this.examples = examples;
+    this.lengths = lengths(examples);
+    this.order = order;
     this.microBatchSize = microBatchSize;
     this.seed = seed;
     restore(new Cursor(0, 0));
   }
 
+  /** Tokens of each example. */
+  public static int[] lengths(List<Example> examples) {
+    return examples.stream().mapToInt(Example::length).toArray();
+  }
+
   /** The next micro-batch; after an epoch's last comes the next epoch's first. */
   public Batch next() {
-    if (cursor.position() == order.length) {
+    if (isAtEpochEnd()) {
       restore(new Cursor(cursor.epoch() + 1, 0));
     }
     int from = cursor.position();
-    int to = (int) Math.min(order.length, (long) from + microBatchSize);
+    int to = (int) Math.min(epoch.units(), (long) from + microBatchSize);
     cursor = new Cursor(cursor.epoch(), to);
-    return Batch.of(java.util.Arrays.stream(order, from, to).mapToObj(examples::get).toList());
+    List<Example> drawn = new ArrayList<>();
+    for (int row : epoch.rows(from, to)) {
+      drawn.add(examples.get(row));
+    }
+    return Batch.of(drawn);
   }
 
   /** Where the sampler is; at an epoch's end until the next micro-batch is drawn. */
   public Cursor cursor() {
     return cursor;
+  }
+
+  /** Whether all of the epoch that the cursor is in has been drawn. */
+  public boolean isAtEpochEnd() {
+    return cursor.position() == epoch.units();
+  }
+
+  /** Epochs drawn, with a fraction. */
+  public double epochs() {
+    return cursor.epoch() + (double) cursor.position() / epoch.units();
+  }
+
+  /** Units of an epoch. */
+  public int units(long number) {
+    return order.units(lengths, seed, number);
   }
 
   /**
@@ -64,38 +99,11 @@ public final class EpochSampler {
    * @throws IllegalArgumentException where the place is not one of this data
    */
   public void restore(Cursor place) {
-    if (place.epoch() < 0 || place.position() < 0 || place.position() > examples.size()) {
+    Epoch entered = place.epoch() < 0 ? null : order.epoch(lengths, seed, place.epoch());
+    if (entered == null || place.position() < 0 || place.position() > entered.units()) {
       throw new IllegalArgumentException(place + " of " + examples.size() + " examples");
     }
-    order = order(examples.size(), seed, place.epoch());
+    epoch = entered;
     cursor = place;
-  }
-
-  static int[] order(int n, long seed, long epoch) {
-    int[] order = new int[n];
-    for (int i = 0; i < n; i++) {
-      order[i] = i;
-    }
-    long state = mix(seed) + epoch;
-    for (int i = n - 1; i > 0; i--) {
-      state += GOLDEN_GAMMA;
-      int j = (int) unsignedHigh(mix(state), i + 1);
-      int swapped = order[i];
-      order[i] = order[j];
-      order[j] = swapped;
-    }
-    return order;
-  }
-
-  /** SplitMix64's output function. */
-  private static long mix(long z) {
-    long mixed = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
-    mixed = (mixed ^ (mixed >>> 27)) * 0x94D049BB133111EBL;
-    return mixed ^ (mixed >>> 31);
-  }
-
-  /** The high half of an unsigned number times a positive one. */
-  private static long unsignedHigh(long number, long n) {
-    return Math.multiplyHigh(number, n) + (number < 0 ? n : 0);
   }
 }

@@ -4,6 +4,9 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
 import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.checkpoint.SavedCheckpoint;
+import ai.nibble.data.EpochSampler;
+import ai.nibble.data.PackingSummary;
+import ai.nibble.data.RowOrder;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.BaseFiles;
@@ -78,7 +81,10 @@ public final class RecipeRun {
         trainsAllWeights() ? Optional.of(baseFiles(ownTemplate)) : Optional.empty();
     // rows first: a bad one is found in seconds, before the weights are read
     RecipeRows rows = RecipeRows.read(recipe, out);
-    TrainSettings settings = RunSettings.of(recipe, rows.train().size());
+    int[] lengths = EpochSampler.lengths(rows.train());
+    TrainSettings settings = RunSettings.of(recipe, lengths);
+    tellPacks("", settings.order(), lengths);
+    tellPacks("for evaluation ", settings.evalOrder(), EpochSampler.lengths(rows.eval()));
     Map<String, String> identity = RunIdentity.of(recipe, rows.train());
     Inputs inputs = new Inputs(rows, settings, identity, baseFiles, ownTemplate);
     try {
@@ -91,6 +97,12 @@ public final class RecipeRun {
       }
     } catch (IOException e) {
       throw new UncheckedIOException(output + ": cannot be written: " + e.getMessage(), e);
+    }
+  }
+
+  private void tellPacks(String what, RowOrder order, int[] lengths) {
+    if (order instanceof RowOrder.Packed packs && lengths.length > 0) {
+      out.println(what + "packed " + PackingSummary.of(lengths, packs, recipe.seed(), 0));
     }
   }
 
@@ -127,7 +139,9 @@ public final class RecipeRun {
             listeners.all.forEach(l -> l.answered(metrics));
           }
         }
-        from.ifPresent(trainer::resume);
+        if (from.isPresent() && !trainer.resume(from.get())) {
+          out.println("the rows came in another order before: this epoch begins again");
+        }
         trainer.stopWhen(stopWhen);
         String base = recipe.baseModel().toString();
         OptionalDouble loss =

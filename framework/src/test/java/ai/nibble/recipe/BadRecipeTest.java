@@ -179,8 +179,7 @@ final class BadRecipeTest {
             + " list",
         "report_to: [wandb] | 'report_to.0' is 'wandb', which is not supported yet: use tensorboard"
             + " or []",
-        "sample_packing: true | 'sample_packing' is 'true', which is not supported yet (several"
-            + " rows in one sequence): remove it: micro-batches are computed without padding",
+        "sample_packing: 512 | 'sample_packing' is '512', expected true or false",
         "use_dora: true | 'use_dora' is 'true', which is not supported yet (weight-decomposed"
             + " adapters): remove it",
         "optimizer: paged_adamw_8bit | 'optimizer' is 'paged_adamw_8bit', which is not supported"

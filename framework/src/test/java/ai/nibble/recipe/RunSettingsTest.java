@@ -21,7 +21,7 @@ final class RunSettingsTest {
   @TempDir Path temp;
 
   private int steps(String more, int rows) throws IOException {
-    return RunSettings.of(new RecipeFiles(temp).load(more), rows).totalSteps();
+    return RunSettings.of(new RecipeFiles(temp).load(more), new int[rows]).totalSteps();
   }
 
   @Test
@@ -51,8 +51,8 @@ final class RunSettingsTest {
         assertThrows(InvalidInputException.class, () -> new RecipeRun(recipe, out, false).run());
     assertEquals(
         List.of(
-            "a.yaml:6:13: 'num_epochs' is 1000000, which with 3000 rows makes 3000000000 optimizer"
-                + " steps, expected at most 2147483647: lower it, or set max_steps"),
+            "a.yaml:6:13: 'num_epochs' is 1000000, which with 3000 rows makes more than"
+                + " 2147483647 optimizer steps: lower it, or set max_steps"),
         files.relative(e.problems()));
     assertFalse(Files.exists(files.path("out")));
   }
