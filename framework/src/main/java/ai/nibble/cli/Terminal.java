@@ -8,6 +8,7 @@ import java.io.InputStreamReader;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.Map;
 import java.util.Optional;
 
 /** Where a chat takes place: lines come in, answers go out, all else goes to standard error. */
@@ -40,6 +41,17 @@ final class Terminal {
     } catch (ReflectiveOperationException e) {
       return true;
     }
+  }
+
+  /**
+   * Whether text may be coloured: on a terminal, unless {@code NO_COLOR} (no-color.org) is set.
+   *
+   * @param environment of the process
+   */
+  static boolean takesColours(Map<String, String> environment) {
+    return isAttached()
+        && environment.getOrDefault("NO_COLOR", "").isEmpty()
+        && !"dumb".equals(environment.get("TERM"));
   }
 
   boolean isInteractive() {

@@ -10,8 +10,12 @@ import java.util.BitSet;
  * would fill packs hardly better, but bring the same rows together in every epoch.
  */
 final class BestFit {
-  /** Rows of a window: on conversations 0.3 % fewer packs' worth of room lost than with 64. */
-  static final int WINDOW = 256;
+  /**
+   * Rows of a window. Of 1,000 conversations in packs of 512 tokens it makes 333 packs where
+   * sorting all at once makes 331, and in four epochs 4 % of the pairs that share a pack have met
+   * before, not 33 %.
+   */
+  static final int WINDOW = 128;
 
   private static final int NONE = -1;
 
@@ -43,12 +47,16 @@ final class BestFit {
   }
 
   static Epoch pack(int[] lengths, int capacity, long seed, long epoch) {
+    return pack(lengths, capacity, seed, epoch, WINDOW);
+  }
+
+  static Epoch pack(int[] lengths, int capacity, long seed, long epoch, int window) {
     Shuffle shuffle = new Shuffle(seed, epoch);
     int[] order = shuffle.order(lengths.length);
     BestFit fit = new BestFit(lengths, capacity);
     int[] packOf = new int[order.length];
-    for (int from = 0; from < order.length; from += WINDOW) {
-      int to = Math.min(order.length, from + WINDOW);
+    for (int from = 0; from < order.length; from += window) {
+      int to = Math.min(order.length, from + window);
       sortDecreasing(order, from, to, lengths);
       for (int i = from; i < to; i++) {
         packOf[i] = fit.place(order[i]);

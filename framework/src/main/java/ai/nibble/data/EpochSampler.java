@@ -8,11 +8,8 @@ import java.util.List;
  * epoch's number only; so a run that goes on from a {@link Cursor} sees what it would have seen.
  */
 public final class EpochSampler {
-  private final List<Example> examples;
-  private final int[] lengths;
-  private final RowOrder order;
+  private final EpochPlan plan;
   private final int microBatchSize;
-  private final long seed;
   private Epoch epoch;
   private Cursor cursor;
 
@@ -31,31 +28,21 @@ public final class EpochSampler {
    * @param microBatchSize examples a micro-batch, at least 1; an epoch's last may be smaller
    */
   public EpochSampler(List<Example> examples, int microBatchSize, long seed) {
-    this(examples, RowOrder.SHUFFLED, microBatchSize, seed);
+    this(new EpochPlan(examples, RowOrder.SHUFFLED, seed), microBatchSize);
   }
 
   /**
    * Draws units of examples.
    *
-   * @param examples at least one, not changed while this is used
    * @param microBatchSize units a micro-batch, at least 1; an epoch's last may be smaller
    */
-  public EpochSampler(List<Example> examples, RowOrder order, int microBatchSize, long seed) {
-    if (examples.isEmpty() || microBatchSize < 1) {
-      throw new IllegalArgumentException(
-          examples.size() + " examples, micro-batches of " + microBatchSize);
+  public EpochSampler(EpochPlan plan, int microBatchSize) {
+    if (microBatchSize < 1) {
+      throw new IllegalArgumentException("micro-batches of " + microBatchSize);
     }
-    this.examples = examples;
-    this.lengths = lengths(examples);
-    this.order = order;
+    this.plan = plan;
     this.microBatchSize = microBatchSize;
-    this.seed = seed;
     restore(new Cursor(0, 0));
-  }
-
-  /** Tokens of each example. */
-  public static int[] lengths(List<Example> examples) {
-    return examples.stream().mapToInt(Example::length).toArray();
   }
 
   /** The next micro-batch; after an epoch's last comes the next epoch's first. */
@@ -68,7 +55,7 @@ public final class EpochSampler {
     cursor = new Cursor(cursor.epoch(), to);
     List<Example> drawn = new ArrayList<>();
     for (int row : epoch.rows(from, to)) {
-      drawn.add(examples.get(row));
+      drawn.add(plan.example(row));
     }
     return Batch.of(drawn);
   }
@@ -88,20 +75,15 @@ public final class EpochSampler {
     return cursor.epoch() + (double) cursor.position() / epoch.units();
   }
 
-  /** Units of an epoch. */
-  public int units(long number) {
-    return order.units(lengths, seed, number);
-  }
-
   /**
    * Goes on from a place.
    *
    * @throws IllegalArgumentException where the place is not one of this data
    */
   public void restore(Cursor place) {
-    Epoch entered = place.epoch() < 0 ? null : order.epoch(lengths, seed, place.epoch());
+    Epoch entered = place.epoch() < 0 ? null : plan.epoch(place.epoch());
     if (entered == null || place.position() < 0 || place.position() > entered.units()) {
-      throw new IllegalArgumentException(place + " of " + examples.size() + " examples");
+      throw new IllegalArgumentException(place + " of " + plan.rows() + " examples");
     }
     epoch = entered;
     cursor = place;

@@ -4,6 +4,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.data.ChatTemplate;
 import ai.nibble.data.EncodedDataset;
 import ai.nibble.data.EncodingSettings;
+import ai.nibble.data.EncodingSummary;
 import ai.nibble.data.Example;
 import ai.nibble.data.ExampleEncoder;
 import ai.nibble.data.Row;
@@ -31,8 +32,10 @@ import java.util.stream.Stream;
  * @param train to train on
  * @param eval to evaluate on, possibly none
  * @param first the first rows to train on, as they were read
+ * @param summaries what became of the rows of each entry of {@code datasets}
  */
-record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
+record RecipeRows(
+    List<Example> train, List<Example> eval, List<Sample> first, List<EncodingSummary> summaries) {
   /** So many are kept for people. */
   private static final int FIRST = 32;
 
@@ -55,8 +58,9 @@ record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
               first.add(sample);
             }
           };
-      Source source = new Source(recipe, encoder, out);
+      Source source = new Source(recipe, encoder, out, new ArrayList<>());
       List<Example> train = source.encode("datasets", data.datasets(), keep);
+      List<EncodingSummary> summaries = List.copyOf(source.summaries());
       List<Example> eval =
           new ArrayList<>(source.encode("test_datasets", data.testDatasets(), sample -> {}));
       if (data.valSetSize().isSet()) {
@@ -69,7 +73,7 @@ record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
       ModelConfig model = ModelConfig.read(directory.resolve(ModelStore.CONFIG), notice -> {});
       List<Example> all = Stream.of(train, eval).flatMap(List::stream).toList();
       VocabularyCheck.check(recipe, model, tokenizer, all);
-      return new RecipeRows(train, eval, List.copyOf(first));
+      return new RecipeRows(train, eval, List.copyOf(first), summaries);
     }
   }
 
@@ -111,7 +115,8 @@ record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
   }
 
   /** What every file of rows is encoded with. */
-  private record Source(Recipe recipe, ExampleEncoder encoder, PrintStream out) {
+  private record Source(
+      Recipe recipe, ExampleEncoder encoder, PrintStream out, List<EncodingSummary> summaries) {
     List<Example> encode(String key, List<Dataset> datasets, Consumer<Sample> reader) {
       List<Example> examples = new ArrayList<>();
       for (int i = 0; i < datasets.size(); i++) {
@@ -133,6 +138,7 @@ record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
         EncodedDataset encoded =
             EncodedDataset.encode(
                 file.toString(), dataset.limited(rows), told(format, reader), encoder);
+        summaries.add(encoded.summary());
         encoded.summary().lines().forEach(line -> out.println(file.getFileName() + ": " + line));
         return encoded.examples();
       }

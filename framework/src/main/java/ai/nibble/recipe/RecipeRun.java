@@ -4,9 +4,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
 import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.checkpoint.SavedCheckpoint;
-import ai.nibble.data.EpochSampler;
-import ai.nibble.data.PackingSummary;
-import ai.nibble.data.RowOrder;
+import ai.nibble.data.EpochPlan;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.BaseFiles;
@@ -81,10 +79,7 @@ public final class RecipeRun {
         trainsAllWeights() ? Optional.of(baseFiles(ownTemplate)) : Optional.empty();
     // rows first: a bad one is found in seconds, before the weights are read
     RecipeRows rows = RecipeRows.read(recipe, out);
-    int[] lengths = EpochSampler.lengths(rows.train());
-    TrainSettings settings = RunSettings.of(recipe, lengths);
-    tellPacks("", settings.order(), lengths);
-    tellPacks("for evaluation ", settings.evalOrder(), EpochSampler.lengths(rows.eval()));
+    TrainSettings settings = settings(rows);
     Map<String, String> identity = RunIdentity.of(recipe, rows.train());
     Inputs inputs = new Inputs(rows, settings, identity, baseFiles, ownTemplate);
     try {
@@ -100,10 +95,17 @@ public final class RecipeRun {
     }
   }
 
-  private void tellPacks(String what, RowOrder order, int[] lengths) {
-    if (order instanceof RowOrder.Packed packs && lengths.length > 0) {
-      out.println(what + "packed " + PackingSummary.of(lengths, packs, recipe.seed(), 0));
+  private TrainSettings settings(RecipeRows rows) {
+    EpochPlan plan = RunSettings.plan(recipe, rows.train());
+    TrainSettings settings = RunSettings.of(recipe, plan);
+    if (recipe.training().samplePacking()) {
+      out.println("packed " + plan.packing(0));
     }
+    if (recipe.training().evalSamplePacking() && !rows.eval().isEmpty()) {
+      EpochPlan eval = new EpochPlan(rows.eval(), settings.evalOrder(), recipe.seed());
+      out.println("packed for evaluation " + eval.packing(0));
+    }
+    return settings;
   }
 
   /** What is known before the output directory is made and the weights are read. */

@@ -1,12 +1,15 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.data.EpochPlan;
+import ai.nibble.data.Example;
 import ai.nibble.data.RowOrder;
 import ai.nibble.optim.AdamWConfig;
 import ai.nibble.optim.Schedule;
 import ai.nibble.train.TrainSettings;
 import java.math.BigDecimal;
 import java.math.RoundingMode;
+import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 
@@ -15,15 +18,14 @@ final class RunSettings {
   private RunSettings() {}
 
   /**
-   * @param lengths tokens of each row to train on
+   * @param plan of the rows to train on
    * @throws InvalidInputException where the epochs make more steps than can be counted
    */
-  static TrainSettings of(Recipe recipe, int[] lengths) {
+  static TrainSettings of(Recipe recipe, EpochPlan plan) {
     Training training = recipe.training();
     Optimization o = recipe.optimization();
-    RowOrder order = order(recipe);
-    int stepsPerEpoch = steps(training, order.units(lengths, recipe.seed(), 0));
-    int total = training.maxSteps().orElseGet(() -> stepsOfEpochs(recipe, order, lengths));
+    int stepsPerEpoch = steps(training, plan.units(0));
+    int total = training.maxSteps().orElseGet(() -> stepsOfEpochs(recipe, plan));
     return new TrainSettings(
         training.microBatchSize(),
         training.gradientAccumulationSteps(),
@@ -39,10 +41,21 @@ final class RunSettings {
         interval(recipe.output().saveSteps(), recipe.output().savesPerEpoch(), stepsPerEpoch),
         recipe.output().saveTotalLimit().orElse(0),
         recipe.seed(),
-        order,
-        training.evalSamplePacking() ? packs(recipe) : RowOrder.AS_GIVEN);
+        plan.order(),
+        evalOrder(recipe));
   }
 
+  /** What the epochs of training draw. */
+  static EpochPlan plan(Recipe recipe, List<Example> rows) {
+    return new EpochPlan(rows, order(recipe), recipe.seed());
+  }
+
+  /** How rows are drawn in evaluation. */
+  static RowOrder evalOrder(Recipe recipe) {
+    return recipe.training().evalSamplePacking() ? packs(recipe) : RowOrder.AS_GIVEN;
+  }
+
+  /** How rows are drawn in training. */
   private static RowOrder order(Recipe recipe) {
     Training training = recipe.training();
     if (training.samplePacking()) {
@@ -58,17 +71,17 @@ final class RunSettings {
   }
 
   /** Every epoch's own steps: of packs it may have a few more or less than the one before. */
-  private static int stepsOfEpochs(Recipe recipe, RowOrder order, int[] lengths) {
+  private static int stepsOfEpochs(Recipe recipe, EpochPlan plan) {
     // as it is written: 1.1 epochs of 10 steps are 11, though the double is a little more than 1.1
     BigDecimal epochs = BigDecimal.valueOf(recipe.training().numEpochs());
     long whole = epochs.longValue();
     long steps = 0;
     for (long epoch = 0; epoch < whole && steps <= Integer.MAX_VALUE; epoch++) {
-      steps += steps(recipe.training(), order.units(lengths, recipe.seed(), epoch));
+      steps += steps(recipe.training(), plan.units(epoch));
     }
     BigDecimal rest = epochs.subtract(BigDecimal.valueOf(whole));
     if (rest.signum() > 0 && steps <= Integer.MAX_VALUE) {
-      int last = steps(recipe.training(), order.units(lengths, recipe.seed(), whole));
+      int last = steps(recipe.training(), plan.units(whole));
       steps += rest.multiply(BigDecimal.valueOf(last)).setScale(0, RoundingMode.CEILING).intValue();
     }
     if (steps > Integer.MAX_VALUE) {
@@ -79,14 +92,14 @@ final class RunSettings {
                   + " it, or set max_steps",
               recipe.where("num_epochs"),
               epochs.stripTrailingZeros().toPlainString(),
-              lengths.length,
+              plan.rows(),
               Integer.MAX_VALUE));
     }
     return (int) steps;
   }
 
   /** The last micro-batch of an epoch, and the last step, may be smaller than the others. */
-  private static int steps(Training training, int units) {
+  static int steps(Training training, int units) {
     int batches = (units - 1) / training.microBatchSize() + 1;
     return (batches - 1) / training.gradientAccumulationSteps() + 1;
   }

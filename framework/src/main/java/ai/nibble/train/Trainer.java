@@ -6,6 +6,7 @@ import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.checkpoint.TrainerState;
 import ai.nibble.data.Batch;
+import ai.nibble.data.EpochPlan;
 import ai.nibble.data.EpochSampler;
 import ai.nibble.data.Example;
 import ai.nibble.model.CausalLm;
@@ -45,6 +46,7 @@ public final class Trainer {
   private final Objective objective;
   private final TrainSettings settings;
   private final EpochSampler evalSampler;
+  private final EpochPlan plan;
   private final List<TrainListener> listeners;
   private final EpochSampler sampler;
   private final Optimizer optimizer;
@@ -74,12 +76,14 @@ public final class Trainer {
     this.objective = objective;
     this.settings = settings;
     this.listeners = List.copyOf(listeners);
-    long seed = settings.seed();
-    this.sampler = new EpochSampler(rows, settings.order(), settings.microBatchSize(), seed);
+    this.plan = new EpochPlan(rows, settings.order(), settings.seed());
+    this.sampler = new EpochSampler(plan, settings.microBatchSize());
     this.evalSampler =
         evalRows.isEmpty()
             ? null
-            : new EpochSampler(evalRows, settings.evalOrder(), settings.evalBatchSize(), seed);
+            : new EpochSampler(
+                new EpochPlan(evalRows, settings.evalOrder(), settings.seed()),
+                settings.evalBatchSize());
     this.optimizer =
         AdamW.over(
             trained.parameters(),
@@ -103,7 +107,7 @@ public final class Trainer {
   public boolean resume(SavedCheckpoint saved) {
     TrainerState state = saved.state();
     boolean sameOrder = state.order().equals(settings.order().toString());
-    int units = sampler.units(state.epoch());
+    int units = plan.units(state.epoch());
     int position = sameOrder ? state.position() : 0;
     if (state.step() > settings.totalSteps() || position > units) {
       String unit = settings.order().unit();

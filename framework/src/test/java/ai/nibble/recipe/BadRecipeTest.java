@@ -204,6 +204,19 @@ final class BadRecipeTest {
     assertEquals(expected, problems.get(0).split(": ", 2)[1]);
   }
 
+  @Test
+  void packingNeedsALengthOfPacksAndOneWayToBringRowsTogether() throws IOException {
+    String text = RecipeFiles.LEAST.replace("sequence_len: 128\n", "");
+    assertEquals(
+        List.of("a.yaml: 'sequence_len' is missing, expected a whole number >= 2 and <= 1048576"),
+        files.problemsOf(text + "packing: true\n"));
+    assertEquals(
+        List.of(
+            "a.yaml:7:18: 'group_by_length' and 'sample_packing' (a.yaml:6:17) each say which rows"
+                + " come together: keep one"),
+        files.problems("sample_packing: true\ngroup_by_length: true\n"));
+  }
+
   @ParameterizedTest
   @CsvSource({"''", "'# only a comment\n'", "'---\n'", "'~\n'"})
   void anEmptyFileIsRefused(String text) throws IOException {
