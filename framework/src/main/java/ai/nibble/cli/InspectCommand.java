@@ -24,7 +24,8 @@ import picocli.CommandLine.Spec;
       "",
       "Exit code: 0 train would begin; 2 it would refuse, and says so here in the same words.",
       "Example:",
-      "  nibble inspect --config recipes/a.yaml --set datasets.0.path=rows.jsonl --rows 1"
+      "  nibble inspect --config recipes/a.yaml --rows 1 \\",
+      "      --set datasets.0.path=rows.jsonl"
     })
 final class InspectCommand implements Callable<Integer> {
   private final boolean colours;

@@ -14,7 +14,7 @@ final class LengthHistogram {
   /**
    * Rows of some lengths.
    *
-   * @param from tokens, from 1
+   * @param from tokens
    * @param to tokens, inclusive
    */
   record Bin(int from, int to, int rows) {}
@@ -24,9 +24,9 @@ final class LengthHistogram {
    */
   LengthHistogram(int[] lengths) {
     int longest = lengths[lengths.length - 1];
-    int width = (longest - 1) / BINS + 1;
+    int width = (longest - lengths[0]) / BINS + 1;
     int row = 0;
-    for (int from = 1; from <= longest; from += width) {
+    for (int from = lengths[0]; from <= longest; from += width) {
       int begin = row;
       while (row < lengths.length && lengths[row] < from + width) {
         row++;
@@ -35,7 +35,7 @@ final class LengthHistogram {
     }
   }
 
-  /** Bins of one width, which reach from 1 to the longest row. */
+  /** Bins of one width, which reach from the shortest row to the longest. */
   List<Bin> bins() {
     return bins;
   }

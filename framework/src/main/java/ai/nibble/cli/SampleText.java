@@ -44,7 +44,8 @@ final class SampleText {
           row.size(),
           trained,
           legend);
-      out.println(text(row));
+      String text = text(row);
+      out.print(text.endsWith("\n") ? text : text + System.lineSeparator());
     }
   }
 

@@ -84,18 +84,18 @@ class InspectCommandTest {
   @Test
   void itTellsWhatIsTrainedAndOnWhat() {
     assertEquals(0, inspect("--rows", "2"), err::toString);
-    assertSays("model           chat: 2 layers, 8,016 weights");
-    assertSays("adapter         4 of 14 linears, 544 parameters, 6.36 % of base and adapter");
+    assertSays("model           chat: 2 layers, 9,252 weights");
+    assertSays("adapter         4 of 14 linears, 544 parameters, 5.55 % of base and adapter");
     assertSays("  q_proj        2 of 2, r 4, 288");
     assertSays("  k_proj        0 of 2");
     assertSays("  down_proj     2 of 2, r 4, 256");
     assertSays("rows            3 to train on, 0 to evaluate on");
     assertSays(
-        "                rows.jsonl: 3 examples of 3 rows, 106 tokens, 17 with loss, longest row 43");
-    assertSays("tokens          106, of which 17 carry loss (16.0 %)");
-    assertSays("lengths         25 to 43, median 38, 95 % up to 43; sequence_len 80");
-    assertSays("                 1 to  5  0");
-    assertSays("                41 to 43  ######################################## 1");
+        "                rows.jsonl: 3 examples of 3 rows, 98 tokens, 18 with loss, longest row 38");
+    assertSays("tokens          98, of which 18 carry loss (18.4 %)");
+    assertSays("lengths         26 to 38, median 34, 95 % up to 38; sequence_len 80");
+    assertSays("                28 to 29  0");
+    assertSays("                34 to 35  ######################################## 1");
     assertSays("too long        0 left out, 0 cut");
     assertSays("trained turns   3, ending in <|im_end|> (3)");
     assertSays("begin           with <s>: 0 rows; twice: 0");
@@ -105,12 +105,11 @@ class InspectCommandTest {
     String shown =
         """
 
-        row 1: 25 tokens, 4 carry loss, ⟦these⟧
+        row 1: 26 tokens, 4 carry loss, ⟦these⟧
         <|im_start|>user↵
         hi<|im_end|>↵
         <|im_start|>assistant↵
         ⟦yes<|im_end|>⟧↵
-
 
         row 2: 38 tokens, 9 carry loss, ⟦these⟧
         <|im_start|>user↵
@@ -118,7 +117,6 @@ class InspectCommandTest {
         <|im_start|>assistant↵
         ⟦no,↵
         that<|im_end|>⟧↵
-
         """;
     assertTrue(out.toString().endsWith(shown), out::toString);
   }
@@ -128,14 +126,14 @@ class InspectCommandTest {
     assertEquals(0, inspect("--json", "--rows", "1", "--set", "sample_packing=true"));
     JsonNode json = new ObjectMapper().readTree(out.toString());
     assertEquals(544, json.at("/trained/parameters").asInt());
-    assertEquals(8016, json.at("/trained/base_parameters").asInt());
-    assertEquals(544 / 8560.0, json.at("/trained/share").asDouble(), 1e-12);
+    assertEquals(9252, json.at("/trained/base_parameters").asInt());
+    assertEquals(544 / 9796.0, json.at("/trained/share").asDouble(), 1e-12);
     assertEquals(7, json.at("/trained/modules").size());
     assertEquals("q_proj", json.at("/trained/modules/0/name").asText());
     assertEquals(4, json.at("/trained/modules/0/ranks/0").asInt());
-    assertEquals(106, json.at("/rows/tokens").asInt());
-    assertEquals(17, json.at("/rows/loss_tokens").asInt());
-    assertEquals(43, json.at("/lengths/longest").asInt());
+    assertEquals(98, json.at("/rows/tokens").asInt());
+    assertEquals(18, json.at("/rows/loss_tokens").asInt());
+    assertEquals(38, json.at("/lengths/longest").asInt());
     int rows = 0;
     for (JsonNode bin : json.at("/lengths/histogram")) {
       rows += bin.get("rows").asInt();
@@ -143,7 +141,7 @@ class InspectCommandTest {
     assertEquals(3, rows);
     assertEquals(3, json.at("/turns/ends/<|im_end|>").asInt());
     assertEquals(2, json.at("/packing/packs").asInt());
-    assertEquals(106 / 160.0, json.at("/packing/fill").asDouble(), 1e-12);
+    assertEquals(98 / 160.0, json.at("/packing/fill").asDouble(), 1e-12);
     assertEquals(2, json.at("/steps/total").asInt());
     assertEquals(1, json.at("/samples").size());
     StringBuilder text = new StringBuilder();
@@ -199,7 +197,7 @@ class InspectCommandTest {
   void cutRowsAreCountedAndTheirTurnsHaveNoEnd() {
     assertEquals(
         0,
-        inspect("--set", "sequence_len=37", "--set", "excess_length_strategy=truncate"),
+        inspect("--set", "sequence_len=32", "--set", "excess_length_strategy=truncate"),
         err::toString);
     assertSays("too long        0 left out, 2 cut");
     assertTrue(out.toString().contains("warning: 2 of 3 trained turns end in no"), out::toString);
