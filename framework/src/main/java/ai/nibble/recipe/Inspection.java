@@ -3,7 +3,6 @@ package ai.nibble.recipe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.EncodingSummary;
 import ai.nibble.data.EpochPlan;
-import ai.nibble.data.Example;
 import ai.nibble.data.PackingSummary;
 import ai.nibble.data.Tokenizer;
 import ai.nibble.model.BaseFiles;
@@ -13,7 +12,6 @@ import ai.nibble.train.TrainSettings;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
@@ -71,21 +69,18 @@ public record Inspection(
     if (!problems.isEmpty()) {
       throw new InvalidInputException(List.copyOf(problems));
     }
+    List<String> notes = told.toString(StandardCharsets.UTF_8).lines().toList();
     try (Tokenizer tokenizer = Tokenizer.load(WeightSource.directory(recipe.baseModel()))) {
-      List<List<TokenText>> shown = new ArrayList<>();
-      for (Example row : rows.train().subList(0, Math.min(samples, rows.train().size()))) {
-        shown.add(TokenText.of(tokenizer, row));
-      }
       return new Inspection(
           rows.eval().size(),
           rows.summaries(),
           TokenSummary.of(tokenizer, rows.train()),
-          shown,
+          rows.train().stream().limit(samples).map(row -> TokenText.of(tokenizer, row)).toList(),
           recipe.training().samplePacking() ? Optional.of(plan.packing(0)) : Optional.empty(),
           RunSettings.steps(recipe.training(), plan.units(0)),
           settings.totalSteps(),
           coverage,
-          told.toString(StandardCharsets.UTF_8).lines().toList());
+          notes);
     }
   }
 
