@@ -1,6 +1,7 @@
 package ai.nibble.checkpoint;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.data.RowOrder;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -19,7 +20,8 @@ import java.util.TreeMap;
  * @param runId of the run that wrote it; one that goes on keeps it
  * @param step optimizer steps done, at least 1
  * @param epoch of the next row, from 0
- * @param position rows of that epoch that were drawn
+ * @param position units (rows, or packs of rows) of that epoch that were drawn
+ * @param order what the units are and how they are ordered, as {@link RowOrder} calls it
  * @param tokensSeen by all steps together
  * @param identity what must be the same in a run that goes on from here, by name: settings of the
  *     recipe, fingerprints of the base and of the rows
@@ -29,6 +31,7 @@ public record TrainerState(
     int step,
     long epoch,
     int position,
+    String order,
     long tokensSeen,
     Map<String, String> identity) {
   static final String NAME = "trainer_state.json";
@@ -51,6 +54,7 @@ public record TrainerState(
     json.put("step", step);
     json.put("epoch", epoch);
     json.put("position", position);
+    json.put("order", order);
     json.put("tokens_seen", tokensSeen);
     ObjectNode names = json.putObject("identity");
     new TreeMap<>(identity).forEach(names::put);
@@ -84,6 +88,7 @@ public record TrainerState(
           number(file, json, "step").intValue(),
           number(file, json, "epoch").longValue(),
           number(file, json, "position").intValue(),
+          json.path("order").asText(RowOrder.SHUFFLED.toString()),
           number(file, json, "tokens_seen").longValue(),
           identity);
     } catch (JsonProcessingException | IllegalArgumentException e) {

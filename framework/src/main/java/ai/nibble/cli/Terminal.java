@@ -9,6 +9,7 @@ import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /** Where a chat takes place: lines come in, answers go out, all else goes to standard error. */
@@ -69,6 +70,17 @@ final class Terminal {
     } catch (IOException | NumberFormatException e) {
       return DEFAULT_COLUMNS; // no such command, or another one of its name
     }
+  }
+
+  /**
+   * Whether text may be coloured: on a terminal, unless {@code NO_COLOR} (no-color.org) is set.
+   *
+   * @param environment of the process
+   */
+  static boolean takesColours(Map<String, String> environment) {
+    return isAttached()
+        && environment.getOrDefault("NO_COLOR", "").isEmpty()
+        && !"dumb".equals(environment.get("TERM"));
   }
 
   boolean isInteractive() {

@@ -1,12 +1,12 @@
 package ai.nibble.lora;
 
-import ai.nibble.InvalidInputException;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Trainable;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
+import ai.nibble.nn.Weight;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
@@ -48,19 +48,8 @@ public final class LoraAdapter implements Trainable {
   }
 
   private static int rank(LoraConfig config, Linear linear) {
-    int r = config.rankOf(linear.path());
-    long smaller = Math.min(linear.weight().inFeatures(), linear.weight().outFeatures());
-    if (r > smaller) {
-      throw new InvalidInputException(
-          "lora_r is "
-              + r
-              + " for '"
-              + linear.path()
-              + "', whose weight has only rank "
-              + smaller
-              + ": lower it, or set another in rank_pattern");
-    }
-    return r;
+    Weight weight = linear.weight();
+    return config.rankOf(linear.path(), weight.outFeatures(), weight.inFeatures());
   }
 
   /**

@@ -112,6 +112,26 @@ public record LoraConfig(
     return rankPattern.get(modulePath).orElse(r);
   }
 
+  /**
+   * The rank of a module's adapter, for a weight {@code [out, in]}.
+   *
+   * @throws InvalidInputException if the weight itself has less
+   */
+  public int rankOf(String modulePath, long out, long in) {
+    int rank = rankOf(modulePath);
+    if (rank > Math.min(out, in)) {
+      throw new InvalidInputException(
+          "lora_r is "
+              + rank
+              + " for '"
+              + modulePath
+              + "', whose weight has only rank "
+              + Math.min(out, in)
+              + ": lower it, or set another in rank_pattern");
+    }
+    return rank;
+  }
+
   /** The alpha of a module's adapter. */
   public double alphaOf(String modulePath) {
     return alphaPattern.get(modulePath).orElse(alpha);

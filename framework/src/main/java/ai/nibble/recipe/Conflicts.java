@@ -57,6 +57,13 @@ final class Conflicts {
     notBoth("eval_steps", "evals_per_epoch");
     notBoth("save_steps", "saves_per_epoch");
     notBoth("test_datasets", "val_set_size");
+    if (is("sample_packing", true) && is("group_by_length", true)) {
+      problem(
+          "group_by_length",
+          "'group_by_length' and 'sample_packing' ("
+              + at.positions().getOrDefault("sample_packing", whole)
+              + ") each say which rows come together: keep one");
+    }
     if (is("method", Recipe.Method.SFT)
         && is("train_on_inputs", true)
         && !is("roles_to_train", List.of("assistant"))) {

@@ -3,6 +3,7 @@ package ai.nibble.recipe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.ChatTemplate;
 import ai.nibble.data.EncodingSettings;
+import ai.nibble.data.EncodingSummary;
 import ai.nibble.data.Example;
 import ai.nibble.data.ExampleEncoder;
 import ai.nibble.data.Examples;
@@ -129,6 +130,15 @@ record RecipeRows(
   /** The rows to train on, with how often an epoch has them. */
   TrainingRows training() {
     return new TrainingRows(train, sets);
+  }
+
+  /**
+   * What became of the rows of each data set to train on.
+   *
+   * @param datasets how many the recipe has
+   */
+  List<EncodingSummary> summaries(int datasets) {
+    return files.subList(0, datasets).stream().map(ExampleFile::summary).toList();
   }
 
   @Override

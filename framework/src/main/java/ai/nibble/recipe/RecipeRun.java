@@ -4,6 +4,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
 import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.checkpoint.SavedCheckpoint;
+import ai.nibble.data.EpochPlan;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.BaseFiles;
@@ -100,7 +101,7 @@ public final class RecipeRun {
       Path output, InputSums sums, Optional<BaseFiles> baseFiles, Optional<String> ownTemplate) {
     // rows first: a bad one is found in seconds, before the weights are read
     try (RecipeRows rows = RecipeRows.read(recipe, out)) {
-      TrainSettings settings = RunSettings.of(recipe, rows.training().perEpoch());
+      TrainSettings settings = settings(rows);
       Map<String, String> identity = RunIdentity.of(recipe, rows.training());
       Inputs inputs = new Inputs(rows, settings, identity, sums, baseFiles, ownTemplate);
       OutputLock lock = OutputLock.take(output);
@@ -113,6 +114,19 @@ public final class RecipeRun {
     } catch (IOException e) {
       throw new UncheckedIOException(output + ": cannot be written: " + e.getMessage(), e);
     }
+  }
+
+  private TrainSettings settings(RecipeRows rows) {
+    EpochPlan plan = RunSettings.plan(recipe, rows.training());
+    TrainSettings settings = RunSettings.of(recipe, plan);
+    if (recipe.training().samplePacking()) {
+      out.println("packed " + plan.packing(0));
+    }
+    if (recipe.training().evalSamplePacking() && !rows.eval().isEmpty()) {
+      EpochPlan eval = new EpochPlan(rows.eval(), settings.evalOrder(), recipe.seed());
+      out.println("packed for evaluation " + eval.packing(0));
+    }
+    return settings;
   }
 
   /** What is known before the output directory is made and the weights are read. */
@@ -152,7 +166,9 @@ public final class RecipeRun {
         if (answers != null) {
           answers.before(model, output, from.isEmpty() ? listeners.all : List.of());
         }
-        from.ifPresent(trainer::resume);
+        if (from.isPresent() && !trainer.resume(from.get())) {
+          out.println("the rows came in another order before: this epoch begins again");
+        }
         trainer.stopWhen(stopWhen);
         String base = recipe.baseModel().toString();
         OptionalDouble loss =

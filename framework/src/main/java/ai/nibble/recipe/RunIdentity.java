@@ -48,6 +48,7 @@ final class RunIdentity {
           "eval_steps",
           "evals_per_epoch",
           "eval_batch_size",
+          "eval_sample_packing",
           "generation_eval",
           "gradient_checkpointing");
 

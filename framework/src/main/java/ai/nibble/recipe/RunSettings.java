@@ -1,6 +1,9 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.data.EpochPlan;
+import ai.nibble.data.RowOrder;
+import ai.nibble.data.TrainingRows;
 import ai.nibble.optim.AdafactorConfig;
 import ai.nibble.optim.AdamW8bitConfig;
 import ai.nibble.optim.AdamWConfig;
@@ -10,10 +13,12 @@ import ai.nibble.optim.OptimizerConfig;
 import ai.nibble.optim.Schedule;
 import ai.nibble.optim.SgdConfig;
 import ai.nibble.train.TrainSettings;
+import java.math.BigDecimal;
+import java.math.RoundingMode;
 import java.util.Locale;
 import java.util.Optional;
 
-/** A recipe's settings as the trainer's, now that the number of rows is known. */
+/** A recipe's settings as the trainer's, now that the rows' lengths are known. */
 final class RunSettings {
   /** What transformers takes for {@code inverse_sqrt} without a warm-up. */
   private static final int DEFAULT_TIMESCALE = 10_000;
@@ -21,14 +26,14 @@ final class RunSettings {
   private RunSettings() {}
 
   /**
-   * @param rows to train on
+   * @param plan of the rows to train on
    * @throws InvalidInputException where the epochs make more steps than can be counted
    */
-  static TrainSettings of(Recipe recipe, int rows) {
+  static TrainSettings of(Recipe recipe, EpochPlan plan) {
     Training training = recipe.training();
     Optimization o = recipe.optimization();
-    int stepsPerEpoch = stepsPerEpoch(training, rows);
-    int total = training.maxSteps().orElseGet(() -> stepsOfEpochs(recipe, rows, stepsPerEpoch));
+    int stepsPerEpoch = steps(training, plan.units(0));
+    int total = training.maxSteps().orElseGet(() -> stepsOfEpochs(recipe, plan));
     return new TrainSettings(
         training.microBatchSize(),
         training.gradientAccumulationSteps(),
@@ -44,30 +49,67 @@ final class RunSettings {
         recipe.evaluation().evalBatchSize(),
         interval(recipe.output().saveSteps(), recipe.output().savesPerEpoch(), stepsPerEpoch),
         recipe.output().saveTotalLimit().orElse(0),
-        recipe.seed());
+        recipe.seed(),
+        plan.order(),
+        evalOrder(recipe));
   }
 
-  private static int stepsOfEpochs(Recipe recipe, int rows, int stepsPerEpoch) {
-    double epochs = recipe.training().numEpochs();
-    long steps = (long) Math.ceil(epochs * stepsPerEpoch);
+  /** What the epochs of training draw. */
+  static EpochPlan plan(Recipe recipe, TrainingRows rows) {
+    return new EpochPlan(rows, order(recipe), recipe.seed());
+  }
+
+  /** How rows are drawn in evaluation. */
+  static RowOrder evalOrder(Recipe recipe) {
+    return recipe.training().evalSamplePacking() ? packs(recipe) : RowOrder.AS_GIVEN;
+  }
+
+  /** How rows are drawn in training. */
+  private static RowOrder order(Recipe recipe) {
+    Training training = recipe.training();
+    if (training.samplePacking()) {
+      return packs(recipe);
+    }
+    return training.groupByLength()
+        ? new RowOrder.LengthGrouped(training.microBatchSize())
+        : RowOrder.SHUFFLED;
+  }
+
+  private static RowOrder.Packed packs(Recipe recipe) {
+    return new RowOrder.Packed(recipe.data().sequenceLen());
+  }
+
+  /** Every epoch's own steps: of packs it may have a few more or less than the one before. */
+  private static int stepsOfEpochs(Recipe recipe, EpochPlan plan) {
+    // as it is written: 1.1 epochs of 10 steps are 11, though the double is a little more than 1.1
+    BigDecimal epochs = BigDecimal.valueOf(recipe.training().numEpochs());
+    long whole = epochs.longValue();
+    long steps = 0;
+    for (long epoch = 0; epoch < whole && steps <= Integer.MAX_VALUE; epoch++) {
+      steps += steps(recipe.training(), plan.units(epoch));
+    }
+    BigDecimal rest = epochs.subtract(BigDecimal.valueOf(whole));
+    if (rest.signum() > 0 && steps <= Integer.MAX_VALUE) {
+      int last = steps(recipe.training(), plan.units(whole));
+      steps += rest.multiply(BigDecimal.valueOf(last)).setScale(0, RoundingMode.CEILING).intValue();
+    }
     if (steps > Integer.MAX_VALUE) {
       throw new InvalidInputException(
           String.format(
               Locale.ROOT,
-              "%s: 'num_epochs' is %.0f, which with %d rows makes %d optimizer steps, expected at"
-                  + " most %d: lower it, or set max_steps",
+              "%s: 'num_epochs' is %s, which with %d rows makes more than %d optimizer steps: lower"
+                  + " it, or set max_steps",
               recipe.where("num_epochs"),
-              epochs,
-              rows,
-              steps,
+              epochs.stripTrailingZeros().toPlainString(),
+              plan.rows(),
               Integer.MAX_VALUE));
     }
     return (int) steps;
   }
 
   /** The last micro-batch of an epoch, and the last step, may be smaller than the others. */
-  private static int stepsPerEpoch(Training training, int rows) {
-    int batches = (rows - 1) / training.microBatchSize() + 1;
+  static int steps(Training training, int units) {
+    int batches = (units - 1) / training.microBatchSize() + 1;
     return (batches - 1) / training.gradientAccumulationSteps() + 1;
   }
 

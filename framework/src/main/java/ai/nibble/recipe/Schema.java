@@ -27,9 +27,6 @@ final class Schema {
   enum Later {
     USE_DORA("weight-decomposed adapters", "remove it"),
     LORA_MODULES_TO_SAVE("modules trained whole", "remove it"),
-    SAMPLE_PACKING(
-        "several rows in one sequence", "remove it: micro-batches are computed without padding"),
-    EVAL_SAMPLE_PACKING("the same in evaluation", "remove it"),
     EARLY_STOPPING_PATIENCE("stopping when evaluation no longer improves", "remove it");
 
     private final String doc;
@@ -107,14 +104,21 @@ final class Schema {
     all.putIfAbsent(
         "adam_beta2", scalar(isText(fields, "optimizer", "lion") ? "0.99" : "0.999", at));
     all.putIfAbsent("momentum", scalar(isText(fields, "optimizer", "muon") ? "0.95" : "0", at));
-    Node.Field batch = fields.fields().get("micro_batch_size");
-    Setting batchSize = RECIPE.settings().get("micro_batch_size");
-    if (batch == null) {
-      all.putIfAbsent("eval_batch_size", scalar(batchSize.key().byDefault(), at));
-    } else if (batchSize.type().read(batch.value(), Reading.begin(new Problems())) != null) {
-      all.putIfAbsent("eval_batch_size", batch);
-    }
+    follow(all, "eval_batch_size", "micro_batch_size", at);
+    follow(all, "eval_sample_packing", "sample_packing", at);
     return new Node.Fields(all, fields.at());
+  }
+
+  /** A key that is not there gets another one's value, if that can be read. */
+  private static void follow(
+      Map<String, Node.Field> all, String key, String followed, Position at) {
+    Node.Field field = all.get(followed);
+    Setting setting = RECIPE.settings().get(followed);
+    if (field == null) {
+      all.putIfAbsent(key, scalar(setting.key().byDefault(), at));
+    } else if (setting.type().read(field.value(), Reading.begin(new Problems())) != null) {
+      all.putIfAbsent(key, field);
+    }
   }
 
   private static boolean isText(Node.Fields fields, String key, String text) {

@@ -6,17 +6,20 @@ import java.util.Optional;
 /**
  * Batches and the length of the run.
  *
- * @param microBatchSize rows computed at once
+ * @param microBatchSize rows computed at once, or packs of rows
  * @param gradientAccumulationSteps micro-batches of one optimizer step
  * @param numEpochs passes over the data; not used where {@code maxSteps} is given
  * @param maxSteps optimizer steps, through as many passes as they take
+ * @param samplePacking several rows in a pack of at most {@code sequence_len} tokens
+ * @param evalSamplePacking the same in evaluation
+ * @param groupByLength rows of about one length in a micro-batch
  */
 public record Training(
     @Key(
             value = "micro_batch_size",
             byDefault = "1",
             range = "[1, 65536]",
-            doc = "Rows computed at once")
+            doc = "Rows computed at once; with `sample_packing` packs of rows")
         int microBatchSize,
     @Key(
             value = "gradient_accumulation_steps",
@@ -48,4 +51,21 @@ public record Training(
               @Key.Means(value = "true|True|TRUE", as = "block"),
               @Key.Means(value = "false|False|FALSE", as = "none")
             })
-        Checkpointing gradientCheckpointing) {}
+        Checkpointing gradientCheckpointing,
+    @Key(
+            value = "sample_packing",
+            byDefault = "false",
+            doc =
+                "Several rows in a pack of at most `sequence_len` tokens, each still a sequence of"
+                    + " its own: no row sees another")
+        boolean samplePacking,
+    @Key(
+            value = "eval_sample_packing",
+            derived = "as `sample_packing`",
+            doc = "The same in evaluation")
+        boolean evalSamplePacking,
+    @Key(
+            value = "group_by_length",
+            byDefault = "false",
+            doc = "Rows of about one length in a micro-batch")
+        boolean groupByLength) {}

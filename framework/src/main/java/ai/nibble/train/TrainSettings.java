@@ -1,5 +1,6 @@
 package ai.nibble.train;
 
+import ai.nibble.data.RowOrder;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.optim.OptimizerConfig;
 import ai.nibble.optim.Schedule;
@@ -7,7 +8,7 @@ import ai.nibble.optim.Schedule;
 /**
  * How a run proceeds.
  *
- * @param microBatchSize rows computed at once
+ * @param microBatchSize units of {@code order} (rows, or packs of rows) computed at once
  * @param gradientAccumulationSteps micro-batches an optimizer step
  * @param totalSteps optimizer steps of the run
  * @param learningRate the highest learning rate
@@ -18,10 +19,12 @@ import ai.nibble.optim.Schedule;
  * @param maxGradNorm gradients of a larger global norm are scaled down to it; 0: never
  * @param checkpointing what is computed again in backward instead of kept
  * @param evalSteps steps between evaluations; 0: only at the end
- * @param evalBatchSize rows of an evaluation computed at once
+ * @param evalBatchSize units of {@code evalOrder} computed at once
  * @param saveSteps steps between checkpoints; 0: only at the end
  * @param saveTotalLimit checkpoints kept; 0: all
  * @param seed of shuffling and dropout
+ * @param order of the rows of an epoch, and how many make a unit
+ * @param evalOrder the same in evaluation
  */
 public record TrainSettings(
     int microBatchSize,
@@ -37,7 +40,9 @@ public record TrainSettings(
     int evalBatchSize,
     int saveSteps,
     int saveTotalLimit,
-    long seed) {
+    long seed,
+    RowOrder order,
+    RowOrder evalOrder) {
   public TrainSettings {
     if (microBatchSize < 1
         || gradientAccumulationSteps < 1
@@ -58,5 +63,60 @@ public record TrainSettings(
               + ", ratio of B's learning rate "
               + loraPlusLrRatio);
     }
+  }
+
+  /** Rows one by one, in training shuffled, in evaluation as they are given; one rate for all. */
+  public TrainSettings(
+      int microBatchSize,
+      int gradientAccumulationSteps,
+      int totalSteps,
+      double learningRate,
+      Schedule schedule,
+      OptimizerConfig optimizer,
+      double maxGradNorm,
+      Checkpointing checkpointing,
+      int evalSteps,
+      int evalBatchSize,
+      int saveSteps,
+      int saveTotalLimit,
+      long seed) {
+    this(
+        microBatchSize,
+        gradientAccumulationSteps,
+        totalSteps,
+        learningRate,
+        schedule,
+        optimizer,
+        1,
+        maxGradNorm,
+        checkpointing,
+        evalSteps,
+        evalBatchSize,
+        saveSteps,
+        saveTotalLimit,
+        seed,
+        RowOrder.SHUFFLED,
+        RowOrder.AS_GIVEN);
+  }
+
+  /** The same with rows in another order, or packed. */
+  public TrainSettings withOrder(RowOrder newOrder, RowOrder newEvalOrder) {
+    return new TrainSettings(
+        microBatchSize,
+        gradientAccumulationSteps,
+        totalSteps,
+        learningRate,
+        schedule,
+        optimizer,
+        loraPlusLrRatio,
+        maxGradNorm,
+        checkpointing,
+        evalSteps,
+        evalBatchSize,
+        saveSteps,
+        saveTotalLimit,
+        seed,
+        newOrder,
+        newEvalOrder);
   }
 }

@@ -6,9 +6,9 @@ import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.checkpoint.TrainerState;
 import ai.nibble.data.Batch;
+import ai.nibble.data.EpochPlan;
 import ai.nibble.data.EpochSampler;
 import ai.nibble.data.Example;
-import ai.nibble.data.Examples;
 import ai.nibble.data.TrainingRows;
 import ai.nibble.lora.AdapterNames;
 import ai.nibble.model.CausalLm;
@@ -47,8 +47,8 @@ public final class Trainer {
   private final Trainable trained;
   private final Objective objective;
   private final TrainSettings settings;
-  private final int rows;
-  private final List<Example> evalRows;
+  private final EpochSampler evalSampler;
+  private final EpochPlan plan;
   private final List<TrainListener> listeners;
   private final EpochSampler sampler;
   private final Optimizer optimizer;
@@ -62,8 +62,8 @@ public final class Trainer {
 
   /**
    * @param trained of the model, or on it; its parameters are what is trained
-   * @param rows at least one, each with a token that carries loss
-   * @param evalRows may be empty
+   * @param rows at least one, each with a token that carries loss; not changed during the run
+   * @param evalRows may be empty; not changed during the run
    * @param listeners hear of every step, in this order
    */
   public Trainer(
@@ -95,10 +95,15 @@ public final class Trainer {
     this.trained = trained;
     this.objective = objective;
     this.settings = settings;
-    this.rows = rows.perEpoch();
-    this.evalRows = Examples.unmodifiable(evalRows);
     this.listeners = List.copyOf(listeners);
-    this.sampler = new EpochSampler(rows, settings.microBatchSize(), settings.seed());
+    this.plan = new EpochPlan(rows, settings.order(), settings.seed());
+    this.sampler = new EpochSampler(plan, settings.microBatchSize());
+    this.evalSampler =
+        evalRows.isEmpty()
+            ? null
+            : new EpochSampler(
+                new EpochPlan(evalRows, settings.evalOrder(), settings.seed()),
+                settings.evalBatchSize());
     this.optimizer =
         settings
             .optimizer()
@@ -119,29 +124,40 @@ public final class Trainer {
    *
    * @param saved of a run with the same settings, base and rows: see {@link
    *     SavedCheckpoint#differences}
+   * @return false where the rows came in another order or in other packs then: the checkpoint's
+   *     epoch begins again
    * @throws InvalidInputException if it is of other parameters or rows; nothing has changed then
    */
-  public void resume(SavedCheckpoint saved) {
+  public boolean resume(SavedCheckpoint saved) {
     TrainerState state = saved.state();
-    if (state.step() > settings.totalSteps() || state.position() > rows) {
+    boolean sameOrder = state.order().equals(settings.order().toString());
+    int units = plan.units(state.epoch());
+    int position = sameOrder ? state.position() : 0;
+    if (state.step() > settings.totalSteps() || position > units) {
+      String unit = settings.order().unit();
       throw new InvalidInputException(
           saved.directory()
               + ": is at step "
               + state.step()
-              + " and row "
-              + state.position()
+              + " and "
+              + unit
+              + " "
+              + position
               + ", but this run has "
               + settings.totalSteps()
               + " steps and "
-              + rows
-              + " rows");
+              + units
+              + " "
+              + unit
+              + "s");
     }
     saved.restore(trained.parameters(), optimizer);
-    sampler.restore(new EpochSampler.Cursor(state.epoch(), state.position()));
+    sampler.restore(new EpochSampler.Cursor(state.epoch(), position));
     runId = state.runId();
     lastCheckpoint = saved.directory();
     firstStep = state.step();
     tokensSeen = state.tokensSeen();
+    return sameOrder;
   }
 
   /**
@@ -181,7 +197,7 @@ public final class Trainer {
         saved = false;
         listeners.forEach(l -> l.stepEnded(metrics));
         boolean last = done == settings.totalSteps();
-        if (!evalRows.isEmpty() && (last || isDue(done, settings.evalSteps()))) {
+        if (evalSampler != null && (last || isDue(done, settings.evalSteps()))) {
           Optional<EvalMetrics> evaluation =
               inMemory("evaluation after step " + (step + 1), () -> evaluate(step + 1));
           if (evaluation.isPresent()) {
@@ -227,7 +243,13 @@ public final class Trainer {
   private TrainerState state(int done, RunPlace run) {
     EpochSampler.Cursor cursor = sampler.cursor();
     return new TrainerState(
-        runId, done, cursor.epoch(), cursor.position(), tokensSeen, run.identity());
+        runId,
+        done,
+        cursor.epoch(),
+        cursor.position(),
+        settings.order().toString(),
+        tokensSeen,
+        run.identity());
   }
 
   private Path saveFinal(RunPlace run) {
@@ -265,8 +287,7 @@ public final class Trainer {
   /** The micro-batches of a step; those of an epoch's last step may be fewer. */
   private List<Batch> nextBatches() {
     List<Batch> batches = new ArrayList<>(List.of(sampler.next()));
-    while (batches.size() < settings.gradientAccumulationSteps()
-        && sampler.cursor().position() < rows) {
+    while (batches.size() < settings.gradientAccumulationSteps() && !sampler.isAtEpochEnd()) {
       batches.add(sampler.next());
     }
     return batches;
@@ -285,10 +306,6 @@ public final class Trainer {
     }
   }
 
-  private double epoch() {
-    return sampler.cursor().epoch() + (double) sampler.cursor().position() / rows;
-  }
-
   private StepMetrics step(int step, RunPlace run) {
     long start = System.nanoTime();
     List<Batch> batches = nextBatches();
@@ -304,7 +321,7 @@ public final class Trainer {
     return new StepMetrics(
         step + 1,
         settings.totalSteps(),
-        epoch(),
+        sampler.epochs(),
         outcome.loss(),
         learningRate,
         outcome.gradNorm(),
@@ -355,12 +372,12 @@ public final class Trainer {
     long start = System.nanoTime();
     double sum = 0;
     long tokens = 0;
-    for (int begin = 0; begin < evalRows.size(); begin += settings.evalBatchSize()) {
+    evalSampler.restore(new EpochSampler.Cursor(0, 0));
+    while (!evalSampler.isAtEpochEnd()) {
       if (stopWhen.getAsBoolean() && step < settings.totalSteps()) {
         return Optional.empty();
       }
-      int end = Math.min(evalRows.size(), begin + settings.evalBatchSize());
-      Batch batch = Batch.of(evalRows.subList(begin, end));
+      Batch batch = evalSampler.next();
       Pass pass = Pass.evaluating(batch.sequenceStarts());
       try (Tape tape = Tape.inference()) {
         int lossTokens = batch.lossTokens();
@@ -369,6 +386,6 @@ public final class Trainer {
       tokens += batch.lossTokens();
     }
     double seconds = (System.nanoTime() - start) / 1e9;
-    return Optional.of(new EvalMetrics(step, epoch(), sum / tokens, tokens, seconds));
+    return Optional.of(new EvalMetrics(step, sampler.epochs(), sum / tokens, tokens, seconds));
   }
 }

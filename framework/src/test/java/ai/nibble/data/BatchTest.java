@@ -81,16 +81,16 @@ class BatchTest {
   @Test
   void theOrderIsPinned() {
     // From the same recipe written in Python over unbounded integers.
-    assertArrayEquals(new int[] {2, 3, 6, 4, 7, 9, 0, 8, 1, 5}, EpochSampler.order(10, 42, 0));
-    assertArrayEquals(new int[] {8, 1, 9, 4, 3, 5, 0, 6, 7, 2}, EpochSampler.order(10, 42, 1));
-    assertArrayEquals(new int[] {0, 8, 6, 3, 2, 5, 9, 1, 7, 4}, EpochSampler.order(10, -1, 3));
+    assertArrayEquals(new int[] {2, 3, 6, 4, 7, 9, 0, 8, 1, 5}, new Shuffle(42, 0).order(10));
+    assertArrayEquals(new int[] {8, 1, 9, 4, 3, 5, 0, 6, 7, 2}, new Shuffle(42, 1).order(10));
+    assertArrayEquals(new int[] {0, 8, 6, 3, 2, 5, 9, 1, 7, 4}, new Shuffle(-1, 3).order(10));
   }
 
   @Test
   void placesAreEquallyLikely() {
     int[] first = new int[5];
     for (int seed = 0; seed < 5000; seed++) {
-      first[EpochSampler.order(5, seed, 0)[0]]++;
+      first[new Shuffle(seed, 0).order(5)[0]]++;
     }
     // Binomial: 1000 expected, σ = √(5000 · 0.2 · 0.8) = 28; five of them.
     Arrays.stream(first).forEach(n -> assertEquals(1000, n, 141));

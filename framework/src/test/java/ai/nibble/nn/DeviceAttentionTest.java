@@ -1,7 +1,9 @@
 package ai.nibble.nn;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
@@ -92,6 +94,56 @@ class DeviceAttentionTest extends FunctionTestCase {
           expected.gradients().get(0),
           actual.gradients().get(0),
           tolerance(dtype));
+    }
+  }
+
+  /** By both ways: on a device, and on the CPU, where short sequences share a block. */
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  void aSequenceChangesNoBitOfAnother(DType dtype) {
+    Precision precision = new Precision(dtype, dtype);
+    Pass pass = Pass.evaluating(STARTS);
+    for (Attention attention : attentions()) {
+      Tensor one = input(3, pass.tokens(), width(attention));
+      for (int changed = 0; changed < pass.sequences(); changed++) {
+        float[] values = one.toFloats();
+        for (int i = STARTS[changed] * width(attention);
+            i < STARTS[changed + 1] * width(attention);
+            i++) {
+          values[i] = 3 - values[i];
+        }
+        Tensor other = scope.own(Tensor.of(values, one.shape()));
+        for (boolean device : new boolean[] {true, false}) {
+          Oracle.Result a = differentiated(attention, pass, precision, one, device);
+          Oracle.Result b = differentiated(attention, pass, precision, other, device);
+          assertFalse(Arrays.equals(a.output(), b.output()), "sequence " + changed);
+          assertSameBeside(changed, a.output(), b.output());
+          assertSameBeside(changed, a.gradients().get(0), b.gradients().get(0));
+        }
+      }
+    }
+  }
+
+  private static Oracle.Result differentiated(
+      Attention attention, Pass pass, Precision precision, Tensor qkv, boolean device) {
+    return Oracle.onTape(
+        (tape, in) ->
+            tape.apply(
+                device
+                    ? new DeviceAttention(attention, KERNEL, pass, precision, Earlier.NONE)
+                    : new AttentionFunction(attention, pass, precision, Earlier.NONE),
+                in.get(0)),
+        List.of(qkv),
+        precision.compute(),
+        7);
+  }
+
+  /** Rows of a matrix that are of other sequences are the same. */
+  private static void assertSameBeside(int changed, float[] a, float[] b) {
+    int width = a.length / STARTS[STARTS.length - 1];
+    for (int i = 0; i < a.length; i++) {
+      boolean inside = i / width >= STARTS[changed] && i / width < STARTS[changed + 1];
+      assertTrue(inside || a[i] == b[i], "element " + i + " is of another sequence");
     }
   }
 

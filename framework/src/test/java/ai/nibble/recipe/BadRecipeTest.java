@@ -182,8 +182,7 @@ final class BadRecipeTest {
         "report_to: [micrometer] | 'report_to.0' is 'micrometer', which is not for a recipe: an"
             + " application's run is given a MicrometerMetrics with its registry (docs/runs.md);"
             + " here use tensorboard, jfr or []",
-        "sample_packing: true | 'sample_packing' is 'true', which is not supported yet (several"
-            + " rows in one sequence): remove it: micro-batches are computed without padding",
+        "sample_packing: 512 | 'sample_packing' is '512', expected true or false",
         "use_dora: true | 'use_dora' is 'true', which is not supported yet (weight-decomposed"
             + " adapters): remove it",
         "optimizer: paged_adamw_8bit | 'optimizer' is 'paged_adamw_8bit', which is not supported"
@@ -206,6 +205,19 @@ final class BadRecipeTest {
     String place = problems.get(0).split(": ", 2)[0];
     assertTrue(place.matches("a\\.yaml:6:\\d+"), problems.get(0));
     assertEquals(expected, problems.get(0).split(": ", 2)[1]);
+  }
+
+  @Test
+  void packingNeedsALengthOfPacksAndOneWayToBringRowsTogether() throws IOException {
+    String text = RecipeFiles.LEAST.replace("sequence_len: 128\n", "");
+    assertEquals(
+        List.of("a.yaml: 'sequence_len' is missing, expected a whole number >= 2 and <= 1048576"),
+        files.problemsOf(text + "packing: true\n"));
+    assertEquals(
+        List.of(
+            "a.yaml:7:18: 'group_by_length' and 'sample_packing' (a.yaml:6:17) each say which rows"
+                + " come together: keep one"),
+        files.problems("sample_packing: true\ngroup_by_length: true\n"));
   }
 
   @ParameterizedTest

@@ -61,7 +61,9 @@ final class RecipeLoaderTest {
     assertEquals(TrainOnEos.TURN, recipe.data().trainOnEos());
     assertEquals(ExcessLength.RAISE, recipe.data().excessLengthStrategy());
     assertEquals(Optional.empty(), recipe.data().chatTemplate());
-    assertEquals(new Training(1, 1, 1, Optional.empty(), Checkpointing.NONE), recipe.training());
+    assertEquals(
+        new Training(1, 1, 1, Optional.empty(), Checkpointing.NONE, false, false, false),
+        recipe.training());
     assertEquals(
         new Optimization(
             Optimization.OptimizerName.ADAMW,
@@ -242,14 +244,7 @@ final class RecipeLoaderTest {
   }
 
   @ParameterizedTest
-  @CsvSource({
-    "sample_packing: false",
-    "use_dora: false",
-    "lora_modules_to_save: []",
-    "early_stopping_patience: 0",
-    "eval_sample_packing: false",
-    "packing: false"
-  })
+  @CsvSource({"use_dora: false", "lora_modules_to_save: []", "early_stopping_patience: 0"})
   void whatIsNotSupportedYetMayBeSwitchedOff(String line) throws IOException {
     files.load(line.replace("''", "~") + "\n");
   }

@@ -142,7 +142,8 @@ class RowsOfARecipeTest {
     try (RecipeRows rows = RecipeRows.read(recipe, out)) {
       assertEquals(18, rows.train().size());
       assertEquals(15 + 2, rows.training().perEpoch());
-      assertEquals(15, RunSettings.of(recipe, rows.training().perEpoch()).totalSteps());
+      assertEquals(
+          15, RunSettings.of(recipe, RunSettings.plan(recipe, rows.training())).totalSteps());
       assertEquals(
           "1.5 of 10, 0.25 of 8",
           RunIdentity.of(recipe, rows.training()).get("weights of training rows"));

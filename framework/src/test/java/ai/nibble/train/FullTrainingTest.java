@@ -297,7 +297,6 @@ class FullTrainingTest {
               new Schedule.Constant(0),
               AdamWConfig.DEFAULT,
               1,
-              1,
               Checkpointing.NONE,
               0,
               2,

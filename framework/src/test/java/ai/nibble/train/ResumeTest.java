@@ -2,6 +2,7 @@ package ai.nibble.train;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -10,6 +11,7 @@ import ai.nibble.TinyChat;
 import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.data.Example;
+import ai.nibble.data.RowOrder;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.model.CausalLm;
@@ -27,6 +29,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -51,6 +54,7 @@ class ResumeTest {
 
   private CausalLm model;
   private float[] expected;
+  private RowOrder order = RowOrder.SHUFFLED;
 
   @BeforeAll
   void trainWithoutInterruption(@TempDir Path shared) throws IOException {
@@ -115,7 +119,9 @@ class ResumeTest {
             3,
             saveSteps,
             2,
-            7);
+            7,
+            order,
+            RowOrder.AS_GIVEN);
     return new Trainer(
         model, adapter, new SupervisedFineTuning(), settings, rows(20), List.of(), List.of(log));
   }
@@ -155,6 +161,44 @@ class ResumeTest {
     assertEquals(
         IntStream.rangeClosed(step + 1, STEPS).boxed().toList(),
         log.steps.stream().map(StepMetrics::step).toList());
+  }
+
+  /** Three packs a micro-batch, of about two rows: several epochs, interrupted in their midst. */
+  @Test
+  void withPacksOrGroupsItEndsWithTheSameBitsToo(@TempDir Path output) {
+    try {
+      for (RowOrder asked : List.of(new RowOrder.Packed(14), new RowOrder.LengthGrouped(3))) {
+        order = asked;
+        Path here = output.resolve(asked.unit());
+        float[] whole;
+        try (LoraAdapter adapter = inject()) {
+          trainer(adapter, 0, new Log()).run(place(here.resolve("whole")));
+          whole = values(adapter);
+        }
+        assertFalse(Arrays.equals(expected, whole), "another order gives another adapter");
+        for (int step : new int[] {1, 2, 3, 7}) {
+          Path cut = here.resolve("" + step);
+          interrupted(cut, step);
+          assertEquals(asked.toString(), newest(cut).state().order());
+          assertArrayEquals(whole, resumed(cut, new Log()), asked + ", step " + step);
+        }
+      }
+    } finally {
+      order = RowOrder.SHUFFLED;
+    }
+  }
+
+  @Test
+  void anEpochOfRowsInAnotherOrderBeginsAgain(@TempDir Path output) {
+    interrupted(output, 2);
+    try (LoraAdapter adapter = inject()) {
+      order = new RowOrder.Packed(14);
+      assertFalse(trainer(adapter, 0, new Log()).resume(newest(output)));
+      order = RowOrder.SHUFFLED;
+      assertTrue(trainer(adapter, 0, new Log()).resume(newest(output)));
+    } finally {
+      order = RowOrder.SHUFFLED;
+    }
   }
 
   @Test

@@ -11,6 +11,7 @@ import ai.nibble.Shared;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.data.Batch;
 import ai.nibble.data.Example;
+import ai.nibble.data.RowOrder;
 import ai.nibble.lora.AdapterNames;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.LoraAdapter;
@@ -102,7 +103,6 @@ class TrainerTest {
         new Schedule.Constant(0),
         AdamWConfig.DEFAULT,
         1,
-        1,
         checkpointing,
         6,
         3,
@@ -192,6 +192,22 @@ class TrainerTest {
               .average()
               .orElseThrow();
       assertTrue(Math.abs(meanOfMeans - big.loss()) > 1e-4);
+    }
+  }
+
+  @Test
+  void packsTrainAndTheirEvaluationIsThatOfTheRows() {
+    TrainSettings rows = settings(3, 1, 1e-2, Checkpointing.NONE);
+    RowOrder.Packed packs = new RowOrder.Packed(40);
+    Record packed = new Record();
+    train(rows.withOrder(packs, packs), packed, output.resolve("packed"));
+    assertTrue(packed.steps.get(11).loss() < packed.steps.get(0).loss() - 0.5);
+    Record unpacked = new Record();
+    train(rows.withOrder(packs, RowOrder.AS_GIVEN), unpacked, output.resolve("unpacked"));
+    for (int i = 0; i < 2; i++) {
+      EvalMetrics expected = unpacked.evaluations.get(i);
+      EvalMetrics seen = packed.evaluations.get(i);
+      assertEquals(expected.evalLoss(), seen.evalLoss(), 1e-6 * expected.evalLoss());
     }
   }
 

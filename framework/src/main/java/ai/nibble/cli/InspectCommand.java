@@ -1,0 +1,83 @@
+package ai.nibble.cli;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.recipe.Inspection;
+import ai.nibble.recipe.Recipe;
+import ai.nibble.recipe.RecipeLoader;
+import java.io.PrintWriter;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code nibble inspect}. */
+@Command(
+    name = "inspect",
+    description =
+        "Shows what a recipe would train and on what: rows as tokens with their loss mask, lengths,"
+            + " packing, the adapter's coverage. Reads no weights.",
+    sortOptions = false,
+    footer = {
+      "",
+      "Exit code: 0 train would begin; 2 it would refuse, and says so here in the same words.",
+      "Example:",
+      "  nibble inspect --config recipes/a.yaml --rows 1 \\",
+      "      --set datasets.0.path=rows.jsonl"
+    })
+final class InspectCommand implements Callable<Integer> {
+  private final boolean colours;
+
+  @Spec private CommandSpec spec;
+  @Mixin private CommonOptions common;
+  @Mixin private RecipeOptions named;
+
+  @Option(
+      names = "--rows",
+      paramLabel = "N",
+      description = "Rows to show (default: ${DEFAULT-VALUE}).")
+  private int rows = 3;
+
+  @Option(names = "--json", description = "One JSON object instead of text.")
+  private boolean json;
+
+  /**
+   * @param colours whether standard output shows them
+   */
+  InspectCommand(boolean colours) {
+    this.colours = colours;
+  }
+
+  @Override
+  public Integer call() {
+    if (rows < 0) {
+      throw new ParameterException(
+          spec.commandLine(), "--rows is " + rows + ", expected a number from 0 up");
+    }
+    PrintWriter out = spec.commandLine().getOut();
+    PrintWriter err = spec.commandLine().getErr();
+    Recipe recipe = RecipeLoader.load(named.file(), named.sets());
+    recipe.notices().forEach(notice -> err.println("note: " + notice));
+    tellOutput(err);
+    err.flush();
+    Inspection found = Inspection.of(recipe, rows);
+    if (json) {
+      out.println(InspectJson.of(found, recipe).toPrettyString());
+      out.flush();
+    } else {
+      new InspectText(found, recipe, out, colours).print();
+    }
+    return 0;
+  }
+
+  /** An output directory in the way is no fault of the recipe: it is often an earlier run's. */
+  private void tellOutput(PrintWriter err) {
+    try {
+      RecipeLoader.loadForRun(named.file(), named.sets());
+    } catch (InvalidInputException e) {
+      e.problems().forEach(problem -> err.println("note: train would refuse: " + problem));
+    }
+  }
+}
