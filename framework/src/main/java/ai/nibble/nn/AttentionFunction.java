@@ -4,6 +4,7 @@ import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.nn.HeadLayout.Part;
+import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Scope;
@@ -56,6 +57,37 @@ final class AttentionFunction extends Function {
     this.mask = CausalMask.of(pass, attention.group());
     this.maxScoreBytes = maxScoreBytes;
     this.earlier = earlier;
+  }
+
+  /**
+   * Forward saves the heads of queries, keys and values and holds those of the output, and for each
+   * thread the scores of a block; backward holds the gradients of all four, and two of the scores.
+   */
+  static Footprint footprint(Extent e, int heads, int kvHeads, int headDim) {
+    long n = e.tokens();
+    long q = e.product(kvHeads, n * (heads / kvHeads), headDim);
+    long kv = e.product(kvHeads, n, headDim);
+    List<AttentionSpan> spans = AttentionSpan.of(e.sequenceStarts(), BLOCK_TOKENS);
+    int tasks = spans.size() * kvHeads;
+    int atOnce = tasks < e.threads() ? 1 : e.threads();
+    long scores = 0;
+    long sums = 0;
+    for (AttentionSpan span : spans) {
+      List<AttentionSpan> blocks =
+          blocks(span, heads / kvHeads, e.precision().product().bytes(), MAX_SCORE_BYTES);
+      long rows = (long) heads / kvHeads * blocks.get(0).tokens();
+      scores = Math.max(scores, e.product(rows, span.tokens()));
+      if (BlockSum.isApart(e.precision().product(), blocks.size())) {
+        long sum = e.bytes(DType.FLOAT32, span.tokens(), headDim);
+        sums = Math.max(sums, 2 * (sum + e.product(span.tokens(), headDim)));
+      }
+    }
+    long all = (heads + 2L * kvHeads) * headDim;
+    return Footprint.of(e.compute(n, (long) heads * headDim))
+        .saving(q + 2 * kv)
+        .inForward(q + atOnce * scores)
+        .inBackward(
+            2 * q + 2 * kv + atOnce * (2 * scores + sums), 2 * q + 2 * kv, e.compute(n, all));
   }
 
   @Override
@@ -115,8 +147,13 @@ final class AttentionFunction extends Function {
   }
 
   private List<AttentionSpan> blocks(AttentionSpan span) {
+    return blocks(span, attention.group(), precision.product().bytes(), maxScoreBytes);
+  }
+
+  private static List<AttentionSpan> blocks(
+      AttentionSpan span, int group, int bytesAScore, long maxScoreBytes) {
     int tokens = Math.max(BLOCK_TOKENS, (span.tokens() + FEW_BLOCKS - 1) / FEW_BLOCKS);
-    long bytesAToken = (long) attention.group() * span.tokens() * precision.product().bytes();
+    long bytesAToken = (long) group * span.tokens() * bytesAScore;
     long most = Math.max(MIN_BLOCK_TOKENS, maxScoreBytes / bytesAToken);
     return span.blocks((int) Math.min(tokens, most));
   }

@@ -220,8 +220,7 @@ public final class Tensor implements AutoCloseable {
    * libtorch takes ten calls.
    */
   static Tensor adoptLike(long handle, Tensor like) {
-    return ofOwnMemory(
-        handle, like.dtype, like.device, like.shape, contiguousStrides(like.shape));
+    return ofOwnMemory(handle, like.dtype, like.device, like.shape, contiguousStrides(like.shape));
   }
 
   public DType dtype() {

@@ -5,8 +5,9 @@ import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
- * The memory that open tensors hold in this process, by their sizes as they are allocated: a balance
- * for tests and for what predicts it. What libtorch takes inside one operation is not counted.
+ * The memory that open tensors hold in this process, by their sizes as they are allocated: a
+ * balance for tests and for what predicts it. What libtorch takes inside one operation is not
+ * counted.
  */
 public final class TensorMemory {
   /** From this size on buffers of the CPU come in few sizes. */
