@@ -48,14 +48,24 @@ public final class LoraAdapter implements Trainable {
   }
 
   private static int rank(LoraConfig config, Linear linear) {
-    int r = config.rankOf(linear.path());
     long smaller = Math.min(linear.weight().inFeatures(), linear.weight().outFeatures());
+    return rank(config, linear.path(), smaller);
+  }
+
+  /**
+   * The rank of the adapter on a linear.
+   *
+   * @param smaller of the features of its input and output
+   * @throws InvalidInputException if the rank is above them
+   */
+  public static int rank(LoraConfig config, String path, long smaller) {
+    int r = config.rankOf(path);
     if (r > smaller) {
       throw new InvalidInputException(
           "lora_r is "
               + r
               + " for '"
-              + linear.path()
+              + path
               + "', whose weight has only rank "
               + smaller
               + ": lower it, or set another in rank_pattern");

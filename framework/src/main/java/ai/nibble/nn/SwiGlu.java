@@ -42,7 +42,10 @@ public final class SwiGlu extends Function {
     long products = extent.kernels() ? 0 : extent.threads() * extent.compute(rows, intermediate);
     return Footprint.of(extent.compute(n, intermediate + room))
         .savingInput(0)
-        .inBackward(0, Math.min(products, extent.compute(n, intermediate)), extent.compute(n, 2L * intermediate));
+        .inBackward(
+            0,
+            Math.min(products, extent.compute(n, intermediate)),
+            extent.compute(n, 2L * intermediate));
   }
 
   @Override

@@ -79,6 +79,11 @@ public final class RecipeRun {
     // rows first: a bad one is found in seconds, before the weights are read
     RecipeRows rows = RecipeRows.read(recipe, out);
     TrainSettings settings = RunSettings.of(recipe, rows.train().size());
+    RecipePlan plan = RecipePlan.of(recipe, rows, settings);
+    out.println(plan.summary());
+    plan.requirePossible();
+    plan.shortage().ifPresent(line -> out.println("warning: " + line));
+    settings = settings.with(plan.checkpointing());
     Map<String, String> identity = RunIdentity.of(recipe, rows.train());
     Inputs inputs = new Inputs(rows, settings, identity, baseFiles, ownTemplate);
     try {

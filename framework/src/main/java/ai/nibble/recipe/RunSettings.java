@@ -1,6 +1,7 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.optim.AdamWConfig;
 import ai.nibble.optim.Schedule;
 import ai.nibble.train.TrainSettings;
@@ -12,6 +13,8 @@ final class RunSettings {
   private RunSettings() {}
 
   /**
+   * The settings; where the recipe leaves checkpointing to the plan of memory, without.
+   *
    * @param rows to train on
    * @throws InvalidInputException where the epochs make more steps than can be counted
    */
@@ -28,7 +31,7 @@ final class RunSettings {
         schedule(o, total),
         new AdamWConfig(o.adamBeta1(), o.adamBeta2(), o.adamEpsilon(), o.weightDecay()),
         o.maxGradNorm(),
-        training.gradientCheckpointing(),
+        training.gradientCheckpointing().mode().orElse(Checkpointing.NONE),
         interval(
             recipe.evaluation().evalSteps(), recipe.evaluation().evalsPerEpoch(), stepsPerEpoch),
         recipe.evaluation().evalBatchSize(),

@@ -50,4 +50,22 @@ public record TrainSettings(
           "learning rate " + learningRate + ", maximal gradient norm " + maxGradNorm);
     }
   }
+
+  /** The same with another way of checkpointing: it changes no bit of what is trained. */
+  public TrainSettings with(Checkpointing other) {
+    return new TrainSettings(
+        microBatchSize,
+        gradientAccumulationSteps,
+        totalSteps,
+        learningRate,
+        schedule,
+        adamW,
+        maxGradNorm,
+        other,
+        evalSteps,
+        evalBatchSize,
+        saveSteps,
+        saveTotalLimit,
+        seed);
+  }
 }

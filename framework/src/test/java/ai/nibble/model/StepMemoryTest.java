@@ -131,9 +131,19 @@ class StepMemoryTest {
           ParameterSet parameters = adapt(model, 0.1)) {
         Measured measured = measure(model, checkpointing);
         StepMemory.Result said =
-            StepMemory.training(shape(model, 0.1, false), extent(model), LOSS.length, checkpointing);
+            StepMemory.training(
+                shape(model, 0.1, false), extent(model), LOSS.length, checkpointing);
         assertEquals(measured.kept, said.kept(), compute + " " + parameters.numel());
-        System.out.println(compute+" "+checkpointing+" "+measured.peak + " said " + said.peak()+ " "+said);
+        System.out.println(
+            compute
+                + " "
+                + checkpointing
+                + " "
+                + measured.peak
+                + " said "
+                + said.peak()
+                + " "
+                + said);
       }
     }
   }

@@ -1,0 +1,400 @@
+package ai.nibble.recipe;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.lora.LoraAdapter;
+import ai.nibble.lora.LoraConfig;
+import ai.nibble.lora.TargetMatcher;
+import ai.nibble.model.AllWeights;
+import ai.nibble.model.CausalLm;
+import ai.nibble.model.Checkpointing;
+import ai.nibble.model.LoadOptions;
+import ai.nibble.model.ModelConfig;
+import ai.nibble.model.ModelShape;
+import ai.nibble.model.RandomWeights;
+import ai.nibble.model.WeightSizes;
+import ai.nibble.model.WeightSource;
+import ai.nibble.nn.Extent;
+import ai.nibble.nn.Precision;
+import ai.nibble.plan.Budget;
+import ai.nibble.plan.Host;
+import ai.nibble.plan.MemoryPlan;
+import ai.nibble.plan.MicroBatch;
+import ai.nibble.plan.PlannedRun;
+import ai.nibble.plan.Sizes;
+import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Torch;
+import ai.nibble.train.TrainSettings;
+import ai.nibble.train.log.ProcessMemory;
+import java.io.PrintStream;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
+
+/** The memory that a recipe's run will need, and the way of checkpointing that follows from it. */
+public final class RecipePlan {
+  /** A merge's proof reads the output head in pieces of so many rows, of two models. */
+  private static final long MERGE_ROWS = 2L << 13;
+
+  private static final int ANSWERS_AT_ONCE = 32;
+
+  private final Recipe recipe;
+  private final RecipeRows rows;
+  private final TrainSettings settings;
+  private final Budget budget;
+  private final Device.Type where;
+  private final Precision precision;
+  private final PlannedRun run;
+  private final Map<Checkpointing, MemoryPlan> plans = new EnumMap<>(Checkpointing.class);
+  private final List<Alternative> alternatives = new ArrayList<>();
+
+  /**
+   * Another setting of the recipe.
+   *
+   * @param setting the keys, as they are written
+   * @param bytes at its peak
+   * @param fits whether there is room for it
+   */
+  public record Alternative(String setting, long bytes, boolean fits) {}
+
+  private RecipePlan(
+      Recipe recipe, RecipeRows rows, TrainSettings settings, OptionalLong deviceMemory) {
+    this.recipe = recipe;
+    this.rows = rows;
+    this.settings = settings;
+    boolean pretended = deviceMemory.isPresent();
+    Device device = pretended ? Device.CPU : recipe.deviceMap().device("device_map");
+    this.where = pretended ? Device.Type.CUDA : device.type();
+    this.precision = precision(device, pretended);
+    this.budget =
+        pretended
+            ? Budget.pretended(deviceMemory.getAsLong())
+            : device.isCpu() ? Budget.ofMachine() : Budget.of(device);
+    try (WeightSource source = source()) {
+      Optional<QuantConfig> quantization = recipe.quantization().config();
+      run = run(source, quantization, settings.microBatchSize(), accumulation(1));
+      for (Checkpointing mode : Checkpointing.values()) {
+        plans.put(mode, run.plan(mode));
+      }
+      addAlternatives(source, quantization);
+    }
+  }
+
+  /**
+   * Reads a recipe's rows and plans its run.
+   *
+   * @param out told of what was left out, cut or held back
+   * @param deviceMemory bytes of a GPU that is not here; empty: what the recipe runs on here
+   * @throws InvalidInputException for what would stop the run as well
+   */
+  public static RecipePlan read(Recipe recipe, PrintStream out, OptionalLong deviceMemory) {
+    RecipeRows rows = RecipeRows.read(recipe, out);
+    if (recipe.evaluation().generationEval().isPresent()) {
+      new AnswerCheck(recipe, out).close(); // it reads its questions
+    }
+    return new RecipePlan(recipe, rows, RunSettings.of(recipe, rows.train().size()), deviceMemory);
+  }
+
+  /** The plan of a run here whose rows were read. */
+  static RecipePlan of(Recipe recipe, RecipeRows rows, TrainSettings settings) {
+    return new RecipePlan(recipe, rows, settings, OptionalLong.empty());
+  }
+
+  private Precision precision(Device device, boolean pretended) {
+    Optional<DType> asked = recipe.quantization().computeDtype().type();
+    if (pretended) {
+      DType compute = asked.orElse(DType.BFLOAT16);
+      return new Precision(compute, compute);
+    }
+    DType compute = asked.orElseGet(() -> LoadOptions.autoComputeDtype(device));
+    return LoadOptions.unquantized(compute).on(device).precision();
+  }
+
+  private WeightSource source() {
+    return recipe.init() == Recipe.Init.RANDOM
+        ? RandomWeights.of(recipe.baseModel(), recipe.seed(), notice -> {})
+        : WeightSource.open(recipe.baseModel(), notice -> {});
+  }
+
+  private PlannedRun run(
+      WeightSource source, Optional<QuantConfig> quantization, int microBatch, int accumulation) {
+    boolean all = recipe.adapter() == Recipe.Adapter.NONE;
+    ModelConfig config = source.config();
+    Trained trained = all ? Trained.all(source) : Trained.adapter(recipe, source);
+    DType held = all ? DType.FLOAT32 : source.heldDtype("model.embed_tokens.weight");
+    ModelShape model =
+        ModelShape.of(
+            config,
+            held,
+            all,
+            new ModelShape.Linears(
+                path -> trained.ranks.getOrDefault(path, 0),
+                recipe.lora().dropout() > 0,
+                path ->
+                    quantization.isPresent()
+                        && !(quantization.get() instanceof Quant4Config)
+                        && quantization.get().quantizes(path)));
+    long microBatches = (long) settings.totalSteps() * accumulation;
+    int threads = Torch.threads();
+    boolean device = where != Device.Type.CPU;
+    return new PlannedRun(
+        model,
+        all ? new WeightSizes(Map.of(), 0) : WeightSizes.of(source, quantization, where),
+        trained.values,
+        trained.largest,
+        accumulation,
+        MicroBatch.largestDrawn(rows.train(), microBatch, microBatches, settings.seed()),
+        rows.eval().isEmpty()
+            ? Optional.empty()
+            : Optional.of(MicroBatch.largestInOrder(rows.eval(), settings.evalBatchSize())),
+        generation(source, quantization),
+        rowBytes(),
+        all ? 0 : merging(source, trained),
+        batch -> new Extent(batch.sequenceStarts(), precision, where, device, threads),
+        device ? Host.device() : Host.cpu(ProcessMemory.residentBytes()));
+  }
+
+  /**
+   * What is trained.
+   *
+   * @param ranks of adapters by module path
+   * @param values of all of it
+   * @param largest values of one tensor
+   */
+  private record Trained(Map<String, Integer> ranks, long values, long largest) {
+    static Trained all(WeightSource source) {
+      long largest = 0;
+      for (String name : source.names()) {
+        largest = Math.max(largest, numel(source.shape(name)));
+      }
+      return new Trained(Map.of(), AllWeights.count(source.config()), largest);
+    }
+
+    static Trained adapter(Recipe recipe, WeightSource source) {
+      LoraConfig lora = LoraSettings.of(recipe.lora());
+      Map<String, Integer> ranks = new HashMap<>();
+      long values = 0;
+      long largest = 0;
+      List<String> linears = CausalLm.linearPaths(source.config());
+      for (String path : new TargetMatcher(lora).select(linears, Optional.empty())) {
+        long[] shape = source.shape(path + ".weight");
+        long r = LoraAdapter.rank(lora, path, Math.min(shape[0], shape[1]));
+        ranks.put(path, (int) r);
+        values += r * (shape[0] + shape[1]);
+        largest = Math.max(largest, r * Math.max(shape[0], shape[1]));
+      }
+      return new Trained(ranks, values, largest);
+    }
+  }
+
+  private static long numel(long[] shape) {
+    long n = 1;
+    for (long size : shape) {
+      n *= size;
+    }
+    return n;
+  }
+
+  private long rowBytes() {
+    // ids and labels as int, each array with its header, and the record of both
+    return rows.train().stream().mapToLong(row -> 8L * row.length() + 64).sum()
+        + rows.eval().stream().mapToLong(row -> 8L * row.length() + 64).sum();
+  }
+
+  /** Weights kept ready for products, unless they are read in 8 bits, and keys and values. */
+  private long generation(WeightSource source, Optional<QuantConfig> quantization) {
+    Optional<GenerationEval> eval = recipe.evaluation().generationEval();
+    if (eval.isEmpty()) {
+      return 0;
+    }
+    ModelConfig c = source.config();
+    long kept = 0;
+    boolean packed = quantization.isPresent() && where != Device.Type.CPU;
+    for (String path : CausalLm.linearPaths(c)) {
+      kept += packed ? 0 : numel(source.shape(path + ".weight")) * precision.product().bytes();
+    }
+    long tokens = Math.min(recipe.data().sequenceLen(), c.maxPositionEmbeddings());
+    tokens += eval.get().maxNewTokens();
+    long cached =
+        2L * c.numHiddenLayers() * c.numKeyValueHeads() * c.headDim() * precision.product().bytes();
+    return Math.min(kept, budget.available() / 2) + ANSWERS_AT_ONCE * tokens * cached;
+  }
+
+  /** One layer and part of the head in float32, and all adapters on the heap. */
+  private static long merging(WeightSource source, Trained trained) {
+    long layer = 0;
+    for (String name : source.names()) {
+      layer += name.startsWith("model.layers.0.") ? numel(source.shape(name)) : 0;
+    }
+    long head = MERGE_ROWS * source.config().hiddenSize();
+    return (layer + head + trained.values) * DType.FLOAT32.bytes();
+  }
+
+  /** Micro-batches of a step where each is so many times smaller. */
+  private int accumulation(int smaller) {
+    return Math.multiplyExact(settings.gradientAccumulationSteps(), smaller);
+  }
+
+  private void addAlternatives(WeightSource source, Optional<QuantConfig> quantization) {
+    if (fits()) {
+      return;
+    }
+    for (Checkpointing mode : Checkpointing.values()) {
+      if (mode != checkpointing()) {
+        add("gradient_checkpointing: " + word(mode), plans.get(mode).peak());
+      }
+    }
+    Checkpointing least = Checkpointing.BLOCK;
+    boolean enough = false;
+    for (int smaller = 2; smaller <= settings.microBatchSize() && !enough; smaller *= 2) {
+      if (settings.microBatchSize() % smaller == 0) {
+        int size = settings.microBatchSize() / smaller;
+        int steps = accumulation(smaller);
+        PlannedRun other = run(source, quantization, size, steps);
+        String keys = "micro_batch_size: " + size + " with gradient_accumulation_steps: " + steps;
+        enough = add(keys + " (block)", other.plan(least).peak());
+      }
+    }
+    boolean quantises =
+        recipe.adapter() != Recipe.Adapter.NONE
+            && quantization.filter(Quant4Config.class::isInstance).isEmpty();
+    if (quantises) {
+      Quantization q = recipe.quantization();
+      Optional<QuantConfig> nf4 =
+          Optional.of(new Quant4Config(q.quantType(), q.blocksize(), q.useDoubleQuant()));
+      PlannedRun other = run(source, nf4, settings.microBatchSize(), accumulation(1));
+      add("load_in_4bit: true (block)", other.plan(least).peak());
+    }
+  }
+
+  private boolean add(String setting, long bytes) {
+    alternatives.add(new Alternative(setting, bytes, budget.holds(bytes)));
+    return budget.holds(bytes);
+  }
+
+  static String word(Checkpointing mode) {
+    return mode.name().toLowerCase(Locale.ROOT);
+  }
+
+  /** The plan of each way of checkpointing. */
+  public Map<Checkpointing, MemoryPlan> plans() {
+    return new EnumMap<>(plans);
+  }
+
+  /** The memory there is. */
+  public Budget budget() {
+    return budget;
+  }
+
+  /** The kind of device that the plan is of. */
+  public Device.Type where() {
+    return where;
+  }
+
+  /** The dtype that is computed in. */
+  public DType computeDtype() {
+    return precision.compute();
+  }
+
+  /** The largest micro-batch of training. */
+  public MicroBatch largestBatch() {
+    return run.train();
+  }
+
+  /** Rows to train and to evaluate on. */
+  public int[] rowCounts() {
+    return new int[] {rows.train().size(), rows.eval().size()};
+  }
+
+  /** The recipe's way of checkpointing, or the first that fits; the last where none does. */
+  public Checkpointing checkpointing() {
+    Optional<Checkpointing> asked = recipe.training().gradientCheckpointing().mode();
+    if (asked.isPresent()) {
+      return asked.get();
+    }
+    for (Checkpointing mode : Checkpointing.values()) {
+      if (budget.holds(plans.get(mode).peak())) {
+        return mode;
+      }
+    }
+    return Checkpointing.BLOCK;
+  }
+
+  /** The plan of {@link #checkpointing}. */
+  public MemoryPlan plan() {
+    return plans.get(checkpointing());
+  }
+
+  /** Whether there is room for the run. */
+  public boolean fits() {
+    return budget.holds(plan().peak());
+  }
+
+  /** Other settings and what they need; empty where the recipe fits as it is. */
+  public List<Alternative> alternatives() {
+    return List.copyOf(alternatives);
+  }
+
+  /** One line: what is needed, what there is, and how checkpointing was chosen. */
+  public String summary() {
+    Checkpointing mode = checkpointing();
+    String all =
+        String.join(
+            ", ",
+            plans.entrySet().stream()
+                .map(e -> word(e.getKey()) + " " + Sizes.text(e.getValue().peak()))
+                .toList());
+    boolean asked = recipe.training().gradientCheckpointing().mode().isPresent();
+    return "memory: about "
+        + Sizes.text(plan().peak())
+        + " of the "
+        + Sizes.text(budget.available())
+        + " that "
+        + budget.place()
+        + " has free; gradient_checkpointing "
+        + word(mode)
+        + (asked ? " as set" : ", chosen by that")
+        + " ("
+        + all
+        + ")";
+  }
+
+  /** One line for a run that has not the room: what helps; empty where it has. */
+  public Optional<String> shortage() {
+    if (fits()) {
+      return Optional.empty();
+    }
+    List<String> helps =
+        alternatives.stream()
+            .filter(Alternative::fits)
+            .map(a -> a.setting() + " needs " + Sizes.text(a.bytes()))
+            .toList();
+    return Optional.of(
+        "about "
+            + Sizes.text(plan().peak())
+            + " of memory are needed, "
+            + budget.place()
+            + " has "
+            + Sizes.text(budget.available())
+            + " free: "
+            + (helps.isEmpty() ? "take a smaller base or shorter rows" : String.join("; ", helps)));
+  }
+
+  /**
+   * Refuses what can never be had here.
+   *
+   * @throws InvalidInputException with what helps
+   */
+  void requirePossible() {
+    if (budget.neverHolds(plan().peak())) {
+      throw new InvalidInputException(recipe.where("base_model") + ": " + shortage().orElseThrow());
+    }
+  }
+}
