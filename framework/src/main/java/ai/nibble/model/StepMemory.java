@@ -15,12 +15,12 @@ import ai.nibble.nn.SwiGlu;
 import ai.nibble.nn.Workspace.Purpose;
 import ai.nibble.tensor.DType;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.Deque;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.LongConsumer;
 
 /**
  * The memory of a micro-batch's forward and backward pass, found by going through the pass as
@@ -54,6 +54,8 @@ public final class StepMemory {
   private final MemoryLedger ledger = new MemoryLedger();
   private final Map<Purpose, Long> workspace = new EnumMap<>(Purpose.class);
   private long kept;
+  private long layerBytes;
+  private long largestLayer;
 
   private StepMemory(
       ModelShape model,
@@ -74,8 +76,9 @@ public final class StepMemory {
    * @param atPeak bytes for each purpose at the moment of the most
    * @param kept bytes kept after forward for backward, the hidden states' gradient by the loss
    *     among them
+   * @param layer bytes of all that a layer makes in forward
    */
-  public record Result(Map<MemoryPart, Long> atPeak, long kept) {
+  public record Result(Map<MemoryPart, Long> atPeak, long kept, long layer) {
     /** Bytes at the moment of the most. */
     public long peak() {
       return atPeak.values().stream().mapToLong(Long::longValue).sum();
@@ -117,7 +120,7 @@ public final class StepMemory {
                 OF_THE_LOSS.contains(purpose) ? MemoryPart.LOSS : MemoryPart.WORKSPACE,
                 bytes,
                 Long::sum));
-    return new Result(all, kept);
+    return new Result(all, kept, largestLayer);
   }
 
   private Variable hidden(MemoryTape tape) {
@@ -127,7 +130,7 @@ public final class StepMemory {
       Variable next =
           checkpointing != Checkpointing.NONE && training
               ? checkpoint(tape, layer, x)
-              : layer(new Run(tape, MemoryPart.ACTIVATIONS, Recalled.NONE), layer, x);
+              : layer(run(tape, MemoryPart.ACTIVATIONS, Recalled.NONE), layer, x);
       x.close();
       x = next;
     }
@@ -157,7 +160,7 @@ public final class StepMemory {
     Recalled recalled = new Recalled(true);
     MemoryTape first = new MemoryTape(ledger, false);
     Variable input = first.put(x.value().share(), false);
-    Run run = new Run(first, MemoryPart.ACTIVATIONS, recalled);
+    Run run = run(first, MemoryPart.ACTIVATIONS, recalled);
     Value output = layer(run, layer, input).value().share();
     first.close();
     Value saved = x.value().share();
@@ -166,7 +169,7 @@ public final class StepMemory {
           recalled.again = true;
           MemoryTape second = new MemoryTape(ledger, true);
           Variable again = second.put(saved.share(), x.requiresGrad());
-          Variable result = layer(new Run(second, MemoryPart.WORKING, recalled), layer, again);
+          Variable result = layer(run(second, MemoryPart.WORKING, recalled), layer, again);
           second.backward(result, gradOutput.share());
           Value gradient = MemoryTape.takeGradient(again);
           second.close();
@@ -190,8 +193,14 @@ public final class StepMemory {
     }
   }
 
-  private record Run(MemoryTape tape, MemoryPart part, Recalled recalled) {
+  private Run run(MemoryTape tape, MemoryPart part, Recalled recalled) {
+    return new Run(tape, part, recalled, bytes -> layerBytes += bytes);
+  }
+
+  /** What a run of a layer computes with; {@code made} hears of every output. */
+  private record Run(MemoryTape tape, MemoryPart part, Recalled recalled, LongConsumer made) {
     Variable apply(Footprint f, boolean parameters, Variable... inputs) {
+      made.accept(f.output() + f.saved());
       return tape.apply(f, parameters, null, part, inputs);
     }
 
@@ -210,7 +219,7 @@ public final class StepMemory {
 
   /** As {@link DecoderLayer#forward}. */
   private Variable layer(Run run, LayerShape l, Variable x) {
-    List<Variable> first = new ArrayList<>();
+    layerBytes = 0;
     boolean trained = model.trained();
     Variable normed = run.apply(norm(l.qkv()), trained, x);
     Variable projected = product(run, l.qkv(), normed);
@@ -220,9 +229,8 @@ public final class StepMemory {
             false,
             projected);
     Variable mixed = run.apply(group(l.output()), adapts(l.output()), heads);
-    first.addAll(List.of(mixed, heads, projected, normed));
     Variable attended = run.kept(Residual.footprint(extent, l.hidden()), false, x, mixed);
-    first.forEach(Variable::close);
+    List.of(mixed, heads, projected, normed).forEach(Variable::close);
     Variable normed2 = run.apply(norm(l.gateUp()), trained, attended);
     Variable gated = product(run, l.gateUp(), normed2);
     int room = l.down().room(extent);
@@ -230,6 +238,7 @@ public final class StepMemory {
     Variable lowered = run.apply(group(l.down()), adapts(l.down()), active);
     Variable next = run.apply(Residual.footprint(extent, l.hidden()), false, attended, lowered);
     List.of(lowered, active, gated, normed2, attended).forEach(Variable::close);
+    largestLayer = Math.max(largestLayer, layerBytes);
     return next;
   }
 

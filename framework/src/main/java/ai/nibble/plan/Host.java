@@ -4,9 +4,10 @@ package ai.nibble.plan;
  * What a process takes that computes nothing yet, and how its heap lies.
  *
  * @param process bytes of the JVM, its classes and heap and of libtorch, once it computes
- * @param slack how much of the memory of tensors lies free between them
+ * @param slack how much of the memory of a pass lies free beside it
+ * @param layers how much lies free beside it in what one layer makes in forward
  */
-public record Host(long process, double slack) {
+public record Host(long process, double slack, double layers) {
   /**
    * What computing adds to a process that has read the rows: classes and compiled code, the young
    * generation of the Java heap, oneDNN's kernels, pages of libtorch not touched before. Measured:
@@ -20,8 +21,11 @@ public record Host(long process, double slack) {
    */
   private static final double SLACK = 0.18;
 
-  /** Of a GPU libtorch takes segments that grow, which leave little. */
-  private static final double DEVICE_SLACK = 0.04;
+  /**
+   * Of a GPU libtorch takes segments that grow. In them about as much lies free as a layer makes,
+   * whatever is kept of the others. Measured: docs/plan.md.
+   */
+  private static final double LAYERS = 1;
 
   /** Kernels that are loaded, handles and workspaces of cuBLAS. */
   private static final long DEVICE_PROCESS = 300L << 20;
@@ -32,11 +36,11 @@ public record Host(long process, double slack) {
    * @param residentNow of a process that has read the rows and loaded libtorch
    */
   public static Host cpu(long residentNow) {
-    return new Host(residentNow + WARM, SLACK);
+    return new Host(residentNow + WARM, SLACK, 0);
   }
 
   /** A GPU, of whose memory the driver's own context is not counted. */
   public static Host device() {
-    return new Host(DEVICE_PROCESS, DEVICE_SLACK);
+    return new Host(DEVICE_PROCESS, 0, LAYERS);
   }
 }

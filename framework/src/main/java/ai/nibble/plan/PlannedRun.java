@@ -57,7 +57,7 @@ public record PlannedRun(
     add(training, step);
     Map<Phase, Map<Component, Long>> phases = new EnumMap<>(Phase.class);
     phases.put(Phase.LOAD, withProcess(loading));
-    phases.put(Phase.TRAIN, withProcess(training));
+    phases.put(Phase.TRAIN, withProcess(withHoles(training, step)));
     if (evaluate.isPresent() || generation > 0) {
       phases.put(Phase.EVALUATE, withProcess(evaluation(step)));
     }
@@ -78,11 +78,12 @@ public record PlannedRun(
   private Map<Component, Long> evaluation(StepMemory.Result step) {
     Map<Component, Long> held = trainer();
     evaluate.ifPresent(
-        batch ->
-            add(
-                held,
-                StepMemory.evaluation(
-                    model, extent.apply(batch), Math.max(1, batch.lossTokens()))));
+        batch -> {
+          int loss = Math.max(1, batch.lossTokens());
+          StepMemory.Result pass = StepMemory.evaluation(model, extent.apply(batch), loss);
+          add(held, pass);
+          withHoles(held, pass);
+        });
     // training has left its buffers
     held.merge(Component.WORKSPACE, buffers(step), Math::max);
     held.put(Component.GENERATION, generation);
@@ -124,12 +125,15 @@ public record PlannedRun(
     return held;
   }
 
+  /** What lies free between a pass's buffers. */
+  private Map<Component, Long> withHoles(Map<Component, Long> held, StepMemory.Result pass) {
+    long passing = pass.peak() - buffers(pass);
+    double holes = host.slack() * passing + host.layers() * pass.layer();
+    held.put(Component.HEAP, Math.round(holes));
+    return held;
+  }
+
   private Map<Component, Long> withProcess(Map<Component, Long> held) {
-    long passing = 0;
-    for (Component c : new Component[] {Component.ACTIVATIONS, Component.WORKING, Component.LOSS}) {
-      passing += held.getOrDefault(c, 0L);
-    }
-    held.put(Component.HEAP, Math.round(host.slack() * passing));
     held.put(Component.ROWS, rows);
     held.put(Component.PROCESS, Math.max(0, host.process() - rows));
     held.values().removeIf(bytes -> bytes == 0);

@@ -366,6 +366,18 @@ public final class RecipePlan {
         + ")";
   }
 
+  /** One line, after the run, that sets what it took beside the plan; empty on a GPU. */
+  Optional<String> compare() {
+    return where == Device.Type.CPU
+        ? Optional.of(
+            String.format(
+                Locale.ROOT,
+                "memory: %d MiB planned, %d MiB resident at most",
+                plan().peak() >> 20,
+                ProcessMemory.peakBytes() >> 20))
+        : Optional.empty();
+  }
+
   /** One line for a run that has not the room: what helps; empty where it has. */
   public Optional<String> shortage() {
     if (fits()) {

@@ -85,7 +85,7 @@ public final class RecipeRun {
     plan.shortage().ifPresent(line -> out.println("warning: " + line));
     settings = settings.with(plan.checkpointing());
     Map<String, String> identity = RunIdentity.of(recipe, rows.train());
-    Inputs inputs = new Inputs(rows, settings, identity, baseFiles, ownTemplate);
+    Inputs inputs = new Inputs(rows, settings, identity, baseFiles, ownTemplate, plan);
     try {
       OutputLock lock = OutputLock.take(output);
       try {
@@ -105,7 +105,8 @@ public final class RecipeRun {
       TrainSettings settings,
       Map<String, String> identity,
       Optional<BaseFiles> baseFiles,
-      Optional<String> ownTemplate) {}
+      Optional<String> ownTemplate,
+      RecipePlan plan) {}
 
   private OptionalDouble train(Inputs inputs, Optional<SavedCheckpoint> from) throws IOException {
     RecipeRows rows = inputs.rows();
@@ -141,6 +142,7 @@ public final class RecipeRun {
           AnswerMetrics metrics = answers.after(model, output, settings.totalSteps());
           listeners.all.forEach(l -> l.answered(metrics));
         }
+        inputs.plan().compare().ifPresent(out::println);
         NextSteps.print(
             out,
             recipe,

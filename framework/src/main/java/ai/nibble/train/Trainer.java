@@ -50,6 +50,7 @@ public final class Trainer {
   private final EpochSampler sampler;
   private final Optimizer optimizer;
   private final TrainStep trainStep;
+  private final HeapBound heap = new HeapBound();
   private String runId = UUID.randomUUID().toString();
   private int firstStep;
   private long tokensSeen;
@@ -243,6 +244,7 @@ public final class Trainer {
 
   private StepMetrics step(int step, RunPlace run) {
     long start = System.nanoTime();
+    heap.begin();
     List<Batch> batches = nextBatches();
     double learningRate = settings.learningRate() * settings.schedule().multiplier(step);
     TrainStep.Outcome outcome = trainStep.run(batches, learningRate, dropoutKey(step));
@@ -253,6 +255,7 @@ public final class Trainer {
       stopUnlessAllLearn();
     }
     tokensSeen += outcome.tokens();
+    heap.end();
     return new StepMetrics(
         step + 1,
         settings.totalSteps(),

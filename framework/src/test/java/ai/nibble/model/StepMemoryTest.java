@@ -1,13 +1,19 @@
 package ai.nibble.model;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.nn.Extent;
+import ai.nibble.nn.LinearGroup;
 import ai.nibble.nn.LowRank;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Pass;
+import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
@@ -19,7 +25,9 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -84,7 +92,7 @@ class StepMemoryTest {
     return !path.equals("model.layers.1.mlp.up_proj");
   }
 
-  private ModelShape shape(CausalLm model, double dropout, boolean int8) throws Exception {
+  private ModelShape shape(double dropout, boolean int8) throws Exception {
     return ModelShape.of(
         config(),
         DType.FLOAT32,
@@ -123,27 +131,97 @@ class StepMemoryTest {
     return measured;
   }
 
+  private static void check(CausalLm model, ModelShape shape, Checkpointing checkpointing) {
+    Measured measured = measure(model, checkpointing);
+    Extent extent = extent(model);
+    StepMemory.Result said = StepMemory.training(shape, extent, LOSS.length, checkpointing);
+    assertEquals(measured.kept, said.kept());
+    // loops in Java have fewer windows at once than threads would allow: at most five of 128 KiB
+    boolean windows = model.precision().compute() != DType.FLOAT32;
+    long few = windows ? 5L * (128 << 10) * extent.threads() : 0;
+    String peaks = "said " + said.peak() + " measured " + measured.peak;
+    assertTrue(said.peak() >= 0.99 * measured.peak, peaks);
+    assertTrue(said.peak() <= 1.01 * measured.peak + few, peaks);
+  }
+
+  /** Kept to the byte; the most within a hundredth, as when threads meet is theirs to say. */
   @ParameterizedTest
   @EnumSource(Checkpointing.class)
-  void whatForwardKeepsIsSaidToTheByte(Checkpointing checkpointing) throws Exception {
+  void whatAStepHoldsIsKnownFromSizes(Checkpointing checkpointing) throws Exception {
     for (DType compute : List.of(DType.FLOAT32, DType.BFLOAT16)) {
       try (CausalLm model = load(LoadOptions.unquantized(compute));
           ParameterSet parameters = adapt(model, 0.1)) {
-        Measured measured = measure(model, checkpointing);
-        StepMemory.Result said =
-            StepMemory.training(
-                shape(model, 0.1, false), extent(model), LOSS.length, checkpointing);
-        assertEquals(measured.kept, said.kept(), compute + " " + parameters.numel());
-        System.out.println(
-            compute
-                + " "
-                + checkpointing
-                + " "
-                + measured.peak
-                + " said "
-                + said.peak()
-                + " "
-                + said);
+        assertTrue(parameters.numel() > 0);
+        check(model, shape(0.1, false), checkpointing);
+      }
+    }
+  }
+
+  @Test
+  void withoutDropoutInputsAreNotCopied() throws Exception {
+    try (CausalLm model = load(LoadOptions.unquantized(DType.FLOAT32));
+        ParameterSet parameters = adapt(model, 0)) {
+      assertTrue(parameters.numel() > 0);
+      check(model, shape(0, false), Checkpointing.NONE);
+    }
+  }
+
+  @Test
+  void weightsIn8BitsHaveCodesOfInputs() throws Exception {
+    LoadOptions int8 = new LoadOptions(Optional.of(new Quant8Config()), DType.FLOAT32);
+    try (CausalLm model = load(int8);
+        ParameterSet parameters = adapt(model, 0.1)) {
+      assertTrue(parameters.numel() > 0);
+      Measured measured = measure(model, Checkpointing.SELECTIVE);
+      StepMemory.Result said =
+          StepMemory.training(
+              shape(0.1, true), extent(model), LOSS.length, Checkpointing.SELECTIVE);
+      assertEquals(measured.kept, said.kept());
+    }
+  }
+
+  @Test
+  void theShapeOfALoadedModelIsThePlannedOne() throws Exception {
+    try (CausalLm model = load(LoadOptions.unquantized(DType.FLOAT32));
+        ParameterSet parameters = adapt(model, 0.1)) {
+      assertTrue(parameters.numel() > 0);
+      assertEquals(
+          model.groups().stream().map(LinearGroup::shape).toList(),
+          shape(0.1, false).layers().stream().flatMap(l -> l.groups().stream()).toList());
+    }
+  }
+
+  @Test
+  void allWeightsTrainedHaveGradientsOfTheirOwn() throws Exception {
+    try (CausalLm model = load(LoadOptions.trained(DType.FLOAT32))) {
+      ModelShape shape =
+          ModelShape.of(
+              config(),
+              DType.FLOAT32,
+              true,
+              new ModelShape.Linears(path -> 0, false, path -> false));
+      check(model, shape, Checkpointing.NONE);
+      check(model, shape, Checkpointing.BLOCK);
+    }
+  }
+
+  @Test
+  void weightsTakeWhatTheirHeadersSay() throws Exception {
+    for (Optional<QuantConfig> quantization :
+        List.of(
+            Optional.<QuantConfig>empty(),
+            Optional.<QuantConfig>of(new Quant4Config(Quant4Type.NF4, 64, true)),
+            Optional.<QuantConfig>of(new Quant4Config(Quant4Type.FP4, 128, false)),
+            Optional.<QuantConfig>of(new Quant8Config()))) {
+      long before = TensorMemory.heldBytes(Device.Type.CPU);
+      try (WeightSource source = new RandomWeights(config(), 1, "test");
+          CausalLm model = load(new LoadOptions(quantization, DType.FLOAT32))) {
+        assertTrue(model.weightBytes() > 0);
+        WeightSizes sizes = WeightSizes.of(source, quantization, Device.Type.CPU);
+        long nestedOnHeap = sizes.total() - (TensorMemory.heldBytes(Device.Type.CPU) - before);
+        // the second level of absmax is an array of Java's: 4 bytes for 256 blocks of 64, rounded
+        // up
+        assertTrue(nestedOnHeap >= 0 && nestedOnHeap <= 21 * 8, quantization + " " + nestedOnHeap);
       }
     }
   }
