@@ -191,17 +191,12 @@ class StepMemoryTest {
     }
   }
 
-  @Test
-  void allWeightsTrainedHaveGradientsOfTheirOwn() throws Exception {
+  @ParameterizedTest
+  @EnumSource(Checkpointing.class)
+  void allWeightsTrainedHaveGradientsOfTheirOwn(Checkpointing checkpointing) throws Exception {
+    ModelShape.Linears none = new ModelShape.Linears(path -> 0, false, path -> false);
     try (CausalLm model = load(LoadOptions.trained(DType.FLOAT32))) {
-      ModelShape shape =
-          ModelShape.of(
-              config(),
-              DType.FLOAT32,
-              true,
-              new ModelShape.Linears(path -> 0, false, path -> false));
-      check(model, shape, Checkpointing.NONE);
-      check(model, shape, Checkpointing.BLOCK);
+      check(model, ModelShape.of(config(), DType.FLOAT32, true, none), checkpointing);
     }
   }
 
