@@ -34,7 +34,8 @@ import java.util.function.LongConsumer;
  * <ul>
  *   <li>{@code none}: {@code N·c·(4h + 2q + 2kv + 3i + Σr)}: the layer's input, two normalised
  *       inputs, the state after attention; rotated queries, keys, values and attention's output;
- *       gate, up and their product; each group's {@code xAᵀ}
+ *       gate, up and their product; each group's {@code xAᵀ}; and on the CPU attention's
+ *       probabilities, where they are at most {@code 6q} a token
  *   <li>{@code selective}: {@code N·c·(2h + (q + 2kv) + q + 2i)}: input, product of q, k and v,
  *       attention's output, the state after attention, product of gate and up
  *   <li>{@code block}: {@code N·c·(2h + q)}: input, attention's output, the state after attention
@@ -220,12 +221,13 @@ public final class StepMemory {
   /** As {@link DecoderLayer#forward}. */
   private Variable layer(Run run, LayerShape l, Variable x) {
     layerBytes = 0;
+    boolean once = training && checkpointing == Checkpointing.NONE;
     boolean trained = model.trained();
     Variable normed = run.apply(norm(l.qkv()), trained, x);
     Variable projected = product(run, l.qkv(), normed);
     Variable heads =
         run.kept(
-            Attention.footprint(extent, l.heads(), l.keyValueHeads(), l.headDim()),
+            Attention.footprint(extent, l.heads(), l.keyValueHeads(), l.headDim(), once),
             false,
             projected);
     Variable mixed = run.apply(group(l.output()), adapts(l.output()), heads);

@@ -37,10 +37,12 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
    *
    * @param heads query heads
    * @param keyValueHeads of keys and values
+   * @param onceForBackward whether backward follows, and this is not computed again for it
    */
-  public static Footprint footprint(Extent extent, int heads, int keyValueHeads, int headDim) {
+  public static Footprint footprint(
+      Extent extent, int heads, int keyValueHeads, int headDim, boolean onceForBackward) {
     return extent.where() == Device.Type.CPU
-        ? AttentionFunction.footprint(extent, heads, keyValueHeads, headDim)
+        ? AttentionFunction.footprint(extent, heads, keyValueHeads, headDim, onceForBackward)
         : DeviceAttention.footprint(extent, heads, keyValueHeads, headDim);
   }
 

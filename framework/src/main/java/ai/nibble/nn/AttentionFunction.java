@@ -68,34 +68,44 @@ final class AttentionFunction extends Function {
   }
 
   /**
-   * Forward saves the heads of queries, keys and values and holds those of the output, and for each
-   * thread the scores of a block; backward holds the gradients of all four, and two of the scores.
+   * Forward saves the heads of queries, keys and values, and the probabilities where they are few,
+   * and holds the heads of the output and for each thread the scores of a block that are not saved;
+   * backward holds the gradients of all four, and of scores.
+   *
+   * @param saves whether probabilities may be saved
    */
-  static Footprint footprint(Extent e, int heads, int kvHeads, int headDim) {
+  static Footprint footprint(Extent e, int heads, int kvHeads, int headDim, boolean saves) {
     long n = e.tokens();
-    long q = e.product(kvHeads, n * (heads / kvHeads), headDim);
+    int group = heads / kvHeads;
+    long q = e.product(kvHeads, n * group, headDim);
     long kv = e.product(kvHeads, n, headDim);
     List<AttentionSpan> spans = AttentionSpan.of(e.sequenceStarts(), BLOCK_TOKENS);
-    int tasks = spans.size() * kvHeads;
-    int atOnce = tasks < e.threads() ? 1 : e.threads();
+    int atOnce = spans.size() * kvHeads < e.threads() ? 1 : e.threads();
+    BlockScores all = new BlockScores(group);
     long scores = 0;
     long sums = 0;
     for (AttentionSpan span : spans) {
       List<AttentionSpan> blocks =
-          blocks(span, heads / kvHeads, e.precision().product().bytes(), MAX_SCORE_BYTES);
-      long rows = (long) heads / kvHeads * blocks.get(0).tokens();
-      scores = Math.max(scores, e.product(rows, span.tokens()));
+          blocks(span, group, e.precision().product().bytes(), MAX_SCORE_BYTES);
+      all.add(span, blocks);
+      scores = Math.max(scores, e.product((long) group * blocks.get(0).tokens(), span.tokens()));
       if (BlockSum.isApart(e.precision().product(), blocks.size())) {
         long sum = e.bytes(DType.FLOAT32, span.tokens(), headDim);
         sums = Math.max(sums, 2 * (sum + e.product(span.tokens(), headDim)));
       }
     }
-    long all = (heads + 2L * kvHeads) * headDim;
+    boolean few = saves && areFew(all, kvHeads, n * heads * headDim);
+    long before = 2 * q + 2 * kv + atOnce * ((few ? 1 : 2) * scores + sums);
+    long gradient = e.compute(n, (heads + 2L * kvHeads) * headDim);
     return Footprint.of(e.compute(n, (long) heads * headDim))
-        .saving(q + 2 * kv)
-        .inForward(q + atOnce * scores)
-        .inBackward(
-            2 * q + 2 * kv + atOnce * (2 * scores + sums), 2 * q + 2 * kv, e.compute(n, all));
+        .saving(q + 2 * kv + (few ? e.product(kvHeads, all.elements()) : 0))
+        .inForward(q + (few ? 0 : atOnce * scores))
+        .inBackward(before, 2 * q + 2 * kv, gradient);
+  }
+
+  /** Whether probabilities may be saved beside queries of so many elements. */
+  private static boolean areFew(BlockScores scores, int kvHeads, long queries) {
+    return kvHeads * scores.elements() <= MAX_SAVED_QUERIES * queries;
   }
 
   @Override
@@ -135,7 +145,7 @@ final class AttentionFunction extends Function {
     BlockScores scores = new BlockScores(attention.group());
     spans.forEach(span -> scores.add(span, blocks(span)));
     int heads = attention.keyValueHeads();
-    if (heads * scores.elements() <= MAX_SAVED_QUERIES * saved.q.numel()) {
+    if (areFew(scores, heads, saved.q.numel())) {
       probabilities = keep(scores);
       probabilities.allocate(precision.product(), heads);
     }
