@@ -72,7 +72,7 @@ public final class LinearGroup implements AutoCloseable {
 
   /** Columns of {@code [W, s·B, 0]}; zeros stand there only for kernels. */
   int width() {
-    return shape().width(Kernels.serve(device()));
+    return GroupShape.width(inFeatures(), rank(), Kernels.serve(device()));
   }
 
   /**
@@ -80,7 +80,9 @@ public final class LinearGroup implements AutoCloseable {
    * copied beside {@code xAᵀ}; 0 where it is computed otherwise.
    */
   public int room(Precision precision) {
-    return packed != null ? 0 : shape().room(precision, Kernels.serve(device()));
+    boolean copies =
+        precision.widens() || packed != null || Int8Product.takes(this) || !Kernels.serve(device());
+    return copies ? 0 : width() - inFeatures();
   }
 
   /** The sizes, with the adapters that are on the members now. */

@@ -6,8 +6,6 @@ import ai.nibble.autograd.Gradients;
 import ai.nibble.cuda.ElementwiseKernels;
 import ai.nibble.cuda.LoraKernels;
 import ai.nibble.nn.Workspace.Purpose;
-import ai.nibble.tensor.DType;
-import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
@@ -55,83 +53,6 @@ final class LinearGroupFunction extends Function {
     this.trained = group.isTrained();
     this.dropout = group.dropout();
     this.drops = pass.training() && dropout > 0;
-  }
-
-  /**
-   * Forward makes y and saves x and {@code xAᵀ}, which lies behind x where there is room. Backward
-   * holds A, {@code dA} and {@code dB} and, on the CPU, one sum of a gradient at a time; then dx.
-   */
-  static Footprint footprint(GroupShape g, Extent e, boolean training) {
-    long n = e.tokens();
-    boolean adapted = g.rank() > 0;
-    boolean room = g.room(e) > 0;
-    boolean inPlace = adapted && room && !(training && g.dropout());
-    long a = adapted ? e.product(g.rank(), g.in()) : 0;
-    long up = g.int8() && adapted ? e.product(g.outFeatures(), g.rank()) : 0;
-    Footprint f = Footprint.of(e.compute(n, g.outFeatures())).inForward(a + up);
-    if (adapted || g.trained()) {
-      f = f.savingInput(adapted && !room ? e.product(n, g.rank()) : 0);
-    }
-    f = buffers(f, g, e, training);
-    if (!training) {
-      return f;
-    }
-    long gradient = inPlace ? e.product(n, g.width(e.kernels())) : e.compute(n, g.in());
-    long before = a + adapterGradients(g, e) + (inPlace ? gradient : 0);
-    long beside = a + (inPlace ? 0 : e.windows(4, n, g.in()));
-    return f.inBackward(before, beside, gradient);
-  }
-
-  /** What is held at most while the gradients of A and B are added to those before. */
-  private static long adapterGradients(GroupShape g, Extent e) {
-    long held = g.rank() > 0 ? e.product(g.rank(), g.in()) : 0;
-    long most = held;
-    for (int m = 0; m < g.out().size(); m++) {
-      long r = g.ranks().get(m);
-      if (r > 0) {
-        long sumA = e.kernels() ? 0 : DType.FLOAT32.bytes() * r * g.in();
-        long sumB = e.kernels() ? 0 : DType.FLOAT32.bytes() * r * g.out().get(m);
-        most = Math.max(most, held + sumA);
-        held += e.product(g.out().get(m), r);
-        most = Math.max(most, held + sumB);
-      }
-    }
-    return most;
-  }
-
-  private static Footprint buffers(Footprint none, GroupShape g, Extent e, boolean training) {
-    long n = e.tokens();
-    boolean widens = e.precision().widens();
-    boolean drops = training && g.dropout();
-    boolean adapted = g.rank() > 0;
-    boolean room = g.room(e) > 0;
-    Footprint f = none;
-    if (!g.int8() || training) {
-      f = f.using(Purpose.WEIGHT, e.product(g.outFeatures(), g.width(e.kernels())));
-    }
-    if (g.int8()) {
-      long rows = e.where() == Device.Type.CPU ? n : Math.max(n, Int8Product.DEVICE_ROWS);
-      long widest = g.out().stream().mapToInt(Integer::intValue).max().orElseThrow();
-      f = f.using(Purpose.CODES, e.bytes(DType.INT8, rows, g.in()));
-      f = f.using(Purpose.SUMS, e.bytes(DType.INT32, rows, widest));
-    } else if (adapted ? !room : widens) {
-      f = f.using(Purpose.INPUT, e.product(n, adapted ? g.width(e.kernels()) : g.in()));
-    }
-    if (widens) {
-      f = f.using(Purpose.OUTPUT, e.product(n, g.outFeatures()));
-    }
-    if (adapted && (drops || widens)) {
-      f = f.using(Purpose.DROPPED, e.product(n, g.in()));
-    }
-    if (training && !(adapted && room && !drops)) {
-      f = f.using(Purpose.INPUT, e.product(n, g.width(e.kernels())));
-      f = adapted ? f.using(Purpose.DROPPED, e.product(n, g.in())) : f;
-    }
-    boolean rounds = e.precision().product() != DType.FLOAT32;
-    if (training && g.trained() && rounds) {
-      f = f.using(Purpose.WEIGHT_GRAD, e.product(g.outFeatures(), g.in()));
-    }
-    return f;
   }
 
   @Override

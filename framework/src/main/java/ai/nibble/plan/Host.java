@@ -13,13 +13,13 @@ public record Host(long process, double slack, double layers) {
    * generation of the Java heap, oneDNN's kernels, pages of libtorch not touched before. Measured:
    * docs/plan.md.
    */
-  private static final long WARM = 110L << 20;
+  private static final long WARM = 80L << 20;
 
   /**
    * Buffers below 32 MiB lie in the C library's heap, where those of the backward pass do not fill
    * the places of those of the forward pass without rest. Measured: docs/plan.md.
    */
-  private static final double SLACK = 0.18;
+  private static final double SLACK = 0.3;
 
   /**
    * Of a GPU libtorch takes segments that grow. In them about as much lies free as a layer makes,

@@ -1,22 +1,9 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.lora.LoraAdapter;
-import ai.nibble.lora.LoraConfig;
-import ai.nibble.lora.TargetMatcher;
-import ai.nibble.model.AllWeights;
-import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
-import ai.nibble.model.LoadOptions;
-import ai.nibble.model.ModelConfig;
-import ai.nibble.model.ModelShape;
-import ai.nibble.model.RandomWeights;
-import ai.nibble.model.WeightSizes;
 import ai.nibble.model.WeightSource;
-import ai.nibble.nn.Extent;
-import ai.nibble.nn.Precision;
 import ai.nibble.plan.Budget;
-import ai.nibble.plan.Host;
 import ai.nibble.plan.MemoryPlan;
 import ai.nibble.plan.MicroBatch;
 import ai.nibble.plan.PlannedRun;
@@ -25,13 +12,11 @@ import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
-import ai.nibble.tensor.Torch;
 import ai.nibble.train.TrainSettings;
 import ai.nibble.train.log.ProcessMemory;
 import java.io.PrintStream;
 import java.util.ArrayList;
 import java.util.EnumMap;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -40,17 +25,11 @@ import java.util.OptionalLong;
 
 /** The memory that a recipe's run will need, and the way of checkpointing that follows from it. */
 public final class RecipePlan {
-  /** A merge's proof reads the output head in pieces of so many rows, of two models. */
-  private static final long MERGE_ROWS = 2L << 13;
-
-  private static final int ANSWERS_AT_ONCE = 32;
-
   private final Recipe recipe;
   private final RecipeRows rows;
   private final TrainSettings settings;
   private final Budget budget;
-  private final Device.Type where;
-  private final Precision precision;
+  private final PlannedRecipe planned;
   private final PlannedRun run;
   private final Map<Checkpointing, MemoryPlan> plans = new EnumMap<>(Checkpointing.class);
   private final List<Alternative> alternatives = new ArrayList<>();
@@ -71,15 +50,14 @@ public final class RecipePlan {
     this.settings = settings;
     boolean pretended = deviceMemory.isPresent();
     Device device = pretended ? Device.CPU : recipe.deviceMap().device("device_map");
-    this.where = pretended ? Device.Type.CUDA : device.type();
-    this.precision = precision(device, pretended);
     this.budget =
         pretended
             ? Budget.pretended(deviceMemory.getAsLong())
             : device.isCpu() ? Budget.ofMachine() : Budget.of(device);
-    try (WeightSource source = source()) {
+    this.planned = new PlannedRecipe(recipe, rows, settings, device, pretended, budget);
+    try (WeightSource source = planned.source()) {
       Optional<QuantConfig> quantization = recipe.quantization().config();
-      run = run(source, quantization, settings.microBatchSize(), accumulation(1));
+      run = planned.run(source, quantization, settings.microBatchSize(), accumulation(1));
       for (Checkpointing mode : Checkpointing.values()) {
         plans.put(mode, run.plan(mode));
       }
@@ -107,136 +85,6 @@ public final class RecipePlan {
     return new RecipePlan(recipe, rows, settings, OptionalLong.empty());
   }
 
-  private Precision precision(Device device, boolean pretended) {
-    Optional<DType> asked = recipe.quantization().computeDtype().type();
-    if (pretended) {
-      DType compute = asked.orElse(DType.BFLOAT16);
-      return new Precision(compute, compute);
-    }
-    DType compute = asked.orElseGet(() -> LoadOptions.autoComputeDtype(device));
-    return LoadOptions.unquantized(compute).on(device).precision();
-  }
-
-  private WeightSource source() {
-    return recipe.init() == Recipe.Init.RANDOM
-        ? RandomWeights.of(recipe.baseModel(), recipe.seed(), notice -> {})
-        : WeightSource.open(recipe.baseModel(), notice -> {});
-  }
-
-  private PlannedRun run(
-      WeightSource source, Optional<QuantConfig> quantization, int microBatch, int accumulation) {
-    boolean all = recipe.adapter() == Recipe.Adapter.NONE;
-    ModelConfig config = source.config();
-    Trained trained = all ? Trained.all(source) : Trained.adapter(recipe, source);
-    DType held = all ? DType.FLOAT32 : source.heldDtype("model.embed_tokens.weight");
-    ModelShape model =
-        ModelShape.of(
-            config,
-            held,
-            all,
-            new ModelShape.Linears(
-                path -> trained.ranks.getOrDefault(path, 0),
-                recipe.lora().dropout() > 0,
-                path ->
-                    quantization.isPresent()
-                        && !(quantization.get() instanceof Quant4Config)
-                        && quantization.get().quantizes(path)));
-    long microBatches = (long) settings.totalSteps() * accumulation;
-    int threads = Torch.threads();
-    boolean device = where != Device.Type.CPU;
-    return new PlannedRun(
-        model,
-        all ? new WeightSizes(Map.of(), 0) : WeightSizes.of(source, quantization, where),
-        trained.values,
-        trained.largest,
-        accumulation,
-        MicroBatch.largestDrawn(rows.train(), microBatch, microBatches, settings.seed()),
-        rows.eval().isEmpty()
-            ? Optional.empty()
-            : Optional.of(MicroBatch.largestInOrder(rows.eval(), settings.evalBatchSize())),
-        generation(source, quantization),
-        rowBytes(),
-        all ? 0 : merging(source, trained),
-        batch -> new Extent(batch.sequenceStarts(), precision, where, device, threads),
-        device ? Host.device() : Host.cpu(ProcessMemory.residentBytes()));
-  }
-
-  /**
-   * What is trained.
-   *
-   * @param ranks of adapters by module path
-   * @param values of all of it
-   * @param largest values of one tensor
-   */
-  private record Trained(Map<String, Integer> ranks, long values, long largest) {
-    static Trained all(WeightSource source) {
-      long largest = 0;
-      for (String name : source.names()) {
-        largest = Math.max(largest, numel(source.shape(name)));
-      }
-      return new Trained(Map.of(), AllWeights.count(source.config()), largest);
-    }
-
-    static Trained adapter(Recipe recipe, WeightSource source) {
-      LoraConfig lora = LoraSettings.of(recipe.lora());
-      Map<String, Integer> ranks = new HashMap<>();
-      long values = 0;
-      long largest = 0;
-      List<String> linears = CausalLm.linearPaths(source.config());
-      for (String path : new TargetMatcher(lora).select(linears, Optional.empty())) {
-        long[] shape = source.shape(path + ".weight");
-        long r = LoraAdapter.rank(lora, path, Math.min(shape[0], shape[1]));
-        ranks.put(path, (int) r);
-        values += r * (shape[0] + shape[1]);
-        largest = Math.max(largest, r * Math.max(shape[0], shape[1]));
-      }
-      return new Trained(ranks, values, largest);
-    }
-  }
-
-  private static long numel(long[] shape) {
-    long n = 1;
-    for (long size : shape) {
-      n *= size;
-    }
-    return n;
-  }
-
-  private long rowBytes() {
-    // ids and labels as int, each array with its header, and the record of both
-    return rows.train().stream().mapToLong(row -> 8L * row.length() + 64).sum()
-        + rows.eval().stream().mapToLong(row -> 8L * row.length() + 64).sum();
-  }
-
-  /** Weights kept ready for products, unless they are read in 8 bits, and keys and values. */
-  private long generation(WeightSource source, Optional<QuantConfig> quantization) {
-    Optional<GenerationEval> eval = recipe.evaluation().generationEval();
-    if (eval.isEmpty()) {
-      return 0;
-    }
-    ModelConfig c = source.config();
-    long kept = 0;
-    boolean packed = quantization.isPresent() && where != Device.Type.CPU;
-    for (String path : CausalLm.linearPaths(c)) {
-      kept += packed ? 0 : numel(source.shape(path + ".weight")) * precision.product().bytes();
-    }
-    long tokens = Math.min(recipe.data().sequenceLen(), c.maxPositionEmbeddings());
-    tokens += eval.get().maxNewTokens();
-    long cached =
-        2L * c.numHiddenLayers() * c.numKeyValueHeads() * c.headDim() * precision.product().bytes();
-    return Math.min(kept, budget.available() / 2) + ANSWERS_AT_ONCE * tokens * cached;
-  }
-
-  /** One layer and part of the head in float32, and all adapters on the heap. */
-  private static long merging(WeightSource source, Trained trained) {
-    long layer = 0;
-    for (String name : source.names()) {
-      layer += name.startsWith("model.layers.0.") ? numel(source.shape(name)) : 0;
-    }
-    long head = MERGE_ROWS * source.config().hiddenSize();
-    return (layer + head + trained.values) * DType.FLOAT32.bytes();
-  }
-
   /** Micro-batches of a step where each is so many times smaller. */
   private int accumulation(int smaller) {
     return Math.multiplyExact(settings.gradientAccumulationSteps(), smaller);
@@ -257,7 +105,7 @@ public final class RecipePlan {
       if (settings.microBatchSize() % smaller == 0) {
         int size = settings.microBatchSize() / smaller;
         int steps = accumulation(smaller);
-        PlannedRun other = run(source, quantization, size, steps);
+        PlannedRun other = planned.run(source, quantization, size, steps);
         String keys = "micro_batch_size: " + size + " with gradient_accumulation_steps: " + steps;
         enough = add(keys + " (block)", other.plan(least).peak());
       }
@@ -269,7 +117,7 @@ public final class RecipePlan {
       Quantization q = recipe.quantization();
       Optional<QuantConfig> nf4 =
           Optional.of(new Quant4Config(q.quantType(), q.blocksize(), q.useDoubleQuant()));
-      PlannedRun other = run(source, nf4, settings.microBatchSize(), accumulation(1));
+      PlannedRun other = planned.run(source, nf4, settings.microBatchSize(), accumulation(1));
       add("load_in_4bit: true (block)", other.plan(least).peak());
     }
   }
@@ -295,12 +143,12 @@ public final class RecipePlan {
 
   /** The kind of device that the plan is of. */
   public Device.Type where() {
-    return where;
+    return planned.where();
   }
 
   /** The dtype that is computed in. */
   public DType computeDtype() {
-    return precision.compute();
+    return planned.precision().compute();
   }
 
   /** The largest micro-batch of training. */
@@ -368,7 +216,7 @@ public final class RecipePlan {
 
   /** One line, after the run, that sets what it took beside the plan; empty on a GPU. */
   Optional<String> compare() {
-    return where == Device.Type.CPU
+    return where() == Device.Type.CPU
         ? Optional.of(
             String.format(
                 Locale.ROOT,

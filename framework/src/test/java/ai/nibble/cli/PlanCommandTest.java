@@ -7,13 +7,17 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.TinyChat;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.PrintWriter;
+import java.io.RandomAccessFile;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -140,24 +144,69 @@ class PlanCommandTest {
         Files.readString(stderr, StandardCharsets.UTF_8));
   }
 
-  /** A base of 2 TB in float32, of which there is only the configuration. */
-  @Test
-  void aModelFarTooLargeIsRefusedWithItsEstimateBeforeItIsMade() throws Exception {
+  /** A base of 4 TB: a file with all headers, and holes for weights. */
+  private void writeALargeBase() throws Exception {
     Path config = temp.resolve("chat/config.json");
-    String large =
-        Files.readString(config)
-            .replaceFirst("\"intermediate_size\": *\\d+", "\"intermediate_size\": 60000000")
-            .replaceFirst("\"hidden_size\": *\\d+", "\"hidden_size\": 6000");
-    Files.writeString(config, large);
-    String[] sets = {"--config", "a.yaml", "--set", "init=random", "--set", "adapter=lora"};
-    List<String> train = new ArrayList<>(List.of("train"));
-    train.addAll(List.of(sets));
-    Ran ran = process(List.of("-Xmx512m"), train.toArray(String[]::new));
+    ObjectMapper mapper = new ObjectMapper();
+    ObjectNode fields = (ObjectNode) mapper.readTree(config.toFile());
+    long hidden = 6_000;
+    long inner = 60_000_000;
+    fields.put("hidden_size", hidden).put("intermediate_size", inner);
+    Files.writeString(config, fields.toString());
+    long vocabulary = fields.get("vocab_size").asLong();
+    Map<String, long[]> shapes = new LinkedHashMap<>();
+    shapes.put("model.embed_tokens.weight", new long[] {vocabulary, hidden});
+    shapes.put("lm_head.weight", new long[] {vocabulary, hidden});
+    shapes.put("model.norm.weight", new long[] {hidden});
+    for (int layer = 0; layer < 2; layer++) {
+      String at = "model.layers." + layer + ".";
+      shapes.put(at + "input_layernorm.weight", new long[] {hidden});
+      shapes.put(at + "post_attention_layernorm.weight", new long[] {hidden});
+      shapes.put(at + "self_attn.q_proj.weight", new long[] {24, hidden});
+      shapes.put(at + "self_attn.k_proj.weight", new long[] {8, hidden});
+      shapes.put(at + "self_attn.v_proj.weight", new long[] {8, hidden});
+      shapes.put(at + "self_attn.o_proj.weight", new long[] {hidden, 24});
+      shapes.put(at + "mlp.gate_proj.weight", new long[] {inner, hidden});
+      shapes.put(at + "mlp.up_proj.weight", new long[] {inner, hidden});
+      shapes.put(at + "mlp.down_proj.weight", new long[] {hidden, inner});
+    }
+    ObjectNode header = mapper.createObjectNode();
+    long end = 0;
+    for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
+      ObjectNode tensor = header.putObject(entry.getKey()).put("dtype", "BF16");
+      long bytes = 2;
+      for (long size : entry.getValue()) {
+        tensor.withArray("shape").add(size);
+        bytes *= size;
+      }
+      tensor.putArray("data_offsets").add(end).add(end + bytes);
+      end += bytes;
+    }
+    byte[] json = header.toString().getBytes(StandardCharsets.UTF_8);
+    try (RandomAccessFile file =
+        new RandomAccessFile(temp.resolve("chat/model.safetensors").toFile(), "rw")) {
+      file.setLength(0);
+      file.writeLong(Long.reverseBytes(json.length));
+      file.write(json);
+      file.setLength(8 + json.length + end);
+    }
+  }
+
+  @Test
+  void aModelFarTooLargeIsRefusedWithItsEstimateBeforeItIsLoaded() throws Exception {
+    writeALargeBase();
+    String[] train = {
+      "train", "--config", "a.yaml", "--set", "adapter=lora", "--set", "device_map=cpu"
+    };
+    Ran ran = process(List.of("-Xmx512m"), train);
     assertEquals(2, ran.code, ran.err);
     assertTrue(ran.out.contains("\nmemory: about "), ran.out);
     String last = ran.err.lines().reduce((a, b) -> b).orElse("");
     assertTrue(last.startsWith("error: ") && last.contains(" of memory are needed, "), ran.err);
     assertFalse(Files.exists(temp.resolve("out")));
+    Ran plan = process(List.of("-Xmx512m"), "plan", "--config", "a.yaml", "--set", "adapter=lora");
+    assertEquals(1, plan.code, plan.err);
+    assertTrue(plan.out.contains("\nload_in_4bit: true (block) "), plan.out);
   }
 
   @Test
