@@ -21,7 +21,7 @@ class LayersTest {
       List.of(
           List.of("cli"),
           List.of("recipe"),
-          List.of("train", "eval", "generate", "export", "report"),
+          List.of("train", "eval", "generate", "export", "report", "plan"),
           List.of("checkpoint"),
           List.of("lora", "data", "optim"),
           List.of("model"),

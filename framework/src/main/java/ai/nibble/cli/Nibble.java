@@ -68,6 +68,7 @@ public final class Nibble implements Callable<Integer> {
     return new CommandLine(new Nibble())
         .addSubcommand(new TrainCommand(train))
         .addSubcommand(new InspectCommand(Terminal.takesColours(System.getenv())))
+        .addSubcommand(new PlanCommand())
         .addSubcommand(new GenerateCommand(generate))
         .addSubcommand(new ChatCommand(System.in))
         .addSubcommand(new MergeCommand())

@@ -29,7 +29,7 @@ public final class WeightMemory {
    * As the kernel counts it, caches that can be dropped included; at most what is left of the
    * container's limit.
    */
-  private static long available() {
+  public static long available() {
     try {
       return Math.min(ContainerMemory.free(), parse(Files.readAllLines(MEMINFO)));
     } catch (IOException | IllegalArgumentException e) {

@@ -299,6 +299,11 @@ public final class CausalLm implements AutoCloseable {
     return linearBytes + embedding.bytes() + (head == embedding ? 0 : head.bytes());
   }
 
+  /** Bytes of the buffers that the layers reuse in turn. */
+  long workspaceBytes() {
+    return work.bytes();
+  }
+
   @Override
   public void close() {
     layers.forEach(DecoderLayer::close);

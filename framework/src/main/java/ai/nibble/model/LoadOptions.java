@@ -118,7 +118,7 @@ public record LoadOptions(
    *
    * @throws InvalidInputException if the device does not compute in them
    */
-  Precision precision() {
+  public Precision precision() {
     if (!device.isCpu() && computeDtype == DType.BFLOAT16) {
       requireBfloat16(Torch.gpu(device));
     }

@@ -5,6 +5,7 @@ import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.nn.HeadLayout.Part;
 import ai.nibble.tensor.CudnnAttention;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.EfficientAttention;
 import ai.nibble.tensor.FlashAttention;
 import ai.nibble.tensor.FusedAttention;
@@ -29,6 +30,20 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
 
   public int headDim() {
     return rotary.headDim();
+  }
+
+  /**
+   * What attention over whole sequences holds.
+   *
+   * @param heads query heads
+   * @param keyValueHeads of keys and values
+   * @param onceForBackward whether backward follows, and this is not computed again for it
+   */
+  public static Footprint footprint(
+      Extent extent, int heads, int keyValueHeads, int headDim, boolean onceForBackward) {
+    return extent.where() == Device.Type.CPU
+        ? AttentionFunction.footprint(extent, heads, keyValueHeads, headDim, onceForBackward)
+        : DeviceAttention.footprint(extent, heads, keyValueHeads, headDim);
   }
 
   /** Query heads that share a key/value head. */

@@ -4,6 +4,7 @@ import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.nn.HeadLayout.Part;
+import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Scope;
@@ -66,6 +67,47 @@ final class AttentionFunction extends Function {
     this.earlier = earlier;
   }
 
+  /**
+   * Forward saves the heads of queries, keys and values, and the probabilities where they are few,
+   * and holds the heads of the output and for each thread the scores of a block that are not saved;
+   * backward holds the gradients of all four, and of scores.
+   *
+   * @param saves whether probabilities may be saved
+   */
+  static Footprint footprint(Extent e, int heads, int kvHeads, int headDim, boolean saves) {
+    long n = e.tokens();
+    int group = heads / kvHeads;
+    long q = e.product(kvHeads, n * group, headDim);
+    long kv = e.product(kvHeads, n, headDim);
+    List<AttentionSpan> spans = AttentionSpan.of(e.sequenceStarts(), BLOCK_TOKENS);
+    int atOnce = spans.size() * kvHeads < e.threads() ? 1 : e.threads();
+    BlockScores all = new BlockScores(group);
+    long scores = 0;
+    long sums = 0;
+    for (AttentionSpan span : spans) {
+      List<AttentionSpan> blocks =
+          blocks(span, group, e.precision().product().bytes(), MAX_SCORE_BYTES);
+      all.add(span, blocks);
+      scores = Math.max(scores, e.product((long) group * blocks.get(0).tokens(), span.tokens()));
+      if (BlockSum.isApart(e.precision().product(), blocks.size())) {
+        long sum = e.bytes(DType.FLOAT32, span.tokens(), headDim);
+        sums = Math.max(sums, 2 * (sum + e.product(span.tokens(), headDim)));
+      }
+    }
+    boolean few = saves && areFew(all, kvHeads, n * heads * headDim);
+    long before = 2 * q + 2 * kv + atOnce * ((few ? 1 : 2) * scores + sums);
+    long gradient = e.compute(n, (heads + 2L * kvHeads) * headDim);
+    return Footprint.of(e.compute(n, (long) heads * headDim))
+        .saving(q + 2 * kv + (few ? e.product(kvHeads, all.elements()) : 0))
+        .inForward(q + (few ? 0 : atOnce * scores))
+        .inBackward(before, 2 * q + 2 * kv, gradient);
+  }
+
+  /** Whether probabilities may be saved beside queries of so many elements. */
+  private static boolean areFew(BlockScores scores, int kvHeads, long queries) {
+    return kvHeads * scores.elements() <= MAX_SAVED_QUERIES * queries;
+  }
+
   @Override
   protected Tensor[] forward(Tensor[] inputs) {
     Tensor qkv = inputs[0];
@@ -103,7 +145,7 @@ final class AttentionFunction extends Function {
     BlockScores scores = new BlockScores(attention.group());
     spans.forEach(span -> scores.add(span, blocks(span)));
     int heads = attention.keyValueHeads();
-    if (heads * scores.elements() <= MAX_SAVED_QUERIES * saved.q.numel()) {
+    if (areFew(scores, heads, saved.q.numel())) {
       probabilities = keep(scores);
       probabilities.allocate(precision.product(), heads);
     }
@@ -137,8 +179,13 @@ final class AttentionFunction extends Function {
   }
 
   private List<AttentionSpan> blocks(AttentionSpan span) {
+    return blocks(span, attention.group(), precision.product().bytes(), maxScoreBytes);
+  }
+
+  private static List<AttentionSpan> blocks(
+      AttentionSpan span, int group, int bytesAScore, long maxScoreBytes) {
     int tokens = Math.max(BLOCK_TOKENS, (span.tokens() + FEW_BLOCKS - 1) / FEW_BLOCKS);
-    long bytesAToken = (long) attention.group() * span.tokens() * precision.product().bytes();
+    long bytesAToken = (long) group * span.tokens() * bytesAScore;
     long most = Math.max(MIN_BLOCK_TOKENS, maxScoreBytes / bytesAToken);
     return span.blocks((int) Math.min(tokens, most));
   }

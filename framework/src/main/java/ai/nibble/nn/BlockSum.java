@@ -25,7 +25,7 @@ final class BlockSum implements AutoCloseable {
    */
   BlockSum(Tensor target, int blocks) {
     this.target = target;
-    if (target.dtype() == DType.FLOAT32 || blocks <= MOST_ROUNDINGS) {
+    if (!isApart(target.dtype(), blocks)) {
       sum = null;
       product = null;
       return;
@@ -37,6 +37,11 @@ final class BlockSum implements AutoCloseable {
       scope.close();
       throw e;
     }
+  }
+
+  /** Whether products of a dtype are summed beside their target. */
+  static boolean isApart(DType dtype, int blocks) {
+    return dtype != DType.FLOAT32 && blocks > MOST_ROUNDINGS;
   }
 
   /**

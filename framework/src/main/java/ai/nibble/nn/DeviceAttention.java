@@ -4,6 +4,7 @@ import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.cuda.RotaryKernels;
+import ai.nibble.tensor.DType;
 import ai.nibble.tensor.FusedAttention;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Scope;
@@ -33,6 +34,29 @@ final class DeviceAttention extends Function {
     this.pass = pass;
     this.precision = precision;
     this.earlier = earlier;
+  }
+
+  /**
+   * Forward saves the rotated heads and the log-sum-exp, float32, a value for each token and head;
+   * the output is saved as itself. Backward holds the gradients of queries, keys and values, those
+   * of keys and values for each query head before they are added, and the queries' in float32, as
+   * FlashAttention-2 does.
+   */
+  static Footprint footprint(Extent e, int heads, int kvHeads, int headDim) {
+    long n = e.tokens();
+    long all = e.compute(n, (heads + 2L * kvHeads) * headDim);
+    long wide = e.compute(n, (long) heads * headDim);
+    long repeated = heads == kvHeads ? 0 : 2 * wide;
+    long sums = e.bytes(DType.FLOAT32, n, (long) heads * headDim);
+    return Footprint.of(wide)
+        .saving(all + e.bytes(DType.FLOAT32, heads, n))
+        .inForward(repeatsHeads(e) ? 2 * wide : 0)
+        .inBackward(all + repeated + sums, all, all);
+  }
+
+  /** Memory-efficient attention, which float32 gets, takes as many keys as queries. */
+  private static boolean repeatsHeads(Extent e) {
+    return e.precision().compute() == DType.FLOAT32;
   }
 
   @Override

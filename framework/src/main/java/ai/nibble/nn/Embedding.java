@@ -30,6 +30,18 @@ public final class Embedding extends Function {
     this.precision = precision;
   }
 
+  /**
+   * What looking up all tokens holds; ids and, while they are converted, rows of the table.
+   *
+   * @param held the table's dtype
+   */
+  public static Footprint footprint(Extent extent, int hidden, DType held) {
+    long n = extent.tokens();
+    long converted = held == extent.precision().compute() ? 0 : extent.bytes(held, n, hidden);
+    return Footprint.of(extent.compute(n, hidden))
+        .inForward(extent.bytes(DType.INT64, n) + converted);
+  }
+
   @Override
   protected boolean hasParameters() {
     return table.parameter().isPresent();

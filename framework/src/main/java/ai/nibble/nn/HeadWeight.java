@@ -1,6 +1,7 @@
 package ai.nibble.nn;
 
 import ai.nibble.nn.Workspace.Purpose;
+import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
 
 /**
@@ -50,9 +51,12 @@ public record HeadWeight(Weight weight, Precision precision) {
   }
 
   private boolean isReady() {
+    return weight instanceof DenseWeight dense && isReady(dense.tensor().dtype(), precision);
+  }
+
+  /** Whether a head held in a dtype needs no converted copy. */
+  static boolean isReady(DType held, Precision precision) {
     // a float32 head that is used in bfloat16 is rounded first, whatever the product's dtype
-    return weight instanceof DenseWeight dense
-        && dense.tensor().dtype() == precision.product()
-        && !precision.widens();
+    return held == precision.product() && !precision.widens();
   }
 }

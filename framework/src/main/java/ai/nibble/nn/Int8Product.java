@@ -24,7 +24,7 @@ import java.util.stream.IntStream;
  */
 final class Int8Product {
   /** A GPU's int8 product takes more than 16 rows. */
-  private static final long DEVICE_ROWS = 32;
+  static final long DEVICE_ROWS = 32;
 
   private final LinearGroup group;
   private final Precision precision;

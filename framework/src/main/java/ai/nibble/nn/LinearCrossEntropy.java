@@ -68,6 +68,40 @@ public final class LinearCrossEntropy extends Function {
     return losses.clone();
   }
 
+  /**
+   * What the loss of so many rows holds: their gradient, which is made in forward and passed on,
+   * the logits of a chunk, and the head in the product's dtype where it is held in another.
+   *
+   * @param rows with loss
+   * @param held the head's dtype
+   * @param trained whether the head is
+   * @param training whether a backward follows
+   */
+  public static Footprint footprint(
+      Extent e,
+      int rows,
+      int hidden,
+      int vocabulary,
+      DType held,
+      boolean trained,
+      boolean training) {
+    long chunk = Math.min(rows, e.kernels() ? ROWS_A_DEVICE_CHUNK : ROWS_A_CHUNK);
+    long head = training && trained ? e.bytes(DType.FLOAT32, vocabulary, hidden) : 0;
+    long losses = e.kernels() ? 2 * e.bytes(DType.FLOAT32, rows) : 0;
+    int copies = e.precision().widens() ? training ? 2 : 1 : 0;
+    Footprint f =
+        Footprint.of(e.bytes(DType.FLOAT32, 1))
+            .saving((training ? e.compute(rows, hidden) : 0) + head)
+            .inForward(losses + copies * e.product(chunk, hidden))
+            .using(Purpose.LOGITS, e.product(chunk, vocabulary));
+    if (!HeadWeight.isReady(held, e.precision())) {
+      f = f.using(Purpose.HEAD, e.product(vocabulary, hidden));
+    }
+    return head > 0 && e.precision().product() != DType.FLOAT32
+        ? f.using(Purpose.WEIGHT_GRAD, e.product(vocabulary, hidden))
+        : f;
+  }
+
   @Override
   protected boolean hasParameters() {
     return head.parameter().isPresent();

@@ -3,6 +3,7 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
+import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Tensor;
 
@@ -16,6 +17,12 @@ public final class Residual extends Function {
 
   public Residual(Earlier earlier) {
     this.earlier = earlier;
+  }
+
+  /** What adding hidden states holds: its output; the gradient is passed on. */
+  public static Footprint footprint(Extent extent, int hidden) {
+    DType dtype = extent.precision().compute();
+    return Footprint.of(extent.made(dtype, extent.tokens(), hidden));
   }
 
   @Override

@@ -61,6 +61,18 @@ public final class RmsNorm implements AutoCloseable {
     return tape.apply(new Normalize(room), x);
   }
 
+  /**
+   * What normalising rows holds: its output, and for backward its input.
+   *
+   * @param room as in {@link #apply(Tape, Variable, int)}
+   */
+  public static Footprint footprint(Extent extent, long rows, int hidden, int room) {
+    return Footprint.of(extent.compute(rows, hidden + room))
+        .savingInput(0)
+        .inForward(extent.windows(2, rows, hidden))
+        .inBackward(0, extent.windows(4, rows, hidden), extent.compute(rows, hidden));
+  }
+
   @Override
   public void close() {
     weight.close();

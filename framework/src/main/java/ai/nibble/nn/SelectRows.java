@@ -3,6 +3,7 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.cuda.ElementwiseKernels;
+import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Tensor;
@@ -17,6 +18,13 @@ public final class SelectRows extends Function {
    */
   public SelectRows(int[] rows) {
     this.rows = rows.clone();
+  }
+
+  /** What selecting so many rows holds. */
+  public static Footprint footprint(Extent extent, int hidden, int rows) {
+    return Footprint.of(extent.compute(rows, hidden))
+        .inForward(extent.bytes(DType.INT64, rows))
+        .inBackward(0, 0, extent.compute(extent.tokens(), hidden));
   }
 
   @Override

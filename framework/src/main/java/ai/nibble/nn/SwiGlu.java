@@ -35,6 +35,19 @@ public final class SwiGlu extends Function {
     this.room = room;
   }
 
+  /** What it holds: its output, and for backward its input. */
+  public static Footprint footprint(Extent extent, int intermediate, int room) {
+    long n = extent.tokens();
+    long rows = Math.min(n, ELEMENTS_A_RANGE / intermediate + 1);
+    long products = extent.kernels() ? 0 : extent.threads() * extent.compute(rows, intermediate);
+    return Footprint.of(extent.compute(n, intermediate + room))
+        .savingInput(0)
+        .inBackward(
+            0,
+            Math.min(products, extent.compute(n, intermediate)),
+            extent.compute(n, 2L * intermediate));
+  }
+
   @Override
   protected Tensor[] forward(Tensor[] inputs) {
     gateUp = save(inputs[0]);

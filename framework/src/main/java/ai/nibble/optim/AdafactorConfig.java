@@ -15,6 +15,11 @@ public record AdafactorConfig(double weightDecay) implements OptimizerConfig {
   }
 
   @Override
+  public double bytesAValue() {
+    return 0;
+  }
+
+  @Override
   public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
     return new Adafactor(ParameterSlot.of(parameters, ranges));
   }

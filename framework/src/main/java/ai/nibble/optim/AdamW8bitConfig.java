@@ -15,6 +15,11 @@ public record AdamW8bitConfig(AdamWConfig adamW) implements OptimizerConfig {
   }
 
   @Override
+  public double bytesAValue() {
+    return 2 + 2.0 * Float.BYTES / AdamW8bit.BLOCK;
+  }
+
+  @Override
   public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
     return AdamW8bit.over(parameters, adamW, ranges);
   }

@@ -25,6 +25,11 @@ public record AdamWConfig(double beta1, double beta2, double eps, double weightD
   }
 
   @Override
+  public double bytesAValue() {
+    return 2 * Float.BYTES;
+  }
+
+  @Override
   public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
     return AdamW.over(parameters, this, ranges);
   }

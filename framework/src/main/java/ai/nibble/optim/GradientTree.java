@@ -165,6 +165,12 @@ public final class GradientTree<B> {
     complete = false;
   }
 
+  /** Flat buffers that the sum of so many leaves needs, from leaf 0 on. */
+  public static int buffersFor(int leaves) {
+    // as many subtrees stand side by side as a number up to this one has ones
+    return Integer.SIZE - 1 - Integer.numberOfLeadingZeros(leaves + 1);
+  }
+
   /** The number of flat buffers allocated by this tree and held now. */
   int buffers() {
     return nodes.size() + free.size();

@@ -19,6 +19,11 @@ public record LionConfig(double beta1, double beta2, double weightDecay)
   }
 
   @Override
+  public double bytesAValue() {
+    return Float.BYTES;
+  }
+
+  @Override
   public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
     return new Lion(this, ranges);
   }

@@ -20,6 +20,11 @@ public record MuonConfig(double momentum, AdamWConfig adamW) implements Optimize
   }
 
   @Override
+  public double bytesAValue() {
+    return Float.BYTES;
+  }
+
+  @Override
   public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
     return new Muon(this, ParameterSlot.of(parameters, ranges));
   }

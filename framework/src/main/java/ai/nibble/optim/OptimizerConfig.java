@@ -16,6 +16,9 @@ public sealed interface OptimizerConfig
    */
   Optimizer over(ParameterSet parameters, List<ParameterRange> ranges);
 
+  /** Bytes that are remembered for each value of a large matrix. */
+  double bytesAValue();
+
   /** Refuses a constant. */
   static void check(String key, double value, boolean valid, String expected) {
     if (!valid) {

@@ -17,6 +17,11 @@ public record SgdConfig(double momentum, double weightDecay) implements Optimize
   }
 
   @Override
+  public double bytesAValue() {
+    return momentum > 0 ? Float.BYTES : 0;
+  }
+
+  @Override
   public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
     return new Sgd(this, ranges);
   }

@@ -102,8 +102,13 @@ public final class RecipeRun {
     // rows first: a bad one is found in seconds, before the weights are read
     try (RecipeRows rows = RecipeRows.read(recipe, out)) {
       TrainSettings settings = settings(rows);
+      RecipePlan plan = RecipePlan.of(recipe, rows, settings);
+      out.println(plan.summary());
+      plan.requirePossible();
+      plan.shortage().ifPresent(line -> out.println("warning: " + line));
+      settings = settings.with(plan.checkpointing());
       Map<String, String> identity = RunIdentity.of(recipe, rows.training());
-      Inputs inputs = new Inputs(rows, settings, identity, sums, baseFiles, ownTemplate);
+      Inputs inputs = new Inputs(rows, settings, identity, sums, baseFiles, ownTemplate, plan);
       OutputLock lock = OutputLock.take(output);
       try {
         Optional<SavedCheckpoint> from = resumeFrom(identity);
@@ -136,7 +141,8 @@ public final class RecipeRun {
       Map<String, String> identity,
       InputSums sums,
       Optional<BaseFiles> baseFiles,
-      Optional<String> ownTemplate) {}
+      Optional<String> ownTemplate,
+      RecipePlan plan) {}
 
   private OptionalDouble train(Inputs inputs, Optional<SavedCheckpoint> from) throws IOException {
     RecipeRows rows = inputs.rows();
@@ -176,6 +182,7 @@ public final class RecipeRun {
         if (answers != null) {
           answers.after(model, output, settings.totalSteps(), listeners.all);
         }
+        inputs.plan().compare().ifPresent(out::println);
         NextSteps.print(
             out,
             recipe,

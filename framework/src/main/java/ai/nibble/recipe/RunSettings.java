@@ -4,6 +4,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.data.EpochPlan;
 import ai.nibble.data.RowOrder;
 import ai.nibble.data.TrainingRows;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.optim.AdafactorConfig;
 import ai.nibble.optim.AdamW8bitConfig;
 import ai.nibble.optim.AdamWConfig;
@@ -26,6 +27,8 @@ final class RunSettings {
   private RunSettings() {}
 
   /**
+   * The settings; where the recipe leaves checkpointing to the plan of memory, without.
+   *
    * @param plan of the rows to train on
    * @throws InvalidInputException where the epochs make more steps than can be counted
    */
@@ -43,7 +46,7 @@ final class RunSettings {
         optimizer(o),
         recipe.adapter() == Recipe.Adapter.NONE ? 1 : recipe.lora().loraPlusLrRatio(),
         o.maxGradNorm(),
-        training.gradientCheckpointing(),
+        training.gradientCheckpointing().mode().orElse(Checkpointing.NONE),
         interval(
             recipe.evaluation().evalSteps(), recipe.evaluation().evalsPerEpoch(), stepsPerEpoch),
         recipe.evaluation().evalBatchSize(),

@@ -41,17 +41,18 @@ public record Training(
         Optional<Integer> maxSteps,
     @Key(
             value = "gradient_checkpointing",
-            byDefault = "none",
+            byDefault = "auto",
             doc =
                 "What of each block is kept for the backward pass and what computed again: `none`"
                     + " keeps all, `selective` the outputs of products and attention (less memory,"
                     + " hardly more time), `block` only hidden states and attention's output (least"
-                    + " memory, a fifth more time)",
+                    + " memory, a fifth more time); `auto` is the first of them that fits the"
+                    + " machine's memory (see docs/plan.md)",
             means = {
               @Key.Means(value = "true|True|TRUE", as = "block"),
               @Key.Means(value = "false|False|FALSE", as = "none")
             })
-        Checkpointing gradientCheckpointing,
+        GradientCheckpointing gradientCheckpointing,
     @Key(
             value = "sample_packing",
             byDefault = "false",
@@ -68,4 +69,19 @@ public record Training(
             value = "group_by_length",
             byDefault = "false",
             doc = "Rows of about one length in a micro-batch")
-        boolean groupByLength) {}
+        boolean groupByLength) {
+
+  /** What is kept for the backward pass; all ways train the same bits. */
+  public enum GradientCheckpointing {
+    /** The first of the others that fits. */
+    AUTO,
+    NONE,
+    SELECTIVE,
+    BLOCK;
+
+    /** The way; empty: what fits. */
+    Optional<Checkpointing> mode() {
+      return this == AUTO ? Optional.empty() : Optional.of(Checkpointing.valueOf(name()));
+    }
+  }
+}

@@ -21,14 +21,17 @@ public final class Tensor implements AutoCloseable {
   private final Device device;
   private final long[] shape;
   private final long[] strides;
+  private final Storage storage;
   private final AtomicBoolean closed = new AtomicBoolean();
 
-  private Tensor(long handle, DType dtype, Device device, long[] shape, long[] strides) {
+  private Tensor(
+      long handle, DType dtype, Device device, long[] shape, long[] strides, Storage storage) {
     this.handle = handle;
     this.dtype = dtype;
     this.device = device;
     this.shape = shape;
     this.strides = strides;
+    this.storage = storage;
     LIVE.incrementAndGet();
   }
 
@@ -47,29 +50,15 @@ public final class Tensor implements AutoCloseable {
     long[] sizes = shape.clone();
     long[] strides = contiguousStrides(sizes);
     long numel = numel(sizes);
-    long room = device.isCpu() ? roundedUp(numel * dtype.bytes()) / dtype.bytes() : numel;
-    if (room == numel) {
-      return new Tensor(allocate(device, dtype, sizes, strides), dtype, device, sizes, strides);
+    long bytes = numel * dtype.bytes();
+    long room = device.isCpu() ? TensorMemory.allocatedBytes(Device.Type.CPU, bytes) : bytes;
+    if (room == bytes) {
+      return allocated(device, dtype, sizes, strides);
     }
-    long[] flat = {room};
     try (Tensor whole =
-        new Tensor(allocate(device, dtype, flat, new long[] {1}), dtype, device, flat, flat)) {
+        allocated(device, dtype, new long[] {room / dtype.bytes()}, new long[] {1})) {
       return whole.reinterpret(sizes, strides, 0);
     }
-  }
-
-  /**
-   * Bytes to allocate for so many: from 64 KiB to 32 MiB one of eight sizes an octave. Rows of
-   * changing lengths then ask for the same few sizes again and again, and what one step freed
-   * serves the next; with sizes as they come the heap of a long run goes to pieces and grows.
-   * Larger ones are the kernel's own mappings, which leave nothing behind.
-   */
-  private static long roundedUp(long bytes) {
-    if (bytes < 1 << 16 || bytes > NativeLibraries.MMAP_THRESHOLD) {
-      return bytes;
-    }
-    long unit = Long.highestOneBit(bytes - 1) >> 3;
-    return (bytes + unit - 1) / unit * unit;
   }
 
   /**
@@ -83,7 +72,7 @@ public final class Tensor implements AutoCloseable {
     }
   }
 
-  private static long allocate(Device device, DType dtype, long[] sizes, long[] strides) {
+  private static Tensor allocated(Device device, DType dtype, long[] sizes, long[] strides) {
     long[] result = new long[1];
     int code =
         Libtorch.aoti_torch_empty_strided(
@@ -100,7 +89,15 @@ public final class Tensor implements AutoCloseable {
           device,
           numel(sizes) * dtype.bytes());
     }
-    return result[0];
+    return ofOwnMemory(result[0], dtype, device, sizes, strides);
+  }
+
+  /** A tensor that shares its memory with no other yet. */
+  private static Tensor ofOwnMemory(
+      long handle, DType dtype, Device device, long[] sizes, long[] strides) {
+    long bytes = numel(sizes) * dtype.bytes();
+    bytes = device.isCpu() ? bytes : TensorMemory.allocatedBytes(device.type(), bytes);
+    return new Tensor(handle, dtype, device, sizes, strides, new Storage(device, bytes));
   }
 
   /** A tensor of zeros on the CPU. */
@@ -197,7 +194,7 @@ public final class Tensor implements AutoCloseable {
       check(Libtorch.aoti_torch_get_stride(handle, d, l), "get_stride");
       strides[d] = l[0];
     }
-    return new Tensor(handle, dtype, device, shape, strides);
+    return ofOwnMemory(handle, dtype, device, shape, strides);
   }
 
   /**
@@ -223,7 +220,7 @@ public final class Tensor implements AutoCloseable {
    * libtorch takes ten calls.
    */
   static Tensor adoptLike(long handle, Tensor like) {
-    return new Tensor(handle, like.dtype, like.device, like.shape, contiguousStrides(like.shape));
+    return ofOwnMemory(handle, like.dtype, like.device, like.shape, contiguousStrides(like.shape));
   }
 
   public DType dtype() {
@@ -285,7 +282,7 @@ public final class Tensor implements AutoCloseable {
   public Tensor share() {
     long[] result = new long[1];
     check(Libtorch.aoti_torch_new_tensor_handle(handle(), result), "new_tensor_handle");
-    return new Tensor(result[0], dtype, device, shape, strides);
+    return new Tensor(result[0], dtype, device, shape, strides, storage.shared());
   }
 
   /** The same memory under another shape; this tensor must be contiguous. */
@@ -352,7 +349,7 @@ public final class Tensor implements AutoCloseable {
         Libtorch.aoti_torch__reinterpret_tensor(
             handle(), sizes.length, atLeastOne(sizes), atLeastOne(newStrides), offset, result);
     check(code, "reinterpret_tensor", this);
-    return new Tensor(result[0], dtype, device, sizes, newStrides);
+    return new Tensor(result[0], dtype, device, sizes, newStrides, storage.shared());
   }
 
   /** A contiguous copy in the given dtype, rounded to nearest even. */
@@ -475,6 +472,7 @@ public final class Tensor implements AutoCloseable {
   public void close() {
     if (closed.compareAndSet(false, true)) {
       LIVE.decrementAndGet();
+      storage.release();
       check(Libtorch.aoti_torch_delete_tensor_object(handle), "delete_tensor_object");
     }
   }

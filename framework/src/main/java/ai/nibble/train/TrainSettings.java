@@ -119,4 +119,25 @@ public record TrainSettings(
         newOrder,
         newEvalOrder);
   }
+
+  /** The same with another way of checkpointing: it changes no bit of what is trained. */
+  public TrainSettings with(Checkpointing other) {
+    return new TrainSettings(
+        microBatchSize,
+        gradientAccumulationSteps,
+        totalSteps,
+        learningRate,
+        schedule,
+        optimizer,
+        loraPlusLrRatio,
+        maxGradNorm,
+        other,
+        evalSteps,
+        evalBatchSize,
+        saveSteps,
+        saveTotalLimit,
+        seed,
+        order,
+        evalOrder);
+  }
 }

@@ -53,6 +53,7 @@ public final class Trainer {
   private final EpochSampler sampler;
   private final Optimizer optimizer;
   private final TrainStep trainStep;
+  private final HeapBound heap = new HeapBound();
   private String runId = UUID.randomUUID().toString();
   private int firstStep;
   private int measuredStep = -1;
@@ -308,6 +309,7 @@ public final class Trainer {
 
   private StepMetrics step(int step, RunPlace run) {
     long start = System.nanoTime();
+    heap.begin();
     List<Batch> batches = nextBatches();
     double learningRate = settings.learningRate() * settings.schedule().multiplier(step);
     TrainStep.Outcome outcome = trainStep.run(batches, learningRate, dropoutKey(step));
@@ -318,6 +320,7 @@ public final class Trainer {
       stopUnlessAllLearn();
     }
     tokensSeen += outcome.tokens();
+    heap.end();
     return new StepMetrics(
         step + 1,
         settings.totalSteps(),

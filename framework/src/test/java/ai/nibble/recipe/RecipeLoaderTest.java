@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.data.EncodingSettings.ExcessLength;
 import ai.nibble.data.EncodingSettings.TrainOnEos;
 import ai.nibble.lora.TargetModules;
-import ai.nibble.model.Checkpointing;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.quant.Quant8Config;
 import ai.nibble.recipe.Quantization.ComputeDtype;
@@ -62,7 +61,8 @@ final class RecipeLoaderTest {
     assertEquals(ExcessLength.RAISE, recipe.data().excessLengthStrategy());
     assertEquals(Optional.empty(), recipe.data().chatTemplate());
     assertEquals(
-        new Training(1, 1, 1, Optional.empty(), Checkpointing.NONE, false, false, false),
+        new Training(
+            1, 1, 1, Optional.empty(), Training.GradientCheckpointing.AUTO, false, false, false),
         recipe.training());
     assertEquals(
         new Optimization(

@@ -1,0 +1,97 @@
+package ai.nibble.cli;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.plan.Sizes;
+import ai.nibble.recipe.Recipe;
+import ai.nibble.recipe.RecipeLoader;
+import ai.nibble.recipe.RecipePlan;
+import java.io.OutputStream;
+import java.io.PrintStream;
+import java.io.PrintWriter;
+import java.io.Writer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.OptionalLong;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code nibble plan}. */
+@Command(
+    name = "plan",
+    description = "Says what memory a recipe's run needs, by phase and use, before anything loads.",
+    sortOptions = false,
+    footer = {
+      "",
+      "Exit code 0 where the run fits, 1 where it does not, 2 for what would stop it anyway.",
+      "How it is computed, and how well it agrees with what is measured: docs/plan.md",
+      "Example:",
+      "  nibble plan --config recipes/a.yaml --set micro_batch_size=4 --device-memory 24GiB"
+    })
+final class PlanCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec;
+  @Mixin private CommonOptions common;
+
+  @Option(
+      names = {"-c", "--config"},
+      required = true,
+      paramLabel = "FILE",
+      description = "The recipe.")
+  private Path config;
+
+  @Option(
+      names = "--set",
+      paramLabel = "KEY=VALUE",
+      description = "Sets a key of the recipe; datasets.0.path=x reaches into lists.")
+  private List<String> sets = List.of();
+
+  @Option(
+      names = "--device-memory",
+      paramLabel = "SIZE",
+      description = "Plans for a GPU of this size, such as 24GiB, that need not be here.")
+  private String deviceMemory;
+
+  @Option(names = "--json", description = "Prints one JSON object instead.")
+  private boolean json;
+
+  @Override
+  public Integer call() {
+    PrintWriter out = spec.commandLine().getOut();
+    PrintWriter err = spec.commandLine().getErr();
+    OptionalLong device = deviceBytes();
+    Recipe recipe = RecipeLoader.loadForRun(config, sets);
+    recipe.notices().forEach(notice -> err.println("note: " + notice));
+    err.flush();
+    RecipePlan plan = RecipePlan.read(recipe, notices(json ? err : out), device);
+    out.print(json ? PlanText.json(plan) : PlanText.table(plan));
+    out.flush();
+    return plan.fits() ? 0 : Failures.FAILED;
+  }
+
+  private OptionalLong deviceBytes() {
+    if (deviceMemory == null) {
+      return OptionalLong.empty();
+    }
+    OptionalLong bytes = Sizes.parse(deviceMemory);
+    if (bytes.isEmpty()) {
+      throw new InvalidInputException(
+          "--device-memory is '" + deviceMemory + "', expected a size such as 24GiB");
+    }
+    return bytes;
+  }
+
+  /** What reading rows says, on a writer. */
+  private static PrintStream notices(Writer to) {
+    PrintWriter writer = new PrintWriter(to, true);
+    return new PrintStream(OutputStream.nullOutputStream(), false, StandardCharsets.UTF_8) {
+      @Override
+      public void println(String line) {
+        writer.println(line);
+      }
+    };
+  }
+}

@@ -1,0 +1,150 @@
+package ai.nibble.cli;
+
+import ai.nibble.model.Checkpointing;
+import ai.nibble.plan.Component;
+import ai.nibble.plan.MemoryPlan;
+import ai.nibble.plan.Phase;
+import ai.nibble.plan.Sizes;
+import ai.nibble.recipe.RecipePlan;
+import ai.nibble.recipe.RecipePlan.Alternative;
+import ai.nibble.tensor.Device;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/** A plan of memory as people and programs read it. */
+final class PlanText {
+  private static final int LABEL = 30;
+  private static final int COLUMN = 11;
+
+  private PlanText() {}
+
+  static String table(RecipePlan plan) {
+    MemoryPlan memory = plan.plan();
+    StringBuilder text = new StringBuilder();
+    text.append(
+        String.format(
+            Locale.ROOT,
+            "rows: %,d to train on, %,d to evaluate on; the largest micro-batch: %d rows, %,d"
+                + " tokens, %,d with loss%n",
+            plan.rowCounts()[0],
+            plan.rowCounts()[1],
+            plan.largestBatch().sequences(),
+            plan.largestBatch().tokens(),
+            plan.largestBatch().lossTokens()));
+    text.append(
+        String.format(
+            Locale.ROOT,
+            "computed on %s in %s, gradient_checkpointing: %s%n%n",
+            plan.where() == Device.Type.CPU ? "the CPU" : "a GPU",
+            plan.computeDtype().torchName(),
+            word(plan.checkpointing())));
+    List<Phase> phases = List.copyOf(memory.phases().keySet());
+    text.append(row("", phases.stream().map(p -> p.name().toLowerCase(Locale.ROOT)).toList()));
+    for (Component component : Component.values()) {
+      List<String> cells = phases.stream().map(p -> cell(memory.bytes(p, component))).toList();
+      if (cells.stream().anyMatch(cell -> !cell.isEmpty())) {
+        text.append(row(component.label(), cells));
+      }
+    }
+    text.append(row("total", phases.stream().map(p -> cell(memory.total(p))).toList()));
+    text.append('\n');
+    plan.plans()
+        .forEach(
+            (mode, other) ->
+                text.append(
+                    line(
+                        "gradient_checkpointing: " + word(mode),
+                        other.peak(),
+                        plan.budget().holds(other.peak()))));
+    plan.alternatives().stream()
+        .filter(a -> !a.setting().startsWith("gradient_checkpointing"))
+        .forEach(a -> text.append(line(a.setting(), a.bytes(), a.fits())));
+    text.append(
+        String.format(
+            Locale.ROOT,
+            "%n%s: %s free of %s%n",
+            plan.budget().place(),
+            Sizes.text(plan.budget().available()),
+            Sizes.text(plan.budget().total())));
+    text.append(plan.shortage().map(s -> "does not fit: " + s).orElse("fits")).append('\n');
+    return text.toString();
+  }
+
+  private static String word(Checkpointing mode) {
+    return mode.name().toLowerCase(Locale.ROOT);
+  }
+
+  private static String cell(long bytes) {
+    return bytes == 0 ? "" : Sizes.text(bytes);
+  }
+
+  private static String line(String setting, long bytes, boolean fits) {
+    return String.format(
+        Locale.ROOT, "%-60s %9s  %s%n", setting, Sizes.text(bytes), fits ? "fits" : "does not fit");
+  }
+
+  private static String row(String label, List<String> cells) {
+    StringBuilder line = new StringBuilder(String.format("%-" + LABEL + "s", label));
+    cells.forEach(cell -> line.append(String.format("%" + COLUMN + "s", cell)));
+    return line.toString().stripTrailing() + "\n";
+  }
+
+  /** One object, sizes in bytes. */
+  static String json(RecipePlan plan) {
+    Map<String, Object> root = new LinkedHashMap<>();
+    root.put("device", plan.where().name().toLowerCase(Locale.ROOT));
+    root.put("compute_dtype", plan.computeDtype().torchName());
+    root.put("gradient_checkpointing", word(plan.checkpointing()));
+    root.put("train_rows", plan.rowCounts()[0]);
+    root.put("eval_rows", plan.rowCounts()[1]);
+    Map<String, Object> batch = new LinkedHashMap<>();
+    batch.put("rows", plan.largestBatch().sequences());
+    batch.put("tokens", plan.largestBatch().tokens());
+    batch.put("loss_tokens", plan.largestBatch().lossTokens());
+    root.put("largest_micro_batch", batch);
+    Map<String, Object> phases = new LinkedHashMap<>();
+    plan.plan().phases().forEach((phase, components) -> phases.put(key(phase), parts(components)));
+    root.put("phases", phases);
+    root.put("peak_bytes", plan.plan().peak());
+    Map<String, Object> modes = new LinkedHashMap<>();
+    plan.plans().forEach((mode, other) -> modes.put(word(mode), other.peak()));
+    root.put("peak_bytes_by_gradient_checkpointing", modes);
+    root.put("available_bytes", plan.budget().available());
+    root.put("total_bytes", plan.budget().total());
+    root.put("fits", plan.fits());
+    List<Object> alternatives = new ArrayList<>();
+    plan.alternatives().forEach(a -> alternatives.add(alternative(a)));
+    root.put("alternatives", alternatives);
+    try {
+      return new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT).writeValueAsString(root)
+          + "\n";
+    } catch (JsonProcessingException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  private static String key(Phase phase) {
+    return phase.name().toLowerCase(Locale.ROOT);
+  }
+
+  private static Map<String, Object> parts(Map<Component, Long> components) {
+    Map<String, Object> parts = new LinkedHashMap<>();
+    components.forEach((component, bytes) -> parts.put(component.key(), bytes));
+    parts.put("total", components.values().stream().mapToLong(Long::longValue).sum());
+    return parts;
+  }
+
+  private static Map<String, Object> alternative(Alternative a) {
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("setting", a.setting());
+    map.put("peak_bytes", a.bytes());
+    map.put("fits", a.fits());
+    return map;
+  }
+}

@@ -1,0 +1,32 @@
+package ai.nibble.model;
+
+import ai.nibble.nn.GroupShape;
+import java.util.List;
+
+/**
+ * The sizes of a {@link DecoderLayer}, from which its memory follows.
+ *
+ * @param hidden size of the hidden state
+ * @param heads query heads
+ * @param keyValueHeads heads of keys and of values
+ * @param headDim elements of a head
+ */
+public record LayerShape(
+    int hidden,
+    int heads,
+    int keyValueHeads,
+    int headDim,
+    GroupShape qkv,
+    GroupShape output,
+    GroupShape gateUp,
+    GroupShape down) {
+
+  List<GroupShape> groups() {
+    return List.of(qkv, output, gateUp, down);
+  }
+
+  /** Features between the projections of the MLP. */
+  int intermediate() {
+    return down.in();
+  }
+}

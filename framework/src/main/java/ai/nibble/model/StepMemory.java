@@ -1,0 +1,267 @@
+package ai.nibble.model;
+
+import ai.nibble.model.MemoryLedger.Value;
+import ai.nibble.model.MemoryTape.Variable;
+import ai.nibble.nn.Attention;
+import ai.nibble.nn.Embedding;
+import ai.nibble.nn.Extent;
+import ai.nibble.nn.Footprint;
+import ai.nibble.nn.GroupShape;
+import ai.nibble.nn.LinearCrossEntropy;
+import ai.nibble.nn.Residual;
+import ai.nibble.nn.RmsNorm;
+import ai.nibble.nn.SelectRows;
+import ai.nibble.nn.SwiGlu;
+import ai.nibble.nn.Workspace.Purpose;
+import ai.nibble.tensor.DType;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.LongConsumer;
+
+/**
+ * The memory of a micro-batch's forward and backward pass, found by going through the pass as
+ * {@link CausalLm} does with nothing but sizes: the functions say what each makes and saves ({@link
+ * Footprint}), and this, statement for statement like {@link DecoderLayer#forward} and {@link
+ * ai.nibble.autograd.Checkpoint}, which value lives how long.
+ *
+ * <p>Of N tokens in a layer of hidden size h, q and kv elements of queries and of keys,
+ * intermediate size i and ranks r, with values of c bytes, what forward keeps is, on the CPU:
+ *
+ * <ul>
+ *   <li>{@code none}: {@code N·c·(4h + 2q + 2kv + 3i + Σr)}: the layer's input, two normalised
+ *       inputs, the state after attention; rotated queries, keys, values and attention's output;
+ *       gate, up and their product; each group's {@code xAᵀ}; and on the CPU attention's
+ *       probabilities, where they are at most {@code 6q} a token
+ *   <li>{@code selective}: {@code N·c·(2h + (q + 2kv) + q + 2i)}: input, product of q, k and v,
+ *       attention's output, the state after attention, product of gate and up
+ *   <li>{@code block}: {@code N·c·(2h + q)}: input, attention's output, the state after attention
+ * </ul>
+ *
+ * On a device attention keeps queries, keys and values rotated in one tensor with a float32
+ * log-sum-exp for each head, and {@code xAᵀ} lies in columns behind x, up to a multiple of 64.
+ */
+public final class StepMemory {
+  private static final Set<Purpose> OF_THE_LOSS = Set.of(Purpose.LOGITS, Purpose.HEAD);
+
+  private final ModelShape model;
+  private final Extent extent;
+  private final int lossRows;
+  private final Checkpointing checkpointing;
+  private final boolean training;
+  private final MemoryLedger ledger = new MemoryLedger();
+  private final Map<Purpose, Long> workspace = new EnumMap<>(Purpose.class);
+  private long kept;
+  private long layerBytes;
+  private long largestLayer;
+
+  private StepMemory(
+      ModelShape model,
+      Extent extent,
+      int lossRows,
+      Checkpointing checkpointing,
+      boolean training) {
+    this.model = model;
+    this.extent = extent;
+    this.lossRows = lossRows;
+    this.checkpointing = checkpointing;
+    this.training = training;
+  }
+
+  /**
+   * What a pass holds.
+   *
+   * @param atPeak bytes for each purpose at the moment of the most
+   * @param kept bytes kept after forward for backward, the hidden states' gradient by the loss
+   *     among them
+   * @param layer bytes of all that a layer makes in forward
+   */
+  public record Result(Map<MemoryPart, Long> atPeak, long kept, long layer) {
+    /** Bytes at the moment of the most. */
+    public long peak() {
+      return atPeak.values().stream().mapToLong(Long::longValue).sum();
+    }
+  }
+
+  /**
+   * Forward and backward of a micro-batch.
+   *
+   * @param lossRows tokens that carry loss
+   */
+  public static Result training(
+      ModelShape model, Extent extent, int lossRows, Checkpointing checkpointing) {
+    return new StepMemory(model, extent, lossRows, checkpointing, true).run();
+  }
+
+  /** A forward pass of an evaluation. */
+  public static Result evaluation(ModelShape model, Extent extent, int lossRows) {
+    return new StepMemory(model, extent, lossRows, Checkpointing.NONE, false).run();
+  }
+
+  private Result run() {
+    MemoryTape tape = new MemoryTape(ledger, training);
+    Variable hidden = hidden(tape);
+    Variable loss = loss(tape, hidden);
+    hidden.close();
+    kept = ledger.held();
+    if (training) {
+      tape.backward(loss, ledger.take(MemoryPart.LOSS, DType.FLOAT32.bytes()));
+    }
+    tape.close();
+    if (ledger.held() != 0) {
+      throw new IllegalStateException(ledger.held() + " bytes are never given up");
+    }
+    Map<MemoryPart, Long> all = new EnumMap<>(ledger.atPeak());
+    workspace.forEach(
+        (purpose, bytes) ->
+            all.merge(
+                OF_THE_LOSS.contains(purpose) ? MemoryPart.LOSS : MemoryPart.WORKSPACE,
+                bytes,
+                Long::sum));
+    return new Result(all, kept, largestLayer);
+  }
+
+  private Variable hidden(MemoryTape tape) {
+    Footprint embedding = Embedding.footprint(extent, model.hidden(), model.embedding());
+    Variable x = tape.apply(embedding, model.trained(), null, MemoryPart.ACTIVATIONS);
+    for (LayerShape layer : model.layers()) {
+      Variable next =
+          checkpointing != Checkpointing.NONE && training
+              ? checkpoint(tape, layer, x)
+              : layer(run(tape, MemoryPart.ACTIVATIONS, Recalled.NONE), layer, x);
+      x.close();
+      x = next;
+    }
+    return x;
+  }
+
+  private Variable loss(MemoryTape tape, Variable hidden) {
+    int h = model.hidden();
+    MemoryPart part = MemoryPart.LOSS;
+    Footprint entropy =
+        LinearCrossEntropy.footprint(
+            extent, lossRows, h, model.vocabulary(), model.head(), model.trained(), training);
+    Variable selected =
+        tape.apply(SelectRows.footprint(extent, h, lossRows), false, null, part, hidden);
+    Variable normed =
+        tape.apply(
+            RmsNorm.footprint(extent, lossRows, h, 0), model.trained(), null, part, selected);
+    entropy.workspace().forEach((p, bytes) -> workspace.merge(p, bytes, Math::max));
+    Variable loss = tape.apply(entropy, model.trained(), null, part, normed);
+    normed.close();
+    selected.close();
+    return loss;
+  }
+
+  /** As {@link ai.nibble.autograd.Checkpoint}. */
+  private Variable checkpoint(MemoryTape tape, LayerShape layer, Variable x) {
+    Recalled recalled = new Recalled(true);
+    MemoryTape first = new MemoryTape(ledger, false);
+    Variable input = first.put(x.value().share(), false);
+    Run run = run(first, MemoryPart.ACTIVATIONS, recalled);
+    Value output = layer(run, layer, input).value().share();
+    first.close();
+    Value saved = x.value().share();
+    MemoryTape.Backward backward =
+        gradOutput -> {
+          recalled.again = true;
+          MemoryTape second = new MemoryTape(ledger, true);
+          Variable again = second.put(saved.share(), x.requiresGrad());
+          Variable result = layer(run(second, MemoryPart.WORKING, recalled), layer, again);
+          second.backward(result, gradOutput.share());
+          Value gradient = MemoryTape.takeGradient(again);
+          second.close();
+          if (gradient != null) {
+            MemoryTape.add(x, gradient);
+          }
+        };
+    return tape.record(backward, output, List.of(saved), x);
+  }
+
+  /** What a first run keeps for a second, as {@link ai.nibble.autograd.Recall} does. */
+  private static final class Recalled {
+    static final Recalled NONE = new Recalled(false);
+
+    private final boolean keeps;
+    private final Deque<Value> values = new ArrayDeque<>();
+    private boolean again;
+
+    Recalled(boolean keeps) {
+      this.keeps = keeps;
+    }
+  }
+
+  private Run run(MemoryTape tape, MemoryPart part, Recalled recalled) {
+    return new Run(tape, part, recalled, bytes -> layerBytes += bytes);
+  }
+
+  /** What a run of a layer computes with; {@code made} hears of every output. */
+  private record Run(MemoryTape tape, MemoryPart part, Recalled recalled, LongConsumer made) {
+    Variable apply(Footprint f, boolean parameters, Variable... inputs) {
+      made.accept(f.output() + f.saved());
+      return tape.apply(f, parameters, null, part, inputs);
+    }
+
+    /** A step whose output a second run gets from the first. */
+    Variable kept(Footprint f, boolean parameters, Variable... inputs) {
+      if (recalled.again) {
+        return tape.apply(f, parameters, recalled.values.remove(), part, inputs);
+      }
+      Variable output = apply(f, parameters, inputs);
+      if (recalled.keeps) {
+        recalled.values.add(output.value().share());
+      }
+      return output;
+    }
+  }
+
+  /** As {@link DecoderLayer#forward}. */
+  private Variable layer(Run run, LayerShape l, Variable x) {
+    layerBytes = 0;
+    boolean once = training && checkpointing == Checkpointing.NONE;
+    boolean trained = model.trained();
+    Variable normed = run.apply(norm(l.qkv()), trained, x);
+    Variable projected = product(run, l.qkv(), normed);
+    Variable heads =
+        run.kept(
+            Attention.footprint(extent, l.heads(), l.keyValueHeads(), l.headDim(), once),
+            false,
+            projected);
+    Variable mixed = run.apply(group(l.output()), adapts(l.output()), heads);
+    Variable attended = run.kept(Residual.footprint(extent, l.hidden()), false, x, mixed);
+    List.of(mixed, heads, projected, normed).forEach(Variable::close);
+    Variable normed2 = run.apply(norm(l.gateUp()), trained, attended);
+    Variable gated = product(run, l.gateUp(), normed2);
+    int room = l.down().room(extent);
+    Variable active = run.apply(SwiGlu.footprint(extent, l.intermediate(), room), false, gated);
+    Variable lowered = run.apply(group(l.down()), adapts(l.down()), active);
+    Variable next = run.apply(Residual.footprint(extent, l.hidden()), false, attended, lowered);
+    List.of(lowered, active, gated, normed2, attended).forEach(Variable::close);
+    largestLayer = Math.max(largestLayer, layerBytes);
+    return next;
+  }
+
+  private Variable product(Run run, GroupShape group, Variable x) {
+    Footprint f = group(group);
+    return checkpointing == Checkpointing.SELECTIVE
+        ? run.kept(f, adapts(group), x)
+        : run.apply(f, adapts(group), x);
+  }
+
+  private boolean adapts(GroupShape group) {
+    return group.trained() || group.ranks().stream().anyMatch(r -> r > 0);
+  }
+
+  private Footprint norm(GroupShape reader) {
+    return RmsNorm.footprint(extent, extent.tokens(), model.hidden(), reader.room(extent));
+  }
+
+  private Footprint group(GroupShape shape) {
+    Footprint f = shape.footprint(extent, training);
+    f.workspace().forEach((p, bytes) -> workspace.merge(p, bytes, Math::max));
+    return f;
+  }
+}

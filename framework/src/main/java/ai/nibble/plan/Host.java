@@ -1,0 +1,46 @@
+package ai.nibble.plan;
+
+/**
+ * What a process takes that computes nothing yet, and how its heap lies.
+ *
+ * @param process bytes of the JVM, its classes and heap and of libtorch, once it computes
+ * @param slack how much of the memory of a pass lies free beside it
+ * @param layers how much lies free beside it in what one layer makes in forward
+ */
+public record Host(long process, double slack, double layers) {
+  /**
+   * What computing adds to a process that has read the rows: classes and compiled code, the young
+   * generation of the Java heap, oneDNN's kernels, pages of libtorch not touched before. Measured:
+   * docs/plan.md.
+   */
+  private static final long WARM = 80L << 20;
+
+  /**
+   * Buffers below 32 MiB lie in the C library's heap, where those of the backward pass do not fill
+   * the places of those of the forward pass without rest. Measured: docs/plan.md.
+   */
+  private static final double SLACK = 0.3;
+
+  /**
+   * Of a GPU libtorch takes segments that grow. In them about as much lies free as a layer makes,
+   * whatever is kept of the others. Measured: docs/plan.md.
+   */
+  private static final double LAYERS = 1;
+
+  /** Kernels that are loaded, handles and workspaces of cuBLAS. */
+  private static final long DEVICE_PROCESS = 300L << 20;
+
+  /**
+   * This machine's CPU.
+   *
+   * @param residentNow of a process that has read the rows and loaded libtorch
+   */
+  public static Host cpu(long residentNow) {
+    return new Host(residentNow + WARM, SLACK, 0);
+  }
+
+  /** A GPU, of whose memory the driver's own context is not counted. */
+  public static Host device() {
+    return new Host(DEVICE_PROCESS, 0, LAYERS);
+  }
+}

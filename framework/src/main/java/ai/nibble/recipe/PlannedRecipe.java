@@ -1,0 +1,219 @@
+package ai.nibble.recipe;
+
+import ai.nibble.data.EpochPlan;
+import ai.nibble.data.EpochSampler;
+import ai.nibble.lora.LoraConfig;
+import ai.nibble.lora.TargetMatcher;
+import ai.nibble.model.AllWeights;
+import ai.nibble.model.CausalLm;
+import ai.nibble.model.LoadOptions;
+import ai.nibble.model.ModelConfig;
+import ai.nibble.model.ModelShape;
+import ai.nibble.model.RandomWeights;
+import ai.nibble.model.WeightSizes;
+import ai.nibble.model.WeightSource;
+import ai.nibble.nn.Extent;
+import ai.nibble.nn.Precision;
+import ai.nibble.plan.Budget;
+import ai.nibble.plan.Host;
+import ai.nibble.plan.MicroBatch;
+import ai.nibble.plan.PlannedRun;
+import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Torch;
+import ai.nibble.train.TrainSettings;
+import ai.nibble.train.log.ProcessMemory;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** What a recipe's memory follows from: its model's sizes, its rows, and where it computes. */
+final class PlannedRecipe {
+  /** A merge's proof reads the output head in pieces of so many rows, of two models. */
+  private static final long MERGE_ROWS = 2L << 13;
+
+  private static final long BYTES_A_ROW = 32;
+
+  private static final int ANSWERS_AT_ONCE = 32;
+
+  private final Recipe recipe;
+  private final RecipeRows rows;
+  private final TrainSettings settings;
+  private final Device.Type where;
+  private final Precision precision;
+  private final Budget budget;
+
+  /**
+   * @param device that is computed on, if it is here
+   * @param pretended whether a GPU is meant that is not
+   */
+  PlannedRecipe(
+      Recipe recipe,
+      RecipeRows rows,
+      TrainSettings settings,
+      Device device,
+      boolean pretended,
+      Budget budget) {
+    this.recipe = recipe;
+    this.rows = rows;
+    this.settings = settings;
+    this.where = pretended ? Device.Type.CUDA : device.type();
+    this.precision = precision(recipe, device, pretended);
+    this.budget = budget;
+  }
+
+  /** The device that the memory is of. */
+  Device.Type where() {
+    return where;
+  }
+
+  /** The dtypes of the computation. */
+  Precision precision() {
+    return precision;
+  }
+
+  private static Precision precision(Recipe recipe, Device device, boolean pretended) {
+    Optional<DType> asked = recipe.quantization().computeDtype().type();
+    if (pretended) {
+      DType compute = asked.orElse(DType.BFLOAT16);
+      return new Precision(compute, compute);
+    }
+    DType compute = asked.orElseGet(() -> LoadOptions.autoComputeDtype(device));
+    return LoadOptions.unquantized(compute).on(device).precision();
+  }
+
+  /** The base's headers, the caller's to close. */
+  WeightSource source() {
+    return recipe.init() == Recipe.Init.RANDOM
+        ? RandomWeights.of(recipe.baseModel(), recipe.seed(), notice -> {})
+        : WeightSource.open(recipe.baseModel(), notice -> {});
+  }
+
+  /**
+   * A run with other settings than the recipe's.
+   *
+   * @param microBatch rows of a micro-batch
+   * @param accumulation micro-batches of a step
+   */
+  PlannedRun run(
+      WeightSource source, Optional<QuantConfig> quantization, int microBatch, int accumulation) {
+    boolean all = recipe.adapter() == Recipe.Adapter.NONE;
+    ModelConfig config = source.config();
+    Trained trained = all ? Trained.all(source) : Trained.adapter(recipe, source);
+    DType held = all ? DType.FLOAT32 : source.heldDtype("model.embed_tokens.weight");
+    ModelShape model =
+        ModelShape.of(
+            config,
+            held,
+            all,
+            new ModelShape.Linears(
+                path -> trained.ranks.getOrDefault(path, 0),
+                recipe.lora().dropout() > 0,
+                path ->
+                    quantization.isPresent()
+                        && !(quantization.get() instanceof Quant4Config)
+                        && quantization.get().quantizes(path)));
+    long microBatches = (long) settings.totalSteps() * accumulation;
+    int threads = Torch.threads();
+    boolean device = where != Device.Type.CPU;
+    return new PlannedRun(
+        model,
+        all ? new WeightSizes(Map.of(), 0) : WeightSizes.of(source, quantization, where),
+        trained.values,
+        trained.largest,
+        accumulation,
+        Math.round(trained.values * settings.optimizer().bytesAValue()),
+        MicroBatch.largestDrawn(
+            new EpochSampler(RunSettings.plan(recipe, rows.training()), microBatch), microBatches),
+        rows.eval().isEmpty() ? Optional.empty() : Optional.of(largestEvaluated()),
+        generation(source, quantization),
+        rowBytes(),
+        all ? 0 : merging(source, trained),
+        batch -> new Extent(batch.sequenceStarts(), precision, where, device, threads),
+        device ? Host.device() : Host.cpu(ProcessMemory.residentBytes()));
+  }
+
+  private MicroBatch largestEvaluated() {
+    EpochPlan plan = new EpochPlan(rows.eval(), settings.evalOrder(), settings.seed());
+    int batches = (plan.units(0) - 1) / settings.evalBatchSize() + 1;
+    return MicroBatch.largestDrawn(new EpochSampler(plan, settings.evalBatchSize()), batches);
+  }
+
+  /**
+   * What is trained.
+   *
+   * @param ranks of adapters by module path
+   * @param values of all of it
+   * @param largest values of one tensor
+   */
+  private record Trained(Map<String, Integer> ranks, long values, long largest) {
+    static Trained all(WeightSource source) {
+      long largest = 0;
+      for (String name : source.names()) {
+        largest = Math.max(largest, numel(source.shape(name)));
+      }
+      return new Trained(Map.of(), AllWeights.count(source.config()), largest);
+    }
+
+    static Trained adapter(Recipe recipe, WeightSource source) {
+      LoraConfig lora = LoraSettings.of(recipe.lora());
+      Map<String, Integer> ranks = new HashMap<>();
+      long values = 0;
+      long largest = 0;
+      List<String> linears = CausalLm.linearPaths(source.config());
+      for (String path : new TargetMatcher(lora).select(linears, Optional.empty())) {
+        long[] shape = source.shape(path + ".weight");
+        long r = lora.rankOf(path, shape[0], shape[1]);
+        ranks.put(path, (int) r);
+        values += r * (shape[0] + shape[1]);
+        largest = Math.max(largest, r * Math.max(shape[0], shape[1]));
+      }
+      return new Trained(ranks, values, largest);
+    }
+  }
+
+  private static long numel(long[] shape) {
+    long n = 1;
+    for (long size : shape) {
+      n *= size;
+    }
+    return n;
+  }
+
+  /** Rows are in files; in memory are their places, their lengths and the order of an epoch. */
+  private long rowBytes() {
+    return BYTES_A_ROW * (rows.training().perEpoch() + (long) rows.eval().size());
+  }
+
+  /** Weights kept ready for products, unless they are read in 8 bits, and keys and values. */
+  private long generation(WeightSource source, Optional<QuantConfig> quantization) {
+    Optional<GenerationEval> eval = recipe.evaluation().generationEval();
+    if (eval.isEmpty()) {
+      return 0;
+    }
+    ModelConfig c = source.config();
+    long kept = 0;
+    boolean packed = quantization.isPresent() && where != Device.Type.CPU;
+    for (String path : CausalLm.linearPaths(c)) {
+      kept += packed ? 0 : numel(source.shape(path + ".weight")) * precision.product().bytes();
+    }
+    long tokens = Math.min(recipe.data().sequenceLen(), c.maxPositionEmbeddings());
+    tokens += eval.get().maxNewTokens();
+    long cached =
+        2L * c.numHiddenLayers() * c.numKeyValueHeads() * c.headDim() * precision.product().bytes();
+    return Math.min(kept, budget.available() / 2) + ANSWERS_AT_ONCE * tokens * cached;
+  }
+
+  /** One layer and part of the head in float32, and all adapters on the heap. */
+  private static long merging(WeightSource source, Trained trained) {
+    long layer = 0;
+    for (String name : source.names()) {
+      layer += name.startsWith("model.layers.0.") ? numel(source.shape(name)) : 0;
+    }
+    long head = MERGE_ROWS * source.config().hiddenSize();
+    return (layer + head + trained.values) * DType.FLOAT32.bytes();
+  }
+}

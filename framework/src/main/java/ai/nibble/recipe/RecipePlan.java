@@ -1,0 +1,263 @@
+package ai.nibble.recipe;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.data.EpochPlan;
+import ai.nibble.model.Checkpointing;
+import ai.nibble.model.WeightSource;
+import ai.nibble.plan.Budget;
+import ai.nibble.plan.MemoryPlan;
+import ai.nibble.plan.MicroBatch;
+import ai.nibble.plan.PlannedRun;
+import ai.nibble.plan.Sizes;
+import ai.nibble.quant.Quant4Config;
+import ai.nibble.quant.QuantConfig;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
+import ai.nibble.train.TrainSettings;
+import ai.nibble.train.log.ProcessMemory;
+import java.io.PrintStream;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
+
+/** The memory that a recipe's run will need, and the way of checkpointing that follows from it. */
+public final class RecipePlan {
+  private final Recipe recipe;
+  private final RecipeRows rows;
+  private final TrainSettings settings;
+  private final Budget budget;
+  private final PlannedRecipe planned;
+  private final PlannedRun run;
+  private final Map<Checkpointing, MemoryPlan> plans = new EnumMap<>(Checkpointing.class);
+  private final List<Alternative> alternatives = new ArrayList<>();
+
+  /**
+   * Another setting of the recipe.
+   *
+   * @param setting the keys, as they are written
+   * @param bytes at its peak
+   * @param fits whether there is room for it
+   */
+  public record Alternative(String setting, long bytes, boolean fits) {}
+
+  private RecipePlan(
+      Recipe recipe, RecipeRows rows, TrainSettings settings, OptionalLong deviceMemory) {
+    this.recipe = recipe;
+    this.rows = rows;
+    this.settings = settings;
+    boolean pretended = deviceMemory.isPresent();
+    Device device = pretended ? Device.CPU : recipe.deviceMap().device("device_map");
+    this.budget =
+        pretended
+            ? Budget.pretended(deviceMemory.getAsLong())
+            : device.isCpu() ? Budget.ofMachine() : Budget.of(device);
+    this.planned = new PlannedRecipe(recipe, rows, settings, device, pretended, budget);
+    try (WeightSource source = planned.source()) {
+      Optional<QuantConfig> quantization = recipe.quantization().config();
+      run = planned.run(source, quantization, settings.microBatchSize(), accumulation(1));
+      for (Checkpointing mode : Checkpointing.values()) {
+        plans.put(mode, run.plan(mode));
+      }
+      addAlternatives(source, quantization);
+    }
+  }
+
+  /**
+   * Reads a recipe's rows and plans its run.
+   *
+   * @param out told of what was left out, cut or held back
+   * @param deviceMemory bytes of a GPU that is not here; empty: what the recipe runs on here
+   * @throws InvalidInputException for what would stop the run as well
+   */
+  public static RecipePlan read(Recipe recipe, PrintStream out, OptionalLong deviceMemory) {
+    try (RecipeRows rows = RecipeRows.read(recipe, out)) {
+      if (recipe.evaluation().generationEval().isPresent()) {
+        new AnswerCheck(recipe, out).close(); // it reads its questions
+      }
+      EpochPlan epochs = RunSettings.plan(recipe, rows.training());
+      return new RecipePlan(recipe, rows, RunSettings.of(recipe, epochs), deviceMemory);
+    }
+  }
+
+  /** The plan of a run here whose rows were read. */
+  static RecipePlan of(Recipe recipe, RecipeRows rows, TrainSettings settings) {
+    return new RecipePlan(recipe, rows, settings, OptionalLong.empty());
+  }
+
+  /** Micro-batches of a step where each is so many times smaller. */
+  private int accumulation(int smaller) {
+    return Math.multiplyExact(settings.gradientAccumulationSteps(), smaller);
+  }
+
+  private void addAlternatives(WeightSource source, Optional<QuantConfig> quantization) {
+    if (fits()) {
+      return;
+    }
+    for (Checkpointing mode : Checkpointing.values()) {
+      if (mode != checkpointing()) {
+        add("gradient_checkpointing: " + word(mode), plans.get(mode).peak());
+      }
+    }
+    Checkpointing least = Checkpointing.BLOCK;
+    boolean enough = false;
+    for (int smaller = 2; smaller <= settings.microBatchSize() && !enough; smaller *= 2) {
+      if (settings.microBatchSize() % smaller == 0) {
+        int size = settings.microBatchSize() / smaller;
+        int steps = accumulation(smaller);
+        PlannedRun other = planned.run(source, quantization, size, steps);
+        String keys = "micro_batch_size: " + size + " with gradient_accumulation_steps: " + steps;
+        enough = add(keys + " (block)", other.plan(least).peak());
+      }
+    }
+    boolean quantises =
+        recipe.adapter() != Recipe.Adapter.NONE
+            && quantization.filter(Quant4Config.class::isInstance).isEmpty();
+    if (quantises) {
+      Quantization q = recipe.quantization();
+      Optional<QuantConfig> nf4 =
+          Optional.of(new Quant4Config(q.quantType(), q.blocksize(), q.useDoubleQuant()));
+      PlannedRun other = planned.run(source, nf4, settings.microBatchSize(), accumulation(1));
+      add("load_in_4bit: true (block)", other.plan(least).peak());
+    }
+  }
+
+  private boolean add(String setting, long bytes) {
+    alternatives.add(new Alternative(setting, bytes, budget.holds(bytes)));
+    return budget.holds(bytes);
+  }
+
+  static String word(Checkpointing mode) {
+    return mode.name().toLowerCase(Locale.ROOT);
+  }
+
+  /** The plan of each way of checkpointing. */
+  public Map<Checkpointing, MemoryPlan> plans() {
+    return new EnumMap<>(plans);
+  }
+
+  /** The memory there is. */
+  public Budget budget() {
+    return budget;
+  }
+
+  /** The kind of device that the plan is of. */
+  public Device.Type where() {
+    return planned.where();
+  }
+
+  /** The dtype that is computed in. */
+  public DType computeDtype() {
+    return planned.precision().compute();
+  }
+
+  /** The largest micro-batch of training. */
+  public MicroBatch largestBatch() {
+    return run.train();
+  }
+
+  /** Rows to train and to evaluate on. */
+  public int[] rowCounts() {
+    return new int[] {rows.train().size(), rows.eval().size()};
+  }
+
+  /** The recipe's way of checkpointing, or the first that fits; the last where none does. */
+  public Checkpointing checkpointing() {
+    Optional<Checkpointing> asked = recipe.training().gradientCheckpointing().mode();
+    if (asked.isPresent()) {
+      return asked.get();
+    }
+    for (Checkpointing mode : Checkpointing.values()) {
+      if (budget.holds(plans.get(mode).peak())) {
+        return mode;
+      }
+    }
+    return Checkpointing.BLOCK;
+  }
+
+  /** The plan of {@link #checkpointing}. */
+  public MemoryPlan plan() {
+    return plans.get(checkpointing());
+  }
+
+  /** Whether there is room for the run. */
+  public boolean fits() {
+    return budget.holds(plan().peak());
+  }
+
+  /** Other settings and what they need; empty where the recipe fits as it is. */
+  public List<Alternative> alternatives() {
+    return List.copyOf(alternatives);
+  }
+
+  /** One line: what is needed, what there is, and how checkpointing was chosen. */
+  public String summary() {
+    Checkpointing mode = checkpointing();
+    String all =
+        String.join(
+            ", ",
+            plans.entrySet().stream()
+                .map(e -> word(e.getKey()) + " " + Sizes.text(e.getValue().peak()))
+                .toList());
+    boolean asked = recipe.training().gradientCheckpointing().mode().isPresent();
+    return "memory: about "
+        + Sizes.text(plan().peak())
+        + " of the "
+        + Sizes.text(budget.available())
+        + " that "
+        + budget.place()
+        + " has free; gradient_checkpointing "
+        + word(mode)
+        + (asked ? " as set" : ", chosen by that")
+        + " ("
+        + all
+        + ")";
+  }
+
+  /** One line, after the run, that sets what it took beside the plan; empty on a GPU. */
+  Optional<String> compare() {
+    return where() == Device.Type.CPU
+        ? Optional.of(
+            String.format(
+                Locale.ROOT,
+                "memory: %d MiB planned, %d MiB resident at most",
+                plan().peak() >> 20,
+                ProcessMemory.peakBytes() >> 20))
+        : Optional.empty();
+  }
+
+  /** One line for a run that has not the room: what helps; empty where it has. */
+  public Optional<String> shortage() {
+    if (fits()) {
+      return Optional.empty();
+    }
+    List<String> helps =
+        alternatives.stream()
+            .filter(Alternative::fits)
+            .map(a -> a.setting() + " needs " + Sizes.text(a.bytes()))
+            .toList();
+    return Optional.of(
+        "about "
+            + Sizes.text(plan().peak())
+            + " of memory are needed, "
+            + budget.place()
+            + " has "
+            + Sizes.text(budget.available())
+            + " free: "
+            + (helps.isEmpty() ? "take a smaller base or shorter rows" : String.join("; ", helps)));
+  }
+
+  /**
+   * Refuses what can never be had here.
+   *
+   * @throws InvalidInputException with what helps
+   */
+  void requirePossible() {
+    if (budget.neverHolds(plan().peak())) {
+      throw new InvalidInputException(recipe.where("base_model") + ": " + shortage().orElseThrow());
+    }
+  }
+}

@@ -1,0 +1,224 @@
+package ai.nibble.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.nibble.TinyChat;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.PrintWriter;
+import java.io.RandomAccessFile;
+import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import picocli.CommandLine;
+
+class PlanCommandTest {
+  private static final String ROW =
+      "{\"messages\": [{\"role\": \"user\", \"content\": \"abc\"},"
+          + " {\"role\": \"assistant\", \"content\": \"def\"}]}\n";
+
+  @TempDir Path temp;
+  private final StringWriter out = new StringWriter();
+  private final StringWriter err = new StringWriter();
+
+  @BeforeEach
+  void writeARecipe() throws Exception {
+    TinyChat.write(temp.resolve("chat"));
+    Files.writeString(temp.resolve("rows.jsonl"), ROW.repeat(8));
+    Files.writeString(
+        temp.resolve("a.yaml"),
+        "base_model: chat\ndatasets: [{path: rows.jsonl, type: messages}]\nlearning_rate: 0.01\n"
+            + "sequence_len: 64\nmax_steps: 1\nlora_r: 4\noutput_dir: out\nmicro_batch_size: 4\n"
+            + "val_set_size: 2\n");
+  }
+
+  private int nibble(String... args) {
+    CommandLine command =
+        Nibble.commandLine((recipe, writer) -> 0, (request, o, e) -> {})
+            .setOut(new PrintWriter(out))
+            .setErr(new PrintWriter(err));
+    List<String> all = new ArrayList<>(List.of("plan", "--config", temp.resolve("a.yaml") + ""));
+    all.addAll(List.of(args));
+    return Nibble.run(command, all.toArray(String[]::new));
+  }
+
+  @Test
+  void aPlanHasAllPhasesAndAllWaysOfCheckpointing() throws Exception {
+    assertEquals(0, nibble("--set", "device_map=cpu"), err.toString());
+    String text = out.toString();
+    assertTrue(text.contains("load      train   evaluate       save      merge\n"), text);
+    for (String mode : List.of("none", "selective", "block")) {
+      assertTrue(text.contains("\ngradient_checkpointing: " + mode), text);
+    }
+    assertTrue(text.contains("the largest micro-batch: 4 rows, "), text);
+    assertTrue(text.endsWith("\nfits\n"), text);
+    assertFalse(Files.exists(temp.resolve("out")));
+  }
+
+  @Test
+  void asJsonTheTotalIsTheSumOfItsParts() throws Exception {
+    assertEquals(0, nibble("--json", "--set", "device_map=cpu"), err.toString());
+    JsonNode plan = new ObjectMapper().readTree(out.toString());
+    assertEquals("none", plan.get("gradient_checkpointing").asText());
+    assertEquals(6, plan.get("train_rows").asInt());
+    assertEquals(2, plan.get("eval_rows").asInt());
+    JsonNode train = plan.get("phases").get("train");
+    long sum = 0;
+    for (var field : train.properties()) {
+      sum += field.getKey().equals("total") ? 0 : field.getValue().asLong();
+    }
+    assertEquals(train.get("total").asLong(), sum);
+    assertTrue(train.get("weights_4bit").asLong() > 0);
+    assertTrue(plan.get("fits").asBoolean());
+    assertEquals(0, plan.get("alternatives").size());
+  }
+
+  @Test
+  void whatDoesNotFitIsExit1AndNamesOtherKeys() throws Exception {
+    assertEquals(1, nibble("--json", "--device-memory", "64MiB"), err.toString());
+    JsonNode plan = new ObjectMapper().readTree(out.toString());
+    assertEquals("cuda", plan.get("device").asText());
+    assertEquals("block", plan.get("gradient_checkpointing").asText());
+    assertFalse(plan.get("fits").asBoolean());
+    List<String> settings = new ArrayList<>();
+    plan.get("alternatives").forEach(a -> settings.add(a.get("setting").asText()));
+    assertTrue(
+        settings.contains("micro_batch_size: 2 with gradient_accumulation_steps: 2 (block)"),
+        settings.toString());
+    assertTrue(settings.contains("gradient_checkpointing: none"), settings.toString());
+  }
+
+  @Test
+  void aSizeThatIsNoneIsExit2() {
+    assertEquals(2, nibble("--device-memory", "much"));
+    assertEquals(
+        "error: --device-memory is 'much', expected a size such as 24GiB\n", err.toString());
+  }
+
+  @Test
+  void whatWouldStopTheRunStopsThePlan() throws Exception {
+    Files.writeString(temp.resolve("rows.jsonl"), "{\"messages\": 7}\n");
+    assertEquals(2, nibble());
+    assertTrue(err.toString().contains("a.yaml:2:"), err.toString());
+    assertTrue(err.toString().contains("rows.jsonl"), err.toString());
+  }
+
+  @Test
+  void aRankAboveTheWeightsIsRefused() {
+    assertEquals(2, nibble("--set", "lora_r=16", "--set", "device_map=cpu"));
+    assertTrue(err.toString().contains("lora_r is 16 for 'model.layers.0."), err.toString());
+  }
+
+  private record Ran(int code, String out, String err) {}
+
+  private Ran process(List<String> options, String... args) throws Exception {
+    Path java = Path.of(System.getProperty("java.home"), "bin", "java");
+    List<String> command = new ArrayList<>(List.of(java.toString()));
+    command.addAll(options);
+    command.addAll(List.of("-cp", System.getProperty("java.class.path"), Nibble.class.getName()));
+    command.addAll(List.of(args));
+    Path stdout = temp.resolve("stdout");
+    Path stderr = temp.resolve("stderr");
+    Process process =
+        new ProcessBuilder(command)
+            .directory(temp.toFile())
+            .redirectOutput(stdout.toFile())
+            .redirectError(stderr.toFile())
+            .start();
+    assertTrue(process.waitFor(120, TimeUnit.SECONDS));
+    return new Ran(
+        process.exitValue(),
+        Files.readString(stdout, StandardCharsets.UTF_8),
+        Files.readString(stderr, StandardCharsets.UTF_8));
+  }
+
+  /** A base of 4 TB: a file with all headers, and holes for weights. */
+  private void writeALargeBase() throws Exception {
+    Path config = temp.resolve("chat/config.json");
+    ObjectMapper mapper = new ObjectMapper();
+    ObjectNode fields = (ObjectNode) mapper.readTree(config.toFile());
+    long hidden = 6_000;
+    long inner = 60_000_000;
+    fields.put("hidden_size", hidden).put("intermediate_size", inner);
+    Files.writeString(config, fields.toString());
+    long vocabulary = fields.get("vocab_size").asLong();
+    Map<String, long[]> shapes = new LinkedHashMap<>();
+    shapes.put("model.embed_tokens.weight", new long[] {vocabulary, hidden});
+    shapes.put("lm_head.weight", new long[] {vocabulary, hidden});
+    shapes.put("model.norm.weight", new long[] {hidden});
+    for (int layer = 0; layer < 2; layer++) {
+      String at = "model.layers." + layer + ".";
+      shapes.put(at + "input_layernorm.weight", new long[] {hidden});
+      shapes.put(at + "post_attention_layernorm.weight", new long[] {hidden});
+      shapes.put(at + "self_attn.q_proj.weight", new long[] {24, hidden});
+      shapes.put(at + "self_attn.k_proj.weight", new long[] {8, hidden});
+      shapes.put(at + "self_attn.v_proj.weight", new long[] {8, hidden});
+      shapes.put(at + "self_attn.o_proj.weight", new long[] {hidden, 24});
+      shapes.put(at + "mlp.gate_proj.weight", new long[] {inner, hidden});
+      shapes.put(at + "mlp.up_proj.weight", new long[] {inner, hidden});
+      shapes.put(at + "mlp.down_proj.weight", new long[] {hidden, inner});
+    }
+    ObjectNode header = mapper.createObjectNode();
+    long end = 0;
+    for (Map.Entry<String, long[]> entry : shapes.entrySet()) {
+      ObjectNode tensor = header.putObject(entry.getKey()).put("dtype", "BF16");
+      long bytes = 2;
+      for (long size : entry.getValue()) {
+        tensor.withArray("shape").add(size);
+        bytes *= size;
+      }
+      tensor.putArray("data_offsets").add(end).add(end + bytes);
+      end += bytes;
+    }
+    byte[] json = header.toString().getBytes(StandardCharsets.UTF_8);
+    try (RandomAccessFile file =
+        new RandomAccessFile(temp.resolve("chat/model.safetensors").toFile(), "rw")) {
+      file.setLength(0);
+      file.writeLong(Long.reverseBytes(json.length));
+      file.write(json);
+      file.setLength(8 + json.length + end);
+    }
+  }
+
+  @Test
+  void aModelFarTooLargeIsRefusedWithItsEstimateBeforeItIsLoaded() throws Exception {
+    writeALargeBase();
+    String[] train = {
+      "train", "--config", "a.yaml", "--set", "adapter=lora", "--set", "device_map=cpu"
+    };
+    Ran ran = process(List.of("-Xmx512m"), train);
+    assertEquals(2, ran.code, ran.err);
+    assertTrue(ran.out.contains("\nmemory: about "), ran.out);
+    String last = ran.err.lines().reduce((a, b) -> b).orElse("");
+    assertTrue(last.startsWith("error: ") && last.contains(" of memory are needed, "), ran.err);
+    assertFalse(Files.exists(temp.resolve("out")));
+    Ran plan = process(List.of("-Xmx512m"), "plan", "--config", "a.yaml", "--set", "adapter=lora");
+    assertEquals(1, plan.code, plan.err);
+    assertTrue(plan.out.contains("\nload_in_4bit: true (block) "), plan.out);
+  }
+
+  @Test
+  void trainingSaysHowCheckpointingWasChosenAndWhatWasTaken() throws Exception {
+    Ran ran = process(List.of(), "train", "--config", "a.yaml", "--set", "device_map=cpu");
+    assertEquals(0, ran.code, ran.err);
+    assertTrue(
+        ran.out.matches(
+            "(?s).*\nmemory: about .* gradient_checkpointing none, chosen by that \\(none .*"),
+        ran.out);
+    assertTrue(
+        ran.out.matches("(?s).*\nmemory: \\d+ MiB planned, \\d+ MiB resident at most\n.*"),
+        ran.out);
+  }
+}
