@@ -103,10 +103,20 @@ record RecipeRows(
       out.println("val_set_size: " + eval.size() + " rows held back, " + train.size() + " left");
     }
     List<Weighted> sets = new ArrayList<>();
+    double perEpoch = 0;
     for (int i = 0; i < count; i++) {
       int left = files.get(i).size() - held[i];
+      double weight = datasets.get(i).weight();
+      perEpoch += left * weight + 1;
+      if (perEpoch > Integer.MAX_VALUE) {
+        String more = weight + " makes more than " + Integer.MAX_VALUE + " rows an epoch: lower it";
+        String key = "datasets." + i + ".weight";
+        throw new InvalidInputException(recipe.where(key) + ": '" + key + "' is " + more);
+      }
       if (left > 0) {
-        sets.add(new Weighted(left, datasets.get(i).weight()));
+        sets.add(new Weighted(left, weight));
+      } else {
+        out.println("val_set_size: holds back all rows of " + datasets.get(i).name());
       }
     }
     return new RecipeRows(train, sets, eval, first(datasets), List.copyOf(files));
