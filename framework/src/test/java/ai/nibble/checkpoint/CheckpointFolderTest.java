@@ -72,7 +72,7 @@ class CheckpointFolderTest {
   }
 
   private static TrainerState state(int step) {
-    return new TrainerState("run", step, 0, step, 10L * step, Map.of("seed", "1"));
+    return new TrainerState("run", step, 0, step, 10L * step, Map.of("seed", "1"), Map.of());
   }
 
   private void save(int limit, int... steps) {
@@ -159,7 +159,7 @@ class CheckpointFolderTest {
   void aStepThatIsThereAlreadyIsReplaced() {
     save(0, 4, 8);
     new CheckpointFolder(output, "base", 0)
-        .save(new Tiny(false), optimizer, new TrainerState("run", 8, 3, 1, 5, Map.of()));
+        .save(new Tiny(false), optimizer, new TrainerState("run", 8, 3, 1, 5, Map.of(), Map.of()));
     assertEquals(3, CheckpointFolder.newest(output, l -> {}).orElseThrow().state().epoch());
   }
 
