@@ -92,7 +92,7 @@ final class KilledRunTest {
     int ends = 0;
     for (int tries = 0; kills < KILLS && tries < 3 * KILLS; tries++) {
       Process process = start();
-      jvm.await(process, "step ");
+      jvm.await(process, "/120  loss");
       Thread.sleep(random.nextInt(120));
       process.destroyForcibly();
       kills += finished(process) == 0 ? 0 : 1;
@@ -121,7 +121,7 @@ final class KilledRunTest {
   void toldToEndItFinishesTheStepSavesAndTellsHowToGoOn() throws Exception {
     trainWithoutInterruption();
     Process process = start();
-    jvm.await(process, "step ");
+    jvm.await(process, "/120  loss");
     process.destroy();
     int code = finished(process);
     assertNotEquals(0, code, "it was over before the signal came: " + log());

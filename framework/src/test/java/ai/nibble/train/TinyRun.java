@@ -61,7 +61,7 @@ public final class TinyRun implements AutoCloseable {
         2,
         steps,
         1e-2,
-        new Schedule.Cosine(2, steps),
+        new Schedule.Linear(0, steps),
         AdamWConfig.DEFAULT,
         1,
         Checkpointing.NONE,
