@@ -182,7 +182,7 @@ class CrashedSaveTest {
   @ParameterizedTest
   @EnumSource(
       value = Change.class,
-      names = {"CREATE", "WRITE", "FORCE", "CLOSE", "MOVE", "MAKE_DIRECTORY"})
+      names = {"CREATE", "WRITE", "FORCE", "CLOSE", "MOVE"})
   void aDiskThatFailsLeavesTheOneBeforeAndNothingElse(Change kind) throws IOException {
     int failed = 0;
     boolean more = true;

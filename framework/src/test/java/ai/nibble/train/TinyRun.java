@@ -14,6 +14,7 @@ import ai.nibble.optim.Schedule;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Torch;
 import ai.nibble.train.log.TrainListener;
 import ai.nibble.train.objective.Objective;
 import ai.nibble.train.objective.SupervisedFineTuning;
@@ -32,6 +33,7 @@ import java.util.function.BooleanSupplier;
  * accumulation of two micro-batches, epochs that end within a run.
  */
 public final class TinyRun implements AutoCloseable {
+  private final int threadsBefore = Torch.threads();
   private final CausalLm model;
   private final LoraConfig config;
   private TrainSettings settings;
@@ -43,6 +45,8 @@ public final class TinyRun implements AutoCloseable {
    * @param directory for the base model
    */
   public TinyRun(Path directory, int steps) throws IOException {
+    // products this small take longer to hand to a second thread than to do
+    Torch.setThreads(1);
     Path base = TinyChat.write(directory);
     Quant4Config nf4 = new Quant4Config(Quant4Type.NF4, 64, true);
     this.model = CausalLm.load(base, new LoadOptions(Optional.of(nf4), DType.FLOAT32));
@@ -138,5 +142,6 @@ public final class TinyRun implements AutoCloseable {
   @Override
   public void close() {
     model.close();
+    Torch.setThreads(threadsBefore);
   }
 }
