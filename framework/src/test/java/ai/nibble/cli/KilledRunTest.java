@@ -101,16 +101,23 @@ final class KilledRunTest {
         ends++;
         removeOutput();
       }
+      if (tries % 50 == 49) {
+        tell(kills, start, ends);
+      }
     }
     assertTrue(kills > 0, "no process was killed");
     assertEquals(0, finished(start()), log());
     assertArrayEquals(adapter("whole"), adapter("out"));
+    tell(kills, start, ends + 1);
+  }
+
+  private static void tell(int kills, long start, int ends) {
     System.out.printf(
         Locale.ROOT,
-        "killed %d times in %.0f s; each of %d adapters in the end has the same bits%n",
+        "killed %d times in %.0f s; each of the %d adapters in the end has the same bits%n",
         kills,
         (System.nanoTime() - start) / 1e9,
-        ends + 1);
+        ends);
   }
 
   private void removeOutput() throws IOException {

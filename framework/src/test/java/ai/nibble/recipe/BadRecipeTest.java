@@ -214,6 +214,14 @@ final class BadRecipeTest {
   }
 
   @ParameterizedTest
+  @ValueSource(strings = {"-1e-4", "0", ".nan", ".inf", "-.inf", "1e999", "1.5"})
+  void aLearningRateOutOfRangeIsRefused(String rate) throws IOException {
+    assertEquals(
+        List.of("a.yaml:3:16: 'learning_rate' is '" + rate + "', expected a number > 0 and <= 1"),
+        files.problemsOf(RecipeFiles.LEAST.replace("1e-4", rate)));
+  }
+
+  @ParameterizedTest
   @CsvSource({"''", "'# only a comment\n'", "'---\n'", "'~\n'"})
   void anEmptyFileIsRefused(String text) throws IOException {
     assertEquals(

@@ -206,6 +206,37 @@ class ResumeTest {
   }
 
   @Test
+  void aCheckpointBeyondTheRunsLastStepIsRefused(@TempDir Path output) {
+    interrupted(output, 3);
+    try (LoraAdapter adapter = inject()) {
+      TrainSettings shorter =
+          new TrainSettings(
+              3,
+              2,
+              2,
+              1e-2,
+              new Schedule.Constant(0),
+              AdamWConfig.DEFAULT,
+              1,
+              Checkpointing.NONE,
+              0,
+              3,
+              0,
+              2,
+              7);
+      Trainer trainer =
+          new Trainer(
+              model, adapter, new SupervisedFineTuning(), shorter, rows(20), List.of(), List.of());
+      InvalidInputException e =
+          assertThrows(InvalidInputException.class, () -> trainer.resume(newest(output)));
+      assertEquals(
+          newest(output).directory()
+              + ": is at step 3 and row 18, but this run has 2 steps and 20 rows",
+          e.getMessage());
+    }
+  }
+
+  @Test
   void aCheckpointOfOtherParametersIsRefusedAndChangesNothing(@TempDir Path output) {
     interrupted(output, 2);
     try (LoraAdapter adapter = LoraAdapter.inject(model, LoraConfig.DEFAULT.withRank(2, 8), 5)) {
