@@ -14,7 +14,8 @@ import java.util.List;
 /**
  * Forward and backward of {@link Attention}. Each span of tokens and key/value head is a task of
  * its own, so that threads need not wait for each other inside and a task's scores stay in its
- * core's cache. Saves rotated queries, keys and values; backward makes the probabilities anew.
+ * core's cache. Saves rotated queries, keys and values, and the probabilities where they are few;
+ * otherwise backward makes them anew, to the same bits.
  */
 final class AttentionFunction extends Function {
   /**
@@ -31,6 +32,12 @@ final class AttentionFunction extends Function {
   /** Bytes of a block's scores, of which a thread has two at a time in backward. */
   private static final long MAX_SCORE_BYTES = 16 << 20;
 
+  /**
+   * Probabilities are saved that take up to so many times the memory of the queries: one product
+   * and one softmax less in backward, for not more than the layer's MLP saves.
+   */
+  private static final int MAX_SAVED_QUERIES = 6;
+
   private final Attention attention;
   private final Precision precision;
   private final int[] positions;
@@ -39,6 +46,7 @@ final class AttentionFunction extends Function {
   private final long maxScoreBytes;
   private final Earlier earlier;
   private Heads saved;
+  private BlockScores probabilities;
 
   AttentionFunction(Attention attention, Pass pass, Precision precision, Earlier earlier) {
     this(attention, pass, precision, earlier, MAX_SCORE_BYTES);
@@ -76,6 +84,9 @@ final class AttentionFunction extends Function {
     if (known != null) {
       return new Tensor[] {known};
     }
+    if (isRecording() && earlier == Earlier.NONE) {
+      saveProbabilities();
+    }
     Tensor output = Tensor.empty(precision.compute(), qkv.size(0), width);
     try (Tensor o = layout.allocate(Part.QUERY, precision)) {
       forEachTask((span, head) -> forwardSpan(span, saved.of(head), o, head));
@@ -85,6 +96,17 @@ final class AttentionFunction extends Function {
       throw e;
     }
     return new Tensor[] {output};
+  }
+
+  /** Makes room for the probabilities, where they may be saved. */
+  private void saveProbabilities() {
+    BlockScores scores = new BlockScores(attention.group());
+    spans.forEach(span -> scores.add(span, blocks(span)));
+    int heads = attention.keyValueHeads();
+    if (heads * scores.elements() <= MAX_SAVED_QUERIES * saved.q.numel()) {
+      probabilities = keep(scores);
+      probabilities.allocate(precision.product(), heads);
+    }
   }
 
   private void coverPositions() {
@@ -126,7 +148,8 @@ final class AttentionFunction extends Function {
         Tensor out = Heads.matrix(o, head)) {
       for (AttentionSpan block : blocks(span)) {
         try (Scope scope = new Scope()) {
-          Tensor p = scope.own(probabilities(span, block, in));
+          Tensor p = scope.own(room(span, block, head));
+          fillProbabilities(p, span, block, in);
           Tensor values = scope.own(in.v.narrow(0, span.begin(), block.end() - span.begin()));
           Ops.mm(scope.own(queryRows(out, block)), p, values);
         }
@@ -140,21 +163,22 @@ final class AttentionFunction extends Function {
     return matrix.narrow(0, block.begin() * group, block.tokens() * group);
   }
 
-  /** Softmax of the masked scores of a block's rows, {@code [tokens·group, keys]}. */
-  private Tensor probabilities(AttentionSpan span, AttentionSpan block, Heads in) {
-    long keys = block.end() - span.begin();
+  /** A block's probabilities, {@code [tokens·group, keys]}, still to be filled unless saved. */
+  private Tensor room(AttentionSpan span, AttentionSpan block, int head) {
+    if (probabilities != null) {
+      return probabilities.of(block, head);
+    }
+    long rows = (long) block.tokens() * attention.group();
+    return Tensor.empty(precision.product(), rows, block.end() - (long) span.begin());
+  }
+
+  /** Softmax of the masked scores of a block's rows. */
+  private void fillProbabilities(Tensor p, AttentionSpan span, AttentionSpan block, Heads in) {
     try (Scope scope = new Scope()) {
-      Tensor rows = scope.own(queryRows(in.q, block));
-      Tensor transposed = scope.own(scope.own(in.k.narrow(0, span.begin(), keys)).t());
-      Tensor scores = Tensor.empty(in.q.dtype(), rows.size(0), keys);
-      try {
-        Ops.addmm(scores, rows, transposed, 0, attention.scale());
-        mask.apply(scores, span, block);
-        return Ops.softmax(scores, scores);
-      } catch (RuntimeException e) {
-        scores.close();
-        throw e;
-      }
+      Tensor keys = scope.own(in.k.narrow(0, span.begin(), p.size(1)));
+      Ops.addmm(p, scope.own(queryRows(in.q, block)), scope.own(keys.t()), 0, attention.scale());
+      mask.apply(p, span, block);
+      Ops.softmax(p, p);
     }
   }
 
@@ -169,7 +193,7 @@ final class AttentionFunction extends Function {
               scope.own(layout.allocate(Part.QUERY, precision)),
               scope.own(layout.allocate(Part.KEY, precision)).zero(),
               scope.own(layout.allocate(Part.VALUE, precision)).zero());
-      forEachTask((span, head) -> backwardSpan(span, saved.of(head), dO, head, grads.of(head)));
+      forEachTask((span, head) -> backwardSpan(span, head, dO, grads));
       long width = (attention.heads() + 2L * attention.keyValueHeads()) * attention.headDim();
       Tensor result = scope.empty(precision.compute(), positions.length, width);
       layout.scatterGradient(Part.QUERY, grads.q, result);
@@ -179,17 +203,24 @@ final class AttentionFunction extends Function {
     }
   }
 
-  private void backwardSpan(AttentionSpan span, Heads in, Tensor dO, int head, Heads grad) {
+  private void backwardSpan(AttentionSpan span, int head, Tensor dO, Heads grads) {
     List<AttentionSpan> blocks = blocks(span);
-    try (in;
-        grad;
+    try (Heads in = saved.of(head);
+        Heads grad = grads.of(head);
         Tensor dOut = Heads.matrix(dO, head);
         Tensor keys = grad.k.narrow(0, span.begin(), span.tokens());
         Tensor values = grad.v.narrow(0, span.begin(), span.tokens());
         BlockSum dK = new BlockSum(keys, blocks.size());
         BlockSum dV = new BlockSum(values, blocks.size())) {
       SpanGradient sums = new SpanGradient(grad.q, dK, dV);
-      blocks.forEach(block -> backwardBlock(span, block, in, dOut, sums));
+      for (AttentionSpan block : blocks) {
+        try (Tensor p = room(span, block, head)) {
+          if (probabilities == null) {
+            fillProbabilities(p, span, block, in);
+          }
+          backwardBlock(span, block, in, p, dOut, sums);
+        }
+      }
       dK.finish();
       dV.finish();
     }
@@ -203,11 +234,10 @@ final class AttentionFunction extends Function {
    * dK += s·dSᵀ·Q}.
    */
   private void backwardBlock(
-      AttentionSpan span, AttentionSpan block, Heads in, Tensor dOut, SpanGradient grad) {
+      AttentionSpan span, AttentionSpan block, Heads in, Tensor p, Tensor dOut, SpanGradient grad) {
     long first = span.begin();
     long keys = block.end() - first;
     try (Scope scope = new Scope()) {
-      Tensor p = scope.own(probabilities(span, block, in));
       Tensor rows = scope.own(queryRows(dOut, block));
       Tensor dS = scope.own(Tensor.empty(p.dtype(), p.shape()));
       Ops.mm(dS, rows, scope.own(scope.own(in.v.narrow(0, first, keys)).t()));
