@@ -212,10 +212,11 @@ public final class Trainer {
   private String reasonOfEnd() {
     String how =
         evaluations.isExhausted() && !isLast()
-            ? "stopped early, no eval_loss below " + evaluations.lowest()
+            ? String.format(
+                Locale.ROOT, "stopped early (no eval_loss below %.4f)", evaluations.lowest())
             : "finished";
     int skipped = watchdog.skipped();
-    return skipped == 0 ? how : how + ", " + skipped + " steps not applied,";
+    return skipped == 0 ? how : how + " (" + skipped + " steps not applied)";
   }
 
   /** Empty where none was due, or it was asked to stop meanwhile. */
