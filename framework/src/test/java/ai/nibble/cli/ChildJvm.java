@@ -92,7 +92,12 @@ final class ChildJvm {
 
   /** Waits until it has printed a text, or ends. */
   void await(Process process, String text) throws InterruptedException {
-    while (process.isAlive() && !log().contains(text)) {
+    await(process, text, 1);
+  }
+
+  /** Waits until it has printed a text so many times, or ends. */
+  void await(Process process, String text, int times) throws InterruptedException {
+    while (process.isAlive() && log().split(text, -1).length <= times) {
       Thread.sleep(5);
     }
   }

@@ -92,8 +92,8 @@ final class KilledRunTest {
     int ends = 0;
     for (int tries = 0; kills < KILLS && tries < 3 * KILLS; tries++) {
       Process process = start();
-      jvm.await(process, "/120  loss");
-      Thread.sleep(random.nextInt(120));
+      jvm.await(process, "/120  loss", 1 + random.nextInt(16));
+      Thread.sleep(random.nextInt(20));
       process.destroyForcibly();
       kills += finished(process) == 0 ? 0 : 1;
       if (Files.exists(temp.resolve("out/adapter_model.safetensors"))) {
