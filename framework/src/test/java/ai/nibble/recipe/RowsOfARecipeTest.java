@@ -145,8 +145,7 @@ class RowsOfARecipeTest {
       assertEquals(
           15, RunSettings.of(recipe, RunSettings.plan(recipe, rows.training())).totalSteps());
       assertEquals(
-          "1.5 of 10, 0.25 of 8",
-          RunIdentity.of(recipe, rows.training()).get("weights of training rows"));
+          "1.5 of 10, 0.25 of 8", RunIdentity.of(recipe, rows).get("weights of training rows"));
     }
     try (RecipeRows rows = read(sets + "val_set_size: 6\n")) {
       int first = rows.sets().get(0).rows();

@@ -54,6 +54,9 @@ public interface TrainListener {
    */
   default void saveStarted(int step) {}
 
+  /** Something out of the ordinary, after the step or evaluation that it is about. */
+  default void noticed(RunNotice notice) {}
+
   /** A checkpoint or the final adapter is whole and under its own name. */
   default void saved(Path path) {}
 
