@@ -1,6 +1,7 @@
 package ai.nibble.train;
 
 import ai.nibble.checkpoint.CheckpointFolder;
+import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.checkpoint.TrainerState;
 import ai.nibble.model.Trainable;
 import ai.nibble.optim.Optimizer;
@@ -85,11 +86,14 @@ final class RunFolder {
   /**
    * Takes the weights of an earlier step.
    *
+   * @return where the run was then
    * @throws ai.nibble.InvalidInputException if its checkpoint is not there, not whole, or another
    *     run's
    */
-  void restore(int step, String runId) {
-    CheckpointFolder.ofStep(run.output(), step, runId).restoreValues(trained.parameters());
+  TrainerState restore(int step, String runId) {
+    SavedCheckpoint saved = CheckpointFolder.ofStep(run.output(), step, runId);
+    saved.restoreValues(trained.parameters());
+    return saved.state();
   }
 
   /** Writes the weights as they are, as others read them. */

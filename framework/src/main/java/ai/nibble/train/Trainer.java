@@ -316,7 +316,8 @@ public final class Trainer {
     int step = best.get().step();
     try {
       if (step != done) {
-        folder.restore(step, runId);
+        long tokens = folder.restore(step, runId).tokensSeen();
+        listeners.forEach(l -> l.restored(step, tokens));
       }
     } catch (InvalidInputException e) {
       String why = " had the lowest eval_loss, but cannot be had again (" + e.getMessage() + ")";
