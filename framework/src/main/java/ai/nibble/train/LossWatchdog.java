@@ -78,7 +78,7 @@ final class LossWatchdog {
    * @param step its number, from 1
    */
   Verdict judge(int step, TrainStep.Outcome outcome) {
-    Optional<String> broken = broken(outcome);
+    Optional<Kind> broken = broken(outcome);
     boolean spike = outcome.loss() > spikeAbove();
     double normLimit = norms.size() < LEAST ? 0 : GRADIENT_FACTOR * median(norms, WINDOW, 0);
     if (outcome.applied()) {
@@ -90,7 +90,7 @@ final class LossWatchdog {
     }
     if (broken.isPresent()) {
       failing++;
-      return brokenStep(step, outcome, broken.get(), spike);
+      return brokenStep(step, outcome, broken.get());
     }
     failing = 0;
     if (spike) {
@@ -103,42 +103,38 @@ final class LossWatchdog {
     return plateau(step);
   }
 
-  /** What is wrong with a step, so that too many of its kind in a row stop the run. */
-  private Optional<String> broken(TrainStep.Outcome outcome) {
-    if (!Double.isFinite(outcome.loss())
-        || (!outcome.applied() && !(outcome.loss() > mostLoss()))) {
-      return Optional.of("expected finite numbers");
+  /** What is wrong with a step, so that too many in a row stop the run. */
+  private Optional<Kind> broken(TrainStep.Outcome outcome) {
+    if (outcome.applied()) {
+      return outcome.loss() > settings.threshold() ? Optional.of(Kind.HIGH_LOSS) : Optional.empty();
     }
-    if (!outcome.applied()) {
-      return Optional.of(
-          String.format(Locale.ROOT, "expected a loss of at most %.4g as of late", spikeAbove()));
-    }
-    return outcome.loss() > settings.threshold()
-        ? Optional.of(
-            String.format(Locale.ROOT, "above loss_watchdog_threshold %.4g", settings.threshold()))
-        : Optional.empty();
+    boolean prevented = Double.isFinite(outcome.loss()) && outcome.loss() > mostLoss();
+    return Optional.of(prevented ? Kind.SPIKE : Kind.NOT_FINITE);
   }
 
-  private Verdict brokenStep(int step, TrainStep.Outcome outcome, String what, boolean spike) {
-    boolean finite = Double.isFinite(outcome.loss());
-    Kind kind = outcome.applied() ? Kind.HIGH_LOSS : spike && finite ? Kind.SPIKE : Kind.NOT_FINITE;
+  private Verdict brokenStep(int step, TrainStep.Outcome outcome, Kind kind) {
     boolean atOnce =
         kind == Kind.NOT_FINITE && settings.onNotFinite() == OnNotFinite.STOP
             || kind == Kind.SPIKE && settings.onSpike() == OnSpike.STOP;
     boolean stop = atOnce || failing >= settings.patience();
-    String text = numbers(outcome) + ", " + what;
-    if (!atOnce) {
-      text +=
-          stop
-              ? ", the " + failing + ". of such steps in a row"
-              : (outcome.applied() ? "" : ": not applied")
-                  + " ("
-                  + failing
-                  + " in a row, the run stops at "
-                  + settings.patience()
-                  + ")";
+    String text = "step " + step + ": " + numbers(outcome) + ", " + expected(kind);
+    if (!atOnce && stop) {
+      text += ", the " + failing + ". of such steps in a row";
+    } else if (!atOnce) {
+      String what = outcome.applied() ? "" : ": not applied";
+      text += what + " (" + failing + " in a row, the run stops at " + settings.patience() + ")";
     }
-    return new Verdict(Optional.of(new RunNotice(step, kind, "step " + step + ": " + text)), stop);
+    return new Verdict(Optional.of(new RunNotice(step, kind, text)), stop);
+  }
+
+  private String expected(Kind kind) {
+    return switch (kind) {
+      case NOT_FINITE -> "expected finite numbers";
+      case SPIKE ->
+          String.format(Locale.ROOT, "expected a loss of at most %.4g as of late", spikeAbove());
+      default ->
+          String.format(Locale.ROOT, "above loss_watchdog_threshold %.4g", settings.threshold());
+    };
   }
 
   private static Verdict told(int step, Kind kind, String text) {

@@ -106,6 +106,16 @@ class LossWatchdogTest {
         last());
   }
 
+  /** A gradient that is not finite is that, however high the loss is. */
+  @Test
+  void aSpikeWithoutFiniteGradientsStopsWhereWhatIsNotFiniteDoes() {
+    LossWatchdog watchdog =
+        new LossWatchdog(new WatchdogSettings(OnNotFinite.STOP, OnSpike.WARN, 3, NONE, 3, 0));
+    steady(watchdog, 20);
+    assertTrue(step(watchdog, 50, NONE));
+    assertEquals(RunNotice.Kind.NOT_FINITE, notices.get(0).kind());
+  }
+
   @Test
   void aLossNearZeroDoesNotSpikeByItsNoise() {
     LossWatchdog watchdog = new LossWatchdog(settings(OnSpike.STOP, NONE, 0));
