@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -30,12 +31,19 @@ final class Manifest {
 
   /** The manifest of everything in a directory, which has no directories in it. */
   static byte[] of(Path directory) throws IOException {
-    ObjectNode files = JSON.createObjectNode();
+    Map<String, Entry> entries = new LinkedHashMap<>();
     for (Path file : files(directory)) {
-      ObjectNode entry = files.putObject(file.getFileName().toString());
-      entry.put("bytes", Files.size(file));
-      entry.put("sha256", Sha256.of(file));
+      Entry entry = new Entry(Files.size(file), Sha256.of(file));
+      entries.put(file.getFileName().toString(), entry);
     }
+    return json(entries);
+  }
+
+  private static byte[] json(Map<String, Entry> entries) throws IOException {
+    ObjectNode files = JSON.createObjectNode();
+    entries.forEach(
+        (name, entry) ->
+            files.putObject(name).put("bytes", entry.bytes()).put("sha256", entry.sha256()));
     ObjectNode json = JSON.createObjectNode();
     json.put("version", 1);
     json.set("files", files);
@@ -49,12 +57,16 @@ final class Manifest {
   }
 
   /**
-   * Compares a directory with its manifest.
+   * Compares a directory with its manifest, which has no sum of its own: it must read as what it
+   * says would be written.
    *
    * @throws InvalidInputException naming the first file that is missing, or is not what it was
    */
   static void verify(Path directory) throws IOException {
-    for (Map.Entry<String, Entry> each : read(directory.resolve(NAME)).entrySet()) {
+    Path manifest = directory.resolve(NAME);
+    byte[] written = bytes(manifest);
+    Map<String, Entry> entries = read(manifest, written);
+    for (Map.Entry<String, Entry> each : entries.entrySet()) {
       Path file = directory.resolve(each.getKey());
       Entry entry = each.getValue();
       if (!Files.isRegularFile(file)) {
@@ -68,14 +80,23 @@ final class Manifest {
         throw new InvalidInputException(file + " is damaged: its checksum is not the manifest's");
       }
     }
+    if (!Arrays.equals(written, json(entries))) {
+      throw new InvalidInputException(manifest + " is damaged: it is not as it was written");
+    }
   }
 
-  private static Map<String, Entry> read(Path file) throws IOException {
-    JsonNode json;
+  private static byte[] bytes(Path file) throws IOException {
     try {
-      json = JSON.readTree(Files.readAllBytes(file));
+      return Files.readAllBytes(file);
     } catch (NoSuchFileException e) {
       throw new InvalidInputException(file + " is missing: the checkpoint is not whole", e);
+    }
+  }
+
+  private static Map<String, Entry> read(Path file, byte[] written) throws IOException {
+    JsonNode json;
+    try {
+      json = JSON.readTree(written);
     } catch (JsonProcessingException e) {
       throw new InvalidInputException(file + ": not JSON: " + e.getOriginalMessage(), e);
     }

@@ -95,14 +95,37 @@ final class StateTensors {
     }
   }
 
+  /**
+   * Copies the saved values into the parameters.
+   *
+   * @throws InvalidInputException as {@link #read}
+   */
+  static void readValues(Path directory, ParameterSet parameters) {
+    try (SafetensorsFile file = SafetensorsFile.open(directory.resolve(NAME))) {
+      requireShapes(file, parameters, List.of(VALUE), new TreeSet<>());
+      parameters.setValues(read(file, VALUE, parameters));
+    }
+  }
+
   private static void requireSame(
       SafetensorsFile file, ParameterSet parameters, List<String> buffers) {
+    requireShapes(file, parameters, buffers, new TreeSet<>(file.names()));
+  }
+
+  /**
+   * @param unknown names of which none may be left that is no parameter's
+   */
+  private static void requireShapes(
+      SafetensorsFile file,
+      ParameterSet parameters,
+      List<String> buffers,
+      TreeSet<String> unknown) {
     List<String> problems = new ArrayList<>();
-    TreeSet<String> unknown = new TreeSet<>(file.names());
     for (String buffer : buffers) {
       for (Parameter p : parameters.parameters()) {
         String name = name(buffer, p);
-        if (!unknown.remove(name)) {
+        unknown.remove(name);
+        if (!file.names().contains(name)) {
           problems.add(file.path() + ": no tensor '" + name + "', which this run trains");
         } else if (!Arrays.equals(file.tensor(name).dimensions(), p.value().shape())) {
           problems.add(

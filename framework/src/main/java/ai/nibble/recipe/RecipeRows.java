@@ -40,9 +40,10 @@ record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
    * Reads and encodes all rows.
    *
    * @param out told of what was left out, cut or held back
+   * @param eachRow called between rows; what it throws ends the reading
    * @throws InvalidInputException naming the recipe's key and the row
    */
-  static RecipeRows read(Recipe recipe, PrintStream out) {
+  static RecipeRows read(Recipe recipe, PrintStream out, Runnable eachRow) {
     Data data = recipe.data();
     Path directory = WeightSource.directory(recipe.baseModel());
     try (Tokenizer tokenizer = Tokenizer.load(directory)) {
@@ -51,6 +52,7 @@ record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
       List<Sample> first = new ArrayList<>();
       Consumer<Sample> keep =
           sample -> {
+            eachRow.run();
             if (first.size() < FIRST) {
               first.add(sample);
             }
@@ -58,7 +60,8 @@ record RecipeRows(List<Example> train, List<Example> eval, List<Sample> first) {
       Source source = new Source(recipe, encoder, out);
       List<Example> train = source.encode("datasets", data.datasets(), keep);
       List<Example> eval =
-          new ArrayList<>(source.encode("test_datasets", data.testDatasets(), sample -> {}));
+          new ArrayList<>(
+              source.encode("test_datasets", data.testDatasets(), sample -> eachRow.run()));
       if (data.valSetSize().isSet()) {
         HoldOut split = HoldOut.of(train, data.valSetSize(), recipe.seed());
         train = split.kept();

@@ -46,6 +46,10 @@ final class RunIdentity {
           "generation_eval",
           "gradient_checkpointing");
 
+  /** Keys that change what is trained where evaluations end the run or choose its result. */
+  private static final Set<String> EVALUATING =
+      Set.of("eval_steps", "evals_per_epoch", "eval_batch_size", "save_steps", "saves_per_epoch");
+
   /** Parts of a weights file that are read: all of it would take minutes for a large base. */
   private static final int SAMPLES = 64;
 
@@ -54,23 +58,27 @@ final class RunIdentity {
   private RunIdentity() {}
 
   /**
-   * @param rows that are trained on, in their order
+   * @param rows in the order that they are trained on
    */
-  static Map<String, String> of(Recipe recipe, List<Example> rows) {
+  static Map<String, String> of(Recipe recipe, RecipeRows rows) {
     Map<String, String> identity = new LinkedHashMap<>();
+    boolean evaluationsDecide = recipe.evaluation().decides();
     Map<?, ?> settings = (Map<?, ?>) Schema.RECIPE.write(recipe);
     settings.forEach(
         (key, value) -> {
-          if (!FREE.contains(key)) {
+          if (!FREE.contains(key) || evaluationsDecide && EVALUATING.contains(key)) {
             identity.put((String) key, String.valueOf(value));
           }
         });
     identity.put("weights of base_model", base(recipe));
-    identity.put("training rows", rows.size() + " rows, " + rows(rows));
+    identity.put("training rows", rows(rows.train()));
+    if (evaluationsDecide) {
+      identity.put("evaluation rows", rows(rows.eval()));
+    }
     return identity;
   }
 
-  /** SHA-256 of every token and label. */
+  /** Their number, and SHA-256 of every token and label. */
   private static String rows(List<Example> rows) {
     MessageDigest digest = Sha256.start();
     for (Example row : rows) {
@@ -84,7 +92,7 @@ final class RunIdentity {
       }
       digest.update(bytes.flip());
     }
-    return Sha256.shortHex(digest);
+    return rows.size() + " rows, " + Sha256.shortHex(digest);
   }
 
   /** SHA-256 of config.json, and of sizes and samples of the files of weights. */

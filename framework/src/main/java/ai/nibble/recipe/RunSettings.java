@@ -13,13 +13,20 @@ final class RunSettings {
 
   /**
    * @param rows to train on
-   * @throws InvalidInputException where the epochs make more steps than can be counted
+   * @throws InvalidInputException where the epochs make more steps than can be counted, or the best
+   *     step could not be saved
    */
   static TrainSettings of(Recipe recipe, int rows) {
     Training training = recipe.training();
     Optimization o = recipe.optimization();
     int stepsPerEpoch = stepsPerEpoch(training, rows);
     int total = training.maxSteps().orElseGet(() -> stepsOfEpochs(recipe, rows, stepsPerEpoch));
+    int evalSteps =
+        interval(
+            recipe.evaluation().evalSteps(), recipe.evaluation().evalsPerEpoch(), stepsPerEpoch);
+    int saveSteps =
+        interval(recipe.output().saveSteps(), recipe.output().savesPerEpoch(), stepsPerEpoch);
+    requireSavesAtEvaluations(recipe, evalSteps, saveSteps);
     return new TrainSettings(
         training.microBatchSize(),
         training.gradientAccumulationSteps(),
@@ -29,12 +36,27 @@ final class RunSettings {
         new AdamWConfig(o.adamBeta1(), o.adamBeta2(), o.adamEpsilon(), o.weightDecay()),
         o.maxGradNorm(),
         training.gradientCheckpointing(),
-        interval(
-            recipe.evaluation().evalSteps(), recipe.evaluation().evalsPerEpoch(), stepsPerEpoch),
+        evalSteps,
         recipe.evaluation().evalBatchSize(),
-        interval(recipe.output().saveSteps(), recipe.output().savesPerEpoch(), stepsPerEpoch),
+        saveSteps,
         recipe.output().saveTotalLimit().orElse(0),
-        recipe.seed());
+        recipe.seed(),
+        recipe.evaluation().endRules(),
+        recipe.watchdog().settings());
+  }
+
+  /** A step can be the best only if it was evaluated and saved. */
+  private static void requireSavesAtEvaluations(Recipe recipe, int evalSteps, int saveSteps) {
+    if (recipe.evaluation().loadBestModelAtEnd() && saveSteps % evalSteps != 0) {
+      throw new InvalidInputException(
+          recipe.where("load_best_model_at_end")
+              + ": 'load_best_model_at_end' needs an evaluation wherever a checkpoint is, but there"
+              + " is one every "
+              + evalSteps
+              + " steps and a checkpoint every "
+              + saveSteps
+              + ": set eval_steps, and save_steps to a multiple of it");
+    }
   }
 
   private static int stepsOfEpochs(Recipe recipe, int rows, int stepsPerEpoch) {

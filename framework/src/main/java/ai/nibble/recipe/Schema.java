@@ -30,8 +30,7 @@ final class Schema {
     LORAPLUS_LR_RATIO("another learning rate for B", "remove it"),
     SAMPLE_PACKING(
         "several rows in one sequence", "remove it: micro-batches are computed without padding"),
-    EVAL_SAMPLE_PACKING("the same in evaluation", "remove it"),
-    EARLY_STOPPING_PATIENCE("stopping when evaluation no longer improves", "remove it");
+    EVAL_SAMPLE_PACKING("the same in evaluation", "remove it");
 
     private final String doc;
     private final String remedy;

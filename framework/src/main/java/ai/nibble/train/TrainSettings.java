@@ -19,6 +19,8 @@ import ai.nibble.optim.Schedule;
  * @param saveSteps steps between checkpoints; 0: only at the end
  * @param saveTotalLimit checkpoints kept; 0: all
  * @param seed of shuffling and dropout
+ * @param end when it ends before its last step, and which step is the result
+ * @param watchdog what it takes for a loss that something is wrong with
  */
 public record TrainSettings(
     int microBatchSize,
@@ -33,7 +35,9 @@ public record TrainSettings(
     int evalBatchSize,
     int saveSteps,
     int saveTotalLimit,
-    long seed) {
+    long seed,
+    EndRules end,
+    WatchdogSettings watchdog) {
   public TrainSettings {
     if (microBatchSize < 1
         || gradientAccumulationSteps < 1
@@ -49,5 +53,58 @@ public record TrainSettings(
       throw new IllegalArgumentException(
           "learning rate " + learningRate + ", maximal gradient norm " + maxGradNorm);
     }
+  }
+
+  /** A run to its last step, which stops where the loss is not finite. */
+  public TrainSettings(
+      int microBatchSize,
+      int gradientAccumulationSteps,
+      int totalSteps,
+      double learningRate,
+      Schedule schedule,
+      AdamWConfig adamW,
+      double maxGradNorm,
+      Checkpointing checkpointing,
+      int evalSteps,
+      int evalBatchSize,
+      int saveSteps,
+      int saveTotalLimit,
+      long seed) {
+    this(
+        microBatchSize,
+        gradientAccumulationSteps,
+        totalSteps,
+        learningRate,
+        schedule,
+        adamW,
+        maxGradNorm,
+        checkpointing,
+        evalSteps,
+        evalBatchSize,
+        saveSteps,
+        saveTotalLimit,
+        seed,
+        EndRules.PLAIN,
+        WatchdogSettings.PLAIN);
+  }
+
+  /** These settings with other rules. */
+  public TrainSettings with(EndRules otherEnd, WatchdogSettings otherWatchdog) {
+    return new TrainSettings(
+        microBatchSize,
+        gradientAccumulationSteps,
+        totalSteps,
+        learningRate,
+        schedule,
+        adamW,
+        maxGradNorm,
+        checkpointing,
+        evalSteps,
+        evalBatchSize,
+        saveSteps,
+        saveTotalLimit,
+        seed,
+        otherEnd,
+        otherWatchdog);
   }
 }

@@ -34,6 +34,23 @@ final class RunSettingsTest {
     assertEquals(2_147_000_000, steps("num_epochs: 1000000\n", 2_147));
   }
 
+  /** Ten steps an epoch: evaluations every 3, checkpoints every 10. */
+  @Test
+  void savesThatNoEvaluationFallsOnAreRefusedOnceTheStepsAreKnown() throws IOException {
+    RecipeFiles files = new RecipeFiles(temp);
+    String keys = "val_set_size: 0.1\nsaves_per_epoch: 1\nload_best_model_at_end: true\n";
+    assertEquals(10, RunSettings.of(files.load(keys + "evals_per_epoch: 5\n"), 10).saveSteps());
+    Recipe recipe = files.load(keys + "evals_per_epoch: 3\n");
+    InvalidInputException e =
+        assertThrows(InvalidInputException.class, () -> RunSettings.of(recipe, 10));
+    assertEquals(
+        List.of(
+            "a.yaml:8:25: 'load_best_model_at_end' needs an evaluation wherever a checkpoint is,"
+                + " but there is one every 3 steps and a checkpoint every 10: set eval_steps, and"
+                + " save_steps to a multiple of it"),
+        files.relative(e.problems()));
+  }
+
   /** 3,000 rows of text on the shipped base: found before its weights are read. */
   @Test
   void moreStepsThanCanBeCountedAreRefusedAndNothingIsLeftBehind() throws IOException {

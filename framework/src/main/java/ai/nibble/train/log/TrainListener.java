@@ -19,6 +19,9 @@ public interface TrainListener {
   /** Answers to held-out rows have been generated: before the first step, or after the last. */
   default void answered(AnswerMetrics metrics) {}
 
+  /** Something out of the ordinary, after the step or evaluation that it is about. */
+  default void noticed(RunNotice notice) {}
+
   /** A checkpoint or the final adapter is whole and under its own name. */
   default void saved(Path path) {}
 
