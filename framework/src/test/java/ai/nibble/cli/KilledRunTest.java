@@ -92,7 +92,7 @@ final class KilledRunTest {
     int ends = 0;
     for (int tries = 0; kills < KILLS && tries < 3 * KILLS; tries++) {
       Process process = start();
-      jvm.await(process, "/120  loss", 1 + random.nextInt(16));
+      jvm.await(process, "/120  epoch", 1 + random.nextInt(16));
       Thread.sleep(random.nextInt(20));
       process.destroyForcibly();
       kills += finished(process) == 0 ? 0 : 1;
@@ -128,7 +128,7 @@ final class KilledRunTest {
   void toldToEndItFinishesTheStepSavesAndTellsHowToGoOn() throws Exception {
     trainWithoutInterruption();
     Process process = start();
-    jvm.await(process, "/120  loss");
+    jvm.await(process, "/120  epoch");
     process.destroy();
     int code = finished(process);
     assertNotEquals(0, code, "it was over before the signal came: " + log());

@@ -174,7 +174,7 @@ final class GoingOnTest {
       TrainingInterruptedException e =
           assertThrows(
               TrainingInterruptedException.class,
-              () -> run(() -> left.getAndDecrement() <= 0),
+              () -> run(() -> left.getAndDecrement() <= 0, "dataset_prepared_path=none"),
               "at poll " + polls);
       String expected = polls < 8 ? "reading rows" : polls < 10 ? "loading weights" : "answering";
       assertTrue(e.getMessage().contains(expected), polls + ": " + e.getMessage());

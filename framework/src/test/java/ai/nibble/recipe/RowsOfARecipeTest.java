@@ -10,6 +10,8 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.TinyChat;
 import ai.nibble.data.Example;
 import ai.nibble.train.TrainingInterruptedException;
+import ai.nibble.train.log.StepMetrics;
+import ai.nibble.train.log.TrainListener;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -176,8 +178,15 @@ class RowsOfARecipeTest {
     new RecipeRun(recipe(sets, "output_dir=" + temp.resolve("whole")), out, false).run();
     String stopped = "output_dir=" + temp.resolve("stopped");
     RecipeRun first = new RecipeRun(recipe(sets, stopped), out, false);
-    AtomicInteger asked = new AtomicInteger();
-    first.stopWhen(() -> asked.incrementAndGet() == 6);
+    AtomicInteger done = new AtomicInteger();
+    first.listen(
+        new TrainListener() {
+          @Override
+          public void stepEnded(StepMetrics metrics) {
+            done.set(metrics.step());
+          }
+        });
+    first.stopWhen(() -> done.get() == 6);
     assertThrows(TrainingInterruptedException.class, first::run);
     new RecipeRun(recipe(sets, stopped), out, false).run();
     assertTrue(console().contains("going on from stopped/checkpoint-6"), console());
