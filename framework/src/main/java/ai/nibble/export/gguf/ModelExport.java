@@ -98,6 +98,7 @@ public final class ModelExport {
     WholeFile.requireNew(request.out(), "--out");
     WholeFile.requireNew(modelfile, "--out");
     StagedFile.requirePlace(request.out());
+    request.pre().flatMap(PreTokenizer::doubt).ifPresent(notices);
     Path directory = WeightSource.directory(request.base());
     try (Scope scope = new Scope()) {
       WeightSource base = scope.own(WeightSource.open(request.base(), notices));
