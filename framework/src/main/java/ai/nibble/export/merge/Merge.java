@@ -64,11 +64,10 @@ public final class Merge {
       AdapterUpdates updates = new AdapterUpdates(adapters(base, removal, scope), held);
       MergedWeights merged = scope.own(new MergedWeights(held, updates, MergedWeights.Part.WHOLE));
       DType dtype = request.dtype().orElseGet(() -> dtypeOf(base));
-      MergeRecord record =
-          removal
-              .map(Removal::record)
-              .orElseGet(() -> MergeRecord.of(request.quantization(), updates.adapters()));
       Path directory = WeightSource.directory(request.base());
+      MergeRecord added = MergeRecord.of(request.quantization(), updates.adapters());
+      MergeRecord record =
+          removal.map(Removal::record).orElseGet(() -> added.onto(MergeRecord.read(directory)));
       List<int[]> prompts = SamplePrompts.of(directory, base.config(), request.prompts(), notices);
       BaseFiles files = baseFiles();
       ShardWriter writer = new ShardWriter(merged, dtype, record.metadata(), progress);
@@ -87,7 +86,7 @@ public final class Merge {
             shards,
             writer.bytes(),
             dtype,
-            record.baseWeights(),
+            request.undo() ? record.baseWeights() : added.baseWeights(),
             proof);
       }
     } catch (IOException e) {

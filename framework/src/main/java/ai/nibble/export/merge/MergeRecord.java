@@ -83,6 +83,19 @@ record MergeRecord(String baseWeights, List<Entry> adapters, List<Entry> takenOu
     return new MergeRecord(described(quantization), entries, List.of());
   }
 
+  /**
+   * With the adapters that the base held already, so that they can be taken out of the output, too.
+   * Where the base was quantised once more, that would no longer give anything back.
+   */
+  MergeRecord onto(Optional<MergeRecord> base) {
+    if (base.isEmpty() || !baseWeights.equals(ORIGINAL)) {
+      return this;
+    }
+    List<Entry> all = new ArrayList<>(base.get().adapters);
+    all.addAll(adapters);
+    return new MergeRecord(base.get().baseWeights, all, base.get().takenOut);
+  }
+
   /** The weights that adapters are added to, in words. */
   static String described(Optional<QuantConfig> quantization) {
     return quantization.map(q -> q.description() + ", dequantised to float32").orElse(ORIGINAL);

@@ -7,11 +7,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.InvalidInputException;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
+import ai.nibble.quant.QuantConfig;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
@@ -124,5 +126,39 @@ class MergeUndoTest extends MergeFixture {
         same + ": is given twice, expected once: say how much by its weight",
         assertThrows(InvalidInputException.class, () -> merge(base, plain(a), weighted(same, 2)))
             .getMessage());
+  }
+
+  @Test
+  void whatTheBaseHeldAlreadyCanBeTakenOutToo() throws IOException {
+    Path base = base();
+    Path a = TinyAdapter.plain(1).write(temp.resolve("a"));
+    Path b = TinyAdapter.plain(2).write(temp.resolve("b"));
+    merge(base, plain(a));
+    Path both = temp.resolve("both");
+    assertEquals("original", mergeOnto(out(), Optional.empty(), b, both).baseWeights());
+    undo(both, a, temp.resolve("without-a"));
+    undo(temp.resolve("without-a"), b, temp.resolve("undone"));
+    assertNear(doubles(values(base, Q + ".weight")), values(temp.resolve("undone"), Q + ".weight"));
+    // rounded to 4 bits with a in them, the weights would not be the base's without it
+    Path rounded = temp.resolve("rounded");
+    mergeOnto(out(), Optional.of(new Quant4Config(Quant4Type.NF4, 64, false)), b, rounded);
+    assertThrows(InvalidInputException.class, () -> undo(rounded, a, temp.resolve("never")));
+  }
+
+  private MergeReport mergeOnto(
+      Path base, Optional<QuantConfig> quantization, Path adapter, Path output) {
+    return Merge.run(
+        new MergeRequest(
+            base,
+            List.of(plain(adapter)),
+            quantization,
+            Optional.empty(),
+            MergeRequest.MAX_SHARD_BYTES,
+            Optional.empty(),
+            Optional.empty(),
+            false,
+            output),
+        notices::add,
+        line -> {});
   }
 }
