@@ -120,7 +120,7 @@ public final class StagedFile implements AutoCloseable {
   }
 
   private static UncheckedIOException failure(Path target, IOException e) {
-    return new UncheckedIOException(target + ": cannot be written: " + e.getMessage(), e);
+    return new UncheckedIOException(target + ": cannot be written: " + FileProblem.reason(e), e);
   }
 
   /** Removes what was written unless {@link #commit} succeeded; harmless when called twice. */
@@ -132,7 +132,8 @@ public final class StagedFile implements AutoCloseable {
         Files.deleteIfExists(temporary);
       }
     } catch (IOException e) {
-      throw new UncheckedIOException(temporary + ": cannot be removed: " + e.getMessage(), e);
+      throw new UncheckedIOException(
+          temporary + ": cannot be removed: " + FileProblem.reason(e), e);
     }
   }
 }

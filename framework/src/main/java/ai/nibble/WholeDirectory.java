@@ -38,7 +38,7 @@ public final class WholeDirectory implements AutoCloseable {
       Files.createDirectories(absolute.getParent());
       Files.createDirectory(temporary);
     } catch (IOException e) {
-      throw new InvalidInputException(target + ": cannot be made: " + e, e);
+      throw new InvalidInputException(target + ": cannot be made: " + FileProblem.reason(e), e);
     }
     return new WholeDirectory(absolute, temporary);
   }
@@ -75,7 +75,8 @@ public final class WholeDirectory implements AutoCloseable {
     try {
       delete(temporary);
     } catch (IOException e) {
-      throw new UncheckedIOException(temporary + ": cannot be removed: " + e.getMessage(), e);
+      throw new UncheckedIOException(
+          temporary + ": cannot be removed: " + FileProblem.reason(e), e);
     }
   }
 }

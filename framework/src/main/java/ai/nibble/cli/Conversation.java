@@ -1,5 +1,6 @@
 package ai.nibble.cli;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -32,10 +33,15 @@ final class Conversation {
   }
 
   void add(String role, String content) {
+    turns.add(message(role, content));
+  }
+
+  /** A turn, whose keys always stand in the same order: files that are saved can be compared. */
+  private static Map<String, Object> message(String role, String content) {
     Map<String, Object> message = new LinkedHashMap<>();
     message.put("role", role);
     message.put("content", content);
-    turns.add(message);
+    return message;
   }
 
   void removeLast() {
@@ -54,7 +60,7 @@ final class Conversation {
   /** All turns, the system's first. */
   List<Map<String, Object>> messages() {
     List<Map<String, Object>> messages = new ArrayList<>();
-    system.ifPresent(text -> messages.add(Map.of("role", "system", "content", text)));
+    system.ifPresent(text -> messages.add(message("system", text)));
     messages.addAll(turns);
     return messages;
   }
@@ -75,7 +81,7 @@ final class Conversation {
       row.put("messages", messages());
       WholeFile.write(absolute, JSON.writeValueAsString(row) + "\n");
     } catch (IOException e) {
-      throw new InvalidInputException(file + " cannot be written: " + e, e);
+      throw new InvalidInputException(file + " cannot be written: " + FileProblem.reason(e), e);
     }
     saved.add(absolute);
   }

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -174,6 +175,7 @@ final class EvaluateCommand implements Callable<Integer> {
         throw usage("--task '" + task.name() + "' is given twice: tell them apart with a label");
       }
     }
+    requireUse(parsed);
     return new EvaluateRequest(
         Optional.ofNullable(model),
         Optional.ofNullable(adapter),
@@ -193,6 +195,20 @@ final class EvaluateCommand implements Callable<Integer> {
         cost,
         Optional.ofNullable(results),
         Optional.ofNullable(json));
+  }
+
+  /** An option that no task follows would otherwise be believed to have been followed. */
+  private void requireUse(List<TaskOption> parsed) {
+    Set<String> kinds = parsed.stream().map(TaskOption::kind).collect(Collectors.toSet());
+    if ((window != null || stride != null) && !kinds.contains(TaskOption.PERPLEXITY)) {
+      throw usage("--window and --stride are of perplexity, which no --task measures");
+    }
+    if (chat && !kinds.contains(TaskOption.GSM8K)) {
+      throw usage("--chat is of gsm8k, which no --task measures");
+    }
+    if (!fewshotFiles.isEmpty() && numFewshot.isEmpty()) {
+      throw usage("--fewshot-file is given without --num-fewshot, by which no example is shown");
+    }
   }
 
   private ParameterException usage(String line) {

@@ -1,6 +1,8 @@
 package ai.nibble.cli;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
+import ai.nibble.StagedFile;
 import ai.nibble.WholeFile;
 import ai.nibble.data.ChatTemplate;
 import ai.nibble.eval.AnswerTask;
@@ -45,6 +47,9 @@ final class EvaluationRun {
   }
 
   void run() {
+    // what takes hours must not end in a place that cannot be written
+    request.json().ifPresent(StagedFile::requirePlace);
+    request.results().ifPresent(StagedFile::requirePlace);
     request.adapter().ifPresent(AdapterConfigFile::read);
     Path base = base();
     WeightSource.requireModel(base);
@@ -63,18 +68,18 @@ final class EvaluationRun {
 
   private void show(String name, List<Measured> measured) {
     ResultTable table = new ResultTable(measured);
-    request.json().ifPresent(file -> write(file, table.json(name)));
     out.println(name);
     out.println();
     out.print(table.markdown());
     out.flush();
+    request.json().ifPresent(file -> write(file, table.json(name)));
   }
 
   static void write(Path file, String text) {
     try {
       WholeFile.write(file, text);
     } catch (IOException e) {
-      throw new UncheckedIOException(file + ": cannot be written: " + e.getMessage(), e);
+      throw new UncheckedIOException(file + ": cannot be written: " + FileProblem.reason(e), e);
     }
   }
 

@@ -35,7 +35,9 @@ import picocli.CommandLine.Spec;
       "  nibble export --model SmolLM2-135M-Instruct --type Q8_0 --out smollm2.gguf",
       "  nibble export --adapter out --adapter-only --out lora.gguf",
       "      (llama-cli --lora lora.gguf)",
-      "  nibble export --adapter out --peft --type BF16 --out adapter-bf16"
+      "  nibble export --adapter out --peft --type BF16 --out adapter-bf16",
+      "",
+      "docs/export.md says what the types lose, and what llama.cpp makes of them."
     })
 final class ExportCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
@@ -54,7 +56,7 @@ final class ExportCommand implements Callable<Integer> {
   private Path adapter;
 
   @Option(
-      names = "--out",
+      names = {"--out", "--output"},
       required = true,
       paramLabel = "FILE",
       description = "The .gguf file to make; with --peft a directory or a .safetensors file.")

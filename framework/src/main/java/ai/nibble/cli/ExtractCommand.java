@@ -24,7 +24,9 @@ import picocli.CommandLine.Spec;
       "Examples:",
       "  nibble extract --model base --tuned tuned --rank 16 --output adapter",
       "  nibble extract --model base --base-weights nf4+double --tuned merged \\",
-      "      --rank 16 --output adapter"
+      "      --rank 16 --output adapter",
+      "",
+      "docs/merge.md says how near it comes."
     })
 final class ExtractCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
@@ -52,7 +54,7 @@ final class ExtractCommand implements Callable<Integer> {
   private int rank;
 
   @Option(
-      names = "--output",
+      names = {"--output", "--out"},
       paramLabel = "DIR",
       required = true,
       description = "A new directory for the adapter.")

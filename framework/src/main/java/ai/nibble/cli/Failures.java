@@ -4,6 +4,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.tensor.OutOfMemoryException;
 import ai.nibble.tensor.TensorException;
 import java.io.PrintWriter;
+import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -12,6 +13,7 @@ import picocli.CommandLine.IExecutionExceptionHandler;
 import picocli.CommandLine.IParameterExceptionHandler;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ParseResult;
+import picocli.CommandLine.UnmatchedArgumentException;
 
 /** Turns what goes wrong into lines and an exit code. */
 final class Failures implements IExecutionExceptionHandler, IParameterExceptionHandler {
@@ -34,13 +36,26 @@ final class Failures implements IExecutionExceptionHandler, IParameterExceptionH
   public int handleParseException(ParameterException e, String[] args) {
     CommandLine command = e.getCommandLine();
     PrintWriter err = command.getErr();
-    err.println(oneLine(e.getMessage()));
-    command.usage(err);
+    err.println("error: " + oneLine(e.getMessage()) + meant(e));
+    if (command.getParent() == null) {
+      command.usage(err); // which commands there are
+    } else {
+      err.println("'" + command.getCommandSpec().qualifiedName() + " --help' lists the options");
+    }
     if (List.of(args).contains("--debug")) {
       e.printStackTrace(err);
     }
     err.flush();
     return BAD_INPUT;
+  }
+
+  /** The words that a mistyped one is near to, if there are any. */
+  private static String meant(ParameterException e) {
+    if (!(e instanceof UnmatchedArgumentException unmatched)) {
+      return "";
+    }
+    List<String> near = unmatched.getSuggestions();
+    return near.isEmpty() ? "" : " (did you mean " + String.join(" or ", near) + "?)";
   }
 
   @Override
@@ -100,6 +115,9 @@ final class Failures implements IExecutionExceptionHandler, IParameterExceptionH
   }
 
   private static String describe(Throwable e) {
+    if (e instanceof UncheckedIOException && !String.valueOf(e.getCause()).equals(e.getMessage())) {
+      return e.getMessage(); // names file and reason
+    }
     String name = e.getClass().getSimpleName();
     return e.getMessage() == null ? name : name + ": " + e.getMessage();
   }

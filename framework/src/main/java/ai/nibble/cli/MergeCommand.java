@@ -51,7 +51,8 @@ import picocli.CommandLine.Spec;
     })
 final class MergeCommand implements Callable<Integer> {
   private static final Pattern WEIGHTED = Pattern.compile("(.+)=([^=/\\\\]*)");
-  private static final Pattern SIZE = Pattern.compile("(\\d{1,9})(MB|GB)");
+  private static final Pattern SIZE =
+      Pattern.compile("(\\d{1,9})(MB|GB)", Pattern.CASE_INSENSITIVE);
 
   @Spec private CommandSpec spec;
   @Mixin private CommonOptions common;
@@ -74,7 +75,7 @@ final class MergeCommand implements Callable<Integer> {
   private List<String> adapters;
 
   @Option(
-      names = "--output",
+      names = {"--output", "--out"},
       paramLabel = "DIR",
       required = true,
       description = "A new directory, which is there in the end whole or not at all.")
@@ -234,7 +235,7 @@ final class MergeCommand implements Callable<Integer> {
               + "', expected a number and MB or GB, such as 5GB");
     }
     return Long.parseLong(size.group(1))
-        * (size.group(2).equals("GB") ? 1_000_000_000L : 1_000_000);
+        * (size.group(2).equalsIgnoreCase("GB") ? 1_000_000_000L : 1_000_000);
   }
 
   private void print(MergeReport report, PrintWriter out) {

@@ -57,6 +57,12 @@ record Prompt(int[] ids, String request, String adapter) {
     String adapter = row.optionalText("adapter").orElse(request.use());
     AdapterSet.requireKnown(adapter, request.model().adapterNames());
     if (!row.has("messages")) {
+      if (!row.has("prompt") && !row.has("text")) {
+        throw new InvalidInputException(
+            row.where()
+                + ": expected 'prompt', 'text' or 'messages', the row has "
+                + row.columns().keySet());
+      }
       return of(row.text(row.has("text") ? "text" : "prompt"), request, files, adapter);
     }
     if (request.raw()) {

@@ -1,11 +1,17 @@
 package ai.nibble.cli;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.StagedFile;
+import ai.nibble.model.WeightSource;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -77,16 +83,7 @@ final class QualityCommand implements Callable<Integer> {
 
   @Override
   public Integer call() {
-    device.choice(); // a wrong one is said before any process starts
-    if (text == null && hellaswag == null) {
-      throw new ParameterException(
-          spec.commandLine(), "Missing required option: --text, or --hellaswag, or both");
-    }
-    if (quantizations.stream().anyMatch(name -> name.contains(Variants.ADAPTER))) {
-      throw new InvalidInputException(
-          "--quantizations names an adapter, which has no weights of its own: use 'nibble evaluate"
-              + " --compare'");
-    }
+    requireAll();
     new QualityRun(
             arguments(),
             quantizations,
@@ -95,6 +92,38 @@ final class QualityCommand implements Callable<Integer> {
             spec.commandLine())
         .run();
     return 0;
+  }
+
+  /** Whatever can be wrong is said before any process starts, which may measure for hours. */
+  private void requireAll() {
+    device.choice(); // a GPU itself is for the processes that measure
+    if (text == null && hellaswag == null) {
+      throw usage("Missing required option: --text, or --hellaswag, or both");
+    }
+    requireUse("--windows", windows, "--text", text);
+    requireUse("--items", items, "--hellaswag", hellaswag);
+    if (quantizations.stream().anyMatch(name -> name.contains(Variants.ADAPTER))) {
+      throw new InvalidInputException(
+          "--quantizations names an adapter, which has no weights of its own: use 'nibble evaluate"
+              + " --compare'");
+    }
+    Optional<DType> dtype = ComputeDtype.parse(computeDtype, Device.CPU, spec);
+    WeightSource.requireModel(model);
+    new Variants(model, Optional.empty(), Optional.empty(), dtype, Device.CPU).named(quantizations);
+    Stream.of(json, results).filter(Objects::nonNull).forEach(StagedFile::requirePlace);
+  }
+
+  private void requireUse(String option, Integer count, String of, Path file) {
+    if (count != null && count < 1) {
+      throw usage(option + " is " + count + ", expected at least 1");
+    }
+    if (count != null && file == null) {
+      throw usage(option + " is given without " + of);
+    }
+  }
+
+  private ParameterException usage(String line) {
+    return new ParameterException(spec.commandLine(), line);
   }
 
   /** What every {@code nibble evaluate} of the table is given. */

@@ -3,6 +3,7 @@ package ai.nibble.cli;
 import ai.nibble.InvalidInputException;
 import ai.nibble.eval.Variant;
 import ai.nibble.model.LoadOptions;
+import ai.nibble.model.WeightSource;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.quant.Quant8Config;
@@ -12,9 +13,11 @@ import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -74,6 +77,15 @@ final class Variants {
         problems.addAll(e.problems());
       }
     }
+    Map<String, Path> places = new HashMap<>();
+    for (Variant variant : variants) {
+      Path other = places.putIfAbsent(variant.name(), variant.base());
+      if (other != null && !other.equals(variant.base())) {
+        problems.add(
+            "--compare names %s and %s, which results would call the same: rename one"
+                .formatted(other, variant.base()));
+      }
+    }
     if (!problems.isEmpty()) {
       throw new InvalidInputException(problems);
     }
@@ -92,6 +104,7 @@ final class Variants {
     }
     if (name.toLowerCase(Locale.ROOT).endsWith(".gguf")) {
       Path file = Path.of(name);
+      WeightSource.requireModel(file);
       return new Variant(
           file.getFileName().toString(), file, Optional.empty(), dtype(), Optional.empty(), device);
     }

@@ -103,6 +103,9 @@ public final class ChatTemplate {
 
   private static Source read(Path file) {
     try {
+      if (!Files.exists(file)) {
+        throw new InvalidInputException(file + ": there is no such chat template: check the path");
+      }
       if (!Files.isRegularFile(file) || Files.size(file) > 1 << 20) {
         throw new InvalidInputException(file + " is no template: expected a file of at most 1 MiB");
       }

@@ -83,7 +83,8 @@ public final class Tokenizer implements AutoCloseable {
                 + " AutoTokenizer.from_pretrained(dir).save_pretrained(dir)");
       }
     }
-    return new InvalidInputException(path + " does not exist, expected a tokenizer.json");
+    return new InvalidInputException(
+        path + " does not exist, expected the model's tokenizer.json there, beside its weights");
   }
 
   /** Without what would add, cut or pad: none of that is the library's to do. */

@@ -1,5 +1,6 @@
 package ai.nibble.eval;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Sha256;
 import ai.nibble.eval.task.Example;
@@ -52,7 +53,7 @@ final class Fingerprint {
         update(digest, file);
       }
     } catch (IOException e) {
-      throw new InvalidInputException(model + ": cannot be read: " + e, e);
+      throw new InvalidInputException(model + ": cannot be read: " + FileProblem.reason(e), e);
     }
     return Sha256.shortHex(digest);
   }

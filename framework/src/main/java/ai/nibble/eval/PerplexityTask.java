@@ -1,5 +1,6 @@
 package ai.nibble.eval;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.RowFile;
 import ai.nibble.data.RowProblems;
@@ -88,7 +89,7 @@ public final class PerplexityTask implements EvalTask<PerplexityTask.Result> {
     } catch (CharacterCodingException e) {
       throw new InvalidInputException(file + ": not valid UTF-8, expected plain text", e);
     } catch (IOException e) {
-      throw new InvalidInputException(file + ": cannot be read: " + e, e);
+      throw new InvalidInputException(file + ": cannot be read: " + FileProblem.reason(e), e);
     }
   }
 

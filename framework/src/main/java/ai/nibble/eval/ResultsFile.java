@@ -1,5 +1,6 @@
 package ai.nibble.eval;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
@@ -100,7 +101,7 @@ public final class ResultsFile {
       try {
         results.read(file);
       } catch (IOException e) {
-        throw new InvalidInputException(file + ": cannot be read: " + e, e);
+        throw new InvalidInputException(file + ": cannot be read: " + FileProblem.reason(e), e);
       }
     }
     return results;
@@ -277,7 +278,8 @@ public final class ResultsFile {
       }
       Files.writeString(file.get(), text, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
     } catch (IOException e) {
-      throw new UncheckedIOException(file.get() + ": cannot be written: " + e.getMessage(), e);
+      throw new UncheckedIOException(
+          file.get() + ": cannot be written: " + FileProblem.reason(e), e);
     }
   }
 }

@@ -1,5 +1,6 @@
 package ai.nibble.export;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
 import ai.nibble.WholeFile;
@@ -73,7 +74,7 @@ public final class PeftExport {
       WholeFile.write(directory.path().resolve(AdapterConfigFile.NAME), config);
       directory.commit();
     } catch (IOException e) {
-      throw new UncheckedIOException(out + ": cannot be written: " + e.getMessage(), e);
+      throw new UncheckedIOException(out + ": cannot be written: " + FileProblem.reason(e), e);
     }
   }
 
@@ -113,7 +114,7 @@ public final class PeftExport {
     try {
       return Files.readAllBytes(file);
     } catch (IOException e) {
-      throw new InvalidInputException(file + " cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(file + " cannot be read: " + FileProblem.reason(e), e);
     }
   }
 }

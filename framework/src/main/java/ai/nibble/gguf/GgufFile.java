@@ -1,5 +1,6 @@
 package ai.nibble.gguf;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -54,7 +55,7 @@ public final class GgufFile implements AutoCloseable {
       file = null;
       return opened;
     } catch (IOException e) {
-      throw new UncheckedIOException(path + ": cannot be read: " + e.getMessage(), e);
+      throw new UncheckedIOException(path + ": cannot be read: " + FileProblem.reason(e), e);
     } finally {
       if (file != null) {
         closeAfterFailure(file);
@@ -210,7 +211,7 @@ public final class GgufFile implements AutoCloseable {
     try {
       file.close();
     } catch (IOException e) {
-      throw new UncheckedIOException(path() + ": cannot be closed: " + e.getMessage(), e);
+      throw new UncheckedIOException(path() + ": cannot be closed: " + FileProblem.reason(e), e);
     }
   }
 }

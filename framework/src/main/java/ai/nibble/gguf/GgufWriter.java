@@ -1,5 +1,6 @@
 package ai.nibble.gguf;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.StagedFile;
 import ai.nibble.tensor.Parallel;
@@ -119,7 +120,7 @@ public final class GgufWriter implements AutoCloseable {
     try {
       free = Files.getFileStore(target.getParent()).getUsableSpace();
     } catch (IOException e) {
-      throw new UncheckedIOException(target + ": cannot be written: " + e.getMessage(), e);
+      throw new UncheckedIOException(target + ": cannot be written: " + FileProblem.reason(e), e);
     }
     if (needed > free) {
       throw new InvalidInputException(

@@ -1,5 +1,6 @@
 package ai.nibble.gguf;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -61,7 +62,7 @@ final class OpenFile implements AutoCloseable {
     } catch (ClosedChannelException e) {
       throw new IllegalStateException(path + ": is closed", e);
     } catch (IOException e) {
-      throw new UncheckedIOException(path + ": cannot be read: " + e.getMessage(), e);
+      throw new UncheckedIOException(path + ": cannot be read: " + FileProblem.reason(e), e);
     }
   }
 

@@ -11,7 +11,6 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
@@ -76,6 +75,10 @@ public final class AdapterConfigFile {
               + NAME
               + ", such as the output_dir of a training run: check the path");
     }
+    if (path.toString().endsWith(".safetensors")) {
+      throw new InvalidInputException(
+          path + ": is a file of tensors, expected the directory with it and " + NAME);
+    }
     Path file = Files.isDirectory(path) ? path.resolve(NAME) : path;
     return new AdapterConfigReader(file.toString(), parse(file), takesExtras).read();
   }
@@ -104,8 +107,9 @@ public final class AdapterConfigFile {
               : ":" + e.getLocation().getLineNr() + ":" + e.getLocation().getColumnNr();
       throw new InvalidInputException(
           file + where + ": not JSON (" + e.getOriginalMessage() + "): save the adapter again", e);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
+    } catch (IOException e) { // bytes that are no text
+      throw new InvalidInputException(
+          file + ": not JSON (" + e.getMessage() + "): save the adapter again", e);
     }
   }
 

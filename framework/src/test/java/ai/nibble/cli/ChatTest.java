@@ -171,6 +171,9 @@ final class ChatTest {
     Path without = temp.resolve("without.jsonl");
     chat("/system be brief", "x", "/save " + with, "/system", "/save " + without);
     assertEquals(List.of("system", "be brief"), saved(with).get(0));
+    assertTrue(
+        Files.readString(with)
+            .startsWith("{\"messages\":[{\"role\":\"system\",\"content\":\"be brief\"}"));
     writeMessages(temp.resolve("s.jsonl"), saved(with).subList(0, 2));
     assertEquals(generated(temp.resolve("s.jsonl"), "a"), saved(with).get(2).get(1));
     assertEquals(saved(with).subList(1, 3), saved(without));

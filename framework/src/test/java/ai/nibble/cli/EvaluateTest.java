@@ -1,6 +1,7 @@
 package ai.nibble.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.TinyChat;
@@ -28,6 +29,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** {@code nibble evaluate} on files, from options to tables. */
 final class EvaluateTest {
@@ -76,8 +79,11 @@ final class EvaluateTest {
 
   private int evaluate(String... more) {
     List<String> args = new ArrayList<>(List.of("evaluate", "--model", model.toString()));
-    args.addAll(List.of("--compute-dtype", "float32", "--window", "32"));
+    args.addAll(List.of("--compute-dtype", "float32"));
     args.addAll(List.of(more));
+    if (args.contains("perplexity=" + text)) {
+      args.addAll(List.of("--window", "32"));
+    }
     return nibble(args.toArray(String[]::new));
   }
 
@@ -292,10 +298,60 @@ final class EvaluateTest {
     long[] bytes = new long[3];
     Arrays.setAll(bytes, i -> costs.get(i).get("weightBytes").asLong());
     assertTrue(bytes[1] < bytes[2] && bytes[2] < bytes[0], Arrays.toString(bytes));
-    assertEquals(
-        2, nibble("quality", "--model", temp + "/none", "--text", text.toString()), err.toString());
+    assertEquals(2, nibble("quality", "--model", model.toString(), "--text", temp + "/none.txt"));
     assertTrue(err.toString().contains("bf16 was not measured: the lines above"), err.toString());
-    assertEquals(2, nibble("quality", "--model", model.toString()));
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "--items 2 | Missing required option: --text, or --hellaswag, or both",
+        "--text t --windows 0 | --windows is 0, expected at least 1",
+        "--text t --items 3 | --items is given without --hellaswag",
+        "--hellaswag t --items -1 | --items is -1, expected at least 1",
+        "--text t --quantizations nf4,nf4 | --compare names one twice: [nf4, nf4]",
+        "--text t --quantizations bf16,q9 | --compare names 'q9', expected one of",
+        "--text t --quantizations bf16,none.gguf | none.gguf: there is no such model",
+        "--text t --compute-dtype int8 | --compute-dtype is 'int8', expected one of",
+        "--text t --json none/q.json | none/q.json: its directory does not exist, create it first",
+      })
+  void ofTheQuantisationTableNothingIsMeasuredBeforeAllIsFound(String line, String problem) {
+    List<String> args = new ArrayList<>(List.of("quality", "--model", model.toString()));
+    args.addAll(List.of(line.split(" ")));
+    assertEquals(2, nibble(args.toArray(String[]::new)));
+    assertTrue(err.toString().startsWith("error: " + problem), err.toString());
+    assertFalse(err.toString().contains("not measured"), err.toString());
+    assertEquals(2, nibble("quality", "--model", temp + "/none", "--text", text.toString()));
+    assertTrue(err.toString().startsWith("error: " + temp + "/none: there is no such model"));
+  }
+
+  @Test
+  void aPlaceThatCannotBeWrittenIsFoundBeforeAnythingIsComputed() {
+    String task = "choices=" + choices;
+    String gone = temp.resolve("none/t").toString();
+    for (String option : List.of("--json", "--results")) {
+      assertProblem(
+          gone + ": its directory does not exist, create it first", "--task", task, option, gone);
+      assertFalse(err.toString().contains("compute dtype"), err.toString());
+      assertProblem(temp + ": is a directory", "--task", task, option, temp.toString());
+    }
+  }
+
+  @Test
+  void twoFilesOfOneNameWouldBeOneInTheResults() throws IOException {
+    List<Path> files = new ArrayList<>();
+    for (String directory : List.of("x", "y")) {
+      Path parent = Files.createDirectories(temp.resolve(directory));
+      files.add(Files.createFile(parent.resolve("q.gguf")));
+    }
+    assertProblem(
+        "--compare names %s and %s, which results would call the same"
+            .formatted(files.get(0), files.get(1)),
+        "--task",
+        "choices=" + choices,
+        "--compare",
+        files.get(0) + "," + files.get(1));
   }
 
   @Test
@@ -313,6 +369,10 @@ final class EvaluateTest {
         "--num-fewshot is 12, but there are 11 other", "--task", task, "--num-fewshot", "12");
     assertProblem(
         temp + "/none.jsonl: expected a data file", "--task", "arc=" + temp + "/none.jsonl");
+    assertProblem("--window and --stride are of perplexity", "--task", task, "--stride", "9");
+    assertProblem("--chat is of gsm8k, which no --task", "--task", task, "--chat");
+    assertProblem(
+        "--fewshot-file is given without --num-fewshot", "--task", task, "--fewshot-file", task);
     assertEquals(2, evaluate("--task", task, "--task", task));
     assertEquals(2, evaluate("--task", task, "--cost", "--compare", "base,nf4"));
     assertEquals(2, nibble("evaluate", "--task", task));

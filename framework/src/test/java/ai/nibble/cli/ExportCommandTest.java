@@ -77,7 +77,14 @@ final class ExportCommandTest {
   })
   void optionsThatDoNotGoTogetherAreRefused(String args, String expected) {
     assertEquals(2, export(args.split(" ")));
-    assertTrue(err.toString().startsWith(expected), err.toString());
+    assertTrue(err.toString().startsWith("error: " + expected), err.toString());
+  }
+
+  @Test
+  void theOptionIsCalledOutputAsElsewhereToo() {
+    String other = temp.resolve("other.gguf").toString();
+    assertEquals(2, export("--model", temp.toString(), "--output", other, "--type", "Q7"));
+    assertTrue(err.toString().startsWith("error: --type is 'Q7'"), err.toString());
   }
 
   @Test

@@ -155,7 +155,10 @@ final class GenerationTest {
     Path prompts = temp.resolve("p.jsonl");
     Files.writeString(prompts, "{\"prompt\": \"a\"}\n{\"question\": \"a\"}\n");
     assertEquals(2, nibble("generate", "--model", model, "--prompts", prompts.toString()));
-    assertTrue(err.toString().contains("p.jsonl:2: column 'prompt' is missing"), err.toString());
+    assertTrue(
+        err.toString()
+            .contains("p.jsonl:2: expected 'prompt', 'text' or 'messages', the row has [question]"),
+        err.toString());
     assertEquals(1, err.toString().lines().filter(l -> l.startsWith("error: ")).count());
   }
 

@@ -185,7 +185,8 @@ final class MergeCommandTest {
       args[4] = path("merged");
       System.arraycopy(c, 1, args, 5, c.length - 1);
       assertEquals(2, nibble(args), c[0]);
-      assertTrue(err.toString().startsWith(c[0]), err.toString());
+      assertTrue(err.toString().startsWith("error: " + c[0]), err.toString());
+      assertEquals(2, err.toString().lines().count(), err.toString());
       assertFalse(Files.exists(temp.resolve("merged")));
     }
     assertEquals(2, nibble("merge", "--adapter", path("no") + "=much", "--output", path("merged")));

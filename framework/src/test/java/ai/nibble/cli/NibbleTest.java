@@ -250,10 +250,35 @@ final class NibbleTest {
   void badUsageSaysSoAndHow(String line, String expected) {
     String[] args = line.isEmpty() ? new String[0] : line.split(" ");
     assertEquals(2, nibble(args));
-    assertTrue(err.toString().startsWith(expected), err.toString());
-    assertTrue(err.toString().contains("Usage: nibble"), err.toString());
+    List<String> lines = err.toString().lines().toList();
+    assertTrue(lines.get(0).startsWith("error: " + expected), err.toString());
+    // with a command one line of remedy, so that the mistake is not scrolled away; else the
+    // commands
+    String command = args.length == 0 ? "" : args[0];
+    if (command.isEmpty() || command.equals("tarin")) {
+      assertEquals("Usage: nibble [-hV] [--debug] [COMMAND]", lines.get(1));
+    } else {
+      assertEquals(List.of("'nibble " + command + " --help' lists the options"), rest(lines));
+    }
     assertFalse(err.toString().contains("\tat "));
     assertEquals(List.of(), trained);
+  }
+
+  private static List<String> rest(List<String> lines) {
+    return lines.subList(1, lines.size());
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "generate --model m --promt a | error: Unknown options: '--promt', 'a' (did you mean --prompt or",
+        "merge --adpter a --output b | error: Missing required option: '--adapter=DIR[=WEIGHT]'",
+        "tarin | error: Unmatched argument at index 0: 'tarin' (did you mean train",
+      })
+  void aMistypedWordIsAnsweredWithTheOneThatWasMeant(String line, String expected) {
+    assertEquals(2, nibble(line.split(" ")));
+    assertTrue(err.toString().startsWith(expected), err.toString());
   }
 
   @ParameterizedTest

@@ -300,4 +300,19 @@ class AdapterConfigFileTest {
     System.out.println("adapter_config.json: " + read + " read, " + refused + " refused");
     assertTrue(read > 0);
   }
+
+  /** As an adapter is exported in one file, which holds its configuration in its metadata. */
+  @Test
+  void aFileOfTensorsIsNoAdapterDirectory() throws Exception {
+    Path file = Files.write(directory.resolve("a.safetensors"), new byte[] {8, 0, 0, 0});
+    assertEquals(
+        file + ": is a file of tensors, expected the directory with it and adapter_config.json",
+        assertThrows(InvalidInputException.class, () -> AdapterConfigFile.read(file)).getMessage());
+    Path binary = directory.resolve(AdapterConfigFile.NAME);
+    Files.write(binary, new byte[] {0, 32, 0, 0, 0, 0, 0, 0});
+    String message =
+        assertThrows(InvalidInputException.class, () -> AdapterConfigFile.read(directory))
+            .getMessage();
+    assertTrue(message.startsWith(binary + ": not JSON ("), message);
+  }
 }

@@ -1,6 +1,8 @@
 package ai.nibble.export.gguf;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
+import ai.nibble.StagedFile;
 import ai.nibble.WholeFile;
 import ai.nibble.data.ChatTemplate;
 import ai.nibble.data.PromptEncoder;
@@ -15,21 +17,14 @@ import ai.nibble.gguf.GgufTensorSpec;
 import ai.nibble.gguf.GgufWriter;
 import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.GgufHyperparameters;
-import ai.nibble.model.GgufLayout;
 import ai.nibble.model.GgufWeights;
 import ai.nibble.model.ModelConfig;
-import ai.nibble.model.RopeScaling;
 import ai.nibble.model.RotaryFrequencies;
 import ai.nibble.model.WeightSource;
 import ai.nibble.tensor.Scope;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.EnumMap;
-import java.util.EnumSet;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -44,8 +39,6 @@ import java.util.function.Consumer;
  * base has learned to mend that base's rounding too, which is not in the file.
  */
 public final class ModelExport {
-  private static final String ROPE_FREQS = GgufHyperparameters.ROPE_FREQS;
-
   private final Request request;
   private final Consumer<String> notices;
 
@@ -104,6 +97,8 @@ public final class ModelExport {
     Path modelfile = modelfile(request.out());
     WholeFile.requireNew(request.out(), "--out");
     WholeFile.requireNew(modelfile, "--out");
+    StagedFile.requirePlace(request.out());
+    request.pre().flatMap(PreTokenizer::doubt).ifPresent(notices);
     Path directory = WeightSource.directory(request.base());
     try (Scope scope = new Scope()) {
       WeightSource base = scope.own(WeightSource.open(request.base(), notices));
@@ -113,14 +108,13 @@ public final class ModelExport {
       Tokenizer tokenizer = scope.own(Tokenizer.load(directory));
       Vocabulary vocabulary = new Vocabulary(directory, tokenizer, config, pre(base));
       Optional<ChatTemplate> template = template(directory);
-      Map<String, String> names = names(weights);
-      List<GgufTensorSpec> specs = specs(weights, names);
+      TensorPlan plan = TensorPlan.of(weights, request.type(), notices);
       GgufHeader header = header(weights, vocabulary, template);
       Modelfile text = modelfile(directory, config, tokenizer, vocabulary, template);
-      write(header, specs, names, weights, base);
+      write(header, plan, weights, base);
       writeText(modelfile, text);
-      double error = SampledError.of(request.out(), names, new GgufRows(weights));
-      return new Report(request.out(), modelfile, count(specs), error);
+      double error = SampledError.of(request.out(), plan.names(), new GgufRows(weights));
+      return new Report(request.out(), modelfile, plan.count(), error);
     }
   }
 
@@ -167,66 +161,6 @@ public final class ModelExport {
       notices.accept("no chat template is written: " + e.getMessage());
       return Optional.empty();
     }
-  }
-
-  /** Names in the file to Hugging Face's, in the file's order; the rope divisors have none. */
-  private static Map<String, String> names(WeightSource weights) {
-    Map<String, String> names = new LinkedHashMap<>();
-    for (String name : weights.names()) {
-      names.put(GgufLayout.ggufName(name).orElseThrow(), name);
-    }
-    return names;
-  }
-
-  private List<GgufTensorSpec> specs(WeightSource weights, Map<String, String> names) {
-    List<GgufTensorSpec> specs = new ArrayList<>();
-    Map<GgmlType, Integer> fallbacks = new EnumMap<>(GgmlType.class);
-    if (weights.config().ropeScaling() instanceof RopeScaling.Llama3) {
-      specs.add(
-          new GgufTensorSpec(
-              ROPE_FREQS, GgmlType.F32, List.of((long) weights.config().headDim() / 2)));
-    }
-    names.forEach(
-        (ggufName, name) -> {
-          long[] shape = weights.shape(name);
-          FileType.Choice choice =
-              request
-                  .type()
-                  .typeOf(ggufName, shape.length, shape[shape.length - 1], weights.config());
-          if (choice.fallback()) {
-            fallbacks.merge(choice.type(), 1, Integer::sum);
-          }
-          List<Long> sizes = Arrays.stream(shape).boxed().toList();
-          specs.add(new GgufTensorSpec(ggufName, choice.type(), sizes));
-        });
-    noteLoss(count(specs));
-    if (!fallbacks.isEmpty()) {
-      notices.accept(
-          "%d of %d tensors have rows that are no whole number of the blocks of their type, and are"
-                  .formatted(
-                      fallbacks.values().stream().mapToInt(Integer::intValue).sum(), specs.size())
-              + " written as "
-              + fallbacks
-              + ", as llama.cpp does");
-    }
-    return specs;
-  }
-
-  private void noteLoss(Map<GgmlType, Integer> counts) {
-    counts.keySet().retainAll(EnumSet.of(GgmlType.Q2_K, GgmlType.Q3_K));
-    if (!counts.isEmpty()) {
-      notices.accept(
-          "tensors of types that lose much: "
-              + counts
-              + "; answers will be noticeably worse than the base's, most of all those of small"
-              + " models: Q4_K_M is the smallest type that usually keeps them");
-    }
-  }
-
-  private static Map<GgmlType, Integer> count(List<GgufTensorSpec> specs) {
-    Map<GgmlType, Integer> counts = new EnumMap<>(GgmlType.class);
-    specs.forEach(spec -> counts.merge(spec.type(), 1, Integer::sum));
-    return counts;
   }
 
   private GgufHeader header(
@@ -283,22 +217,18 @@ public final class ModelExport {
     return modelfile;
   }
 
-  private void write(
-      GgufHeader header,
-      List<GgufTensorSpec> specs,
-      Map<String, String> names,
-      WeightSource weights,
-      WeightSource base) {
+  private void write(GgufHeader header, TensorPlan plan, WeightSource weights, WeightSource base) {
     GgufRows rows = new GgufRows(weights);
-    try (GgufWriter writer = GgufWriter.create(request.out(), header, specs)) {
-      for (GgufTensorSpec spec : specs) {
-        if (spec.name().equals(ROPE_FREQS)) {
+    try (GgufWriter writer = GgufWriter.create(request.out(), header, plan.specs())) {
+      for (GgufTensorSpec spec : plan.specs()) {
+        if (spec.name().equals(TensorPlan.ROPE_FREQS)) {
           float[] divisors = RotaryFrequencies.divisors(base.config());
           writer.write(
-              ROPE_FREQS, (row, into) -> System.arraycopy(divisors, 0, into, 0, into.length));
+              TensorPlan.ROPE_FREQS,
+              (row, into) -> System.arraycopy(divisors, 0, into, 0, into.length));
           continue;
         }
-        String name = names.get(spec.name());
+        String name = plan.names().get(spec.name());
         boolean changed = weights instanceof MergedWeights merged && merged.changes(name);
         Optional<GgufFile> same = changed ? Optional.empty() : sameBlocks(base, spec);
         if (same.isPresent()) {
@@ -326,7 +256,7 @@ public final class ModelExport {
     try {
       WholeFile.write(file, text.toString());
     } catch (IOException e) {
-      throw new UncheckedIOException(file + ": cannot be written: " + e.getMessage(), e);
+      throw new UncheckedIOException(file + ": cannot be written: " + FileProblem.reason(e), e);
     }
   }
 }

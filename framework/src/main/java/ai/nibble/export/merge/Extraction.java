@@ -1,5 +1,6 @@
 package ai.nibble.export.merge;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
 import ai.nibble.WholeFile;
@@ -88,7 +89,8 @@ public final class Extraction {
       write(linears);
       return new ExtractReport(modules, explained());
     } catch (IOException e) {
-      throw new UncheckedIOException(request.output() + ": cannot be written: " + e, e);
+      throw new UncheckedIOException(
+          request.output() + ": cannot be written: " + FileProblem.reason(e), e);
     }
   }
 

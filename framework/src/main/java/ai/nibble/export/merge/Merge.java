@@ -1,10 +1,9 @@
 package ai.nibble.export.merge;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
 import ai.nibble.WholeFile;
-import ai.nibble.lora.AdapterExtras;
-import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
@@ -60,11 +59,15 @@ public final class Merge {
     try (Scope scope = new Scope()) {
       WeightSource base = scope.own(WeightSource.open(request.base(), notices));
       HeldWeights held = scope.own(new HeldWeights(base, request.quantization()));
-      AdapterUpdates updates = new AdapterUpdates(adapters(base, scope), held);
+      Optional<Removal> removal =
+          request.undo() ? Optional.of(new Removal(request.base(), notices)) : Optional.empty();
+      AdapterUpdates updates = new AdapterUpdates(adapters(base, removal, scope), held);
       MergedWeights merged = scope.own(new MergedWeights(held, updates, MergedWeights.Part.WHOLE));
       DType dtype = request.dtype().orElseGet(() -> dtypeOf(base));
-      MergeRecord record = MergeRecord.of(request.quantization(), updates.adapters());
       Path directory = WeightSource.directory(request.base());
+      MergeRecord added = MergeRecord.of(request.quantization(), updates.adapters());
+      MergeRecord record =
+          removal.map(Removal::record).orElseGet(() -> added.onto(MergeRecord.read(directory)));
       List<int[]> prompts = SamplePrompts.of(directory, base.config(), request.prompts(), notices);
       BaseFiles files = baseFiles();
       ShardWriter writer = new ShardWriter(merged, dtype, record.metadata(), progress);
@@ -83,11 +86,12 @@ public final class Merge {
             shards,
             writer.bytes(),
             dtype,
-            record.baseWeights(),
+            request.undo() ? record.baseWeights() : added.baseWeights(),
             proof);
       }
     } catch (IOException e) {
-      throw new UncheckedIOException(request.output() + ": cannot be written: " + e, e);
+      throw new UncheckedIOException(
+          request.output() + ": cannot be written: " + FileProblem.reason(e), e);
     }
   }
 
@@ -97,90 +101,22 @@ public final class Merge {
     return dtype.bytes() > Float.BYTES ? DType.FLOAT32 : dtype;
   }
 
-  private List<MergedAdapter> adapters(WeightSource base, Scope scope) {
-    Optional<MergeRecord> merged =
-        request.undo()
-            ? MergeRecord.read(WeightSource.directory(request.base()))
-            : Optional.empty();
-    if (request.undo() && merged.isEmpty()) {
-      notices.accept(
-          request.base()
-              + " has no "
-              + MergeRecord.NAME
-              + ": that it holds the adapter is believed");
-    }
+  private List<MergedAdapter> adapters(WeightSource base, Optional<Removal> removal, Scope scope) {
     List<MergedAdapter> adapters = new ArrayList<>();
     for (MergeRequest.Adapter adapter : request.adapters()) {
-      double weight = adapter.weight().orElse(1);
-      if (merged.isPresent()) {
-        weight = recordedWeight(merged.get(), adapter);
-      }
+      double weight =
+          removal.isPresent() ? -removal.get().take(adapter) : adapter.weight().orElse(1);
       StoredAdapter opened = scope.own(StoredAdapter.open(adapter.directory(), base));
-      if (request.undo()) {
-        requireUndoable(opened);
+      if (removal.isPresent()) {
+        removal.get().requirePossible(opened);
       }
       List<String> ignored = opened.config().ignoredKeys();
       if (!ignored.isEmpty()) {
         notices.accept(adapter.directory() + ": keys of adapter_config.json ignored: " + ignored);
       }
-      adapters.add(new MergedAdapter(opened, request.undo() ? -weight : weight));
+      adapters.add(new MergedAdapter(opened, weight));
     }
     return adapters;
-  }
-
-  /** What an adapter was merged with. */
-  private double recordedWeight(MergeRecord merged, MergeRequest.Adapter adapter) {
-    Path weights = adapter.directory().resolve(AdapterStore.WEIGHTS);
-    String place = request.base() + ": " + MergeRecord.NAME;
-    String hash = Files.isRegularFile(weights) ? MergeRecord.sha256Of(weights) : "";
-    MergeRecord.Entry entry =
-        merged.adapters().stream()
-            .filter(e -> e.sha256().equals(hash))
-            .findFirst()
-            .orElseThrow(
-                () ->
-                    new InvalidInputException(
-                        place
-                            + " names the adapters "
-                            + merged.adapters().stream().map(MergeRecord.Entry::name).toList()
-                            + ", none with the weights of "
-                            + adapter.directory()
-                            + ": only what was merged can be taken out"));
-    if (adapter.weight().isPresent() && adapter.weight().getAsDouble() != entry.weight()) {
-      throw new InvalidInputException(
-          place
-              + " says that "
-              + adapter.directory()
-              + " was merged with weight "
-              + entry.weight()
-              + ", expected that or none instead of "
-              + adapter.weight().getAsDouble());
-    }
-    if (!merged.baseWeights().equals(MergeRecord.ORIGINAL)) {
-      notices.accept(
-          "the adapter was merged onto weights in "
-              + merged.baseWeights()
-              + ": those come back, not the original ones");
-    }
-    return entry.weight();
-  }
-
-  private static void requireUndoable(StoredAdapter adapter) {
-    String reason = null;
-    if (adapter.extras().useDora()) {
-      reason = "is a DoRA adapter, which replaced the rows' norms";
-    } else if (!adapter.extras().modulesToSave().isEmpty()) {
-      reason = "replaced " + adapter.extras().modulesToSave() + " whole";
-    } else if (adapter.extras().bias() != AdapterExtras.Bias.NONE) {
-      reason = "replaced biases";
-    }
-    if (reason != null) {
-      throw new InvalidInputException(
-          adapter.directory()
-              + ": "
-              + reason
-              + ", which the merged weights no longer hold: take the base itself");
-    }
   }
 
   private BaseFiles baseFiles() {
@@ -192,7 +128,7 @@ public final class Merge {
       return files.withChatTemplate(Files.readString(request.chatTemplate().get()));
     } catch (IOException e) {
       throw new InvalidInputException(
-          request.chatTemplate().get() + ": cannot be read: " + e.getMessage(), e);
+          request.chatTemplate().get() + ": cannot be read: " + FileProblem.reason(e), e);
     }
   }
 

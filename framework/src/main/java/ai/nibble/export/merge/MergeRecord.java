@@ -1,5 +1,6 @@
 package ai.nibble.export.merge;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.NibbleVersion;
 import ai.nibble.Sha256;
@@ -27,12 +28,15 @@ import java.util.stream.Collectors;
  * What was merged, as it stands in the output: {@code merge.json}, and in short in the metadata of
  * every safetensors file ({@code nibble_version}, {@code base_weights}, {@code adapters}).
  *
- * @param baseWeights what the adapters were added to: {@link #ORIGINAL}, or the quantisation
- * @param adapters in the order given
+ * @param baseWeights what the adapters were added to: {@link #ORIGINAL}, the quantisation, or, of a
+ *     model that came without a record, {@link #UNKNOWN}
+ * @param adapters that the model holds, in the order given
+ * @param takenOut those that it held and were taken out again, with the weights they had
  */
-record MergeRecord(String baseWeights, List<Entry> adapters) {
+record MergeRecord(String baseWeights, List<Entry> adapters, List<Entry> takenOut) {
   static final String NAME = "merge.json";
   static final String ORIGINAL = "original";
+  static final String UNKNOWN = "not recorded";
 
   private static final JsonMapper JSON = JsonMapper.builder().build();
 
@@ -45,18 +49,51 @@ record MergeRecord(String baseWeights, List<Entry> adapters) {
    * @param weight factor of its update
    */
   record Entry(String name, String sha256, String configSha256, double weight) {
-    static Entry of(MergedAdapter adapter) {
-      Path directory = adapter.directory();
+    static Entry of(Path directory, double weight) {
       return new Entry(
           directory.toAbsolutePath().normalize().getFileName().toString(),
           sha256Of(directory.resolve(AdapterStore.WEIGHTS)),
           sha256Of(directory.resolve(AdapterConfigFile.NAME)),
-          adapter.weight());
+          weight);
+    }
+
+    private static List<Entry> read(JsonNode list) {
+      List<Entry> entries = new ArrayList<>();
+      for (JsonNode entry : list) {
+        entries.add(
+            new Entry(
+                entry.path("name").asText(),
+                entry.path("sha256").asText(),
+                entry.path("config_sha256").asText(),
+                entry.path("weight").asDouble(Double.NaN)));
+      }
+      return entries;
+    }
+
+    private void write(ObjectNode json) {
+      json.put("name", name);
+      json.put("weight", weight);
+      json.put("sha256", sha256);
+      json.put("config_sha256", configSha256);
     }
   }
 
   static MergeRecord of(Optional<QuantConfig> quantization, List<MergedAdapter> adapters) {
-    return new MergeRecord(described(quantization), adapters.stream().map(Entry::of).toList());
+    List<Entry> entries = adapters.stream().map(a -> Entry.of(a.directory(), a.weight())).toList();
+    return new MergeRecord(described(quantization), entries, List.of());
+  }
+
+  /**
+   * With the adapters that the base held already, so that they can be taken out of the output, too.
+   * Where the base was quantised once more, that would no longer give anything back.
+   */
+  MergeRecord onto(Optional<MergeRecord> base) {
+    if (base.isEmpty() || !baseWeights.equals(ORIGINAL)) {
+      return this;
+    }
+    List<Entry> all = new ArrayList<>(base.get().adapters);
+    all.addAll(adapters);
+    return new MergeRecord(base.get().baseWeights, all, base.get().takenOut);
   }
 
   /** The weights that adapters are added to, in words. */
@@ -76,16 +113,11 @@ record MergeRecord(String baseWeights, List<Entry> adapters) {
     }
     try {
       JsonNode json = JSON.readTree(Files.readAllBytes(file));
-      List<Entry> entries = new ArrayList<>();
-      for (JsonNode entry : json.path("adapters")) {
-        entries.add(
-            new Entry(
-                entry.path("name").asText(),
-                entry.path("sha256").asText(),
-                entry.path("config_sha256").asText(),
-                entry.path("weight").asDouble(Double.NaN)));
-      }
-      return Optional.of(new MergeRecord(json.path("base_weights").asText(), entries));
+      return Optional.of(
+          new MergeRecord(
+              json.path("base_weights").asText(),
+              Entry.read(json.path("adapters")),
+              Entry.read(json.path("taken_out"))));
     } catch (IOException e) {
       throw new InvalidInputException(
           file + ": cannot be read as JSON (" + e.getMessage() + "): restore or remove it", e);
@@ -108,7 +140,7 @@ record MergeRecord(String baseWeights, List<Entry> adapters) {
   /**
    * Writes the record with the proof's figures.
    *
-   * @param undone whether the adapters were taken out
+   * @param undone whether adapters were taken out rather than merged
    */
   void write(Path directory, Path base, DType dtype, boolean undone, MergeProof proof)
       throws IOException {
@@ -118,13 +150,9 @@ record MergeRecord(String baseWeights, List<Entry> adapters) {
     json.put("base", base.toString());
     json.put("base_weights", baseWeights);
     json.put("dtype", dtype.torchName());
-    for (Entry adapter : adapters) {
-      ObjectNode entry = json.withArray("adapters").addObject();
-      entry.put("name", adapter.name());
-      entry.put("weight", adapter.weight());
-      entry.put("sha256", adapter.sha256());
-      entry.put("config_sha256", adapter.configSha256());
-    }
+    json.putArray("adapters");
+    adapters.forEach(adapter -> adapter.write(json.withArray("adapters").addObject()));
+    takenOut.forEach(adapter -> adapter.write(json.withArray("taken_out").addObject()));
     ObjectNode proven = json.putObject("proof");
     proven.put("positions", proof.positions());
     put(proven.putObject("difference"), proof.difference());
@@ -151,7 +179,7 @@ record MergeRecord(String baseWeights, List<Entry> adapters) {
     try {
       return Sha256.of(file);
     } catch (IOException e) {
-      throw new InvalidInputException(file + ": cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(file + ": cannot be read: " + FileProblem.reason(e), e);
     }
   }
 }

@@ -5,9 +5,11 @@ import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import java.nio.file.Path;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.Set;
 
 /**
  * What is to be merged, and how.
@@ -84,10 +86,20 @@ public record MergeRequest(
         Device.CPU);
   }
 
+  /**
+   * @throws InvalidInputException if an adapter is given twice
+   */
   public MergeRequest {
     adapters = List.copyOf(adapters);
     if (adapters.isEmpty()) {
       throw new IllegalArgumentException("no adapter to merge");
+    }
+    Set<Path> directories = new HashSet<>();
+    for (Adapter adapter : adapters) {
+      if (!directories.add(adapter.directory().toAbsolutePath().normalize())) {
+        throw new InvalidInputException(
+            adapter.directory() + ": is given twice, expected once: say how much by its weight");
+      }
     }
   }
 }

@@ -361,6 +361,17 @@ class ModelExportTest {
   }
 
   @Test
+  void aDirectoryThatIsMissingIsFoundBeforeTheBaseIsRead() {
+    out = temp.resolve("none/m.gguf");
+    Path noBase = temp.resolve("no-base");
+    assertEquals(
+        out + ": its directory does not exist, create it first",
+        assertThrows(
+                InvalidInputException.class, () -> export(noBase, Optional.empty(), FileType.Q8_0))
+            .getMessage());
+  }
+
+  @Test
   void anAdapterOfAnotherBaseIsRefused() throws IOException {
     Path adapter = Shared.fixtures("lora").resolve("llama_plain");
     InvalidInputException e =

@@ -6,6 +6,7 @@ import ai.nibble.data.bpe.SplitPattern;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
@@ -59,5 +60,16 @@ class PreTokenizerTest {
                 + "false},"
                 + byteLevel(true)
                 + "]}"));
+  }
+
+  @Test
+  void aNameThatLlamaCppIsNotKnownToHaveIsDoubted() {
+    for (String name : List.of("gpt-2", "smollm", "llama-bpe", "qwen2")) {
+      assertEquals(Optional.empty(), PreTokenizer.doubt(name));
+    }
+    assertEquals(
+        "--pre 'gpt2' is not known here as a name of llama.cpp's, such as gpt-2 or llama-bpe: a"
+            + " llama.cpp without it refuses the file",
+        PreTokenizer.doubt("gpt2").orElseThrow());
   }
 }
