@@ -40,7 +40,7 @@ public final class RandomWeights implements WeightSource {
     }
     this.config = config;
     this.seed = seed;
-    this.shapes = LlamaParameters.shapes(config);
+    this.shapes = DecoderParameters.shapes(config);
   }
 
   /**
@@ -94,7 +94,7 @@ public final class RandomWeights implements WeightSource {
       return;
     }
     normals(seed * GOLDEN_GAMMA + hash(name), firstElement, out, offset, count);
-    if (name.equals(LlamaParameters.EMBEDDING) && config.padTokenId().isPresent()) {
+    if (name.equals(DecoderParameters.EMBEDDING) && config.padTokenId().isPresent()) {
       long begin = config.padTokenId().getAsInt() * shape[1];
       for (long i = Math.max(begin, firstElement);
           i < Math.min(begin + shape[1], firstElement + count);

@@ -62,7 +62,7 @@ final class AttentionFunction extends Function {
     this.precision = precision;
     this.positions = pass.positions();
     this.spans = AttentionSpan.of(pass.treeStarts(), BLOCK_TOKENS);
-    this.mask = CausalMask.of(pass, attention.group());
+    this.mask = CausalMask.of(pass, attention);
     this.maxScoreBytes = maxScoreBytes;
     this.earlier = earlier;
   }
