@@ -7,12 +7,15 @@ import ai.nibble.model.Trainable;
 import ai.nibble.optim.Optimizer;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 
 /**
@@ -30,6 +33,7 @@ public final class CheckpointFolder {
   private final Path output;
   private final String baseModel;
   private final int limit;
+  private Object claimed;
 
   /**
    * @param output the run's directory
@@ -43,18 +47,46 @@ public final class CheckpointFolder {
   }
 
   /**
-   * Writes a checkpoint and removes the oldest beyond the limit.
+   * Makes the directory if it is missing, and remembers which one it is: another that takes its
+   * name later is somebody else's.
    *
+   * @return whether it was gone since it was claimed before, and is made anew
+   * @throws UncheckedIOException if it cannot be made, or is another directory by now
+   */
+  public boolean claim() {
+    try {
+      boolean gone = claimed != null && !Files.isDirectory(output);
+      Files.createDirectories(output);
+      Object found = Files.readAttributes(output, BasicFileAttributes.class).fileKey();
+      if (claimed != null && !gone && !claimed.equals(found)) {
+        throw new IOException(
+            "it is no longer the directory that this run began in, which was moved or replaced:"
+                + " nothing is written to another's");
+      }
+      claimed = found; // null where the system numbers no files
+      return gone;
+    } catch (IOException e) {
+      throw new UncheckedIOException(output + ": " + why(e), e);
+    }
+  }
+
+  /** Saves as the other {@code save} does, with no best step. */
+  public Path save(Trainable trained, Optimizer optimizer, TrainerState state) {
+    return save(trained, optimizer, state, 0);
+  }
+
+  /**
+   * Writes a checkpoint and removes the run's oldest beyond the limit.
+   *
+   * @param best a step whose checkpoint is kept beyond the limit, too; 0: none
    * @return its directory
    * @throws UncheckedIOException if it could not be written whole; those before it are all there
    */
-  public Path save(Trainable trained, Optimizer optimizer, TrainerState state) {
+  public Path save(Trainable trained, Optimizer optimizer, TrainerState state, int best) {
     Path target = output.resolve(PREFIX + state.step());
     Path temporary = output.resolve(UNFINISHED + state.step());
-    Path replaced = output.resolve(REPLACED + state.step());
     try {
-      WholeDirectory.delete(temporary);
-      WholeDirectory.delete(replaced);
+      sweep();
       try {
         trained.saveUnfinished(temporary, baseModel);
         StateTensors.write(temporary, trained.parameters(), optimizer.state());
@@ -62,30 +94,74 @@ public final class CheckpointFolder {
         WholeFile.write(temporary.resolve(Manifest.NAME), Manifest.of(temporary));
         // a directory of that name is left by a run that was taken back to an earlier step
         if (Files.exists(target)) {
-          WholeFile.move(target, replaced);
+          setAside(target);
         }
         WholeFile.move(temporary, target);
       } finally {
         WholeDirectory.delete(temporary);
       }
       SavedCheckpoint.open(target);
-      WholeDirectory.delete(replaced);
-      rotate(state.step());
+      rotate(state, best);
+      sweep();
       return target;
-    } catch (IOException | InvalidInputException e) {
+    } catch (IOException | UncheckedIOException | InvalidInputException e) {
       throw new UncheckedIOException(
-          target + ": the checkpoint could not be written", new IOException(e.getMessage(), e));
+          target + ": the checkpoint could not be written: " + why(e),
+          new IOException(e.getMessage(), e));
     }
   }
 
-  private void rotate(int newest) throws IOException {
+  /** What a person can make of a failure: the system's words for it, or which file is gone. */
+  private static String why(Exception e) {
+    if (e instanceof UncheckedIOException unchecked) {
+      return unchecked.getMessage();
+    }
+    boolean nameOnly = e instanceof FileSystemException f && f.getReason() == null;
+    return nameOnly ? e.getClass().getSimpleName() + ": " + e.getMessage() : e.getMessage();
+  }
+
+  /**
+   * Removes the run's checkpoints beyond the limit; what another run wrote is not ours to judge.
+   */
+  private void rotate(TrainerState newest, int best) throws IOException {
     if (limit == 0) {
       return;
     }
-    // a higher number is some other run's: never ours to judge by
-    List<Path> ours = checkpoints(output).stream().filter(p -> step(p) <= newest).toList();
-    for (int i = limit; i < ours.size(); i++) {
-      WholeDirectory.delete(ours.get(i));
+    int kept = 0;
+    for (Path each : checkpoints(output)) {
+      if (step(each) <= newest.step() && isOf(newest.runId(), each)) {
+        kept++;
+        if (kept > limit && step(each) != best) {
+          setAside(each);
+        }
+      }
+    }
+  }
+
+  private static boolean isOf(String runId, Path checkpoint) throws IOException {
+    try {
+      return TrainerState.read(checkpoint).runId().equals(runId);
+    } catch (InvalidInputException e) {
+      return false; // not one that we can tell whose it is
+    }
+  }
+
+  /** Renames it, so that deleting it leaves no half of a checkpoint wherever it is interrupted. */
+  private void setAside(Path checkpoint) throws IOException {
+    WholeFile.move(checkpoint, output.resolve(REPLACED + step(checkpoint)));
+  }
+
+  /** Clears away what was set aside, here or by a run that was killed. */
+  private void sweep() throws IOException {
+    if (!Files.isDirectory(output)) {
+      return;
+    }
+    List<Path> left;
+    try (Stream<Path> entries = Files.list(output)) {
+      left = entries.filter(p -> name(p).matches("\\.(tmp|old)-checkpoint-\\d+")).toList();
+    }
+    for (Path each : left) {
+      WholeDirectory.delete(each);
     }
   }
 
@@ -96,15 +172,51 @@ public final class CheckpointFolder {
    * @param skipped told, one line each, of newer ones that are not whole and why
    */
   public static Optional<SavedCheckpoint> newest(Path output, Consumer<String> skipped) {
+    return newest(output, skipped, saved -> true);
+  }
+
+  /**
+   * The newest whole checkpoint that fits.
+   *
+   * @param skipped told, one line each, of newer ones that are not whole and why
+   * @param fits whether one is of the run that is meant; it may tell of those that are not
+   */
+  public static Optional<SavedCheckpoint> newest(
+      Path output, Consumer<String> skipped, Predicate<SavedCheckpoint> fits) {
     try {
       for (Path directory : checkpoints(output)) {
         try {
-          return Optional.of(SavedCheckpoint.open(directory));
+          SavedCheckpoint saved = SavedCheckpoint.open(directory);
+          if (fits.test(saved)) {
+            return Optional.of(saved);
+          }
         } catch (InvalidInputException e) {
-          skipped.accept(directory.getFileName() + " is passed over: " + e.getMessage());
+          skipped.accept(name(directory) + " is passed over: " + e.getMessage());
         }
       }
       return Optional.empty();
+    } catch (IOException e) {
+      throw new InvalidInputException(output + " cannot be listed: " + e, e);
+    }
+  }
+
+  /**
+   * The checkpoint of one step of a run.
+   *
+   * @throws InvalidInputException if it is not there, not whole, or another run's
+   */
+  public static SavedCheckpoint ofStep(Path output, int step, String runId) {
+    SavedCheckpoint saved = SavedCheckpoint.open(output.resolve(PREFIX + step));
+    if (!saved.state().runId().equals(runId)) {
+      throw new InvalidInputException(saved.directory() + " is another run's");
+    }
+    return saved;
+  }
+
+  /** The numbers of the checkpoints in a directory, whole or not, the highest first. */
+  public static List<Integer> steps(Path output) {
+    try {
+      return checkpoints(output).stream().map(CheckpointFolder::step).toList();
     } catch (IOException e) {
       throw new InvalidInputException(output + " cannot be listed: " + e, e);
     }
@@ -117,13 +229,17 @@ public final class CheckpointFolder {
     }
     try (Stream<Path> entries = Files.list(output)) {
       return entries
-          .filter(p -> p.getFileName().toString().matches(PREFIX + "\\d{1,9}"))
+          .filter(p -> name(p).matches(PREFIX + "\\d{1,9}"))
           .sorted(Comparator.comparingInt(CheckpointFolder::step).reversed())
           .toList();
     }
   }
 
+  private static String name(Path path) {
+    return path.getFileName().toString();
+  }
+
   private static int step(Path checkpoint) {
-    return Integer.parseInt(checkpoint.getFileName().toString().substring(PREFIX.length()));
+    return Integer.parseInt(name(checkpoint).substring(PREFIX.length()));
   }
 }

@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -29,13 +30,18 @@ public final class Manifest {
 
   /** The manifest of everything in a directory, which has no directories in it. */
   static byte[] of(Path directory) throws IOException {
-    ObjectNode files = JSON.createObjectNode();
+    Map<String, FileSum> entries = new LinkedHashMap<>();
     for (Path file : files(directory)) {
-      ObjectNode entry = files.putObject(file.getFileName().toString());
-      FileSum sum = FileSum.of(file);
-      entry.put("bytes", sum.bytes());
-      entry.put("sha256", sum.sha256());
+      entries.put(file.getFileName().toString(), FileSum.of(file));
     }
+    return json(entries);
+  }
+
+  private static byte[] json(Map<String, FileSum> entries) throws IOException {
+    ObjectNode files = JSON.createObjectNode();
+    entries.forEach(
+        (name, entry) ->
+            files.putObject(name).put("bytes", entry.bytes()).put("sha256", entry.sha256()));
     ObjectNode json = JSON.createObjectNode();
     json.put("version", 1);
     json.set("files", files);
@@ -49,18 +55,25 @@ public final class Manifest {
   }
 
   /**
-   * Compares a directory with its manifest.
+   * Compares a directory with its manifest, which has no sum of its own: it must read as what it
+   * says would be written.
    *
    * @throws InvalidInputException naming the first file that is missing, or is not what it was
    */
   static void verify(Path directory) throws IOException {
-    for (Map.Entry<String, FileSum> each : read(directory).entrySet()) {
+    Path manifest = directory.resolve(NAME);
+    byte[] written = bytes(manifest);
+    Map<String, FileSum> entries = read(manifest, written);
+    for (Map.Entry<String, FileSum> each : entries.entrySet()) {
       Path file = directory.resolve(each.getKey());
       Optional<String> difference = each.getValue().difference(file);
       if (difference.isPresent()) {
         throw new InvalidInputException(
             file + " " + difference.get() + ": it is not what the manifest lists");
       }
+    }
+    if (!Arrays.equals(written, json(entries))) {
+      throw new InvalidInputException(manifest + " is damaged: it is not as it was written");
     }
   }
 
@@ -71,11 +84,21 @@ public final class Manifest {
    */
   public static Map<String, FileSum> read(Path directory) throws IOException {
     Path file = directory.resolve(NAME);
-    JsonNode json;
+    return read(file, bytes(file));
+  }
+
+  private static byte[] bytes(Path file) throws IOException {
     try {
-      json = JSON.readTree(Files.readAllBytes(file));
+      return Files.readAllBytes(file);
     } catch (NoSuchFileException e) {
       throw new InvalidInputException(file + " is missing: the checkpoint is not whole", e);
+    }
+  }
+
+  private static Map<String, FileSum> read(Path file, byte[] written) throws IOException {
+    JsonNode json;
+    try {
+      json = JSON.readTree(written);
     } catch (JsonProcessingException e) {
       throw new InvalidInputException(file + ": not JSON: " + e.getOriginalMessage(), e);
     }

@@ -62,8 +62,22 @@ public record SavedCheckpoint(Path directory, TrainerState state) {
    *     then
    */
   public void restore(ParameterSet parameters, Optimizer optimizer) {
+    reading(() -> StateTensors.read(directory, parameters, optimizer));
+  }
+
+  /**
+   * Copies the trained values alone back.
+   *
+   * @throws InvalidInputException if they are not of this run's parameters; nothing has changed
+   *     then
+   */
+  public void restoreValues(ParameterSet parameters) {
+    reading(() -> StateTensors.readValues(directory, parameters));
+  }
+
+  private void reading(Runnable body) {
     try {
-      StateTensors.read(directory, parameters, optimizer);
+      body.run();
     } catch (UncheckedIOException e) {
       throw new InvalidInputException(directory + " cannot be read: " + e.getMessage(), e);
     }

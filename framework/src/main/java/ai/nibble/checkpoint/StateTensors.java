@@ -105,21 +105,45 @@ final class StateTensors {
     }
   }
 
+  /**
+   * Copies the saved values into the parameters.
+   *
+   * @throws InvalidInputException as {@link #read}
+   */
+  static void readValues(Path directory, ParameterSet parameters) {
+    try (SafetensorsFile file = SafetensorsFile.open(directory.resolve(NAME))) {
+      requireShapes(file, parameters, List.of(VALUE), Map.of(), new TreeSet<>());
+      parameters.setValues(read(file, VALUE, parameters));
+    }
+  }
+
   private static void requireSame(
       SafetensorsFile file,
       ParameterSet parameters,
       List<String> buffers,
       Map<String, FloatBuffer> vectors) {
+    requireShapes(file, parameters, buffers, vectors, new TreeSet<>(file.names()));
+  }
+
+  /**
+   * @param unknown names of which none may be left that is nothing of this run
+   */
+  private static void requireShapes(
+      SafetensorsFile file,
+      ParameterSet parameters,
+      List<String> buffers,
+      Map<String, FloatBuffer> vectors,
+      TreeSet<String> unknown) {
     Map<String, long[]> expected = new LinkedHashMap<>();
     for (String buffer : buffers) {
       parameters.parameters().forEach(p -> expected.put(name(buffer, p), p.value().shape()));
     }
     vectors.forEach((name, values) -> expected.put(name, new long[] {values.limit()}));
     List<String> problems = new ArrayList<>();
-    TreeSet<String> unknown = new TreeSet<>(file.names());
     expected.forEach(
         (name, shape) -> {
-          if (!unknown.remove(name)) {
+          unknown.remove(name);
+          if (!file.names().contains(name)) {
             problems.add(file.path() + ": no tensor '" + name + "', which this run trains");
           } else if (!Arrays.equals(file.tensor(name).dimensions(), shape)) {
             problems.add(

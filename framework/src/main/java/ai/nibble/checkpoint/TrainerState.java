@@ -9,7 +9,9 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -25,6 +27,8 @@ import java.util.TreeMap;
  * @param tokensSeen by all steps together
  * @param identity what must be the same in a run that goes on from here, by name: settings of the
  *     recipe, fingerprints of the base and of the rows
+ * @param parts what parts of the trainer remember, by the part's name; a part that a run does not
+ *     have is left alone
  */
 public record TrainerState(
     String runId,
@@ -33,14 +37,18 @@ public record TrainerState(
     int position,
     String order,
     long tokensSeen,
-    Map<String, String> identity) {
+    Map<String, String> identity,
+    Map<String, PartState> parts) {
   static final String NAME = "trainer_state.json";
 
-  private static final int VERSION = 1;
+  /** 2 has {@code parts}. */
+  private static final int VERSION = 2;
+
   private static final JsonMapper JSON = JsonMapper.builder().build();
 
   public TrainerState {
     identity = Map.copyOf(identity);
+    parts = Map.copyOf(parts);
     if (step < 1 || epoch < 0 || position < 0 || tokensSeen < 0) {
       throw new IllegalArgumentException(
           "step " + step + ", epoch " + epoch + ", position " + position);
@@ -58,6 +66,8 @@ public record TrainerState(
     json.put("tokens_seen", tokensSeen);
     ObjectNode names = json.putObject("identity");
     new TreeMap<>(identity).forEach(names::put);
+    ObjectNode all = json.putObject("parts");
+    new TreeMap<>(parts).forEach((name, part) -> all.putPOJO(name, part.numbers()));
     return JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(json);
   }
 
@@ -90,10 +100,35 @@ public record TrainerState(
           number(file, json, "position").intValue(),
           json.path("order").asText(RowOrder.SHUFFLED.toString()),
           number(file, json, "tokens_seen").longValue(),
-          identity);
+          identity,
+          parts(file, json.path("parts")));
     } catch (JsonProcessingException | IllegalArgumentException e) {
       throw new InvalidInputException(file + ": not a trainer's state: " + e.getMessage(), e);
     }
+  }
+
+  private static Map<String, PartState> parts(Path file, JsonNode json) {
+    Map<String, PartState> parts = new LinkedHashMap<>();
+    for (Map.Entry<String, JsonNode> part : json.properties()) {
+      Map<String, List<Double>> numbers = new LinkedHashMap<>();
+      for (Map.Entry<String, JsonNode> each : part.getValue().properties()) {
+        numbers.put(each.getKey(), numbers(file, part.getKey() + "." + each.getKey(), each));
+      }
+      parts.put(part.getKey(), new PartState(numbers));
+    }
+    return parts;
+  }
+
+  private static List<Double> numbers(Path file, String name, Map.Entry<String, JsonNode> each) {
+    List<Double> numbers = new ArrayList<>();
+    for (JsonNode value : each.getValue()) {
+      if (!value.isNumber()) {
+        throw new InvalidInputException(
+            file + ": 'parts." + name + "' holds " + value + ", expected numbers");
+      }
+      numbers.add(value.doubleValue());
+    }
+    return numbers;
   }
 
   private static JsonNode number(Path file, JsonNode json, String name) {

@@ -4,7 +4,8 @@
  *
  * <p>A {@code checkpoint-N} holds what was trained as others read it, {@code
  * training_state.safetensors} (values and moments in float32, by parameter name), {@code
- * trainer_state.json}, and {@code manifest.json}, which lists every other file with its size and
- * SHA-256 and is written last.
+ * trainer_state.json} (the format's version, the place in the data, and under {@code parts} the
+ * numbers that each part of the trainer remembers, by its name), and {@code manifest.json}, which
+ * lists every other file with its size and SHA-256 and is written last.
  */
 package ai.nibble.checkpoint;

@@ -30,7 +30,7 @@ import picocli.CommandLine.Spec;
       "Exit code 0 where the run fits, 1 where it does not, 2 for what would stop it anyway.",
       "How it is computed, and how well it agrees with what is measured: docs/plan.md",
       "Example:",
-      "  nibble plan --config recipes/a.yaml --set micro_batch_size=4 --device-memory 24GiB"
+      "  nibble plan --config recipes/a.yaml --device-memory 24GiB"
     })
 final class PlanCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;

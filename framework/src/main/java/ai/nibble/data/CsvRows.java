@@ -7,9 +7,11 @@ import com.fasterxml.jackson.databind.MappingIterator;
 import com.fasterxml.jackson.dataformat.csv.CsvFactory;
 import com.fasterxml.jackson.dataformat.csv.CsvMapper;
 import com.fasterxml.jackson.dataformat.csv.CsvParser;
+import java.io.FilterReader;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
+import java.io.Reader;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -25,18 +27,21 @@ import java.util.Set;
  * one that is empty is empty text. Blank lines are skipped.
  */
 final class CsvRows implements RowReader {
-  private static final int MAX_FIELD = 64 << 20;
+  /** Characters, as of a line of JSON bytes; more is a quote that nobody closed. */
+  private static final int MAX_ROW = 64 << 20;
+
   private static final CsvMapper MAPPER =
       CsvMapper.builder(
               CsvFactory.builder()
                   .streamReadConstraints(
-                      StreamReadConstraints.builder().maxStringLength(MAX_FIELD).build())
+                      StreamReadConstraints.builder().maxStringLength(MAX_ROW).build())
                   .build())
           .enable(CsvParser.Feature.WRAP_AS_ARRAY)
           .enable(CsvParser.Feature.SKIP_EMPTY_LINES)
           .build();
 
   private final Path path;
+  private final Bounded text;
   private final MappingIterator<List<String>> fields;
   private final List<String> header;
   private boolean ended;
@@ -49,11 +54,11 @@ final class CsvRows implements RowReader {
   CsvRows(Path path, InputStream in) throws IOException {
     this.path = path;
     // a new decoder reports malformed bytes instead of replacing them
-    InputStreamReader text = new InputStreamReader(in, StandardCharsets.UTF_8.newDecoder());
+    this.text = new Bounded(new InputStreamReader(in, StandardCharsets.UTF_8.newDecoder()));
     try {
       this.fields = MAPPER.readerForListOf(String.class).readValues(text);
-    } catch (CharacterCodingException e) { // the parser looks at the first characters already
-      throw notUtf8(1, e);
+    } catch (IOException e) { // the parser looks at the first characters already
+      throw refused(1, e);
     }
     List<String> names = fields();
     this.header = names == null ? List.of() : List.copyOf(names);
@@ -117,30 +122,56 @@ final class CsvRows implements RowReader {
       return null;
     }
     long begin = line();
+    text.left = MAX_ROW;
     try {
       if (fields.hasNextValue()) {
         return fields.nextValue();
       }
       ended = true;
       return null;
-    } catch (JsonProcessingException e) {
+    } catch (IOException e) {
       ended = true;
-      throw new InvalidInputException(
-          path
-              + ":"
-              + begin
-              + ": not valid CSV in the row that begins here: "
-              + JsonFiles.message(e),
-          e);
-    } catch (CharacterCodingException e) {
-      ended = true;
-      throw notUtf8(begin, e);
+      throw refused(begin, e);
     }
   }
 
-  private InvalidInputException notUtf8(long line, CharacterCodingException e) {
-    return new InvalidInputException(
-        path + ":" + line + ": not valid UTF-8 in this line or behind", e);
+  /**
+   * What is wrong with the row that begins at a line; the parser hands on what its reader threw.
+   */
+  private InvalidInputException refused(long line, IOException e) throws IOException {
+    String where = path + ":" + line + ": ";
+    if (text.left < 0) {
+      String most = (MAX_ROW >> 20) + " MiB: is a quote not closed?";
+      return new InvalidInputException(
+          where + "the row that begins here is longer than " + most, e);
+    }
+    if (e instanceof CharacterCodingException || e.getCause() instanceof CharacterCodingException) {
+      return new InvalidInputException(where + "not valid UTF-8 in this line or behind", e);
+    }
+    if (e instanceof JsonProcessingException problem) {
+      return new InvalidInputException(
+          where + "not valid CSV in the row that begins here: " + JsonFiles.message(problem), e);
+    }
+    throw e;
+  }
+
+  /** Stops a parser that would go on to the end of the file. */
+  private static final class Bounded extends FilterReader {
+    private int left = MAX_ROW;
+
+    Bounded(Reader in) {
+      super(in);
+    }
+
+    @Override
+    public int read(char[] to, int offset, int length) throws IOException {
+      int read = super.read(to, offset, length);
+      left -= Math.max(0, read);
+      if (left < 0) {
+        throw new IOException("a row without end");
+      }
+      return read;
+    }
   }
 
   @Override

@@ -45,7 +45,9 @@ public final class EpochPlan {
 
   /** How many units an epoch has. */
   public int units(long number) {
-    return order.units(lengths(rows.indices(seed, number)), seed, number);
+    return order instanceof RowOrder.Packed packed
+        ? packed.units(lengths(rows.indices(seed, number)), seed, number)
+        : rows.perEpoch();
   }
 
   /** How full an epoch's packs are; only where rows are packed. */

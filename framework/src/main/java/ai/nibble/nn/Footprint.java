@@ -5,8 +5,9 @@ import java.util.EnumMap;
 import java.util.Map;
 
 /**
- * The memory of one function of a pass, in bytes as tensors take them. Every function says its own
- * beside its forward and backward; a test holds what it says against what it does.
+ * The memory of one function of a pass, in bytes as tensors take them. Every function says its own,
+ * beside its forward and backward or, of a group of linears, with its sizes; a test holds what is
+ * said against what is done.
  *
  * @param output its output
  * @param saved what forward makes and keeps for backward, beside input and output

@@ -12,8 +12,11 @@ public final class Sizes {
 
   private Sizes() {}
 
-  /** {@code 412 MiB} below a GiB, {@code 3.4 GiB} from there on. */
+  /** {@code 900 KiB}, {@code 412 MiB}, {@code 3.4 GiB}. */
   public static String text(long bytes) {
+    if (bytes < 1 << 20) {
+      return String.format(Locale.ROOT, "%.0f KiB", bytes / 1024.0);
+    }
     double gib = bytes / (double) (1L << 30);
     return gib < 1
         ? String.format(Locale.ROOT, "%.0f MiB", bytes / (double) (1L << 20))

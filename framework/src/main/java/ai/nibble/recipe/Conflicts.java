@@ -11,6 +11,12 @@ import java.util.Optional;
 
 /** What keys say together: contradictions are problems, words without effect are notices. */
 final class Conflicts {
+  private static final Optional<?> NONE = Optional.empty();
+
+  /** What has no effect without rows to evaluate on. */
+  private static final List<String> EVALUATING =
+      List.of("eval_steps", "evals_per_epoch", "load_best_model_at_end", "early_stopping_patience");
+
   private final Map<String, Object> values;
   private final Reading at;
   private final Position whole;
@@ -79,11 +85,43 @@ final class Conflicts {
           "'dataset_prepared_path' is in 'output_dir', which holds what a run made and nothing else:"
               + " choose another");
     }
-    for (String key : List.of("eval_steps", "evals_per_epoch")) {
+    bestAndEarlyStopping();
+    for (String key : EVALUATING) {
       if (isSet(key) && is("test_datasets", List.of()) && is("val_set_size", new ValSetSize(0))) {
         problem(
             key, "'" + key + "' has nothing to evaluate on: add 'test_datasets' or 'val_set_size'");
       }
+    }
+  }
+
+  /** A run that looks at its evaluations needs some, and the best one a checkpoint. */
+  private void bestAndEarlyStopping() {
+    for (String key : List.of("load_best_model_at_end", "early_stopping_patience")) {
+      if (isSet(key) && is("eval_steps", NONE) && is("evals_per_epoch", NONE)) {
+        problem(key, "'" + key + "' needs evaluations on the way: set 'eval_steps'");
+      }
+    }
+    if (!isSet("load_best_model_at_end")) {
+      return;
+    }
+    if (is("save_steps", NONE) && is("saves_per_epoch", NONE)) {
+      problem(
+          "load_best_model_at_end",
+          "'load_best_model_at_end' needs checkpoints: set 'save_steps', to a multiple of"
+              + " 'eval_steps'");
+    }
+    if (values.get("save_steps") instanceof Optional<?> save
+        && save.isPresent()
+        && values.get("eval_steps") instanceof Optional<?> eval
+        && eval.isPresent()
+        && (Integer) save.get() % (Integer) eval.get() != 0) {
+      problem(
+          "save_steps",
+          "'save_steps' is "
+              + save.get()
+              + ", expected a multiple of 'eval_steps', "
+              + eval.get()
+              + ", with 'load_best_model_at_end': a step can be the best only if it was evaluated");
     }
   }
 
@@ -230,7 +268,7 @@ final class Conflicts {
     if (value instanceof ValSetSize size) {
       return size.isSet();
     }
-    return value instanceof Number number && number.doubleValue() > 0;
+    return Boolean.TRUE.equals(value) || value instanceof Number number && number.doubleValue() > 0;
   }
 
   private void problem(String key, String what) {

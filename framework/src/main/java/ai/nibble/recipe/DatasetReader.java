@@ -30,16 +30,19 @@ final class DatasetReader {
   private final ExampleEncoder encoder;
   private final int threads;
   private final PrintStream out;
+  private final Runnable eachRow;
 
   /**
    * @param out told of what was left out or cut, of long work, and of where encoded rows are kept
+   * @param eachRow called before each row that is read; what it throws ends the reading
    */
-  DatasetReader(Recipe recipe, ExampleEncoder encoder, PrintStream out) {
+  DatasetReader(Recipe recipe, ExampleEncoder encoder, PrintStream out, Runnable eachRow) {
     this.recipe = recipe;
     this.encoder = encoder;
     this.threads =
         recipe.data().datasetNumProc().orElse(Runtime.getRuntime().availableProcessors());
     this.out = out;
+    this.eachRow = eachRow;
   }
 
   /**
@@ -146,7 +149,7 @@ final class DatasetReader {
   }
 
   /** Rows of which a line tells now and then how many there were. */
-  private static final class Told implements Iterator<Row> {
+  private final class Told implements Iterator<Row> {
     private final Iterator<Row> rows;
     private final Consumer<String> log;
     private final long start = System.nanoTime();
@@ -165,6 +168,7 @@ final class DatasetReader {
 
     @Override
     public Row next() {
+      eachRow.run();
       Row row = rows.next();
       count++;
       long now = System.nanoTime();

@@ -41,7 +41,7 @@ public record Output(
             value = "save_total_limit",
             byDefault = "null",
             range = "[1, inf)",
-            doc = "Most checkpoints kept, the newest")
+            doc = "Most checkpoints kept, the newest; the best one besides")
         Optional<Integer> saveTotalLimit,
     @Key(
             value = "resume_from_checkpoint",

@@ -68,13 +68,21 @@ final class OutputFolder {
     for (String key : List.of("datasets", "test_datasets")) {
       if (values.get(key) instanceof List<?> datasets) {
         for (int i = 0; i < datasets.size(); i++) {
-          inputs.put("'" + key + "." + i + "'", ((Dataset) datasets.get(i)).files().get(0));
+          put(inputs, key + "." + i, (Dataset) datasets.get(i));
         }
       }
     }
     InputFiles.generationEval(values)
-        .ifPresent(eval -> inputs.put("'generation_eval'", eval.dataset().files().get(0)));
+        .ifPresent(eval -> put(inputs, "generation_eval", eval.dataset()));
     return inputs;
+  }
+
+  private static void put(Map<String, Path> inputs, String key, Dataset dataset) {
+    List<Path> files = dataset.files();
+    for (int i = 0; i < files.size(); i++) {
+      String which = files.size() == 1 ? "" : " (file " + (i + 1) + ")";
+      inputs.put("'" + key + "'" + which, files.get(i));
+    }
   }
 
   private static String problem(Path output, boolean overwrite, Map<String, Path> inputs) {

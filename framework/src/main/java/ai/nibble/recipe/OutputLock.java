@@ -11,6 +11,8 @@ import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 
 /**
  * Keeps a second run out of an output directory. The system gives the lock back when the process
@@ -52,7 +54,14 @@ final class OutputLock implements AutoCloseable {
                 + holder(channel)
                 + "): wait for it, or choose another directory");
       }
-      String own = "process " + ProcessHandle.current().pid() + "\n";
+      String own =
+          "process "
+              + ProcessHandle.current().pid()
+              + " on "
+              + host()
+              + " since "
+              + Instant.now().truncatedTo(ChronoUnit.SECONDS)
+              + "\n";
       channel.truncate(0);
       channel.write(ByteBuffer.wrap(own.getBytes(StandardCharsets.UTF_8)), 0);
       return new OutputLock(file, channel, made);
@@ -60,6 +69,17 @@ final class OutputLock implements AutoCloseable {
       channel.close();
       throw e;
     }
+  }
+
+  /** By the environment: asking the resolver may hang. */
+  private static String host() {
+    String name = System.getenv().getOrDefault("HOSTNAME", "");
+    try {
+      name = Files.readString(Path.of("/proc/sys/kernel/hostname")).strip();
+    } catch (IOException e) {
+      // not Linux: the environment's name will do
+    }
+    return name.isEmpty() ? "an unnamed host" : name;
   }
 
   private static boolean lock(FileChannel channel) throws IOException {
@@ -72,7 +92,7 @@ final class OutputLock implements AutoCloseable {
   }
 
   private static String holder(FileChannel channel) throws IOException {
-    ByteBuffer text = ByteBuffer.allocate(80);
+    ByteBuffer text = ByteBuffer.allocate(400);
     channel.read(text, 0);
     String holder = new String(text.array(), 0, text.position(), StandardCharsets.UTF_8).strip();
     return holder.isEmpty() ? "process unknown" : holder;

@@ -75,6 +75,7 @@ public record Recipe(
     Training training,
     Optimization optimization,
     Evaluation evaluation,
+    Watchdog watchdog,
     Output output,
     @Key(
             value = "seed",

@@ -26,6 +26,9 @@ import java.util.OptionalLong;
 
 /** The memory that a recipe's run will need, and the way of checkpointing that follows from it. */
 public final class RecipePlan {
+  /** What gradient_accumulation_steps may be. */
+  private static final long MOST_ACCUMULATED = 1 << 20;
+
   private final Recipe recipe;
   private final RecipeRows rows;
   private final TrainSettings settings;
@@ -58,7 +61,12 @@ public final class RecipePlan {
     this.planned = new PlannedRecipe(recipe, rows, settings, device, pretended, budget);
     try (WeightSource source = planned.source()) {
       Optional<QuantConfig> quantization = recipe.quantization().config();
-      run = planned.run(source, quantization, settings.microBatchSize(), accumulation(1));
+      run =
+          planned.run(
+              source,
+              quantization,
+              settings.microBatchSize(),
+              settings.gradientAccumulationSteps());
       for (Checkpointing mode : Checkpointing.values()) {
         plans.put(mode, run.plan(mode));
       }
@@ -88,11 +96,6 @@ public final class RecipePlan {
     return new RecipePlan(recipe, rows, settings, OptionalLong.empty());
   }
 
-  /** Micro-batches of a step where each is so many times smaller. */
-  private int accumulation(int smaller) {
-    return Math.multiplyExact(settings.gradientAccumulationSteps(), smaller);
-  }
-
   private void addAlternatives(WeightSource source, Optional<QuantConfig> quantization) {
     if (fits()) {
       return;
@@ -103,16 +106,7 @@ public final class RecipePlan {
       }
     }
     Checkpointing least = Checkpointing.BLOCK;
-    boolean enough = false;
-    for (int smaller = 2; smaller <= settings.microBatchSize() && !enough; smaller *= 2) {
-      if (settings.microBatchSize() % smaller == 0) {
-        int size = settings.microBatchSize() / smaller;
-        int steps = accumulation(smaller);
-        PlannedRun other = planned.run(source, quantization, size, steps);
-        String keys = "micro_batch_size: " + size + " with gradient_accumulation_steps: " + steps;
-        enough = add(keys + " (block)", other.plan(least).peak());
-      }
-    }
+    addSmallerBatches(source, quantization, least);
     boolean quantises =
         recipe.adapter() != Recipe.Adapter.NONE
             && quantization.filter(Quant4Config.class::isInstance).isEmpty();
@@ -120,8 +114,24 @@ public final class RecipePlan {
       Quantization q = recipe.quantization();
       Optional<QuantConfig> nf4 =
           Optional.of(new Quant4Config(q.quantType(), q.blocksize(), q.useDoubleQuant()));
-      PlannedRun other = planned.run(source, nf4, settings.microBatchSize(), accumulation(1));
+      PlannedRun other =
+          planned.run(source, nf4, settings.microBatchSize(), settings.gradientAccumulationSteps());
       add("load_in_4bit: true (block)", other.plan(least).peak());
+    }
+  }
+
+  /** Micro-batches of which as many more make the same step, down to the first that fits. */
+  private void addSmallerBatches(
+      WeightSource source, Optional<QuantConfig> quantization, Checkpointing mode) {
+    int size = settings.microBatchSize();
+    long steps = settings.gradientAccumulationSteps();
+    boolean enough = false;
+    while (size % 2 == 0 && 2 * steps <= MOST_ACCUMULATED && !enough) {
+      size /= 2;
+      steps *= 2;
+      PlannedRun other = planned.run(source, quantization, size, (int) steps);
+      String keys = "micro_batch_size: " + size + " with gradient_accumulation_steps: " + steps;
+      enough = add(keys + " (" + word(mode) + ")", other.plan(mode).peak());
     }
   }
 

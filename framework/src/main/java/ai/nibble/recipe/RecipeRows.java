@@ -47,19 +47,25 @@ record RecipeRows(
   /** So many are kept for people. */
   private static final int FIRST = 32;
 
+  /** Reads and encodes all rows: see {@link #read(Recipe, PrintStream, Runnable)}. */
+  static RecipeRows read(Recipe recipe, PrintStream out) {
+    return read(recipe, out, () -> {});
+  }
+
   /**
    * Reads and encodes all rows.
    *
    * @param out told of what was left out, cut or held back
+   * @param eachRow called between rows; what it throws ends the reading
    * @throws InvalidInputException naming the recipe's key and the row
    */
-  static RecipeRows read(Recipe recipe, PrintStream out) {
+  static RecipeRows read(Recipe recipe, PrintStream out, Runnable eachRow) {
     Path directory = WeightSource.directory(recipe.baseModel());
     List<ExampleFile> files = new ArrayList<>();
     try (Tokenizer tokenizer = Tokenizer.load(directory)) {
       ExampleEncoder encoder =
           new ExampleEncoder(tokenizer, template(recipe), encodingSettings(recipe));
-      DatasetReader reader = new DatasetReader(recipe, encoder, out);
+      DatasetReader reader = new DatasetReader(recipe, encoder, out, eachRow);
       List<Dataset> datasets = recipe.data().datasets();
       for (int i = 0; i < datasets.size(); i++) {
         files.add(reader.read("datasets." + i, datasets.get(i)));
@@ -103,10 +109,20 @@ record RecipeRows(
       out.println("val_set_size: " + eval.size() + " rows held back, " + train.size() + " left");
     }
     List<Weighted> sets = new ArrayList<>();
+    double perEpoch = 0;
     for (int i = 0; i < count; i++) {
       int left = files.get(i).size() - held[i];
+      double weight = datasets.get(i).weight();
+      perEpoch += left * weight + 1;
+      if (perEpoch > Integer.MAX_VALUE) {
+        String more = weight + " makes more than " + Integer.MAX_VALUE + " rows an epoch: lower it";
+        String key = "datasets." + i + ".weight";
+        throw new InvalidInputException(recipe.where(key) + ": '" + key + "' is " + more);
+      }
       if (left > 0) {
-        sets.add(new Weighted(left, datasets.get(i).weight()));
+        sets.add(new Weighted(left, weight));
+      } else {
+        out.println("val_set_size: holds back all rows of " + datasets.get(i).name());
       }
     }
     return new RecipeRows(train, sets, eval, first(datasets), List.copyOf(files));

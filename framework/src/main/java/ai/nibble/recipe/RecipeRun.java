@@ -2,7 +2,6 @@ package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
-import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.data.EpochPlan;
 import ai.nibble.lora.LoraAdapter;
@@ -21,6 +20,7 @@ import ai.nibble.tensor.Torch;
 import ai.nibble.train.RunPlace;
 import ai.nibble.train.TrainSettings;
 import ai.nibble.train.Trainer;
+import ai.nibble.train.TrainingInterruptedException;
 import ai.nibble.train.log.Console;
 import ai.nibble.train.log.JfrEvents;
 import ai.nibble.train.log.JfrRecording;
@@ -32,6 +32,7 @@ import java.io.Closeable;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -100,18 +101,18 @@ public final class RecipeRun {
   private OptionalDouble run(
       Path output, InputSums sums, Optional<BaseFiles> baseFiles, Optional<String> ownTemplate) {
     // rows first: a bad one is found in seconds, before the weights are read
-    try (RecipeRows rows = RecipeRows.read(recipe, out)) {
+    try (RecipeRows rows = RecipeRows.read(recipe, out, () -> endIfAsked("reading rows"))) {
       TrainSettings settings = settings(rows);
       RecipePlan plan = RecipePlan.of(recipe, rows, settings);
       out.println(plan.summary());
       plan.requirePossible();
       plan.shortage().ifPresent(line -> out.println("warning: " + line));
       settings = settings.with(plan.checkpointing());
-      Map<String, String> identity = RunIdentity.of(recipe, rows.training());
+      Map<String, String> identity = RunIdentity.of(recipe, rows);
       Inputs inputs = new Inputs(rows, settings, identity, sums, baseFiles, ownTemplate, plan);
       OutputLock lock = OutputLock.take(output);
       try {
-        Optional<SavedCheckpoint> from = resumeFrom(identity);
+        Optional<SavedCheckpoint> from = new ResumePoint(recipe, identity, out).find();
         return train(inputs, from);
       } finally {
         lock.close();
@@ -132,6 +133,13 @@ public final class RecipeRun {
       out.println("packed for evaluation " + eval.packing(0));
     }
     return settings;
+  }
+
+  /** Before the first step there is nothing to save: nobody waits for what is left to be loaded. */
+  private void endIfAsked(String what) {
+    if (stopWhen.getAsBoolean()) {
+      throw TrainingInterruptedException.before(what);
+    }
   }
 
   /** What is known before the output directory is made and the weights are read. */
@@ -172,6 +180,7 @@ public final class RecipeRun {
         if (answers != null) {
           answers.before(model, output, from.isEmpty() ? listeners.all : List.of());
         }
+        endIfAsked("answering rows");
         if (from.isPresent() && !trainer.resume(from.get())) {
           out.println("the rows came in another order before: this epoch begins again");
         }
@@ -180,7 +189,7 @@ public final class RecipeRun {
         OptionalDouble loss =
             trainer.run(new RunPlace(output, base, recipe.resolvedYaml(), inputs.identity()));
         if (answers != null) {
-          answers.after(model, output, settings.totalSteps(), listeners.all);
+          answers.after(model, output, trainer.stepsDone(), listeners.all);
         }
         inputs.plan().compare().ifPresent(out::println);
         NextSteps.print(
@@ -194,52 +203,21 @@ public final class RecipeRun {
     }
   }
 
-  /**
-   * The checkpoint to go on from; empty for a run from the beginning.
-   *
-   * @throws InvalidInputException if it is not whole, or of another run
-   */
-  private Optional<SavedCheckpoint> resumeFrom(Map<String, String> identity) {
-    Optional<ResumeFrom> asked = recipe.output().resumeFromCheckpoint();
-    if (asked.isEmpty()) {
-      return Optional.empty();
-    }
-    Optional<SavedCheckpoint> found =
-        asked
-            .get()
-            .checkpoint()
-            .map(SavedCheckpoint::open)
-            .or(() -> CheckpointFolder.newest(recipe.output().outputDir(), out::println));
-    if (found.isEmpty()) {
-      out.println("resume_from_checkpoint: no checkpoint yet, the run begins at step 1");
-      return found;
-    }
-    SavedCheckpoint saved = found.get();
-    List<String> differences = saved.differences(identity);
-    if (!differences.isEmpty() && !recipe.output().resumeWithChanges()) {
-      List<String> problems = new ArrayList<>();
-      differences.forEach(line -> problems.add(saved.directory() + ": " + line));
-      problems.add(
-          saved.directory()
-              + " is of another run: choose another output_dir, or set resume_with_changes: true"
-              + " to go on all the same");
-      throw new InvalidInputException(problems);
-    }
-    differences.forEach(line -> out.println("resume_with_changes: " + line));
-    out.println("going on from " + saved.directory());
-    return found;
-  }
-
   /** Makes the directory, with what says how its adapter is to be used; a model says it itself. */
   private void begin(Path output, Optional<String> ownTemplate, Optional<SavedCheckpoint> from)
       throws IOException {
-    if (from.isEmpty() || !from.get().directory().startsWith(output)) {
+    if (from.isEmpty() || !isIn(output, from.get().directory())) {
       OutputFolder.prepare(recipe.output());
     }
     WholeFile.write(output.resolve(TrainedWith.RECIPE), recipe.resolvedYaml());
     if (ownTemplate.isPresent() && !trainsAllWeights()) {
       WholeFile.write(output.resolve(ModelStore.CHAT_TEMPLATE), ownTemplate.get());
     }
+  }
+
+  /** By their real paths: what is gone on from must not be cleared away by another name of it. */
+  private static boolean isIn(Path output, Path checkpoint) throws IOException {
+    return Files.isDirectory(output) && checkpoint.toRealPath().startsWith(output.toRealPath());
   }
 
   /** The rows to answer before and after; null where the recipe asks for none. */
@@ -282,7 +260,7 @@ public final class RecipeRun {
             ? RandomWeights.of(base, recipe.seed(), notices)
             : WeightSource.open(base, notices)) {
       LoadOptions options = new LoadOptions(q.config(), compute, trainsAllWeights(), device);
-      return CausalLm.load(source, base, options, (done, total) -> {});
+      return CausalLm.load(source, base, options, (done, total) -> endIfAsked("loading weights"));
     }
   }
 

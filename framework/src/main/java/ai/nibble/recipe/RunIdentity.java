@@ -3,7 +3,6 @@ package ai.nibble.recipe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Sha256;
 import ai.nibble.data.Example;
-import ai.nibble.data.TrainingRows;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
 import java.io.IOException;
@@ -52,6 +51,10 @@ final class RunIdentity {
           "generation_eval",
           "gradient_checkpointing");
 
+  /** Keys that change what is trained where evaluations end the run or choose its result. */
+  private static final Set<String> EVALUATING =
+      Set.of("eval_steps", "evals_per_epoch", "eval_batch_size", "save_steps", "saves_per_epoch");
+
   /** Parts of a weights file that are read: all of it would take minutes for a large base. */
   private static final int SAMPLES = 64;
 
@@ -60,21 +63,20 @@ final class RunIdentity {
   private RunIdentity() {}
 
   /**
-   * @param rows that are trained on, in their order
+   * @param rows in the order that they are trained on
    */
-  static Map<String, String> of(Recipe recipe, TrainingRows rows) {
+  static Map<String, String> of(Recipe recipe, RecipeRows rows) {
     Map<String, String> identity = new LinkedHashMap<>();
+    boolean evaluationsDecide = recipe.evaluation().decides();
     Map<?, ?> settings = (Map<?, ?>) Schema.RECIPE.write(recipe);
     settings.forEach(
         (key, value) -> {
-          if (!FREE.contains(key)) {
+          if (!FREE.contains(key) || evaluationsDecide && EVALUATING.contains(key)) {
             identity.put((String) key, String.valueOf(value));
           }
         });
     identity.put("weights of base_model", base(recipe));
-    identity.put(
-        "training rows",
-        rows.examples().size() + " rows, " + Sha256.shortHex(rows(rows.examples())));
+    identity.put("training rows", fingerprint(rows.train()));
     if (rows.sets().stream().anyMatch(set -> set.weight() != 1)) {
       identity.put(
           "weights of training rows",
@@ -82,7 +84,14 @@ final class RunIdentity {
               .map(set -> set.weight() + " of " + set.rows())
               .collect(Collectors.joining(", ")));
     }
+    if (evaluationsDecide) {
+      identity.put("evaluation rows", fingerprint(rows.eval()));
+    }
     return identity;
+  }
+
+  private static String fingerprint(List<Example> rows) {
+    return rows.size() + " rows, " + Sha256.shortHex(rows(rows));
   }
 
   /** The sum of every row's length, tokens and labels, to be ended. */

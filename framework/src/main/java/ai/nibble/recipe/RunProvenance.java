@@ -69,6 +69,12 @@ final class RunProvenance implements TrainListener {
     tokens = metrics.tokens();
   }
 
+  @Override
+  public void restored(int best, long tokensOfBest) {
+    step = best;
+    tokens = tokensOfBest;
+  }
+
   /** The same to train, with its provenance wherever it is saved. */
   Trainable around(Trainable trained) {
     return new Recorded(trained);

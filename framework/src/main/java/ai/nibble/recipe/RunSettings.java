@@ -30,13 +30,20 @@ final class RunSettings {
    * The settings; where the recipe leaves checkpointing to the plan of memory, without.
    *
    * @param plan of the rows to train on
-   * @throws InvalidInputException where the epochs make more steps than can be counted
+   * @throws InvalidInputException where the epochs make more steps than can be counted, or the best
+   *     step could not be saved
    */
   static TrainSettings of(Recipe recipe, EpochPlan plan) {
     Training training = recipe.training();
     Optimization o = recipe.optimization();
     int stepsPerEpoch = steps(training, plan.units(0));
     int total = training.maxSteps().orElseGet(() -> stepsOfEpochs(recipe, plan));
+    int evalSteps =
+        interval(
+            recipe.evaluation().evalSteps(), recipe.evaluation().evalsPerEpoch(), stepsPerEpoch);
+    int saveSteps =
+        interval(recipe.output().saveSteps(), recipe.output().savesPerEpoch(), stepsPerEpoch);
+    requireSavesAtEvaluations(recipe, evalSteps, saveSteps);
     return new TrainSettings(
         training.microBatchSize(),
         training.gradientAccumulationSteps(),
@@ -47,14 +54,29 @@ final class RunSettings {
         recipe.adapter() == Recipe.Adapter.NONE ? 1 : recipe.lora().loraPlusLrRatio(),
         o.maxGradNorm(),
         training.gradientCheckpointing().mode().orElse(Checkpointing.NONE),
-        interval(
-            recipe.evaluation().evalSteps(), recipe.evaluation().evalsPerEpoch(), stepsPerEpoch),
+        evalSteps,
         recipe.evaluation().evalBatchSize(),
-        interval(recipe.output().saveSteps(), recipe.output().savesPerEpoch(), stepsPerEpoch),
+        saveSteps,
         recipe.output().saveTotalLimit().orElse(0),
         recipe.seed(),
         plan.order(),
-        evalOrder(recipe));
+        evalOrder(recipe),
+        recipe.evaluation().endRules(),
+        recipe.watchdog().settings());
+  }
+
+  /** A step can be the best only if it was evaluated and saved. */
+  private static void requireSavesAtEvaluations(Recipe recipe, int evalSteps, int saveSteps) {
+    if (recipe.evaluation().loadBestModelAtEnd() && saveSteps % evalSteps != 0) {
+      throw new InvalidInputException(
+          recipe.where("load_best_model_at_end")
+              + ": 'load_best_model_at_end' needs an evaluation wherever a checkpoint is, but there"
+              + " is one every "
+              + evalSteps
+              + " steps and a checkpoint every "
+              + saveSteps
+              + ": set eval_steps, and save_steps to a multiple of it");
+    }
   }
 
   /** What the epochs of training draw. */

@@ -26,8 +26,7 @@ final class Schema {
   /** A key that is known, and refused where it is switched on. */
   enum Later {
     USE_DORA("weight-decomposed adapters", "remove it"),
-    LORA_MODULES_TO_SAVE("modules trained whole", "remove it"),
-    EARLY_STOPPING_PATIENCE("stopping when evaluation no longer improves", "remove it");
+    LORA_MODULES_TO_SAVE("modules trained whole", "remove it");
 
     private final String doc;
     private final String remedy;

@@ -46,10 +46,11 @@ final class SummarySection {
     int colon = status.indexOf(':');
     String word = colon < 0 ? status : status.substring(0, colon);
     switch (word) {
-      case RunFile.FINISHED -> html.element("p", "status good", "Finished · " + steps);
       case RunFile.RUNNING, "" -> html.element("p", "status open", "Not ended · " + steps);
       default -> {
-        String type = word.startsWith("failed") ? "status bad" : "status open";
+        boolean good = word.startsWith(RunFile.FINISHED) || word.startsWith("stopped early");
+        String type =
+            good ? "status good" : word.startsWith("failed") ? "status bad" : "status open";
         String words = word.substring(0, 1).toUpperCase(Locale.ROOT) + word.substring(1);
         html.element("p", type, words + " · " + steps);
       }

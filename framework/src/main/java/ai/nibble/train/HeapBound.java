@@ -9,11 +9,11 @@ import ai.nibble.train.log.ProcessMemory;
  * Keeps the heap from growing with the number of steps. What a step frees serves the next, so it is
  * kept; but steps of ever other lengths, between whose buffers libtorch puts small ones that stay,
  * leave holes that the next step's buffers do not fit. Where much more lies free than a step takes,
- * it is given back: its pages come anew, at a hundredth or two of a step's time.
+ * it is given back: its pages come anew, for a hundredth of the time of the steps between.
  */
 final class HeapBound {
   /** What may lie free between steps, in what a step takes. */
-  private static final double STEPS = 1.25;
+  private static final double STEPS = 1.5;
 
   private final long process;
 
@@ -31,19 +31,13 @@ final class HeapBound {
     TensorMemory.forgetPeak(Device.Type.CPU);
   }
 
-  /**
-   * After a step.
-   *
-   * @return whether memory was given back
-   */
-  boolean end() {
+  /** After a step. */
+  void end() {
     long taken = TensorMemory.peakBytes(Device.Type.CPU) - held();
     long free = ProcessMemory.residentBytes() - held() - process;
-    if (!isTooMuch(free, taken)) {
-      return false;
+    if (isTooMuch(free, taken)) {
+      NativeHeap.trim();
     }
-    NativeHeap.trim();
-    return true;
   }
 
   /**

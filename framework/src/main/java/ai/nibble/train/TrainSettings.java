@@ -25,6 +25,8 @@ import ai.nibble.optim.Schedule;
  * @param seed of shuffling and dropout
  * @param order of the rows of an epoch, and how many make a unit
  * @param evalOrder the same in evaluation
+ * @param end when it ends before its last step, and which step is the result
+ * @param watchdog what it takes for a loss that something is wrong with
  */
 public record TrainSettings(
     int microBatchSize,
@@ -42,7 +44,9 @@ public record TrainSettings(
     int saveTotalLimit,
     long seed,
     RowOrder order,
-    RowOrder evalOrder) {
+    RowOrder evalOrder,
+    EndRules end,
+    WatchdogSettings watchdog) {
   public TrainSettings {
     if (microBatchSize < 1
         || gradientAccumulationSteps < 1
@@ -65,7 +69,10 @@ public record TrainSettings(
     }
   }
 
-  /** Rows one by one, in training shuffled, in evaluation as they are given; one rate for all. */
+  /**
+   * Rows one by one, in training shuffled, in evaluation as they are given; one rate for all; to
+   * the last step, unless the loss is not finite.
+   */
   public TrainSettings(
       int microBatchSize,
       int gradientAccumulationSteps,
@@ -96,7 +103,9 @@ public record TrainSettings(
         saveTotalLimit,
         seed,
         RowOrder.SHUFFLED,
-        RowOrder.AS_GIVEN);
+        RowOrder.AS_GIVEN,
+        EndRules.PLAIN,
+        WatchdogSettings.PLAIN);
   }
 
   /** The same with rows in another order, or packed. */
@@ -117,7 +126,9 @@ public record TrainSettings(
         saveTotalLimit,
         seed,
         newOrder,
-        newEvalOrder);
+        newEvalOrder,
+        end,
+        watchdog);
   }
 
   /** The same with another way of checkpointing: it changes no bit of what is trained. */
@@ -138,6 +149,31 @@ public record TrainSettings(
         saveTotalLimit,
         seed,
         order,
-        evalOrder);
+        evalOrder,
+        end,
+        watchdog);
+  }
+
+  /** The same with other rules. */
+  public TrainSettings with(EndRules otherEnd, WatchdogSettings otherWatchdog) {
+    return new TrainSettings(
+        microBatchSize,
+        gradientAccumulationSteps,
+        totalSteps,
+        learningRate,
+        schedule,
+        optimizer,
+        loraPlusLrRatio,
+        maxGradNorm,
+        checkpointing,
+        evalSteps,
+        evalBatchSize,
+        saveSteps,
+        saveTotalLimit,
+        seed,
+        order,
+        evalOrder,
+        otherEnd,
+        otherWatchdog);
   }
 }

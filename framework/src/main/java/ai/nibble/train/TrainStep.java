@@ -50,9 +50,10 @@ public final class TrainStep {
    * What a step did.
    *
    * @param loss mean over the loss tokens of all micro-batches
-   * @param gradNorm global L2 norm before clipping
+   * @param gradNorm global L2 norm before clipping; NaN where the loss alone decided
    * @param tokens of all micro-batches
-   * @param applied false if loss or norm are not finite: the parameters are as they were
+   * @param applied false if loss or norm are not finite, or the loss is above what was allowed: the
+   *     parameters are as they were
    */
   public record Outcome(double loss, double gradNorm, int tokens, boolean applied) {}
 
@@ -63,6 +64,15 @@ public final class TrainStep {
    * @param dropoutKey with the micro-batch, the layer and the element it decides what is dropped
    */
   public Outcome run(List<Batch> batches, double learningRate, long dropoutKey) {
+    return run(batches, learningRate, dropoutKey, Double.POSITIVE_INFINITY);
+  }
+
+  /**
+   * As the other {@code run}.
+   *
+   * @param mostLoss a loss above it is not applied
+   */
+  public Outcome run(List<Batch> batches, double learningRate, long dropoutKey, double mostLoss) {
     int tokens = batches.stream().mapToInt(Batch::tokens).sum();
     double lossTokens = batches.stream().mapToInt(Batch::lossTokens).sum();
 
@@ -77,7 +87,7 @@ public final class TrainStep {
     }
 
     double loss = lossSum / lossTokens;
-    if (!Double.isFinite(loss)) {
+    if (!Double.isFinite(loss) || loss > mostLoss) {
       return new Outcome(loss, Double.NaN, tokens, false);
     }
     double norm = gradients.apply(learningRate, maxGradNorm);

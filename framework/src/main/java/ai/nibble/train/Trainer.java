@@ -1,8 +1,7 @@
 package ai.nibble.train;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.autograd.Tape;
-import ai.nibble.checkpoint.CheckpointFolder;
+import ai.nibble.checkpoint.PartState;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.checkpoint.TrainerState;
 import ai.nibble.data.Batch;
@@ -12,25 +11,26 @@ import ai.nibble.data.Example;
 import ai.nibble.data.TrainingRows;
 import ai.nibble.lora.AdapterNames;
 import ai.nibble.model.CausalLm;
-import ai.nibble.model.Checkpointing;
 import ai.nibble.model.Trainable;
-import ai.nibble.nn.Pass;
 import ai.nibble.optim.Optimizer;
 import ai.nibble.optim.ParameterRange;
 import ai.nibble.tensor.OutOfMemoryException;
+import ai.nibble.train.EvalHistory.Saved;
 import ai.nibble.train.log.EvalMetrics;
 import ai.nibble.train.log.ProcessMemory;
 import ai.nibble.train.log.RunEnd;
 import ai.nibble.train.log.RunInfo;
+import ai.nibble.train.log.RunNotice;
+import ai.nibble.train.log.RunNotice.Kind;
 import ai.nibble.train.log.StepMetrics;
 import ai.nibble.train.log.TrainListener;
 import ai.nibble.train.log.UpdateNorms;
 import ai.nibble.train.objective.Objective;
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.UUID;
@@ -43,28 +43,37 @@ public final class Trainer {
   /** Tensors that a message names before it counts the others. */
   private static final int MOST_NAMED = 8;
 
-  private final CausalLm model;
   private final Trainable trained;
-  private final Objective objective;
   private final TrainSettings settings;
-  private final EpochSampler evalSampler;
   private final EpochPlan plan;
+  private final EvalRows evalRows;
   private final List<TrainListener> listeners;
   private final EpochSampler sampler;
   private final Optimizer optimizer;
   private final TrainStep trainStep;
+  private final EvalHistory evaluations;
+  private final LossWatchdog watchdog;
   private final HeapBound heap = new HeapBound();
   private String runId = UUID.randomUUID().toString();
-  private int firstStep;
+
+  private RunFolder folder;
+  private Optional<Path> from = Optional.empty();
+
+  /** Optimizer steps done. */
+  private int done;
+
+  /** Of them, those that are in a checkpoint. */
+  private int saved;
+
+  private boolean allLearn;
   private int measuredStep = -1;
   private long tokensSeen;
-  private Path lastCheckpoint;
   private BooleanSupplier stopWhen = () -> false;
 
   /**
    * @param trained of the model, or on it; its parameters are what is trained
-   * @param rows at least one, each with a token that carries loss; not changed during the run
-   * @param evalRows may be empty; not changed during the run
+   * @param rows at least one, each with a token that carries loss
+   * @param evalRows may be empty
    * @param listeners hear of every step, in this order
    */
   public Trainer(
@@ -92,19 +101,12 @@ public final class Trainer {
       TrainingRows rows,
       List<Example> evalRows,
       List<TrainListener> listeners) {
-    this.model = model;
     this.trained = trained;
-    this.objective = objective;
     this.settings = settings;
-    this.listeners = List.copyOf(listeners);
     this.plan = new EpochPlan(rows, settings.order(), settings.seed());
     this.sampler = new EpochSampler(plan, settings.microBatchSize());
-    this.evalSampler =
-        evalRows.isEmpty()
-            ? null
-            : new EpochSampler(
-                new EpochPlan(evalRows, settings.evalOrder(), settings.seed()),
-                settings.evalBatchSize());
+    this.evalRows = new EvalRows(model, objective, evalRows, settings);
+    this.listeners = List.copyOf(listeners);
     this.optimizer =
         settings
             .optimizer()
@@ -117,27 +119,29 @@ public final class Trainer {
     this.trainStep =
         new TrainStep(
             model, trained, objective, optimizer, settings.maxGradNorm(), settings.checkpointing());
+    this.evaluations = new EvalHistory(settings.end());
+    this.watchdog = new LossWatchdog(settings.watchdog());
   }
 
   /**
    * Goes on from a checkpoint instead of the first step; what follows is, to the bit, what would
    * have followed it.
    *
-   * @param saved of a run with the same settings, base and rows: see {@link
+   * @param checkpoint of a run with the same settings, base and rows: see {@link
    *     SavedCheckpoint#differences}
    * @return false where the rows came in another order or in other packs then: the checkpoint's
    *     epoch begins again
    * @throws InvalidInputException if it is of other parameters or rows; nothing has changed then
    */
-  public boolean resume(SavedCheckpoint saved) {
-    TrainerState state = saved.state();
+  public boolean resume(SavedCheckpoint checkpoint) {
+    TrainerState state = checkpoint.state();
     boolean sameOrder = state.order().equals(settings.order().toString());
     int units = plan.units(state.epoch());
     int position = sameOrder ? state.position() : 0;
     if (state.step() > settings.totalSteps() || position > units) {
       String unit = settings.order().unit();
       throw new InvalidInputException(
-          saved.directory()
+          checkpoint.directory()
               + ": is at step "
               + state.step()
               + " and "
@@ -152,11 +156,15 @@ public final class Trainer {
               + unit
               + "s");
     }
-    saved.restore(trained.parameters(), optimizer);
+    checkpoint.restore(trained.parameters(), optimizer);
     sampler.restore(new EpochSampler.Cursor(state.epoch(), position));
+    evaluations.restore(state.parts().getOrDefault(EvalHistory.PART, PartState.EMPTY));
+    watchdog.restore(state.parts().getOrDefault(LossWatchdog.PART, PartState.EMPTY));
     runId = state.runId();
-    lastCheckpoint = saved.directory();
-    firstStep = state.step();
+    from = Optional.of(checkpoint.directory());
+    done = state.step();
+    saved = done;
+    allLearn = true;
     tokensSeen = state.tokensSeen();
     return sameOrder;
   }
@@ -170,54 +178,34 @@ public final class Trainer {
     stopWhen = condition;
   }
 
+  /** Optimizer steps done. */
+  public int stepsDone() {
+    return done;
+  }
+
   /**
-   * Trains to the last step and writes what was trained.
+   * Trains to the last step, or until the evaluation loss no longer falls, and writes the result.
    *
    * @param run where to, and what identifies it
-   * @return the last evaluation's loss; empty without rows to evaluate on
-   * @throws TrainingStoppedException if the loss or a gradient is not finite, or an adapter gets no
-   *     gradient; the last good weights have been written
+   * @return the result's evaluation loss; empty without rows to evaluate on
+   * @throws TrainingStoppedException if the loss or a gradient is not finite, an adapter gets no
+   *     gradient, or a checkpoint cannot be written; what is left is named
    * @throws TrainingInterruptedException if it was asked to stop; a checkpoint has been written
    */
   public OptionalDouble run(RunPlace run) {
-    CheckpointFolder checkpoints =
-        new CheckpointFolder(run.output(), run.baseModel(), settings.saveTotalLimit());
+    folder = new RunFolder(run, trained, optimizer, listeners, settings.saveTotalLimit(), from);
     long start = System.nanoTime();
-    RunInfo info = new RunInfo(run.name(), firstStep, settings.totalSteps(), run.recipe());
-    int done = firstStep;
+    RunInfo info = new RunInfo(run.name(), done, settings.totalSteps(), run.recipe());
     String reason = "failed";
     listeners.forEach(l -> l.runStarted(info));
     try {
-      OptionalDouble evalLoss = OptionalDouble.empty();
-      boolean saved = true;
-      while (done < settings.totalSteps()) {
-        int step = done;
-        listeners.forEach(l -> l.stepStarted(step + 1));
-        StepMetrics metrics = inMemory("step " + (step + 1), () -> step(step, run));
-        done++;
-        saved = false;
-        listeners.forEach(l -> l.stepEnded(metrics));
-        boolean last = done == settings.totalSteps();
-        if (evalSampler != null && (last || isDue(done, settings.evalSteps()))) {
-          Optional<EvalMetrics> evaluation =
-              inMemory("evaluation after step " + (step + 1), () -> evaluate(step + 1));
-          if (evaluation.isPresent()) {
-            evalLoss = OptionalDouble.of(evaluation.get().evalLoss());
-            listeners.forEach(l -> l.evaluated(evaluation.get()));
-            measure(done);
-          }
-        }
-        if (isDue(done, settings.saveSteps())) {
-          lastCheckpoint = saving(done, checkpoint(checkpoints, done, run));
-          saved = true;
-        }
-        if (!last && stopWhen.getAsBoolean()) {
-          interrupt(done, saved, checkpoints, run);
-        }
-      }
-      saving(done, () -> saveFinal(run));
-      reason = "finished";
-      return evalLoss;
+      folder.claim(done);
+      OptionalDouble evalLoss = steps(run);
+      OptionalDouble best = settings.end().loadBest() ? takeBest() : OptionalDouble.empty();
+      measure();
+      folder.finish(done);
+      reason = reasonOfEnd();
+      return best.isPresent() ? best : evalLoss;
     } catch (TrainingInterruptedException e) {
       reason = "stopped";
       throw e;
@@ -230,18 +218,123 @@ public final class Trainer {
     }
   }
 
-  private void interrupt(int done, boolean saved, CheckpointFolder checkpoints, RunPlace run) {
-    if (!saved) {
-      saving(done, checkpoint(checkpoints, done, run));
+  /** The last evaluation's loss. */
+  private OptionalDouble steps(RunPlace run) {
+    // one that was under way when the checkpoint was written has still to be done
+    OptionalDouble evalLoss = done > 0 ? evaluateIfDue() : OptionalDouble.empty();
+    while (!isOver()) {
+      listeners.forEach(l -> l.stepStarted(done + 1));
+      Step step = inMemory("step " + (done + 1), this::step);
+      done++;
+      listeners.forEach(l -> l.stepEnded(step.metrics()));
+      step.notice().ifPresent(this::tell);
+      OptionalDouble evaluated = evaluateIfDue();
+      evalLoss = evaluated.isPresent() ? evaluated : evalLoss;
+      if (isDue(settings.saveSteps())) {
+        save(run);
+      }
+      if (!isOver() && stopWhen.getAsBoolean()) {
+        if (saved != done) {
+          save(run);
+        }
+        throw new TrainingInterruptedException(done, settings.totalSteps());
+      }
     }
-    throw new TrainingInterruptedException(done, settings.totalSteps());
+    return evalLoss;
   }
 
-  private Supplier<Path> checkpoint(CheckpointFolder checkpoints, int done, RunPlace run) {
-    return () -> checkpoints.save(trained, optimizer, state(done, run));
+  private boolean isOver() {
+    return isLast() || evaluations.isExhausted();
   }
 
-  private TrainerState state(int done, RunPlace run) {
+  private boolean isLast() {
+    return done == settings.totalSteps();
+  }
+
+  private String reasonOfEnd() {
+    String how =
+        evaluations.isExhausted() && !isLast()
+            ? String.format(
+                Locale.ROOT, "stopped early (no eval_loss below %.4f)", evaluations.lowest())
+            : "finished";
+    int skipped = watchdog.skipped();
+    return skipped == 0 ? how : how + " (" + skipped + " steps not applied)";
+  }
+
+  /** Empty where none was due, or it was asked to stop meanwhile. */
+  private OptionalDouble evaluateIfDue() {
+    boolean due = isLast() || isDue(settings.evalSteps());
+    if (evalRows.isEmpty() || !due || evaluations.has(done)) {
+      return OptionalDouble.empty();
+    }
+    listeners.forEach(l -> l.evaluationStarted(done));
+    BooleanSupplier stop = isLast() ? () -> false : stopWhen;
+    Optional<EvalMetrics> metrics =
+        inMemory(
+            "evaluation after step " + done, () -> evalRows.evaluate(done, sampler.epochs(), stop));
+    if (metrics.isEmpty()) {
+      return OptionalDouble.empty();
+    }
+    double loss = metrics.get().evalLoss();
+    evaluations.add(done, loss, isLast() || isDue(settings.saveSteps()));
+    listeners.forEach(l -> l.evaluated(metrics.get()));
+    measure();
+    if (evaluations.isExhausted() && !isLast()) {
+      tell(
+          Kind.EARLY_STOP,
+          String.format(
+              Locale.ROOT,
+              "stopped early after step %d: no eval_loss below %.4f in the last %d evaluations",
+              done,
+              evaluations.lowest(),
+              settings.end().earlyStoppingPatience()));
+    }
+    return OptionalDouble.of(loss);
+  }
+
+  private void tell(Kind kind, String text) {
+    tell(new RunNotice(done, kind, text));
+  }
+
+  private void tell(RunNotice notice) {
+    listeners.forEach(l -> l.noticed(notice));
+  }
+
+  private void save(RunPlace run) {
+    int best = settings.end().loadBest() ? evaluations.best().map(Saved::step).orElse(0) : 0;
+    measure();
+    folder.save(state(run), best);
+    saved = done;
+  }
+
+  /** Makes the best saved step the result, where it is not the last; its loss. */
+  private OptionalDouble takeBest() {
+    Optional<Saved> best = evaluations.best();
+    if (best.isEmpty()) {
+      return OptionalDouble.empty();
+    }
+    int step = best.get().step();
+    try {
+      if (step != done) {
+        long tokens = folder.restore(step, runId).tokensSeen();
+        listeners.forEach(l -> l.restored(step, tokens));
+      }
+    } catch (InvalidInputException e) {
+      String why = " had the lowest eval_loss, but cannot be had again (" + e.getMessage() + ")";
+      tell(Kind.BEST, "step " + step + why + ": the result is step " + done);
+      return OptionalDouble.empty();
+    }
+    tell(
+        Kind.BEST,
+        String.format(
+            Locale.ROOT,
+            "the result is step %d, whose eval_loss is the lowest of the saved steps: %.4f",
+            step,
+            best.get().loss()));
+    return OptionalDouble.of(best.get().loss());
+  }
+
+  private TrainerState state(RunPlace run) {
     EpochSampler.Cursor cursor = sampler.cursor();
     return new TrainerState(
         runId,
@@ -250,39 +343,12 @@ public final class Trainer {
         cursor.position(),
         settings.order().toString(),
         tokensSeen,
-        run.identity());
+        run.identity(),
+        Map.of(EvalHistory.PART, evaluations.state(), LossWatchdog.PART, watchdog.state()));
   }
 
-  private Path saveFinal(RunPlace run) {
-    try {
-      trained.save(run.output(), run.baseModel());
-      return run.output();
-    } catch (IOException e) {
-      throw new UncheckedIOException(run.output() + ": what was trained could not be written", e);
-    }
-  }
-
-  private static boolean isDue(int done, int interval) {
+  private boolean isDue(int interval) {
     return interval > 0 && done % interval == 0;
-  }
-
-  private Path saving(int done, Supplier<Path> save) {
-    measure(done);
-    listeners.forEach(l -> l.saveStarted(done));
-    Path path = save.get();
-    listeners.forEach(l -> l.saved(path));
-    return path;
-  }
-
-  /** Tells how far the adapters have moved, once a step. */
-  private void measure(int done) {
-    if (measuredStep != done) {
-      measuredStep = done;
-      UpdateNorms norms = new UpdateNorms(done, trained.updateNorms());
-      if (!norms.byModule().isEmpty()) {
-        listeners.forEach(l -> l.updatesMeasured(norms));
-      }
-    }
   }
 
   /** The micro-batches of a step; those of an epoch's last step may be fewer. */
@@ -299,60 +365,77 @@ public final class Trainer {
     try {
       return body.get();
     } catch (OutOfMemoryException e) {
-      throw e.during(
-          what,
-          lastCheckpoint == null
-              ? "no checkpoint was due before it"
-              : "resume_from_checkpoint goes on from " + lastCheckpoint);
+      throw e.during(what, folder.kept());
     }
   }
 
-  private StepMetrics step(int step, RunPlace run) {
+  /** Tells how far the adapters have moved, once a step. */
+  private void measure() {
+    if (measuredStep != done) {
+      measuredStep = done;
+      UpdateNorms norms = new UpdateNorms(done, trained.updateNorms());
+      if (!norms.byModule().isEmpty()) {
+        listeners.forEach(l -> l.updatesMeasured(norms));
+      }
+    }
+  }
+
+  /** A step that was done, and what is out of the ordinary with it. */
+  private record Step(StepMetrics metrics, Optional<RunNotice> notice) {}
+
+  private Step step() {
     long start = System.nanoTime();
     heap.begin();
     List<Batch> batches = nextBatches();
-    double learningRate = settings.learningRate() * settings.schedule().multiplier(step);
-    TrainStep.Outcome outcome = trainStep.run(batches, learningRate, dropoutKey(step));
-    if (!outcome.applied()) {
-      stop(step, outcome, run);
+    double learningRate = settings.learningRate() * settings.schedule().multiplier(done);
+    TrainStep.Outcome outcome =
+        trainStep.run(batches, learningRate, dropoutKey(done), watchdog.mostLoss());
+    LossWatchdog.Verdict verdict = watchdog.judge(done + 1, outcome);
+    if (verdict.stop()) {
+      throw stopped(verdict.notice().orElseThrow().text(), outcome);
     }
-    if (step == 0) {
+    if (!allLearn && outcome.applied()) {
       stopUnlessAllLearn();
     }
     tokensSeen += outcome.tokens();
     heap.end();
-    return new StepMetrics(
-        step + 1,
-        settings.totalSteps(),
-        sampler.epochs(),
-        outcome.loss(),
-        learningRate,
-        outcome.gradNorm(),
-        outcome.tokens() / ((System.nanoTime() - start) / 1e9),
-        ProcessMemory.residentBytes(),
-        tokensSeen);
+    double tokensPerSecond = outcome.tokens() / ((System.nanoTime() - start) / 1e9);
+    StepMetrics metrics =
+        new StepMetrics(
+            done + 1,
+            settings.totalSteps(),
+            sampler.epochs(),
+            outcome.loss(),
+            learningRate,
+            outcome.gradNorm(),
+            tokensPerSecond,
+            ProcessMemory.residentBytes(),
+            tokensSeen);
+    return new Step(metrics, verdict.notice());
   }
 
   private long dropoutKey(int step) {
     return settings.seed() * 0x9E3779B97F4A7C15L + step;
   }
 
-  /** The update was not applied, so what is written are the last good weights. */
-  private void stop(int step, TrainStep.Outcome outcome, RunPlace run) {
-    String kept =
-        step == 0
-            ? "nothing was learned before it, so nothing was written"
-            : "the weights of step " + step + " are in " + saveFinal(run);
-    throw new TrainingStoppedException(
-        "step "
-            + (step + 1)
-            + ": loss "
-            + outcome.loss()
-            + ", gradient norm "
-            + outcome.gradNorm()
-            + ", expected finite numbers; "
-            + kept
-            + ". Lower learning_rate, or look at the rows of this step");
+  private TrainingStoppedException stopped(String why, TrainStep.Outcome outcome) {
+    String remedy = ". Lower learning_rate, or look at the rows of this step";
+    return new TrainingStoppedException(why + "; " + lastGood(outcome) + remedy);
+  }
+
+  /** Where an update was not applied, the weights are the last good ones, and are written. */
+  private String lastGood(TrainStep.Outcome outcome) {
+    if (outcome.applied()) {
+      return folder.kept();
+    }
+    if (watchdog.lastApplied() == 0) {
+      return "nothing was learned before it, so nothing was written";
+    }
+    try {
+      return "the weights of step " + watchdog.lastApplied() + " are in " + folder.saveWeights();
+    } catch (InvalidInputException e) {
+      return e.getMessage() + "; " + folder.kept();
+    }
   }
 
   private void stopUnlessAllLearn() {
@@ -360,35 +443,15 @@ public final class Trainer {
     if (!without.isEmpty()) {
       int more = without.size() - MOST_NAMED;
       throw new TrainingStoppedException(
-          "step 1: no gradient reaches "
+          "step "
+              + (done + 1)
+              + ": no gradient reaches "
               + without.size()
               + " of the trained tensors ["
               + without.stream().limit(MOST_NAMED).collect(Collectors.joining(", "))
               + (more > 0 ? " and " + more + " more" : "")
               + "]: they would never learn");
     }
-  }
-
-  /** Empty where the run was asked to stop meanwhile. */
-  private Optional<EvalMetrics> evaluate(int step) {
-    listeners.forEach(l -> l.evaluationStarted(step));
-    long start = System.nanoTime();
-    double sum = 0;
-    long tokens = 0;
-    evalSampler.restore(new EpochSampler.Cursor(0, 0));
-    while (!evalSampler.isAtEpochEnd()) {
-      if (stopWhen.getAsBoolean() && step < settings.totalSteps()) {
-        return Optional.empty();
-      }
-      Batch batch = evalSampler.next();
-      Pass pass = Pass.evaluating(batch.sequenceStarts());
-      try (Tape tape = Tape.inference()) {
-        int lossTokens = batch.lossTokens();
-        sum += objective.loss(tape, model, batch, pass, lossTokens, Checkpointing.NONE).sum();
-      }
-      tokens += batch.lossTokens();
-    }
-    double seconds = (System.nanoTime() - start) / 1e9;
-    return Optional.of(new EvalMetrics(step, sampler.epochs(), sum / tokens, tokens, seconds));
+    allLearn = true;
   }
 }

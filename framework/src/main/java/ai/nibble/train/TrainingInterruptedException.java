@@ -1,6 +1,6 @@
 package ai.nibble.train;
 
-/** A run ended early because it was asked to; its last step is in a checkpoint. */
+/** A run ended early because it was asked to; the last step that it did is in a checkpoint. */
 public final class TrainingInterruptedException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
@@ -10,5 +10,18 @@ public final class TrainingInterruptedException extends RuntimeException {
    */
   TrainingInterruptedException(int step, int total) {
     super("stopped after step " + step + " of " + total + ", which is in a checkpoint");
+  }
+
+  private TrainingInterruptedException(String message) {
+    super(message);
+  }
+
+  /**
+   * Of a run that had trained nothing yet.
+   *
+   * @param what it was about, such as {@code reading rows}
+   */
+  public static TrainingInterruptedException before(String what) {
+    return new TrainingInterruptedException("stopped while " + what + ", before any step");
   }
 }

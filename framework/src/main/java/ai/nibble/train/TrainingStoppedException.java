@@ -7,4 +7,8 @@ public final class TrainingStoppedException extends RuntimeException {
   public TrainingStoppedException(String message) {
     super(message);
   }
+
+  public TrainingStoppedException(String message, Throwable cause) {
+    super(message, cause);
+  }
 }

@@ -1,5 +1,6 @@
 package ai.nibble.checkpoint;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -12,9 +13,12 @@ import ai.nibble.optim.AdamW;
 import ai.nibble.optim.AdamWConfig;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -73,7 +77,7 @@ class CheckpointFolderTest {
 
   private static TrainerState state(int step) {
     return new TrainerState(
-        "run", step, 0, step, "rows, shuffled", 10L * step, Map.of("seed", "1"));
+        "run", step, 0, step, "rows, shuffled", 10L * step, Map.of("seed", "1"), Map.of());
   }
 
   private void save(int limit, int... steps) {
@@ -105,6 +109,119 @@ class CheckpointFolderTest {
     Files.createDirectories(output.resolve("checkpoint-900"));
     save(2, 1, 2, 3);
     assertEquals(Set.of("checkpoint-900", "checkpoint-2", "checkpoint-3"), listing());
+  }
+
+  /** Of the same name in another run's life, and with no file of it to say whose it is. */
+  @Test
+  void whatIsNotThisRunsIsNeverRemoved() throws IOException {
+    CheckpointFolder folder = new CheckpointFolder(output, "base", 0);
+    folder.save(
+        new Tiny(false),
+        optimizer,
+        new TrainerState("other", 1, 0, 1, "rows, shuffled", 1, Map.of(), Map.of()));
+    folder.save(
+        new Tiny(false),
+        optimizer,
+        new TrainerState("other", 900, 0, 1, "rows, shuffled", 1, Map.of(), Map.of()));
+    save(1, 2, 3);
+    assertEquals(Set.of("checkpoint-1", "checkpoint-3", "checkpoint-900"), listing());
+    assertEquals("run", CheckpointFolder.ofStep(output, 3, "run").state().runId());
+    assertThrows(InvalidInputException.class, () -> CheckpointFolder.ofStep(output, 1, "run"));
+  }
+
+  @Test
+  void theBestIsKeptBesidesTheNewestUntilAnotherIs() throws IOException {
+    CheckpointFolder folder = new CheckpointFolder(output, "base", 1);
+    int[] best = {0, 1, 1, 1, 4, 4};
+    for (int step = 1; step <= 5; step++) {
+      folder.save(new Tiny(false), optimizer, state(step), best[step]);
+      assertEquals(
+          step == best[step]
+              ? Set.of("checkpoint-" + step)
+              : Set.of("checkpoint-" + step, "checkpoint-" + best[step]),
+          listing());
+    }
+  }
+
+  /** A clock that went back: whatever the files' times say, the order is the steps'. */
+  @Test
+  void timesOfFilesDoNotMatter() throws IOException {
+    save(0, 1, 2);
+    Files.setLastModifiedTime(output.resolve("checkpoint-2"), FileTime.fromMillis(0));
+    assertEquals(2, newest(new ArrayList<>()));
+    CheckpointFolder folder = new CheckpointFolder(output, "base", 1);
+    folder.save(new Tiny(false), optimizer, state(3));
+    assertEquals(Set.of("checkpoint-3"), listing());
+  }
+
+  @Test
+  void aFormatOfAnotherVersionIsRefused() throws IOException {
+    save(0, 4);
+    Path file = output.resolve("checkpoint-4").resolve(TrainerState.NAME);
+    for (int version : new int[] {1, 3}) {
+      Files.writeString(file, "{\"version\": " + version + "}");
+      InvalidInputException e =
+          assertThrows(InvalidInputException.class, () -> TrainerState.read(file.getParent()));
+      assertEquals(
+          file
+              + ": 'version' is "
+              + version
+              + ", expected 2: resume with the version of Nibble that wrote it",
+          e.getMessage());
+    }
+  }
+
+  /** An optimizer's memory belongs to a name, wherever that stands in the flat buffer. */
+  @Test
+  void stateIsFoundByNameNotByPlace() {
+    Map<String, long[]> names = new LinkedHashMap<>();
+    names.put("a", new long[] {2});
+    names.put("b", new long[] {3});
+    Map<String, long[]> turned = new LinkedHashMap<>();
+    turned.put("b", new long[] {3});
+    turned.put("a", new long[] {2});
+    try (ParameterSet before = new ParameterSet(names);
+        ParameterSet after = new ParameterSet(turned)) {
+      AdamW memory = new AdamW(AdamWConfig.DEFAULT, 5);
+      float[] values = {1, 2, 3, 4, 5};
+      memory.step(FloatBuffer.wrap(values.clone()), FloatBuffer.wrap(values), 0.1);
+      before.setValues(FloatBuffer.wrap(values));
+      Path written = saved(before, memory);
+      AdamW restored = new AdamW(AdamWConfig.DEFAULT, 5);
+      SavedCheckpoint.open(written).restore(after, restored);
+      assertArrayEquals(new float[] {3, 4, 5, 1, 2}, after.values().toFloats());
+      for (String name : List.of("exp_avg", "exp_avg_sq")) {
+        FloatBuffer was = memory.state().buffers().get(name);
+        FloatBuffer is = restored.state().buffers().get(name);
+        for (int i = 0; i < 5; i++) {
+          assertEquals(was.get(i), is.get((i + 3) % 5), name);
+        }
+      }
+    }
+  }
+
+  private Path saved(ParameterSet of, AdamW memory) {
+    Trainable trained =
+        new Trainable() {
+          @Override
+          public ParameterSet parameters() {
+            return of;
+          }
+
+          @Override
+          public List<String> withoutGradient() {
+            return List.of();
+          }
+
+          @Override
+          public void save(Path directory, String baseModel) throws IOException {
+            Files.createDirectories(directory);
+          }
+
+          @Override
+          public void close() {}
+        };
+    return new CheckpointFolder(output, "base", 0).save(trained, memory, state(1));
   }
 
   @ParameterizedTest
@@ -163,7 +280,7 @@ class CheckpointFolderTest {
         .save(
             new Tiny(false),
             optimizer,
-            new TrainerState("run", 8, 3, 1, "rows, shuffled", 5, Map.of()));
+            new TrainerState("run", 8, 3, 1, "rows, shuffled", 5, Map.of(), Map.of()));
     assertEquals(3, CheckpointFolder.newest(output, l -> {}).orElseThrow().state().epoch());
   }
 

@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -38,7 +39,7 @@ final class BenchScriptsTest {
     root = Files.createDirectories(temp.resolve("project"));
     Files.createDirectories(root.resolve("bench"));
     Files.createDirectories(temp.resolve("model"));
-    for (String script : List.of("train-speed", "decode-speed")) {
+    for (String script : List.of("train-speed", "decode-speed", "memory")) {
       Path copy = root.resolve("bench").resolve(script);
       Files.copy(Shared.root().resolve("bench").resolve(script), copy);
       copy.toFile().setExecutable(true);
@@ -66,6 +67,10 @@ final class BenchScriptsTest {
     List<String> command = new ArrayList<>(List.of(root.resolve("bench/" + script).toString()));
     command.addAll(List.of("--model", "m", "--python", temp.resolve("python").toString()));
     command.addAll(List.of("--peer-model", temp.resolve("model").toString()));
+    return ran(command.toArray(String[]::new));
+  }
+
+  private Ran ran(String... command) throws IOException, InterruptedException {
     ProcessBuilder builder = new ProcessBuilder(command).directory(temp.toFile());
     builder.environment().put("JAVA_HOME", temp.resolve("jdk").toString());
     builder.environment().put("PATH", temp.resolve("bin") + ":/usr/bin:/bin");
@@ -114,5 +119,25 @@ final class BenchScriptsTest {
     Ran ran = run(script);
     assertEquals(1, ran.code);
     assertTrue(ran.text.contains("'done', which has no figures"), ran.text);
+  }
+
+  @Test
+  void memoryIsATableOfWhatWasPlannedAndWhatWasTaken() throws Exception {
+    script(
+        "project/nibble",
+        "#!/bin/bash\necho 'memory: 90 MiB planned, 100 MiB resident at most'\necho \"$@\" >> "
+            + temp
+            + "/arguments\n");
+    String rows = Files.writeString(temp.resolve("gsm8k.jsonl"), "{}\n").toString();
+    Ran ran =
+        ran(root.resolve("bench/memory").toString(), "--model", temp + "/model", "--gsm8k", rows);
+    assertEquals(0, ran.code, ran.text);
+    assertTrue(ran.text.contains("\n| 2 x 512, block | 90 | 100 | -10 % |\n"), ran.text);
+    assertEquals(7, ran.text.lines().count(), ran.text);
+    String first = Files.readAllLines(temp.resolve("arguments")).get(0);
+    assertTrue(first.endsWith(" micro_batch_size=2 --set gradient_checkpointing=none"), first);
+    Ran without = ran(root.resolve("bench/memory").toString(), "--model", temp + "/none");
+    assertEquals(1, without.code, without.text);
+    assertTrue(without.text.startsWith("bench/memory: no model '"), without.text);
   }
 }

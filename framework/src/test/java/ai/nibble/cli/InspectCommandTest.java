@@ -197,7 +197,13 @@ class InspectCommandTest {
   void cutRowsAreCountedAndTheirTurnsHaveNoEnd() {
     assertEquals(
         0,
-        inspect("--set", "sequence_len=32", "--set", "excess_length_strategy=truncate"),
+        inspect(
+            "--set",
+            "sequence_len=32",
+            "--set",
+            "excess_length_strategy=truncate",
+            "--set",
+            "excess_length_limit=1"),
         err::toString);
     assertSays("too long        0 left out, 2 cut");
     assertTrue(out.toString().contains("warning: 2 of 3 trained turns end in no"), out::toString);

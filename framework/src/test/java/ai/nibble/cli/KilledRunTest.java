@@ -6,13 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.TinyChat;
+import ai.nibble.WholeDirectory;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Random;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -45,9 +46,11 @@ final class KilledRunTest {
       """;
 
   @TempDir Path temp;
+  private ChildJvm jvm;
 
   @BeforeEach
   void write() throws IOException {
+    jvm = new ChildJvm(temp);
     TinyChat.write(temp.resolve("chat"));
     StringBuilder rows = new StringBuilder();
     for (int i = 0; i < 9; i++) {
@@ -57,26 +60,18 @@ final class KilledRunTest {
     Files.writeString(temp.resolve("a.yaml"), RECIPE);
   }
 
-  private Process start(String... more) throws IOException {
-    Path java = Path.of(System.getProperty("java.home"), "bin", "java");
-    List<String> command = new ArrayList<>(List.of(java.toString(), "-cp"));
-    command.add(System.getProperty("java.class.path"));
-    command.addAll(List.of(Nibble.class.getName(), "train", "--config", "a.yaml"));
-    command.addAll(List.of(more));
-    return new ProcessBuilder(command)
-        .directory(temp.toFile())
-        .redirectErrorStream(true)
-        .redirectOutput(temp.resolve("log").toFile())
-        .start();
+  private Process start(String... more) {
+    List<String> args = new ArrayList<>(List.of("train", "--config", "a.yaml"));
+    args.addAll(List.of(more));
+    return jvm.start(Nibble.class, args.toArray(String[]::new));
   }
 
-  private String log() throws IOException {
-    return Files.readString(temp.resolve("log"));
+  private String log() {
+    return jvm.log();
   }
 
   private int finished(Process process) throws InterruptedException {
-    assertTrue(process.waitFor(120, TimeUnit.SECONDS));
-    return process.exitValue();
+    return jvm.finished(process);
   }
 
   private byte[] adapter(String output) throws IOException {
@@ -87,45 +82,53 @@ final class KilledRunTest {
     assertEquals(0, finished(start("--set", "output_dir=whole")), log());
   }
 
-  /** Waits until training is under way, or the process ends. */
-  private void waitForSteps(Process process) throws IOException, InterruptedException {
-    while (process.isAlive() && !log().contains("step ")) {
-      Thread.sleep(5);
-    }
-  }
-
   @Test
   void killedAtRandomMomentsAndStartedAgainItEndsWithTheSameAdapter() throws Exception {
+    jvm.archiveClasses();
     trainWithoutInterruption();
     Random random = new Random(11);
+    long start = System.nanoTime();
     int kills = 0;
+    int ends = 0;
     for (int tries = 0; kills < KILLS && tries < 3 * KILLS; tries++) {
       Process process = start();
-      waitForSteps(process);
-      Thread.sleep(random.nextInt(120));
+      jvm.await(process, "/120  epoch", 1 + random.nextInt(16));
+      Thread.sleep(random.nextInt(20));
       process.destroyForcibly();
       kills += finished(process) == 0 ? 0 : 1;
       if (Files.exists(temp.resolve("out/adapter_model.safetensors"))) {
-        assertArrayEquals(adapter("whole"), adapter("out"));
+        assertArrayEquals(adapter("whole"), adapter("out"), log());
+        ends++;
         removeOutput();
+      }
+      if (tries % 50 == 49) {
+        tell(kills, start, ends);
       }
     }
     assertTrue(kills > 0, "no process was killed");
     assertEquals(0, finished(start()), log());
     assertArrayEquals(adapter("whole"), adapter("out"));
-    System.out.println("killed " + kills + " times, the adapter has the same bits");
+    tell(kills, start, ends + 1);
   }
 
-  private void removeOutput() throws IOException, InterruptedException {
-    Process rm = new ProcessBuilder("rm", "-rf", temp.resolve("out").toString()).start();
-    assertEquals(0, rm.waitFor());
+  private static void tell(int kills, long start, int ends) {
+    System.out.printf(
+        Locale.ROOT,
+        "killed %d times in %.0f s; each of the %d adapters in the end has the same bits%n",
+        kills,
+        (System.nanoTime() - start) / 1e9,
+        ends);
+  }
+
+  private void removeOutput() throws IOException {
+    WholeDirectory.delete(temp.resolve("out"));
   }
 
   @Test
   void toldToEndItFinishesTheStepSavesAndTellsHowToGoOn() throws Exception {
     trainWithoutInterruption();
     Process process = start();
-    waitForSteps(process);
+    jvm.await(process, "/120  epoch");
     process.destroy();
     int code = finished(process);
     assertNotEquals(0, code, "it was over before the signal came: " + log());

@@ -144,13 +144,13 @@ class PlanCommandTest {
         Files.readString(stderr, StandardCharsets.UTF_8));
   }
 
-  /** A base of 4 TB: a file with all headers, and holes for weights. */
+  /** A base of 5 TB: a file with all headers, and holes for weights. */
   private void writeALargeBase() throws Exception {
     Path config = temp.resolve("chat/config.json");
     ObjectMapper mapper = new ObjectMapper();
     ObjectNode fields = (ObjectNode) mapper.readTree(config.toFile());
-    long hidden = 6_000;
-    long inner = 60_000_000;
+    long hidden = 210_000;
+    long inner = 2_000_000;
     fields.put("hidden_size", hidden).put("intermediate_size", inner);
     Files.writeString(config, fields.toString());
     long vocabulary = fields.get("vocab_size").asLong();
@@ -200,7 +200,7 @@ class PlanCommandTest {
     };
     Ran ran = process(List.of("-Xmx512m"), train);
     assertEquals(2, ran.code, ran.err);
-    assertTrue(ran.out.contains("\nmemory: about "), ran.out);
+    assertTrue(ran.out.contains("\nmemory: about "), ran.out + ran.err);
     String last = ran.err.lines().reduce((a, b) -> b).orElse("");
     assertTrue(last.startsWith("error: ") && last.contains(" of memory are needed, "), ran.err);
     assertFalse(Files.exists(temp.resolve("out")));

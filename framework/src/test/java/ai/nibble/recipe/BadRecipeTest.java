@@ -195,6 +195,14 @@ final class BadRecipeTest {
             + " remove it, or use adapter: lora",
         "load_in_8bit: true | 'load_in_8bit' is 'true', but adapter qlora trains on a 4-bit base:"
             + " remove it, or use adapter: lora",
+        "early_stopping_patience: 0 | 'early_stopping_patience' is '0', expected a whole number >= 1"
+            + " and <= 1000000000",
+        "metric_for_best_model: eval_accuracy | 'metric_for_best_model' is 'eval_accuracy', which"
+            + " is not supported yet: use eval_loss",
+        "greater_is_better: true | 'greater_is_better' is 'true', which is wrong for eval_loss,"
+            + " which is better when it is lower: remove it",
+        "loss_watchdog_nan: ignore | 'loss_watchdog_nan' is 'ignore', expected one of [skip, stop]",
+        "loss_watchdog_spike_factor: 1 | 'loss_watchdog_spike_factor' is '1', expected a number > 1",
         "llm_int8_threshold: -1 | 'llm_int8_threshold' is '-1', expected a number >= 0",
         "llm_int8_skip_modules: [mlp.qproj] | 'llm_int8_skip_modules': no module is named"
             + " 'mlp.qproj', expected names such as down_proj or layers.0",
@@ -218,6 +226,14 @@ final class BadRecipeTest {
             "a.yaml:7:18: 'group_by_length' and 'sample_packing' (a.yaml:6:17) each say which rows"
                 + " come together: keep one"),
         files.problems("sample_packing: true\ngroup_by_length: true\n"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"-1e-4", "0", ".nan", ".inf", "-.inf", "1e999", "1.5"})
+  void aLearningRateOutOfRangeIsRefused(String rate) throws IOException {
+    assertEquals(
+        List.of("a.yaml:3:16: 'learning_rate' is '" + rate + "', expected a number > 0 and <= 1"),
+        files.problemsOf(RecipeFiles.LEAST.replace("1e-4", rate)));
   }
 
   @ParameterizedTest
@@ -365,6 +381,30 @@ final class BadRecipeTest {
     assertEquals(1, problems.size());
     String expected = "'" + second + "' and '" + first + "' (a.yaml:6:";
     assertTrue(problems.get(0).contains(expected), problems.get(0));
+  }
+
+  /** Each line: keys of a recipe that has rows to evaluate on, and the start of the one problem. */
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "eval_steps: 4; save_steps: 6; load_best_model_at_end: true | 'save_steps' is 6, expected a"
+            + " multiple of 'eval_steps', 4, with 'load_best_model_at_end': a step can be the best"
+            + " only if it was evaluated",
+        "eval_steps: 4; load_best_model_at_end: true | 'load_best_model_at_end' needs checkpoints:"
+            + " set 'save_steps', to a multiple of 'eval_steps'",
+        "save_steps: 4; load_best_model_at_end: true | 'load_best_model_at_end' needs evaluations"
+            + " on the way: set 'eval_steps'",
+        "early_stopping_patience: 2 | 'early_stopping_patience' needs evaluations on the way: set"
+            + " 'eval_steps'",
+      })
+  void theBestStepIsOneThatIsEvaluatedAndSaved(String lines, String expected) throws IOException {
+    String evaluated = "val_set_size: 0.5\n" + lines.replace("; ", "\n") + "\n";
+    List<String> problems = files.problems(evaluated);
+    assertEquals(1, problems.size(), problems.toString());
+    assertEquals(expected, problems.get(0).split(": ", 2)[1]);
+    files.load("val_set_size: 0.5\neval_steps: 3\nsave_steps: 6\nload_best_model_at_end: true\n");
   }
 
   @Test

@@ -141,6 +141,16 @@ final class RecipeLoaderTest {
             warmup_ratio: 0.03
             evals_per_epoch: 2
             eval_batch_size: 9
+            load_best_model_at_end: true
+            metric_for_best_model: eval_loss
+            early_stopping_patience: 4
+            early_stopping_threshold: 0.01
+            loss_watchdog_threshold: 12.5
+            loss_watchdog_patience: 2
+            loss_watchdog_nan: stop
+            loss_watchdog_spike: skip
+            loss_watchdog_spike_factor: 4
+            loss_watchdog_plateau_steps: 50
             overwrite_output_dir: true
             save_steps: 11
             save_total_limit: 2
@@ -244,7 +254,7 @@ final class RecipeLoaderTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"use_dora: false", "lora_modules_to_save: []", "early_stopping_patience: 0"})
+  @CsvSource({"use_dora: false", "lora_modules_to_save: []"})
   void whatIsNotSupportedYetMayBeSwitchedOff(String line) throws IOException {
     files.load(line.replace("''", "~") + "\n");
   }

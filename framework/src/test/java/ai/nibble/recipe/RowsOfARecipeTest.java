@@ -10,6 +10,8 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.TinyChat;
 import ai.nibble.data.Example;
 import ai.nibble.train.TrainingInterruptedException;
+import ai.nibble.train.log.StepMetrics;
+import ai.nibble.train.log.TrainListener;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -145,8 +147,7 @@ class RowsOfARecipeTest {
       assertEquals(
           15, RunSettings.of(recipe, RunSettings.plan(recipe, rows.training())).totalSteps());
       assertEquals(
-          "1.5 of 10, 0.25 of 8",
-          RunIdentity.of(recipe, rows.training()).get("weights of training rows"));
+          "1.5 of 10, 0.25 of 8", RunIdentity.of(recipe, rows).get("weights of training rows"));
     }
     try (RecipeRows rows = read(sets + "val_set_size: 6\n")) {
       int first = rows.sets().get(0).rows();
@@ -177,8 +178,15 @@ class RowsOfARecipeTest {
     new RecipeRun(recipe(sets, "output_dir=" + temp.resolve("whole")), out, false).run();
     String stopped = "output_dir=" + temp.resolve("stopped");
     RecipeRun first = new RecipeRun(recipe(sets, stopped), out, false);
-    AtomicInteger asked = new AtomicInteger();
-    first.stopWhen(() -> asked.incrementAndGet() == 6);
+    AtomicInteger done = new AtomicInteger();
+    first.listen(
+        new TrainListener() {
+          @Override
+          public void stepEnded(StepMetrics metrics) {
+            done.set(metrics.step());
+          }
+        });
+    first.stopWhen(() -> done.get() == 6);
     assertThrows(TrainingInterruptedException.class, first::run);
     new RecipeRun(recipe(sets, stopped), out, false).run();
     assertTrue(console().contains("going on from stopped/checkpoint-6"), console());

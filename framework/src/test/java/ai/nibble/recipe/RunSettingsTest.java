@@ -90,6 +90,10 @@ final class RunSettingsTest {
     assertTrue(counts.size() > 1, "the epochs differ: " + counts);
   }
 
+  private static int[] tenRows() {
+    return new int[] {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  }
+
   private Recipe recipe(String more, String epochs) throws IOException {
     return new RecipeFiles(temp).load(more.formatted(epochs));
   }
@@ -110,6 +114,23 @@ final class RunSettingsTest {
     TrainSettings plain = settings(files.load(""), lengths);
     assertEquals(RowOrder.SHUFFLED, plain.order());
     assertEquals(RowOrder.AS_GIVEN, plain.evalOrder());
+  }
+
+  /** Ten steps an epoch: evaluations every 3, checkpoints every 10. */
+  @Test
+  void savesThatNoEvaluationFallsOnAreRefusedOnceTheStepsAreKnown() throws IOException {
+    RecipeFiles files = new RecipeFiles(temp);
+    String keys = "val_set_size: 0.1\nsaves_per_epoch: 1\nload_best_model_at_end: true\n";
+    assertEquals(10, settings(files.load(keys + "evals_per_epoch: 5\n"), tenRows()).saveSteps());
+    Recipe recipe = files.load(keys + "evals_per_epoch: 3\n");
+    InvalidInputException e =
+        assertThrows(InvalidInputException.class, () -> settings(recipe, tenRows()));
+    assertEquals(
+        List.of(
+            "a.yaml:8:25: 'load_best_model_at_end' needs an evaluation wherever a checkpoint is,"
+                + " but there is one every 3 steps and a checkpoint every 10: set eval_steps, and"
+                + " save_steps to a multiple of it"),
+        files.relative(e.problems()));
   }
 
   /** 3,000 rows of text on the shipped base: found before its weights are read. */

@@ -18,7 +18,7 @@ class HeapBoundTest {
   void whatTheNextStepTakesIsKept() {
     assertFalse(HeapBound.isTooMuch(GIB, GIB));
     assertFalse(HeapBound.isTooMuch(100 << 20, 1 << 20));
-    assertTrue(HeapBound.isTooMuch(3 * GIB / 2, GIB));
+    assertTrue(HeapBound.isTooMuch(7 * GIB / 4, GIB));
     assertTrue(HeapBound.isTooMuch(200 << 20, 1 << 20));
   }
 

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.Sha256;
 import ai.nibble.TinyChat;
 import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.checkpoint.SavedCheckpoint;
@@ -121,7 +122,9 @@ class ResumeTest {
             2,
             7,
             order,
-            RowOrder.AS_GIVEN);
+            RowOrder.AS_GIVEN,
+            EndRules.PLAIN,
+            WatchdogSettings.PLAIN);
     return new Trainer(
         model, adapter, new SupervisedFineTuning(), settings, rows(20), List.of(), List.of(log));
   }
@@ -235,7 +238,7 @@ class ResumeTest {
     String after = before.replaceFirst("\"position\" : \\d+", "\"position\" : 0");
     assertTrue(!after.equals(before), before);
     Files.writeString(state, after);
-    Files.writeString(manifest, withoutEntry(Files.readString(manifest), "trainer_state.json"));
+    Files.writeString(manifest, withSum(Files.readString(manifest), state));
     float[] other = resumed(output, new Log());
     int same = 0;
     for (int i = 0; i < other.length; i++) {
@@ -244,9 +247,40 @@ class ResumeTest {
     assertTrue(same < other.length / 2, same + " of " + other.length);
   }
 
-  private static String withoutEntry(String manifest, String file) {
-    String rest = manifest.replaceFirst("\"" + file + "\" : \\{[^}]*\\},?\\s*", "");
-    return rest.replaceFirst(",(\\s*\\})", "$1");
+  private static String withSum(String manifest, Path file) throws IOException {
+    String entry = "(\"trainer_state.json\" : \\{\\s*\"bytes\" : )\\d+(,\\s*\"sha256\" : \")\\w+";
+    return manifest.replaceFirst(entry, "$1" + Files.size(file) + "$2" + Sha256.of(file));
+  }
+
+  @Test
+  void aCheckpointBeyondTheRunsLastStepIsRefused(@TempDir Path output) {
+    interrupted(output, 3);
+    try (LoraAdapter adapter = inject()) {
+      TrainSettings shorter =
+          new TrainSettings(
+              3,
+              2,
+              2,
+              1e-2,
+              new Schedule.Constant(0),
+              AdamWConfig.DEFAULT,
+              1,
+              Checkpointing.NONE,
+              0,
+              3,
+              0,
+              2,
+              7);
+      Trainer trainer =
+          new Trainer(
+              model, adapter, new SupervisedFineTuning(), shorter, rows(20), List.of(), List.of());
+      InvalidInputException e =
+          assertThrows(InvalidInputException.class, () -> trainer.resume(newest(output)));
+      assertEquals(
+          newest(output).directory()
+              + ": is at step 3 and row 18, but this run has 2 steps and 20 rows",
+          e.getMessage());
+    }
   }
 
   @Test

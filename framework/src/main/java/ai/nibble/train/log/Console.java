@@ -133,6 +133,11 @@ public final class Console implements TrainListener {
   }
 
   @Override
+  public void noticed(RunNotice notice) {
+    line(notice.text());
+  }
+
+  @Override
   public void saved(Path path) {
     line("saved " + path);
   }

@@ -154,6 +154,15 @@ public final class MetricsFile implements TrainListener, AutoCloseable {
     write(json);
   }
 
+  @Override
+  public void noticed(RunNotice notice) {
+    ObjectNode json = JSON.createObjectNode();
+    json.put("step", notice.step());
+    json.put("notice", notice.kind().word());
+    json.put("text", notice.text());
+    write(json);
+  }
+
   private void write(ObjectNode json) {
     try {
       // Jackson quotes what is not finite

@@ -54,6 +54,17 @@ public interface TrainListener {
    */
   default void saveStarted(int step) {}
 
+  /**
+   * The weights of an earlier step have been taken, as it is the best.
+   *
+   * @param step optimizer steps done by then
+   * @param tokens trained on by then
+   */
+  default void restored(int step, long tokens) {}
+
+  /** Something out of the ordinary, after the step or evaluation that it is about. */
+  default void noticed(RunNotice notice) {}
+
   /** A checkpoint or the final adapter is whole and under its own name. */
   default void saved(Path path) {}
 

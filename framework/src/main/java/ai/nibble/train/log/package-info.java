@@ -8,9 +8,11 @@
  * (bytes), {@code tokens} (since the run's first step). An evaluation: {@code step}, {@code epoch},
  * {@code eval_loss}, {@code eval_tokens}, {@code eval_seconds}. Generated answers: {@code step},
  * {@code exact_match} (0 to 1), {@code exact_rows}, {@code answer_rows}, {@code answer_tokens},
- * {@code answer_seconds}. JSON has no numbers for what is not finite: those are the strings {@code
- * "NaN"}, {@code "Infinity"} and {@code "-Infinity"}, which Python's {@code float} and Java's
- * {@code Double.valueOf} take as they are.
+ * {@code answer_seconds}. A notice: {@code step}, {@code notice} ({@code not_finite}, {@code
+ * spike}, {@code high_loss}, {@code plateau}, {@code early_stop}, {@code best}, {@code output}),
+ * {@code text}. JSON has no numbers for what is not finite: those are the strings {@code "NaN"},
+ * {@code "Infinity"} and {@code "-Infinity"}, which Python's {@code float} and Java's {@code
+ * Double.valueOf} take as they are.
  *
  * <h2>TensorBoard's event files</h2>
  *

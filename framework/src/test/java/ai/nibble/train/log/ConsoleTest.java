@@ -95,9 +95,11 @@ class ConsoleTest {
     console.evaluated(new EvalMetrics(150, 0.5, 2, 77, 61));
     console.stepEnded(step(151, 1));
     console.saved(Path.of("out", "checkpoint-150"));
+    console.noticed(new RunNotice(151, RunNotice.Kind.SPIKE, "step 151: loss 9.0, far above"));
     String[] lines = screen().split("\n");
     assertTrue(lines[1].startsWith("step 150/300"), lines[1]);
     assertEquals("eval at step 150  epoch 0.50  eval_loss 2.0000  tokens 77  took 1m01s", lines[2]);
+    assertTrue(screen().contains("\nstep 151: loss 9.0, far above\n"), screen());
     assertEquals("saved " + Path.of("out", "checkpoint-150"), lines[3]);
     console.stepEnded(step(299, 1));
     assertTrue(screen().contains("#-]  99%  299/300  loss 1.0000  1234 tokens/s  ETA "), screen());

@@ -41,6 +41,10 @@ class MetricsFileTest {
       assertEquals(
           "{\"step\":1,\"epoch\":0.25,\"eval_loss\":1.5,\"eval_tokens\":99,\"eval_seconds\":0.5}",
           Files.readAllLines(file()).get(1));
+      metrics.noticed(new RunNotice(1, RunNotice.Kind.NOT_FINITE, "step 1: loss NaN"));
+      assertEquals(
+          "{\"step\":1,\"notice\":\"not_finite\",\"text\":\"step 1: loss NaN\"}",
+          Files.readAllLines(file()).get(2));
     }
   }
 

@@ -1,0 +1,116 @@
+package ai.nibble.train;
+
+import ai.nibble.checkpoint.CheckpointFolder;
+import ai.nibble.checkpoint.SavedCheckpoint;
+import ai.nibble.checkpoint.TrainerState;
+import ai.nibble.model.Trainable;
+import ai.nibble.optim.Optimizer;
+import ai.nibble.train.log.RunNotice;
+import ai.nibble.train.log.RunNotice.Kind;
+import ai.nibble.train.log.TrainListener;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+
+/** What a run writes of its weights: checkpoints on the way, and the result. */
+final class RunFolder {
+  private final RunPlace run;
+  private final Trainable trained;
+  private final Optimizer optimizer;
+  private final List<TrainListener> listeners;
+  private final CheckpointFolder checkpoints;
+  private Optional<Path> last;
+
+  /**
+   * @param limit checkpoints kept; 0: all
+   * @param from the checkpoint that is gone on from, if any
+   */
+  RunFolder(
+      RunPlace run,
+      Trainable trained,
+      Optimizer optimizer,
+      List<TrainListener> listeners,
+      int limit,
+      Optional<Path> from) {
+    this.run = run;
+    this.trained = trained;
+    this.optimizer = optimizer;
+    this.listeners = listeners;
+    this.checkpoints = new CheckpointFolder(run.output(), run.baseModel(), limit);
+    this.last = from;
+  }
+
+  /**
+   * Makes sure of the directory.
+   *
+   * @param step of the run, for the notice that it had to be made anew
+   * @throws TrainingStoppedException if it is another one by now, or cannot be made
+   */
+  void claim(int step) {
+    try {
+      if (checkpoints.claim()) {
+        last = Optional.empty();
+        String text = run.output() + " was moved or removed: it is made anew";
+        listeners.forEach(l -> l.noticed(new RunNotice(step, Kind.OUTPUT, text)));
+      }
+    } catch (UncheckedIOException e) {
+      throw new TrainingStoppedException("step " + step + ": " + e.getMessage(), e);
+    }
+  }
+
+  /**
+   * Writes a checkpoint.
+   *
+   * @param best a step whose checkpoint is kept whatever the limit; 0: none
+   * @throws TrainingStoppedException if it cannot be written: what is left is named
+   */
+  void save(TrainerState state, int best) {
+    claim(state.step());
+    listeners.forEach(l -> l.saveStarted(state.step()));
+    try {
+      last = Optional.of(checkpoints.save(trained, optimizer, state, best));
+    } catch (UncheckedIOException e) {
+      throw new TrainingStoppedException(e.getMessage() + "; " + kept(), e);
+    }
+    listeners.forEach(l -> l.saved(last.orElseThrow()));
+  }
+
+  /** Which checkpoint is left. */
+  String kept() {
+    return last.map(path -> "resume_from_checkpoint goes on from " + path)
+        .orElse("no checkpoint was due before it");
+  }
+
+  /**
+   * Takes the weights of an earlier step.
+   *
+   * @return where the run was then
+   * @throws ai.nibble.InvalidInputException if its checkpoint is not there, not whole, or another
+   *     run's
+   */
+  TrainerState restore(int step, String runId) {
+    SavedCheckpoint saved = CheckpointFolder.ofStep(run.output(), step, runId);
+    saved.restoreValues(trained.parameters());
+    return saved.state();
+  }
+
+  /** Writes the weights as they are, as others read them. */
+  Path saveWeights() {
+    try {
+      trained.save(run.output(), run.baseModel());
+      return run.output();
+    } catch (IOException e) {
+      throw new UncheckedIOException(run.output() + ": what was trained could not be written", e);
+    }
+  }
+
+  /** Writes the result. */
+  void finish(int step) {
+    claim(step);
+    listeners.forEach(l -> l.saveStarted(step));
+    Path result = saveWeights();
+    listeners.forEach(l -> l.saved(result));
+  }
+}

@@ -1,0 +1,215 @@
+package ai.nibble.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.nibble.WholeDirectory;
+import ai.nibble.checkpoint.CheckpointFolder;
+import ai.nibble.checkpoint.SavedCheckpoint;
+import ai.nibble.fault.Disk;
+import ai.nibble.fault.Disk.Change;
+import ai.nibble.lora.AdapterStore;
+import ai.nibble.train.log.TrainListener;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * Runs that end at some change to the disk that they make, and go on. {@code CrashedSaveTest} ends
+ * at each of a checkpoint's; {@code -Dnibble.crashes=N} ends at so many of a whole run.
+ */
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+class CrashTest {
+  /** Every step is evaluated and saved, and one is kept besides the best: each save removes one. */
+  private static final TrainSettings EVERY_STEP =
+      TinyRun.settings(4, 1, 1, 1).with(new EndRules(true, 0, 0), WatchdogSettings.PLAIN);
+
+  private static final int CRASHES = Integer.getInteger("nibble.crashes", 8);
+
+  private TinyRun run;
+  private float[] expected;
+  private byte[] result;
+  private int changes;
+
+  @BeforeAll
+  void trainWithoutACrash(@TempDir Path shared) throws IOException {
+    run = new TinyRun(shared.resolve("base"), 4).with(EVERY_STEP);
+    Disk disk = new Disk(Disk.Fault.NONE);
+    expected = run.run(disk.path(shared.resolve("out")), Optional.empty()).values();
+    result = weights(shared.resolve("out"));
+    changes = disk.changes();
+    assertTrue(disk.changes(Change.WRITE) > 4 * 5, disk.log().toString());
+    assertTrue(disk.changes(Change.FORCE) > 4 * 10, disk.log().toString());
+    assertTrue(disk.changes(Change.MOVE) > 4 * 6, disk.log().toString());
+    assertTrue(disk.changes(Change.DELETE) > 5, disk.log().toString());
+  }
+
+  @AfterAll
+  void close() {
+    run.close();
+  }
+
+  private static byte[] weights(Path output) throws IOException {
+    return Files.readAllBytes(output.resolve(AdapterStore.WEIGHTS));
+  }
+
+  private static Set<String> listing(Path output) throws IOException {
+    try (Stream<Path> entries = Files.list(output)) {
+      return entries.map(p -> p.getFileName().toString()).collect(Collectors.toSet());
+    }
+  }
+
+  /** Remembers the step of the last checkpoint that was said to be whole. */
+  private static final class Saves implements TrainListener {
+    private int announced;
+
+    @Override
+    public void saved(Path path) {
+      String name = path.getFileName().toString();
+      announced = name.startsWith("checkpoint-") ? Integer.parseInt(name.substring(11)) : announced;
+    }
+  }
+
+  private Optional<SavedCheckpoint> newest(Path output) {
+    return CheckpointFolder.newest(
+        output,
+        line -> {
+          throw new AssertionError(line);
+        });
+  }
+
+  @Test
+  void killedAtAChangeItEndsWithTheSameBits(@TempDir Path temp) throws IOException {
+    int crashes = Math.min(CRASHES, changes);
+    for (int n = 0; n < crashes; n++) {
+      // the last ones are those of the result
+      int k = changes - (int) ((long) n * changes / crashes);
+      Path output = temp.resolve("out");
+      Disk disk = Disk.killedAt(k);
+      Saves saves = new Saves();
+      assertThrows(
+          Disk.Killed.class, () -> run.run(disk.path(output), Optional.empty(), saves), "" + k);
+      if (n % 2 == 1) {
+        disk.cutPower();
+      }
+      String at = "killed at " + disk.log().get(k - 1);
+      if (Files.exists(output.resolve(AdapterStore.WEIGHTS))) {
+        assertArrayEquals(result, weights(output), at);
+      }
+      Optional<SavedCheckpoint> from = newest(output);
+      int step = from.map(s -> s.state().step()).orElse(0);
+      assertTrue(step >= saves.announced, at + ": the newest is of step " + step);
+      assertArrayEquals(expected, run.run(output, from).values(), at);
+      assertArrayEquals(result, weights(output), at);
+      assertFalse(
+          listing(output).stream()
+              .anyMatch(name -> name.startsWith(".") && name.contains("-check")),
+          at + ": " + listing(output));
+      WholeDirectory.delete(output);
+    }
+  }
+
+  @Test
+  void aDiskThatFailsEndsTheRunWithItsCauseAndTheCheckpointBefore(@TempDir Path temp)
+      throws IOException {
+    Path output = temp.resolve("out");
+    Saves saves = new Saves();
+    Disk full =
+        new Disk(
+            (number, change, path) -> {
+              if (saves.announced == 1 && change == Change.FORCE) {
+                throw new IOException("No space left on device");
+              }
+            });
+    TrainingStoppedException e =
+        assertThrows(
+            TrainingStoppedException.class,
+            () -> run.run(full.path(output), Optional.empty(), saves));
+    String checkpoint = output.resolve("checkpoint-2").toString();
+    assertTrue(
+        e.getMessage().startsWith(checkpoint + ": the checkpoint could not be written: "),
+        e.getMessage());
+    assertTrue(
+        e.getMessage()
+            .endsWith(
+                "No space left on device; resume_from_checkpoint goes on from "
+                    + output.resolve("checkpoint-1")),
+        e.getMessage());
+    assertEquals(Set.of("checkpoint-1"), listing(output));
+    assertArrayEquals(expected, run.run(output, newest(output)).values());
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 3})
+  void anOutputThatIsRemovedOnTheWayIsMadeAnewAndThatIsSaid(int after, @TempDir Path temp)
+      throws IOException {
+    Path output = temp.resolve("out");
+    List<String> notices = new ArrayList<>();
+    TrainListener remove =
+        new TrainListener() {
+          @Override
+          public void saved(Path path) {
+            if (path.endsWith("checkpoint-" + after)) {
+              delete(output);
+            }
+          }
+
+          @Override
+          public void noticed(ai.nibble.train.log.RunNotice notice) {
+            notices.add(notice.text());
+          }
+        };
+    run.run(output, Optional.empty(), remove);
+    assertTrue(notices.contains(output + " was moved or removed: it is made anew"), "" + notices);
+    assertEquals(4, newest(output).orElseThrow().state().step());
+    assertTrue(Files.exists(output.resolve(AdapterStore.WEIGHTS)));
+  }
+
+  private static void delete(Path directory) {
+    try {
+      WholeDirectory.delete(directory);
+    } catch (IOException e) {
+      throw new java.io.UncheckedIOException(e);
+    }
+  }
+
+  @Test
+  void anOutputThatIsAnotherDirectoryByNowIsLeftAlone(@TempDir Path temp) throws IOException {
+    Path output = temp.resolve("out");
+    TrainListener swap =
+        new TrainListener() {
+          @Override
+          public void saved(Path path) {
+            if (path.endsWith("checkpoint-2")) {
+              try {
+                Files.move(output, temp.resolve("moved"));
+                Files.createDirectory(output);
+              } catch (IOException e) {
+                throw new java.io.UncheckedIOException(e);
+              }
+            }
+          }
+        };
+    TrainingStoppedException e =
+        assertThrows(TrainingStoppedException.class, () -> run.run(output, Optional.empty(), swap));
+    assertTrue(e.getMessage().contains("no longer the directory"), e.getMessage());
+    assertEquals(Set.of(), listing(output));
+    assertEquals(2, newest(temp.resolve("moved")).orElseThrow().state().step());
+  }
+}
