@@ -9,8 +9,8 @@ import java.util.OptionalInt;
  * use_sliding_window} is true, layers from {@code max_window_layers} on slide.
  */
 final class Qwen2 extends Architecture {
-  static final OptionalInt DEFAULT_WINDOW = OptionalInt.of(4096);
-  static final int DEFAULT_FIRST_SLIDING = 28;
+  private static final OptionalInt DEFAULT_WINDOW = OptionalInt.of(4096);
+  private static final int DEFAULT_FIRST_SLIDING = 28;
 
   Qwen2() {
     super("Qwen2ForCausalLM", "qwen2", new Gguf("qwen2", false, false));

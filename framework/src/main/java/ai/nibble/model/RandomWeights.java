@@ -15,9 +15,9 @@ import java.util.Set;
 import java.util.function.Consumer;
 
 /**
- * Weights of a model that was never trained, as transformers initialises a Llama: linears and
- * embedding normal with mean 0 and standard deviation {@code initializer_range}, norms 1, biases 0,
- * and the embedding of {@code pad_token_id} 0.
+ * Weights of a model that was never trained, as transformers initialises one: linears and embedding
+ * normal with mean 0 and standard deviation {@code initializer_range}, norms 1, biases 0, and the
+ * embedding of {@code pad_token_id} 0.
  *
  * <p>Each value is a function of the seed, the tensor's name and the element's index alone: the
  * same on every machine, however many threads read, and in whatever order.

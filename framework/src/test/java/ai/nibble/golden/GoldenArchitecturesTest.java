@@ -31,8 +31,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class GoldenArchitecturesTest {
   private static Path folder(String name) {
     try {
-      return Path.of(
-          GoldenArchitecturesTest.class.getResource("architectures/" + name).toURI());
+      return Path.of(GoldenArchitecturesTest.class.getResource("architectures/" + name).toURI());
     } catch (URISyntaxException e) {
       throw new IllegalStateException(e);
     }
@@ -44,8 +43,7 @@ class GoldenArchitecturesTest {
   void logitsLossAndGradientsOfAllWeightsAreTheReferences(String name) {
     long live = Tensor.live();
     try (CausalLm model = CausalLm.load(folder(name), LoadOptions.trained(DType.FLOAT32));
-        SafetensorsFile golden =
-            SafetensorsFile.open(folder(name).resolve("golden.safetensors"))) {
+        SafetensorsFile golden = SafetensorsFile.open(folder(name).resolve("golden.safetensors"))) {
       int[] ids = Golden.ints(golden, "input_ids");
       assertArrayEquals(Golden.floats(golden, "logits"), Golden.logits(model, ids), 1e-4f);
       for (Checkpointing checkpointing : Checkpointing.values()) {
