@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Map;
 
 /** A directory with a random model of bytes, its tokenizer and ChatML's template. */
 public final class TinyChat {
@@ -18,6 +19,18 @@ public final class TinyChat {
 
   public static Path write(Path directory) throws IOException {
     TinyModel model = model();
+    model.add(EMBEDDING, VOCABULARY, HIDDEN);
+    model.add(HEAD, VOCABULARY, HIDDEN);
+    return write(model, directory);
+  }
+
+  /** One of an architecture: see {@link TinyModel#of}. */
+  public static Path of(String modelType, Map<String, String> fields, Path directory)
+      throws IOException {
+    TinyModel model = TinyModel.of(modelType, 3);
+    model.fields.put("vocab_size", "" + VOCABULARY);
+    model.fields.put("max_position_embeddings", "512");
+    model.fields.putAll(fields);
     model.add(EMBEDDING, VOCABULARY, HIDDEN);
     model.add(HEAD, VOCABULARY, HIDDEN);
     return write(model, directory);

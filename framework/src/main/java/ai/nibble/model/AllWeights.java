@@ -51,7 +51,7 @@ public final class AllWeights implements Trainable {
 
   /** Weights of such a model, a tied head counted once. */
   public static long count(ModelConfig config) {
-    return LlamaParameters.shapes(config).values().stream()
+    return DecoderParameters.shapes(config).values().stream()
         .mapToLong(shape -> shape.stream().reduce(1L, (a, b) -> a * b))
         .sum();
   }

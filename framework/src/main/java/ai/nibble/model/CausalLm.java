@@ -96,7 +96,7 @@ public final class CausalLm implements AutoCloseable {
    */
   public static CausalLm load(
       WeightSource source, Path base, LoadOptions options, LoadProgress progress) {
-    return Llama.load(new WeightLoader(source, base, options), progress);
+    return DecoderAssembly.load(new WeightLoader(source, base, options), progress);
   }
 
   /** Hears how far loading has come. */
@@ -107,7 +107,7 @@ public final class CausalLm implements AutoCloseable {
 
   /** Module paths of the linears that such a model has and that may carry an adapter. */
   public static List<String> linearPaths(ModelConfig config) {
-    return Llama.linearPaths(config);
+    return DecoderAssembly.linearPaths(config);
   }
 
   public ModelConfig config() {

@@ -121,6 +121,19 @@ final class ConfigFields {
     return elements(node).map(JsonNode::textValue).toList();
   }
 
+  /** The integers of a list; empty where the key is absent or null, or is something else. */
+  Optional<List<Integer>> integers(String key) {
+    if (!hasValue(key)) {
+      return Optional.empty();
+    }
+    JsonNode node = object.get(key);
+    if (!node.isArray() || !all(node, ConfigFields::isInt)) {
+      wrong(key, "a list of integers");
+      return Optional.empty();
+    }
+    return Optional.of(elements(node).map(JsonNode::intValue).toList());
+  }
+
   /** An integer or a list of integers; null means none, absent means the default. */
   List<Integer> tokenIds(String key, List<Integer> defaultValue) {
     read.add(key);

@@ -5,6 +5,7 @@ import ai.nibble.autograd.Recall;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.nn.Attention;
+import ai.nibble.nn.HeadNorm;
 import ai.nibble.nn.LinearGroup;
 import ai.nibble.nn.Pass;
 import ai.nibble.nn.Precision;
@@ -14,20 +15,23 @@ import ai.nibble.nn.SwiGlu;
 import ai.nibble.nn.TokenPass;
 import ai.nibble.nn.Workspace;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
- * One block of a Llama-like decoder: attention and a gated MLP, each on the normalised hidden state
- * and added to it.
+ * One block of a decoder of any {@link Architecture}: attention and a gated MLP, each on the
+ * normalised hidden state and added to it.
  *
  * @param index of the layer, from 0
  * @param qkv q, k and v projections
+ * @param headNorm normalises their queries and keys, where the architecture does
  * @param gateUp gate and up projections
  */
 record DecoderLayer(
     int index,
     RmsNorm inputNorm,
     LinearGroup qkv,
+    Optional<HeadNorm> headNorm,
     Attention attention,
     LinearGroup output,
     RmsNorm postAttentionNorm,
@@ -41,7 +45,8 @@ record DecoderLayer(
 
   /** The parts, as a pass over one token takes them. */
   TokenPass.Block block() {
-    return new TokenPass.Block(inputNorm, qkv, attention, output, postAttentionNorm, gateUp, down);
+    return new TokenPass.Block(
+        inputNorm, qkv, headNorm, attention, output, postAttentionNorm, gateUp, down);
   }
 
   /**
@@ -94,7 +99,16 @@ record DecoderLayer(
     }
   }
 
-  private Variable attend(Run run, Variable qkv) {
+  private Variable attend(Run run, Variable projected) {
+    if (headNorm.isEmpty()) {
+      return attendTo(run, projected);
+    }
+    try (Variable normed = headNorm.get().apply(run.tape, projected)) {
+      return attendTo(run, normed);
+    }
+  }
+
+  private Variable attendTo(Run run, Variable qkv) {
     Pass pass = run.pass;
     return pass.caches().isEmpty()
         ? run.recall.kept(e -> attention.apply(run.tape, qkv, pass, run.precision, e))
@@ -104,6 +118,7 @@ record DecoderLayer(
   @Override
   public void close() {
     Stream.of(inputNorm, postAttentionNorm).forEach(RmsNorm::close);
+    headNorm.ifPresent(HeadNorm::close);
     attention.rotary().close();
     groups().forEach(LinearGroup::close);
   }

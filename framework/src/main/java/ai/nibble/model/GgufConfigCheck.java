@@ -35,8 +35,12 @@ final class GgufConfigCheck {
    */
   void run() {
     String architecture = metadata.getString("general.architecture");
-    if (!architecture.equals(GgufHyperparameters.ARCHITECTURE)) {
-      problem("general.architecture", architecture, "'llama', the architecture of config.json");
+    String expected = GgufHyperparameters.architecture(config);
+    if (!architecture.equals(expected)) {
+      problem(
+          "general.architecture",
+          architecture,
+          "'" + expected + "', the architecture of config.json");
       refuse();
     }
     GgufHyperparameters.integers(config).forEach(this::integer);
@@ -49,7 +53,7 @@ final class GgufConfigCheck {
 
   /** Absent, llama.cpp takes the same default as transformers. */
   private void baseFrequency() {
-    String key = GgufHyperparameters.ROPE_FREQ_BASE;
+    String key = GgufHyperparameters.ropeFreqBase(config);
     float seen = metadata.getFloat(key, 10_000f);
     if (seen != (float) config.ropeTheta()) {
       problem(key, Float.toString(seen), (float) config.ropeTheta() + " by config.json");
@@ -58,7 +62,7 @@ final class GgufConfigCheck {
 
   private void scaling() {
     // llama.cpp's words for what its own loader applies; Llama 3's scaling is the tensor below.
-    String key = GgufHyperparameters.ROPE_SCALING_TYPE;
+    String key = GgufHyperparameters.ropeScalingTypeKey(config);
     String type = metadata.getString(key, "none");
     String expected = GgufHyperparameters.ropeScalingType(config);
     if (!type.equals(expected)) {
@@ -100,7 +104,7 @@ final class GgufConfigCheck {
 
   /** A shorter or longer context changes no value that is computed. */
   private void contextLength() {
-    String key = GgufHyperparameters.CONTEXT_LENGTH;
+    String key = GgufHyperparameters.contextLength(config);
     if (metadata.contains(key) && metadata.getLong(key) != config.maxPositionEmbeddings()) {
       notices.accept(
           "'%s' is %d, but 'max_position_embeddings' of config.json is %d, which is used"

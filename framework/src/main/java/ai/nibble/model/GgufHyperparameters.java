@@ -3,26 +3,15 @@ package ai.nibble.model;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /**
- * What a GGUF file of llama.cpp's architecture {@code llama} says of a model's shape and constants,
- * by key: the one table that files are checked by when read and written by when exported.
+ * What a GGUF file says of a model's shape and constants, by key under llama.cpp's name of its
+ * architecture: the one table that files are checked by when read and written by when exported.
  *
  * <p>Source: {@code gguf-py/gguf/constants.py} and {@code convert_hf_to_gguf.py}.
  */
 public final class GgufHyperparameters {
-  /** llama.cpp's name of the architecture, and the prefix of its keys. */
-  public static final String ARCHITECTURE = "llama";
-
-  /** Tokens of context; a file may say another number and compute the same. */
-  public static final String CONTEXT_LENGTH = ARCHITECTURE + ".context_length";
-
-  /** Base of the rotary frequencies; 10000 where a file does not say. */
-  public static final String ROPE_FREQ_BASE = ARCHITECTURE + ".rope.freq_base";
-
-  /** {@code none}, {@code linear} or {@code yarn}; Llama 3's scaling is a tensor. */
-  public static final String ROPE_SCALING_TYPE = ARCHITECTURE + ".rope.scaling.type";
-
   /** Divisors of the rotary frequencies, {@code [headDim / 2]}: Llama 3's scaling. */
   public static final String ROPE_FREQS = "rope_freqs.weight";
 
@@ -31,27 +20,51 @@ public final class GgufHyperparameters {
 
   private GgufHyperparameters() {}
 
-  /** The integers, all but {@link #CONTEXT_LENGTH} and those of the rope scaling. */
+  /** llama.cpp's name of the architecture, and the prefix of its keys. */
+  public static String architecture(ModelConfig config) {
+    return config.architecture().gguf().name();
+  }
+
+  /** Key: tokens of context; a file may say another number and compute the same. */
+  public static String contextLength(ModelConfig config) {
+    return key(config, "context_length");
+  }
+
+  /** Key: base of the rotary frequencies; 10000 where a file does not say. */
+  public static String ropeFreqBase(ModelConfig config) {
+    return key(config, "rope.freq_base");
+  }
+
+  /** Key: {@code none}, {@code linear} or {@code yarn}; Llama 3's scaling is a tensor. */
+  public static String ropeScalingTypeKey(ModelConfig config) {
+    return key(config, "rope.scaling.type");
+  }
+
+  private static String key(ModelConfig config, String name) {
+    return architecture(config) + "." + name;
+  }
+
+  /** The integers, all but {@link #contextLength} and those of the rope scaling. */
   public static Map<String, Integer> integers(ModelConfig config) {
     Map<String, Integer> values = new LinkedHashMap<>();
-    put(values, "block_count", config.numHiddenLayers());
-    put(values, "embedding_length", config.hiddenSize());
-    put(values, "feed_forward_length", config.intermediateSize());
-    put(values, "attention.head_count", config.numAttentionHeads());
-    put(values, "attention.head_count_kv", config.numKeyValueHeads());
-    put(values, "vocab_size", config.vocabSize());
-    put(values, "rope.dimension_count", config.headDim());
-    put(values, "attention.key_length", config.headDim());
-    put(values, "attention.value_length", config.headDim());
+    put(values, config, "block_count", config.numHiddenLayers());
+    put(values, config, "embedding_length", config.hiddenSize());
+    put(values, config, "feed_forward_length", config.intermediateSize());
+    put(values, config, "attention.head_count", config.numAttentionHeads());
+    put(values, config, "attention.head_count_kv", config.numKeyValueHeads());
+    put(values, config, "vocab_size", config.vocabSize());
+    put(values, config, "rope.dimension_count", config.headDim());
+    put(values, config, "attention.key_length", config.headDim());
+    put(values, config, "attention.value_length", config.headDim());
     return values;
   }
 
-  /** The numbers, all but {@link #ROPE_FREQ_BASE} and those of the rope scaling. */
+  /** The numbers, all but {@link #ropeFreqBase} and those of the rope scaling. */
   public static Map<String, Double> numbers(ModelConfig config) {
-    return Map.of(ARCHITECTURE + ".attention.layer_norm_rms_epsilon", config.rmsNormEps());
+    return Map.of(key(config, "attention.layer_norm_rms_epsilon"), config.rmsNormEps());
   }
 
-  /** The value of {@link #ROPE_SCALING_TYPE}. */
+  /** The value of {@link #ropeScalingTypeKey}. */
   public static String ropeScalingType(ModelConfig config) {
     if (config.ropeScaling() instanceof RopeScaling.Linear) {
       return "linear";
@@ -61,7 +74,7 @@ public final class GgufHyperparameters {
 
   /** The numbers of a rope scaling that has a type of its own; else none. */
   public static Map<String, Double> ropeScalingNumbers(ModelConfig config) {
-    String key = ARCHITECTURE + ".rope.scaling.factor";
+    String key = key(config, "rope.scaling.factor");
     if (config.ropeScaling() instanceof RopeScaling.Linear linear) {
       return Map.of(key, linear.factor());
     }
@@ -74,12 +87,12 @@ public final class GgufHyperparameters {
   public static Map<String, Integer> ropeScalingIntegers(ModelConfig config) {
     return config.ropeScaling() instanceof RopeScaling.Yarn yarn
         ? Map.of(
-            ARCHITECTURE + ".rope.scaling.original_context_length",
+            key(config, "rope.scaling.original_context_length"),
             yarn.originalMaxPositionEmbeddings())
         : Map.of();
   }
 
-  /** What of the rope scaling no key of this table says; empty where they say all. */
+  /** What of the model a file cannot say to llama.cpp; empty where it says all. */
   public static Optional<String> inexpressible(ModelConfig config) {
     if (config.ropeScaling() instanceof RopeScaling.Yarn yarn
         && (yarn.attentionFactor().isPresent()
@@ -91,10 +104,50 @@ public final class GgufHyperparameters {
           "the yarn scaling of the rotary frequencies has settings of its own (attention_factor,"
               + " beta_fast, beta_slow, mscale, mscale_all_dim or truncate)");
     }
-    return Optional.empty();
+    if (config.ropeScaling() instanceof RopeScaling.Llama3
+        && !config.architecture().gguf().readsDivisors()) {
+      return Optional.of(
+          "llama.cpp reads the llama3 scaling of the rotary frequencies for the architecture"
+              + " 'llama' alone, this is '"
+              + architecture(config)
+              + "'");
+    }
+    return rotatesElsewhere(config)
+        ? Optional.of(
+            "the layers that do not rotate positions are others than llama.cpp takes for granted,"
+                + " every "
+                + SmolLm3.INTERVAL
+                + "th of SmolLM 3")
+        : Optional.empty();
   }
 
-  private static void put(Map<String, Integer> values, String name, int value) {
-    values.put(ARCHITECTURE + "." + name, value);
+  /** llama.cpp knows by the architecture alone which layers rotate. */
+  private static boolean rotatesElsewhere(ModelConfig config) {
+    boolean all = !(config.architecture() instanceof SmolLm3);
+    for (int i = 0; i < config.numHiddenLayers(); i++) {
+      boolean rotates = all || (i + 1) % SmolLm3.INTERVAL != 0;
+      if (config.form().layers().get(i).rotary() != rotates) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /**
+   * What of the model llama.cpp leaves out although a file can be written: a line for people, empty
+   * where it computes the same.
+   */
+  public static Optional<String> leftOut(ModelConfig config) {
+    OptionalInt window = config.form().slidingWindow();
+    return window.isPresent() && window.getAsInt() < config.maxPositionEmbeddings()
+        ? Optional.of(
+            "llama.cpp's architecture '%s' has no sliding window: beyond %d tokens it attends to"
+                    .formatted(architecture(config), window.getAsInt())
+                + " more of a text than the model was trained with")
+        : Optional.empty();
+  }
+
+  private static void put(Map<String, Integer> values, ModelConfig config, String name, int value) {
+    values.put(key(config, name), value);
   }
 }

@@ -7,12 +7,13 @@ import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /**
- * How llama.cpp's converter names and orders the tensors of its architecture {@code llama}.
+ * How llama.cpp's converter names and orders the tensors of decoders.
  *
- * <p>llama.cpp rotates neighbouring elements of a head, transformers element {@code j} with {@code
- * j + headDim / 2}; so the converter reorders the rows of q and k within each head: file row {@code
- * 2 j + half} is Hugging Face row {@code half * headDim / 2 + j}. Source: {@code
- * convert_hf_to_gguf.py}, {@code LlamaModel.permute}.
+ * <p>Of its architectures {@code llama} and {@code smollm3}, llama.cpp rotates neighbouring
+ * elements of a head, transformers element {@code j} with {@code j + headDim / 2}; so the converter
+ * reorders the rows of q and k within each head: file row {@code 2 j + half} is Hugging Face row
+ * {@code half * headDim / 2 + j}. Of the others both rotate the same, and nothing is reordered.
+ * Source: {@code convert_hf_to_gguf.py}, {@code LlamaModel.permute}.
  */
 public final class GgufLayout {
   private static final Map<String, String> OUTSIDE_LAYERS =
@@ -22,16 +23,18 @@ public final class GgufLayout {
           "lm_head", "output");
 
   private static final Map<String, String> IN_LAYERS =
-      Map.of(
-          "input_layernorm", "attn_norm",
-          "post_attention_layernorm", "ffn_norm",
-          "self_attn.q_proj", "attn_q",
-          "self_attn.k_proj", "attn_k",
-          "self_attn.v_proj", "attn_v",
-          "self_attn.o_proj", "attn_output",
-          "mlp.gate_proj", "ffn_gate",
-          "mlp.up_proj", "ffn_up",
-          "mlp.down_proj", "ffn_down");
+      Map.ofEntries(
+          Map.entry("input_layernorm", "attn_norm"),
+          Map.entry("post_attention_layernorm", "ffn_norm"),
+          Map.entry("self_attn.q_proj", "attn_q"),
+          Map.entry("self_attn.k_proj", "attn_k"),
+          Map.entry("self_attn.v_proj", "attn_v"),
+          Map.entry("self_attn.q_norm", "attn_q_norm"),
+          Map.entry("self_attn.k_norm", "attn_k_norm"),
+          Map.entry("self_attn.o_proj", "attn_output"),
+          Map.entry("mlp.gate_proj", "ffn_gate"),
+          Map.entry("mlp.up_proj", "ffn_up"),
+          Map.entry("mlp.down_proj", "ffn_down"));
 
   private static final Pattern GGUF_NAME =
       Pattern.compile("(?<layer>blk\\.(?<index>\\d{1,9})\\.)?(?<module>.+)\\.(?<kind>weight|bias)");
@@ -42,23 +45,26 @@ public final class GgufLayout {
 
   private GgufLayout() {}
 
-  /** The name in a GGUF file; empty where the architecture has no such tensor. */
+  /** The name in a GGUF file; empty where no architecture has such a tensor. */
   public static Optional<String> ggufName(String name) {
     return translate(HUGGING_FACE_NAME.matcher(name), "blk.", IN_LAYERS, OUTSIDE_LAYERS);
   }
 
-  /** The Hugging Face name; empty where the architecture has no such tensor. */
+  /** The Hugging Face name; empty where no architecture has such a tensor. */
   public static Optional<String> huggingFaceName(String ggufName) {
     return translate(
         GGUF_NAME.matcher(ggufName),
-        LlamaParameters.LAYERS,
+        DecoderParameters.LAYERS,
         inverse(IN_LAYERS),
         inverse(OUTSIDE_LAYERS));
   }
 
-  /** Whether the rows of a tensor, under its Hugging Face name, are reordered in the file. */
-  public static boolean isPermuted(String name) {
-    return name.startsWith(LlamaParameters.LAYERS)
+  /**
+   * Whether the rows of a model's tensor, under its Hugging Face name, are reordered in the file.
+   */
+  public static boolean isPermuted(ModelConfig config, String name) {
+    return config.architecture().gguf().rotatesNeighbours()
+        && name.startsWith(DecoderParameters.LAYERS)
         && (name.contains(".self_attn.q_proj.") || name.contains(".self_attn.k_proj."));
   }
 

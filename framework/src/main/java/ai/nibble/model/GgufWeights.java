@@ -13,8 +13,8 @@ import java.util.Set;
 import java.util.function.Consumer;
 
 /**
- * Weights out of a GGUF file of architecture {@code llama}, decoded to float32 as they are read and
- * given back the names and the row order of Hugging Face.
+ * Weights out of a GGUF file, decoded to float32 as they are read and given back the names and the
+ * row order of Hugging Face.
  */
 public final class GgufWeights implements WeightSource {
   private final GgufFile file;
@@ -74,7 +74,7 @@ public final class GgufWeights implements WeightSource {
   @Override
   public void read(String name, long firstElement, float[] out, int offset, int count) {
     StoredTensor tensor = parameters.get(name, firstElement, out, offset, count);
-    if (!GgufLayout.isPermuted(name)) {
+    if (!GgufLayout.isPermuted(config(), name)) {
       file.dequantize(tensor.storedName(), firstElement, count, out, offset);
       return;
     }

@@ -10,12 +10,14 @@ import java.util.List;
  * @param heads query heads
  * @param keyValueHeads heads of keys and of values
  * @param headDim elements of a head
+ * @param headNorm whether heads of queries and keys are normalised
  */
 public record LayerShape(
     int hidden,
     int heads,
     int keyValueHeads,
     int headDim,
+    boolean headNorm,
     GroupShape qkv,
     GroupShape output,
     GroupShape gateUp,

@@ -1,113 +1,37 @@
 package ai.nibble.model;
 
-import ai.nibble.nn.Attention;
-import ai.nibble.nn.DenseWeight;
-import ai.nibble.nn.LinearGroup;
-import ai.nibble.nn.RmsNorm;
-import ai.nibble.nn.RotaryTable;
-import ai.nibble.nn.Weight;
-import ai.nibble.tensor.Scope;
-import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalInt;
 
-/** Assembles a Llama ({@code LlamaForCausalLM}) from its tensors, under Hugging Face's names. */
-final class Llama {
-  private static final int GROUPS_A_LAYER = 4;
-
-  private static final List<String> LINEARS =
-      List.of(
-          "self_attn.q_proj",
-          "self_attn.k_proj",
-          "self_attn.v_proj",
-          "self_attn.o_proj",
-          "mlp.gate_proj",
-          "mlp.up_proj",
-          "mlp.down_proj");
-
-  private Llama() {}
-
-  static CausalLm load(WeightLoader weights, CausalLm.LoadProgress progress) {
-    ModelConfig config = weights.config();
-    try (Scope parts = new Scope()) {
-      weights.parameters().ifPresent(parts::own);
-      DenseWeight embedding =
-          parts.own(
-              weights.dense("model.embed_tokens.weight", config.vocabSize(), config.hiddenSize()));
-      RotaryFrequencies frequencies = RotaryFrequencies.of(config);
-      RotaryTable rotary =
-          new RotaryTable(frequencies.inverseFrequencies(), frequencies.attentionScaling());
-      List<DecoderLayer> layers = new ArrayList<>();
-      for (int i = 0; i < config.numHiddenLayers(); i++) {
-        layers.add(parts.own(layer(weights, config, i, rotary)));
-        progress.layerDone(i + 1, config.numHiddenLayers());
-      }
-      RmsNorm norm = parts.own(weights.norm("model.norm.weight"));
-      Weight head =
-          config.tieWordEmbeddings()
-              ? embedding
-              : parts.own(weights.dense("lm_head.weight", config.vocabSize(), config.hiddenSize()));
-      CausalLm model =
-          new CausalLm(
-              config,
-              weights.precision(),
-              embedding,
-              layers,
-              norm,
-              head,
-              weights.parameters().orElse(null));
-      parts.release();
-      return model;
-    }
+/** Llama 1 to 3 and what shares their form, such as SmolLM 2 ({@code LlamaConfig}). */
+final class Llama extends Architecture {
+  Llama() {
+    super("LlamaForCausalLM", "llama", new Gguf("llama", true, true));
   }
 
-  static List<String> linearPaths(ModelConfig config) {
-    List<String> paths = new ArrayList<>();
-    for (int i = 0; i < config.numHiddenLayers(); i++) {
-      for (String linear : LINEARS) {
-        paths.add("model.layers." + i + "." + linear);
-      }
-    }
-    return paths;
+  @Override
+  Defaults defaults() {
+    return new Defaults(
+        32000,
+        4096,
+        11008,
+        32,
+        32,
+        OptionalInt.empty(),
+        OptionalInt.empty(),
+        2048,
+        10_000,
+        false,
+        OptionalInt.of(1),
+        List.of(2),
+        OptionalInt.empty());
   }
 
-  private static DecoderLayer layer(
-      WeightLoader weights, ModelConfig c, int index, RotaryTable rotary) {
-    String at = "model.layers." + index + ".";
-    String self = at + "self_attn.";
-    String mlp = at + "mlp.";
-    long hidden = c.hiddenSize();
-    long q = (long) c.numAttentionHeads() * c.headDim();
-    long kv = (long) c.numKeyValueHeads() * c.headDim();
-    long inner = c.intermediateSize();
-    int key = index * GROUPS_A_LAYER;
-    boolean bias = c.attentionBias();
-    boolean mlpBias = c.mlpBias();
-    try (Scope parts = new Scope()) {
-      DecoderLayer layer =
-          new DecoderLayer(
-              index,
-              parts.own(weights.norm(at + "input_layernorm.weight")),
-              new LinearGroup(
-                  key,
-                  List.of(
-                      parts.own(weights.linear(self + "q_proj", q, hidden, bias)),
-                      parts.own(weights.linear(self + "k_proj", kv, hidden, bias)),
-                      parts.own(weights.linear(self + "v_proj", kv, hidden, bias)))),
-              new Attention(
-                  c.numAttentionHeads(), c.numKeyValueHeads(), rotary, 1 / Math.sqrt(c.headDim())),
-              new LinearGroup(
-                  key + 1, List.of(parts.own(weights.linear(self + "o_proj", hidden, q, bias)))),
-              parts.own(weights.norm(at + "post_attention_layernorm.weight")),
-              new LinearGroup(
-                  key + 2,
-                  List.of(
-                      parts.own(weights.linear(mlp + "gate_proj", inner, hidden, mlpBias)),
-                      parts.own(weights.linear(mlp + "up_proj", inner, hidden, mlpBias)))),
-              new LinearGroup(
-                  key + 3,
-                  List.of(parts.own(weights.linear(mlp + "down_proj", hidden, inner, mlpBias)))));
-      parts.release();
-      return layer;
-    }
+  @Override
+  DecoderForm form(ConfigFields f, int layers) {
+    boolean bias = f.flag("attention_bias", false);
+    boolean mlpBias = f.flag("mlp_bias", false);
+    return new DecoderForm(
+        bias, bias, mlpBias, false, DecoderForm.everywhere(DecoderForm.FULL, layers));
   }
 }

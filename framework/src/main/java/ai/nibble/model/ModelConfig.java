@@ -10,13 +10,12 @@ import java.util.OptionalInt;
 import java.util.function.Consumer;
 
 /**
- * The shape and the constants of a Llama-family decoder, as {@code config.json} states them.
+ * The shape and the constants of a decoder, as {@code config.json} states them.
  *
- * <p>Field names, meanings and defaults are those of transformers 5.23's {@code LlamaConfig}. The
- * record is pure data: nothing in it names code, a path or a repository.
+ * <p>Field names, meanings and defaults are those of its {@link Architecture} in transformers 5.23.
+ * The record is pure data: nothing in it names code, a path or a repository.
  *
- * @param architecture class that computes the model, {@code LlamaForCausalLM}
- * @param modelType {@code llama}
+ * @param architecture the family
  * @param vocabSize rows of the embedding
  * @param hiddenSize width of the residual stream, a multiple of {@code numAttentionHeads}
  * @param intermediateSize width of the gated MLP
@@ -30,8 +29,7 @@ import java.util.function.Consumer;
  * @param ropeTheta base of the rotary frequencies
  * @param ropeScaling how they are stretched
  * @param tieWordEmbeddings whether the output head is the embedding
- * @param attentionBias whether q, k, v and o projections have biases
- * @param mlpBias whether gate, up and down projections have biases
+ * @param form how the layers compute where families differ, one entry for each of them
  * @param initializerRange standard deviation that untrained weights are drawn with
  * @param dtype dtype the weights were saved in; float32 where the file names none
  * @param bosTokenId begins a text
@@ -39,8 +37,7 @@ import java.util.function.Consumer;
  * @param padTokenId fills a batch
  */
 public record ModelConfig(
-    String architecture,
-    String modelType,
+    Architecture architecture,
     int vocabSize,
     int hiddenSize,
     int intermediateSize,
@@ -54,8 +51,7 @@ public record ModelConfig(
     double ropeTheta,
     RopeScaling ropeScaling,
     boolean tieWordEmbeddings,
-    boolean attentionBias,
-    boolean mlpBias,
+    DecoderForm form,
     double initializerRange,
     DType dtype,
     OptionalInt bosTokenId,
@@ -69,7 +65,7 @@ public record ModelConfig(
   private static final int MAX_VOCAB_SIZE = 1 << 24;
   private static final int MAX_HIDDEN_SIZE = 1 << 18;
   private static final int MAX_INTERMEDIATE_SIZE = 1 << 21;
-  private static final int MAX_LAYERS = 4096;
+  static final int MAX_LAYERS = 4096;
   private static final int MAX_HEADS = 1 << 14;
   private static final int MAX_HEAD_DIM = 1 << 14;
 
@@ -102,6 +98,12 @@ public record ModelConfig(
     }
     if (!(ropeTheta > 1 && (float) ropeTheta <= Float.MAX_VALUE)) {
       problems.add("'rope_theta' is " + ropeTheta + ", expected a finite number above 1");
+    }
+    if (numHiddenLayers > 0
+        && numHiddenLayers <= MAX_LAYERS
+        && form.layers().size() != numHiddenLayers) {
+      throw new IllegalArgumentException(
+          form.layers().size() + " layers' attention for " + numHiddenLayers + " layers");
     }
     if (!dtype.isFloatingPoint()) {
       problems.add("'dtype' is '" + dtype.torchName() + "', expected a floating-point type");
@@ -138,7 +140,6 @@ public record ModelConfig(
   public ModelConfig withTieWordEmbeddings(boolean tied) {
     return new ModelConfig(
         architecture,
-        modelType,
         vocabSize,
         hiddenSize,
         intermediateSize,
@@ -152,13 +153,43 @@ public record ModelConfig(
         ropeTheta,
         ropeScaling,
         tied,
-        attentionBias,
-        mlpBias,
+        form,
         initializerRange,
         dtype,
         bosTokenId,
         eosTokenIds,
         padTokenId);
+  }
+
+  /**
+   * One layer as a model of its own, without special tokens.
+   *
+   * @param layer which
+   * @param rows of the embedding
+   * @param tied whether the output head is the embedding
+   */
+  public ModelConfig oneLayer(int layer, int rows, boolean tied) {
+    return new ModelConfig(
+        architecture,
+        rows,
+        hiddenSize,
+        intermediateSize,
+        1,
+        numAttentionHeads,
+        numKeyValueHeads,
+        headDim,
+        hiddenAct,
+        maxPositionEmbeddings,
+        rmsNormEps,
+        ropeTheta,
+        ropeScaling,
+        tied,
+        form.layer(layer),
+        initializerRange,
+        dtype,
+        OptionalInt.empty(),
+        List.of(),
+        OptionalInt.empty());
   }
 
   /**

@@ -29,9 +29,9 @@ import java.util.stream.Collectors;
 final class ModelConfigFile {
   private static final int MAX_BYTES = 16 << 20;
 
-  /** The supported {@code architectures} entries and the {@code model_type} each belongs to. */
+  /** The supported ones. */
   private static final List<Architecture> ARCHITECTURES =
-      List.of(new Architecture("LlamaForCausalLM", "llama"));
+      List.of(new Llama(), new Mistral(), new Qwen2(), new Qwen3(), new SmolLm3());
 
   private static final List<String> CODE_FIELDS =
       List.of(
@@ -66,8 +66,6 @@ final class ModelConfigFile {
   private static final List<DType> DTYPES =
       List.of(DType.FLOAT32, DType.BFLOAT16, DType.FLOAT16, DType.FLOAT64);
 
-  private record Architecture(String name, String modelType) {}
-
   private final Path path;
   private final Consumer<String> notices;
   private final List<String> problems = new ArrayList<>();
@@ -82,7 +80,7 @@ final class ModelConfigFile {
       ConfigFields fields = new ConfigFields(parse(), "", problems);
       Architecture architecture = architecture(fields);
       refuseIfAnyProblem();
-      ModelConfig config = llama(fields, architecture);
+      ModelConfig config = config(fields, architecture);
       refuseIfAnyProblem();
       reportIgnored(fields);
       return config;
@@ -92,33 +90,33 @@ final class ModelConfigFile {
     }
   }
 
-  private ModelConfig llama(ConfigFields f, Architecture architecture) {
-    refuseWhatIsNotLlama(f);
-    int hidden = f.integer("hidden_size", 4096);
-    int heads = f.integer("num_attention_heads", 32);
-    int length = f.integer("max_position_embeddings", 2048);
-    int vocab = f.integer("vocab_size", 32000);
-    int intermediate = f.integer("intermediate_size", 11008);
-    int layers = f.integer("num_hidden_layers", 32);
+  private ModelConfig config(ConfigFields f, Architecture architecture) {
+    refuseWhatNoneHas(f);
+    Architecture.Defaults d = architecture.defaults();
+    int hidden = f.integer("hidden_size", d.hiddenSize());
+    int heads = f.integer("num_attention_heads", d.numAttentionHeads());
+    int length = f.integer("max_position_embeddings", d.maxPositionEmbeddings());
+    int vocab = f.integer("vocab_size", d.vocabSize());
+    int intermediate = f.integer("intermediate_size", d.intermediateSize());
+    int layers = f.integer("num_hidden_layers", d.numHiddenLayers());
     int divisor = Math.max(heads, 1); // heads below 1 are refused with the ranges
-    int keyValueHeads = f.integerOrNull("num_key_value_heads").orElse(divisor);
-    int headDim = f.integerOrNull("head_dim").orElse(hidden / divisor);
+    int keyValueHeads = count(f, "num_key_value_heads", d.numKeyValueHeads(), divisor);
+    int headDim = count(f, "head_dim", d.headDim(), hidden / divisor);
     double eps = f.number("rms_norm_eps", 1e-6);
     RopeFields rope = new RopeFields(f, length, problems, notices);
-    double theta = rope.theta();
+    double theta = rope.theta(d.ropeTheta());
     RopeScaling scaling = rope.scaling();
-    boolean tied = f.flag("tie_word_embeddings", false);
-    boolean attentionBias = f.flag("attention_bias", false);
-    boolean mlpBias = f.flag("mlp_bias", false);
+    boolean tied = f.flag("tie_word_embeddings", d.tieWordEmbeddings());
+    // numbers of layers out of range are refused below
+    DecoderForm form = architecture.form(f, Math.max(1, Math.min(layers, ModelConfig.MAX_LAYERS)));
     double initializerRange = f.number("initializer_range", 0.02);
     DType dtype = dtype(f);
-    OptionalInt bos = f.has("bos_token_id") ? f.integerOrNull("bos_token_id") : OptionalInt.of(1);
-    List<Integer> eos = f.tokenIds("eos_token_id", List.of(2));
-    OptionalInt pad = pad(f);
+    OptionalInt bos = f.has("bos_token_id") ? f.integerOrNull("bos_token_id") : d.bosTokenId();
+    List<Integer> eos = f.tokenIds("eos_token_id", d.eosTokenIds());
+    OptionalInt pad = f.has("pad_token_id") ? pad(f) : d.padTokenId();
     refuseIfAnyProblem();
     return new ModelConfig(
-        architecture.name(),
-        architecture.modelType(),
+        architecture,
         vocab,
         hidden,
         intermediate,
@@ -132,13 +130,17 @@ final class ModelConfigFile {
         theta,
         scaling,
         tied,
-        attentionBias,
-        mlpBias,
+        form,
         initializerRange,
         dtype,
         bos,
         eos,
         pad);
+  }
+
+  /** What null means is {@code derived}, as is absence where there is no other default. */
+  private static int count(ConfigFields f, String key, OptionalInt absent, int derived) {
+    return f.has(key) ? f.integerOrNull(key).orElse(derived) : absent.orElse(derived);
   }
 
   private ObjectNode parse() {
@@ -213,7 +215,7 @@ final class ModelConfigFile {
     String modelType = f.hasValue("model_type") ? f.string("model_type", "") : "";
     refuseIfAnyProblem();
     for (Architecture supported : ARCHITECTURES) {
-      boolean named = names.isEmpty() || names.equals(List.of(supported.name()));
+      boolean named = names.isEmpty() || names.equals(List.of(supported.className()));
       boolean typed = modelType.isEmpty() || modelType.equals(supported.modelType());
       if (named && typed && !(names.isEmpty() && modelType.isEmpty())) {
         return supported;
@@ -225,13 +227,11 @@ final class ModelConfigFile {
             + " and 'model_type' is "
             + f.shown("model_type")
             + ", expected a supported one: "
-            + ARCHITECTURES.stream()
-                .map(a -> a.name() + " (" + a.modelType() + ")")
-                .collect(Collectors.joining(", ")));
+            + ARCHITECTURES.stream().map(Architecture::toString).collect(Collectors.joining(", ")));
   }
 
   /** Fields that would change what the model computes in a way this reader does not follow. */
-  private void refuseWhatIsNotLlama(ConfigFields f) {
+  private void refuseWhatNoneHas(ConfigFields f) {
     String act = f.string("hidden_act", "silu");
     if (!act.equals("silu") && !act.equals("swish")) {
       f.wrong("hidden_act", "'silu' (or its other name 'swish')");

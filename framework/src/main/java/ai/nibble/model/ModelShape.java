@@ -56,6 +56,7 @@ public record ModelShape(
               c.numAttentionHeads(),
               c.numKeyValueHeads(),
               c.headDim(),
+              c.form().headNorm(),
               groups.of(
                   c.hiddenSize(),
                   List.of(q, kv, kv),

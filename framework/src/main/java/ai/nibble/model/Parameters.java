@@ -1,7 +1,7 @@
 package ai.nibble.model;
 
-import static ai.nibble.model.LlamaParameters.EMBEDDING;
-import static ai.nibble.model.LlamaParameters.HEAD;
+import static ai.nibble.model.DecoderParameters.EMBEDDING;
+import static ai.nibble.model.DecoderParameters.HEAD;
 
 import ai.nibble.InvalidInputException;
 import java.util.ArrayList;
@@ -55,7 +55,7 @@ final class Parameters {
     refuse(place, problems);
     ModelConfig effective = head(config, found, same, line -> notices.accept(place + ": " + line));
     Map<String, StoredTensor> tensors = new LinkedHashMap<>();
-    LlamaParameters.shapes(effective)
+    DecoderParameters.shapes(effective)
         .forEach(
             (name, shape) -> {
               StoredTensor tensor = found.remove(name);

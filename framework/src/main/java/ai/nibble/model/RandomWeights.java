@@ -15,9 +15,9 @@ import java.util.Set;
 import java.util.function.Consumer;
 
 /**
- * Weights of a model that was never trained, as transformers initialises a Llama: linears and
- * embedding normal with mean 0 and standard deviation {@code initializer_range}, norms 1, biases 0,
- * and the embedding of {@code pad_token_id} 0.
+ * Weights of a model that was never trained, as transformers initialises one: linears and embedding
+ * normal with mean 0 and standard deviation {@code initializer_range}, norms 1, biases 0, and the
+ * embedding of {@code pad_token_id} 0.
  *
  * <p>Each value is a function of the seed, the tensor's name and the element's index alone: the
  * same on every machine, however many threads read, and in whatever order.
@@ -40,7 +40,7 @@ public final class RandomWeights implements WeightSource {
     }
     this.config = config;
     this.seed = seed;
-    this.shapes = LlamaParameters.shapes(config);
+    this.shapes = DecoderParameters.shapes(config);
   }
 
   /**
@@ -94,7 +94,7 @@ public final class RandomWeights implements WeightSource {
       return;
     }
     normals(seed * GOLDEN_GAMMA + hash(name), firstElement, out, offset, count);
-    if (name.equals(LlamaParameters.EMBEDDING) && config.padTokenId().isPresent()) {
+    if (name.equals(DecoderParameters.EMBEDDING) && config.padTokenId().isPresent()) {
       long begin = config.padTokenId().getAsInt() * shape[1];
       for (long i = Math.max(begin, firstElement);
           i < Math.min(begin + shape[1], firstElement + count);

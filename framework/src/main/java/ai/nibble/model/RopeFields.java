@@ -17,7 +17,6 @@ import java.util.function.Consumer;
  * that disagree, a type it does not know) is refused.
  */
 final class RopeFields {
-  private static final double DEFAULT_THETA = 10_000;
   private static final String ORIGINAL = "original_max_position_embeddings";
   private static final String PARTIAL = "partial_rotary_factor";
 
@@ -55,8 +54,11 @@ final class RopeFields {
     return model.object(key).orElseGet(() -> model.none(key));
   }
 
-  double theta() {
-    double outside = model.number("rope_theta", DEFAULT_THETA);
+  /**
+   * @param defaultTheta where the file names none
+   */
+  double theta(double defaultTheta) {
+    double outside = model.number("rope_theta", defaultTheta);
     return rope.number("rope_theta", outside);
   }
 

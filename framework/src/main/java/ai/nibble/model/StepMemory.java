@@ -7,6 +7,7 @@ import ai.nibble.nn.Embedding;
 import ai.nibble.nn.Extent;
 import ai.nibble.nn.Footprint;
 import ai.nibble.nn.GroupShape;
+import ai.nibble.nn.HeadNorm;
 import ai.nibble.nn.LinearCrossEntropy;
 import ai.nibble.nn.Residual;
 import ai.nibble.nn.RmsNorm;
@@ -41,7 +42,9 @@ import java.util.function.LongConsumer;
  *   <li>{@code block}: {@code N·c·(2h + q)}: input, attention's output, the state after attention
  * </ul>
  *
- * On a device attention keeps queries, keys and values rotated in one tensor with a float32
+ * Where heads are normalised, {@code none} keeps what is normalised too: {@code N·c·(q + 2kv)}.
+ *
+ * <p>On a device attention keeps queries, keys and values rotated in one tensor with a float32
  * log-sum-exp for each head, and {@code xAᵀ} lies in columns behind x, up to a multiple of 64.
  */
 public final class StepMemory {
@@ -225,11 +228,13 @@ public final class StepMemory {
     boolean trained = model.trained();
     Variable normed = run.apply(norm(l.qkv()), trained, x);
     Variable projected = product(run, l.qkv(), normed);
+    Variable queries = l.headNorm() ? run.apply(headNorm(l), trained, projected) : projected;
     Variable heads =
         run.kept(
             Attention.footprint(extent, l.heads(), l.keyValueHeads(), l.headDim(), once),
             false,
-            projected);
+            queries);
+    queries.close();
     Variable mixed = run.apply(group(l.output()), adapts(l.output()), heads);
     Variable attended = run.kept(Residual.footprint(extent, l.hidden()), false, x, mixed);
     List.of(mixed, heads, projected, normed).forEach(Variable::close);
@@ -257,6 +262,10 @@ public final class StepMemory {
 
   private Footprint norm(GroupShape reader) {
     return RmsNorm.footprint(extent, extent.tokens(), model.hidden(), reader.room(extent));
+  }
+
+  private Footprint headNorm(LayerShape l) {
+    return HeadNorm.footprint(extent, l.heads(), l.keyValueHeads(), l.headDim(), model.trained());
   }
 
   private Footprint group(GroupShape shape) {

@@ -177,11 +177,12 @@ final class WeightLoader {
     requireFinite(name, matrix);
   }
 
-  RmsNorm norm(String name) {
+  /** A norm of vectors of so many elements. */
+  RmsNorm norm(String name, long length) {
     if (parameters != null) {
       return new RmsNorm(filled(name), config().rmsNormEps());
     }
-    return new RmsNorm(vector(name, config().hiddenSize()), config().rmsNormEps());
+    return new RmsNorm(vector(name, length), config().rmsNormEps());
   }
 
   /** A vector as float32, rounded to the dtype it is held in. */

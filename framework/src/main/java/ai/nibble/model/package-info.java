@@ -1,7 +1,7 @@
 /**
- * Decoder models: their configuration, where their weights come from, how they compute, and what of
- * them can be trained ({@link ai.nibble.model.Trainable}): adapters, or {@link
- * ai.nibble.model.AllWeights}.
+ * Decoder models: their {@link ai.nibble.model.Architecture}s and configuration, where their
+ * weights come from, how they compute, and what of them can be trained ({@link
+ * ai.nibble.model.Trainable}): adapters, or {@link ai.nibble.model.AllWeights}.
  *
  * <p>All weights are trained like this; {@code RandomWeights.of(directory, seed, notices)} in place
  * of the opened source starts from scratch:

@@ -19,13 +19,27 @@ import java.util.stream.IntStream;
  * @param keyValueHeads divides heads; each serves {@code heads / keyValueHeads} query heads
  * @param rotary positions count from the start of each sequence
  * @param scale of the scores, usually {@code 1/√headDim}
+ * @param window above 0: a token sees the last so many, itself among them (Beltagy et al. 2020);
+ *     {@link #NO_WINDOW}: all
  */
-public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double scale) {
+public record Attention(
+    int heads, int keyValueHeads, RotaryTable rotary, double scale, int window) {
+  /** A token sees all tokens before it. */
+  public static final int NO_WINDOW = 0;
+
   public Attention {
+    if (window < 0) {
+      throw new IllegalArgumentException("a window of " + window + " tokens");
+    }
     if (heads < 1 || keyValueHeads < 1 || heads % keyValueHeads != 0) {
       throw new IllegalArgumentException(
           keyValueHeads + " key/value heads for " + heads + " query heads");
     }
+  }
+
+  /** Without a window. */
+  public Attention(int heads, int keyValueHeads, RotaryTable rotary, double scale) {
+    this(heads, keyValueHeads, rotary, scale, NO_WINDOW);
   }
 
   public int headDim() {
@@ -44,6 +58,16 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
     return extent.where() == Device.Type.CPU
         ? AttentionFunction.footprint(extent, heads, keyValueHeads, headDim, onceForBackward)
         : DeviceAttention.footprint(extent, heads, keyValueHeads, headDim);
+  }
+
+  /** What kernels make of the scores. */
+  FusedAttention.Scores scores() {
+    return new FusedAttention.Scores(scale, window);
+  }
+
+  /** The first of so many tokens of a sequence that the last one sees. */
+  int firstSeen(int tokens) {
+    return window == NO_WINDOW ? 0 : Math.max(0, tokens - window);
   }
 
   /** Query heads that share a key/value head. */
@@ -79,6 +103,7 @@ public record Attention(int heads, int keyValueHeads, RotaryTable rotary, double
   private FusedAttention fused(Tensor input, Pass pass) {
     boolean cudnn =
         pass.trunks().length == 0
+            && window == NO_WINDOW
             && CudnnAttention.takes(input.device(), input.dtype(), headDim())
             && CudnnAttention.takes(pass.sequenceStarts());
     return cudnn ? new CudnnAttention() : fused(input);

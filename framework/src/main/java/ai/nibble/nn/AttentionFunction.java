@@ -16,7 +16,8 @@ import java.util.List;
  * Forward and backward of {@link Attention}. Each span of tokens and key/value head is a task of
  * its own, so that threads need not wait for each other inside and a task's scores stay in its
  * core's cache. Saves rotated queries, keys and values, and the probabilities where they are few;
- * otherwise backward makes them anew, to the same bits.
+ * otherwise backward makes them anew, to the same bits. Of a window, what lies before it is masked,
+ * not left out.
  */
 final class AttentionFunction extends Function {
   /**
@@ -62,7 +63,7 @@ final class AttentionFunction extends Function {
     this.precision = precision;
     this.positions = pass.positions();
     this.spans = AttentionSpan.of(pass.treeStarts(), BLOCK_TOKENS);
-    this.mask = CausalMask.of(pass, attention.group());
+    this.mask = CausalMask.of(pass, attention);
     this.maxScoreBytes = maxScoreBytes;
     this.earlier = earlier;
   }

@@ -79,15 +79,17 @@ final class CachedAttention extends Function {
 
   private void attend(KvCache cache, Tensor query, Tensor output) {
     int tokens = cache.length() + 1;
+    int first = attention.firstSeen(tokens);
+    int seen = tokens - first;
     try (Scope scope = new Scope()) {
       // scores grow by a column a token: their buffer has room for all that the cache can hold
       work.reserve(Purpose.SCORES, query.dtype(), query.size(0) * query.size(1) * cache.capacity());
       Tensor scores =
-          scope.own(work.get(Purpose.SCORES, query.dtype(), query.size(0), query.size(1), tokens));
-      Tensor keys = scope.own(scope.own(cache.keys(layer, tokens)).transpose(1, 2));
+          scope.own(work.get(Purpose.SCORES, query.dtype(), query.size(0), query.size(1), seen));
+      Tensor keys = scope.own(scope.own(cache.keys(layer, first, seen)).transpose(1, 2));
       Ops.baddbmm(scores, scores, query, keys, 0, attention.scale());
       Ops.softmax(scores, scores);
-      Ops.bmm(output, scores, scope.own(cache.values(layer, tokens)));
+      Ops.bmm(output, scores, scope.own(cache.values(layer, first, seen)));
     }
   }
 

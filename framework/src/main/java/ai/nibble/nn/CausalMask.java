@@ -8,7 +8,8 @@ import java.util.Arrays;
 
 /**
  * Keeps a token from later ones and from other sequences: token {@code t} of a sequence that begins
- * by itself sees its sequence up to {@code t}; that of a branch also all of its trunk.
+ * by itself sees its sequence up to {@code t}; that of a branch also all of its trunk. With a
+ * window it sees the last of these alone.
  *
  * @param first the first token that each token sees, {@code [N]}
  * @param trunkEnd behind the last token of its trunk, {@code [N]}
@@ -18,7 +19,7 @@ import java.util.Arrays;
 record CausalMask(int[] first, int[] trunkEnd, int[] own, int group) {
 
   /** The mask of a pass. */
-  static CausalMask of(Pass pass, int group) {
+  static CausalMask of(Pass pass, Attention attention) {
     int[] first = new int[pass.tokens()];
     int[] trunkEnd = new int[pass.tokens()];
     int[] own = new int[pass.tokens()];
@@ -30,7 +31,21 @@ record CausalMask(int[] first, int[] trunkEnd, int[] own, int group) {
       Arrays.fill(trunkEnd, begin, starts[s + 1], trunk == s ? begin : starts[trunk + 1]);
       Arrays.fill(own, begin, starts[s + 1], begin);
     }
-    return new CausalMask(first, trunkEnd, own, group);
+    CausalMask whole = new CausalMask(first, trunkEnd, own, attention.group());
+    return attention.window() == Attention.NO_WINDOW
+        ? whole
+        : whole.within(attention, pass.positions());
+  }
+
+  /** The same where tokens before the window are not seen either. */
+  private CausalMask within(Attention attention, int[] positions) {
+    int[] begin = first.clone();
+    for (int t = 0; t < begin.length; t++) {
+      int unseen = attention.firstSeen(positions[t] + 1);
+      int trunk = trunkEnd[t] - first[t];
+      begin[t] = unseen < trunk ? first[t] + unseen : own[t] + unseen - trunk;
+    }
+    return new CausalMask(begin, trunkEnd, own, group);
   }
 
   /**

@@ -123,7 +123,7 @@ final class ChunkAttention extends Function {
   }
 
   private void mask(Tensor scores, AttentionSpan block) {
-    CausalMask mask = CausalMask.of(Pass.evaluating(0, block.end()), attention.group());
+    CausalMask mask = CausalMask.of(Pass.evaluating(0, block.end()), attention);
     for (int h = 0; h < attention.keyValueHeads(); h++) {
       try (Tensor head = scores.narrow(0, h, 1);
           Tensor rows = head.view(scores.size(1), scores.size(2))) {

@@ -88,7 +88,7 @@ final class DeviceAttention extends Function {
               keysOrValues(scope, attention.heads() + attention.keyValueHeads()),
               where.sequences(),
               where.keySequences(),
-              attention.scale());
+              attention.scores());
       attended.aside().forEach(earlier::keepAside);
       return attended;
     }
@@ -136,7 +136,7 @@ final class DeviceAttention extends Function {
                   keysOrValues(scope, attention.heads() + attention.keyValueHeads()),
                   result,
                   where.sequences(),
-                  attention.scale()));
+                  attention.scores()));
       Tensor dqkv = Tensor.empty(rotated.device(), rotated.dtype(), rotated.shape());
       RotaryKernels.gradient(
           dqkv, grads.dq(), grads.dk(), grads.dv(), where.positions(), where.cos(), where.sin());

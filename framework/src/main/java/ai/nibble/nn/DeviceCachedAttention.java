@@ -66,7 +66,8 @@ final class DeviceCachedAttention extends Function {
       Tensor own = scope.own(qkv.narrow(0, row, 1));
       CachedAttentionKernels.append(keys, values, own, cache.length(), where.cos(), where.sin(), q);
       Tensor to = scope.own(scope.own(output.narrow(0, row, 1)).view(heads, d));
-      CachedAttentionKernels.attend(to, q, keys, values, cache.length() + 1, 0, attention.scale());
+      CachedAttentionKernels.attend(
+          to, q, keys, values, cache.length() + 1, attention.window(), attention.scale());
     }
   }
 
@@ -108,7 +109,7 @@ final class DeviceCachedAttention extends Function {
                   scope.own(values.transpose(0, 1)),
                   where.newTokens(sequence),
                   where.allTokens(sequence),
-                  attention.scale()));
+                  attention.scores()));
       Tensor to = scope.own(output.narrow(0, first, tokens));
       to.copyFrom(scope.own(result.output().view(tokens, output.size(1))));
     }

@@ -25,12 +25,12 @@ final class ExpandedHeads implements FusedAttention {
 
   @Override
   public Result forward(
-      Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, double scale) {
+      Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, Scores scores) {
     int group = group(q, k);
     try (Tensor wideQ = expanded(q, 1);
         Tensor wideK = expanded(k, group);
         Tensor wideV = expanded(v, group)) {
-      Result wide = kernel.forward(wideQ, wideK, wideV, queries, keys, scale);
+      Result wide = kernel.forward(wideQ, wideK, wideV, queries, keys, scores);
       if (wide.output().size(2) == q.size(2)) {
         return wide;
       }
@@ -52,7 +52,7 @@ final class ExpandedHeads implements FusedAttention {
       Tensor v,
       Result forward,
       Sequences sequences,
-      double scale) {
+      Scores scores) {
     int group = group(q, k);
     try (Scope scope = new Scope()) {
       // the padding of the output is zeros, as that of the values is
@@ -66,7 +66,7 @@ final class ExpandedHeads implements FusedAttention {
                   scope.own(expanded(v, group)),
                   new Result(output, forward.aside()),
                   sequences,
-                  scale));
+                  scores));
       return summed(wide, group, q.size(2));
     }
   }

@@ -132,7 +132,20 @@ public final class KvCache implements AutoCloseable {
     return values[layer].narrow(1, 0, tokens);
   }
 
-  /** Where the keys of the next tokens go, {@code [kvHeads, tokens, headDim]}; as {@link #keys}. */
+  /** Keys of some tokens; as {@link #keys(int, int)}. */
+  Tensor keys(int layer, int first, int tokens) {
+    return keys[layer].narrow(1, first, tokens);
+  }
+
+  /** Values of some tokens; as {@link #values(int, int)}. */
+  Tensor values(int layer, int first, int tokens) {
+    return values[layer].narrow(1, first, tokens);
+  }
+
+  /**
+   * Where the keys of the next tokens go, {@code [kvHeads, tokens, headDim]}; as {@link #keys(int,
+   * int)}.
+   */
   Tensor nextKeys(int layer, int tokens) {
     return keys[layer].narrow(1, length, tokens);
   }

@@ -105,35 +105,119 @@ public final class RmsNorm implements AutoCloseable {
     return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7));
   }
 
-  private float inverseRms(float[] row) {
+  private static float inverseRms(float[] row, float eps) {
     return (float) (1 / Math.sqrt(dot(row, row) / row.length + eps));
   }
 
-  private void normalize(float[] row, float[] scale, boolean round) {
-    float inverse = inverseRms(row);
-    for (int c = 0; c < row.length; c++) {
-      row[c] *= inverse;
-    }
-    if (round) {
-      for (int c = 0; c < row.length; c++) {
-        row[c] = Bfloat16.round(row[c]);
-      }
-    }
-    for (int c = 0; c < row.length; c++) {
-      row[c] *= scale[c];
-    }
+  int width() {
+    return (int) weight.numel();
+  }
+
+  Tensor weight() {
+    return weight;
+  }
+
+  double eps() {
+    return eps;
+  }
+
+  boolean isTrained() {
+    return parameter != null;
   }
 
   /** Normalises one row in place, as {@link #apply} does rows of a dtype. */
   void normalize(float[] row, DType dtype) {
-    normalize(row, frozen != null ? frozen : weight.toFloats(), dtype == DType.BFLOAT16);
+    row(dtype).normalize(row);
     TokenRow.round(row, 0, row.length, dtype);
+  }
+
+  /** What is done to a row of a dtype, with the weight as it is now. */
+  Row row(DType dtype) {
+    return new Row(frozen != null ? frozen : weight.toFloats(), eps, dtype == DType.BFLOAT16);
+  }
+
+  /**
+   * The normalisation of one row.
+   *
+   * @param scale the weight
+   * @param round whether the normalised value is rounded before it meets the weight
+   */
+  record Row(float[] scale, float eps, boolean round) {
+    /** Normalises in place; the result is not rounded. */
+    void normalize(float[] row) {
+      float inverse = inverseRms(row, eps);
+      for (int c = 0; c < row.length; c++) {
+        row[c] *= inverse;
+      }
+      if (round) {
+        for (int c = 0; c < row.length; c++) {
+          row[c] = Bfloat16.round(row[c]);
+        }
+      }
+      for (int c = 0; c < row.length; c++) {
+        row[c] *= scale[c];
+      }
+    }
+
+    /**
+     * Adds the gradient by the row, {@code i·(w⊙g) − x·i³/H·Σ(w⊙g⊙x)}, i the inverse root of the
+     * mean square.
+     *
+     * @param g of the result, overwritten
+     * @param v what was normalised
+     */
+    void addGradient(float[] g, float[] v, float[] sum) {
+      float inverse = inverseRms(v, eps);
+      for (int c = 0; c < g.length; c++) {
+        g[c] *= scale[c];
+      }
+      float back = inverse * inverse * inverse * dot(g, v) / g.length;
+      for (int c = 0; c < g.length; c++) {
+        sum[c] += inverse * g[c] - back * v[c];
+      }
+    }
+  }
+
+  /**
+   * Adds the gradient by the trained weight, {@code dw = Σ dy ⊙ x·i}, over the rows.
+   *
+   * @param x what was normalised
+   */
+  void accumulate(Tensor dy, Tensor x) {
+    if (Kernels.serve(weight)) {
+      try (Tensor rows = dy.isContiguous() ? dy.share() : dy.to(dy.dtype())) {
+        RmsNormKernels.weightGradient(parameter.grad(), rows, x, eps);
+      }
+      return;
+    }
+    int width = width();
+    boolean round = x.dtype() == DType.BFLOAT16;
+    ColumnSums sums = new ColumnSums(dy.size(0), Rows.grain(width), width);
+    Parallel.forRanges(
+        dy.size(0),
+        Rows.grain(width),
+        (begin, end) -> {
+          try (Rows grads = Rows.reading(dy, begin, end);
+              Rows values = Rows.reading(x, begin, end)) {
+            float[] sum = sums.of(begin);
+            float[] g = new float[width];
+            float[] v = new float[width];
+            for (long r = begin; r < end; r++) {
+              grads.load(r, g);
+              values.load(r, v);
+              float inverse = inverseRms(v, eps);
+              for (int c = 0; c < g.length; c++) {
+                float normed = v[c] * inverse;
+                sum[c] += g[c] * (round ? Bfloat16.round(normed) : normed);
+              }
+            }
+          }
+        });
+    sums.addTo(parameter.grad());
   }
 
   private final class Normalize extends Function {
     private final boolean kernels = Kernels.serve(weight);
-    private final float[] scale =
-        frozen != null ? frozen : kernels ? new float[0] : weight.toFloats();
     private final int room;
     private Tensor x;
 
@@ -157,17 +241,17 @@ public final class RmsNorm implements AutoCloseable {
         RmsNormKernels.forward(y, input, weight, eps);
         return new Tensor[] {y};
       }
-      boolean round = input.dtype() == DType.BFLOAT16;
+      Row rule = row(input.dtype());
       Parallel.forRanges(
           input.size(0),
-          Rows.grain(scale.length),
+          Rows.grain(width()),
           (begin, end) -> {
             try (Rows from = Rows.reading(input, begin, end);
                 Rows to = Rows.writing(y, begin, end)) {
-              float[] row = new float[scale.length];
+              float[] row = new float[width()];
               for (long r = begin; r < end; r++) {
                 from.load(r, row);
-                normalize(row, scale, round);
+                rule.normalize(row);
                 to.store(r, row);
               }
             }
@@ -175,12 +259,11 @@ public final class RmsNorm implements AutoCloseable {
       return new Tensor[] {y};
     }
 
-    /** {@code dx = i·(w⊙g) − x·i³/H·Σ(w⊙g⊙x)}, i the inverse root of the mean square. */
     @Override
     protected void backward(Tensor[] gradOutputs, Gradients gradients) {
       Tensor dy = gradOutputs[0];
       if (parameter != null) {
-        accumulateWeightGradient(dy);
+        accumulate(dy, x);
       }
       try (Tensor before = gradients.take(0)) {
         Tensor dx = Tensor.empty(dy.device(), dy.dtype(), dy.shape());
@@ -189,24 +272,25 @@ public final class RmsNorm implements AutoCloseable {
           gradients.add(0, dx);
           return;
         }
+        Row rule = row(x.dtype());
         Parallel.forRanges(
             dy.size(0),
-            Rows.grain(scale.length),
+            Rows.grain(width()),
             (begin, end) -> {
               try (Rows grads = Rows.reading(dy, begin, end);
                   Rows values = Rows.reading(x, begin, end);
                   Rows prior = before == null ? null : Rows.reading(before, begin, end);
                   Rows to = Rows.writing(dx, begin, end)) {
-                float[] g = new float[scale.length];
-                float[] v = new float[scale.length];
-                float[] sum = new float[scale.length];
+                float[] g = new float[width()];
+                float[] v = new float[width()];
+                float[] sum = new float[width()];
                 for (long r = begin; r < end; r++) {
                   grads.load(r, g);
                   values.load(r, v);
                   if (prior != null) {
                     prior.load(r, sum);
                   }
-                  addRowGradient(g, v, sum);
+                  rule.addGradient(g, v, sum);
                   to.store(r, sum);
                   if (prior == null) {
                     Arrays.fill(sum, 0);
@@ -215,50 +299,6 @@ public final class RmsNorm implements AutoCloseable {
               }
             });
         gradients.add(0, dx);
-      }
-    }
-
-    /** {@code dw = Σ dy ⊙ x·i}, over the rows. */
-    private void accumulateWeightGradient(Tensor dy) {
-      if (kernels) {
-        try (Tensor rows = dy.isContiguous() ? dy.share() : dy.to(dy.dtype())) {
-          RmsNormKernels.weightGradient(parameter.grad(), rows, x, eps);
-        }
-        return;
-      }
-      boolean round = x.dtype() == DType.BFLOAT16;
-      ColumnSums sums = new ColumnSums(dy.size(0), Rows.grain(scale.length), scale.length);
-      Parallel.forRanges(
-          dy.size(0),
-          Rows.grain(scale.length),
-          (begin, end) -> {
-            try (Rows grads = Rows.reading(dy, begin, end);
-                Rows values = Rows.reading(x, begin, end)) {
-              float[] sum = sums.of(begin);
-              float[] g = new float[scale.length];
-              float[] v = new float[scale.length];
-              for (long r = begin; r < end; r++) {
-                grads.load(r, g);
-                values.load(r, v);
-                float inverse = inverseRms(v);
-                for (int c = 0; c < g.length; c++) {
-                  float normed = v[c] * inverse;
-                  sum[c] += g[c] * (round ? Bfloat16.round(normed) : normed);
-                }
-              }
-            }
-          });
-      sums.addTo(parameter.grad());
-    }
-
-    private void addRowGradient(float[] g, float[] v, float[] sum) {
-      float inverse = inverseRms(v);
-      for (int c = 0; c < g.length; c++) {
-        g[c] *= scale[c];
-      }
-      float back = inverse * inverse * inverse * dot(g, v) / g.length;
-      for (int c = 0; c < g.length; c++) {
-        sum[c] += inverse * g[c] - back * v[c];
       }
     }
   }

@@ -72,10 +72,11 @@ final class TokenAttention {
    * @param output {@code [heads·headDim]}, of which the head's part is written
    */
   void attend(KvCache cache, int layer, int head, float[] output) {
-    int tokens = cache.length() + 1;
+    int first = attention.firstSeen(cache.length() + 1);
+    int tokens = cache.length() + 1 - first;
     float[] scores = new float[(tokens + Dense512.LANES - 1) / Dense512.LANES * Dense512.LANES];
     byte[] rows = new byte[Math.min(ROWS, tokens) * width * dtype.bytes()];
-    int from = head / attention.group() * cache.capacity();
+    int from = head / attention.group() * cache.capacity() + first;
     score(cache.keyBytes(layer), from, tokens, rows, head, scores);
     Dense512.softmax(scores, scores.length);
     TokenRow.round(scores, 0, tokens, dtype);

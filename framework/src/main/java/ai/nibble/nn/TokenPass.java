@@ -8,13 +8,14 @@ import ai.nibble.tensor.Team;
 import ai.nibble.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /**
- * One token of one sequence through a Llama-like decoder with weights of 4 bits: what the blocks
- * compute on a tape ({@link LinearGroup}, {@link CachedAttention}, {@link RmsNorm}, {@link SwiGlu},
- * {@link Residual}), rounded at the same places. With a row that small, operations on tensors and
- * the regions that their threads open take as long as the arithmetic. So the hidden state stays in
- * arrays, and one team of threads goes through all layers, in five phases each.
+ * One token of one sequence through a decoder with weights of 4 bits: what the blocks compute on a
+ * tape ({@link LinearGroup}, {@link HeadNorm}, {@link CachedAttention}, {@link RmsNorm}, {@link
+ * SwiGlu}, {@link Residual}), rounded at the same places. With a row that small, operations on
+ * tensors and the regions that their threads open take as long as the arithmetic. So the hidden
+ * state stays in arrays, and one team of threads goes through all layers, in five phases each.
  *
  * <p>Serves one pass at a time.
  */
@@ -35,11 +36,13 @@ public final class TokenPass {
    * The parts of a decoder's block, which stay the caller's.
    *
    * @param qkv q, k and v projections
+   * @param headNorm of their queries and keys, where there is one
    * @param gateUp gate and up projections
    */
   public record Block(
       RmsNorm inputNorm,
       LinearGroup qkv,
+      Optional<HeadNorm> headNorm,
       Attention attention,
       LinearGroup output,
       RmsNorm postAttentionNorm,
@@ -217,11 +220,16 @@ public final class TokenPass {
     }
 
     void run(Team team) {
-      toQkv.apply(team, normed, qkv, () -> attention.begin(cache, index, qkv));
+      toQkv.apply(team, normed, qkv, this::begin);
       team.ranges(block.attention().heads(), 1, this::attend, attended::ready);
       toOutput.apply(team, attended, projected, () -> addProjected(block.postAttentionNorm()));
       toGateUp.apply(team, normed, gateUp, TokenPass.this::activate);
       toDown.apply(team, active, projected, () -> addProjected(next));
+    }
+
+    private void begin() {
+      block.headNorm().ifPresent(norm -> norm.normalize(qkv, dtype));
+      attention.begin(cache, index, qkv);
     }
 
     private void attend(long begin, long end) {

@@ -41,12 +41,15 @@ public final class CudnnAttention implements FusedAttention {
   }
 
   /**
-   * Queries and keys have the same sequences. Aside are the log-sum-exp, float32, and the state of
-   * dropout, which is off, where there is one.
+   * Queries and keys have the same sequences, and there is no window. Aside are the log-sum-exp,
+   * float32, and the state of dropout, which is off, where there is one.
    */
   @Override
   public Result forward(
-      Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, double scale) {
+      Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, Scores scores) {
+    if (scores.window() != 0) {
+      throw new TensorException("cudnn attention: a window of " + scores.window() + " keys");
+    }
     long[][] results = new long[9][1];
     try (Scope scope = new Scope()) {
       int code =
@@ -59,7 +62,7 @@ public final class CudnnAttention implements FusedAttention {
               0,
               1,
               0,
-              new double[] {scale},
+              new double[] {scores.scale()},
               results[0],
               results[1],
               results[2],
@@ -93,7 +96,7 @@ public final class CudnnAttention implements FusedAttention {
       Tensor v,
       Result forward,
       Sequences sequences,
-      double scale) {
+      Scores scores) {
     long[][] results = new long[3][1];
     long[] none = new long[1];
     Tensor.check(Libtorch.aoti_torch_new_uninitialized_tensor(none), "new_uninitialized_tensor");
@@ -125,7 +128,7 @@ public final class CudnnAttention implements FusedAttention {
                       sequences.longest(),
                       0,
                       1,
-                      new double[] {scale},
+                      new double[] {scores.scale()},
                       results[0],
                       results[1],
                       results[2]));

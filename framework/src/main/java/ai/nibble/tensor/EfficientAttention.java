@@ -25,7 +25,7 @@ public final class EfficientAttention implements FusedAttention {
   /** Aside is the log-sum-exp, float32 {@code [sequences, heads, longest rounded up to 32]}. */
   @Override
   public Result forward(
-      Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, double scale) {
+      Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, Scores scores) {
     requireHeads(q, k, v);
     long[][] results = new long[4][1];
     try (Tensor batchQ = batch(q);
@@ -44,9 +44,9 @@ public final class EfficientAttention implements FusedAttention {
               0,
               CAUSAL_FROM_BOTTOM_RIGHT,
               1,
-              new double[] {scale},
+              new double[] {scores.scale()},
               null,
-              null,
+              window(scores),
               results[0],
               results[1],
               results[2],
@@ -71,7 +71,7 @@ public final class EfficientAttention implements FusedAttention {
       Tensor v,
       Result forward,
       Sequences sequences,
-      double scale) {
+      Scores scores) {
     requireHeads(q, k, v);
     long[][] results = new long[4][1];
     try (Scope scope = new Scope()) {
@@ -95,9 +95,9 @@ public final class EfficientAttention implements FusedAttention {
               noDropout.handle(),
               CAUSAL_FROM_TOP_LEFT,
               0,
-              new double[] {scale},
+              new double[] {scores.scale()},
               new long[] {1},
-              null,
+              window(scores),
               0,
               results[0],
               results[1],
@@ -108,6 +108,11 @@ public final class EfficientAttention implements FusedAttention {
     delete(results[3][0]); // the gradient of a bias, which is none
     return new Gradients(
         unbatched(results[0][0], q), unbatched(results[1][0], k), unbatched(results[2][0], v));
+  }
+
+  /** Keys that a query sees, its own among them; null for all. */
+  private static long[] window(Scores scores) {
+    return scores.window() == 0 ? null : new long[] {scores.window()};
   }
 
   /** {@code [N, heads, D]} as {@code [1, N, heads, D]}, where it lies. */

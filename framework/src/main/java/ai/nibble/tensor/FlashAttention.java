@@ -35,7 +35,7 @@ public final class FlashAttention implements FusedAttention {
   /** Aside are the log-sum-exp, float32, and the state of dropout, which is off. */
   @Override
   public Result forward(
-      Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, double scale) {
+      Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, Scores scores) {
     long[][] results = new long[5][1];
     int code =
         CudaOps.aoti_torch_cuda__flash_attention_forward(
@@ -49,9 +49,9 @@ public final class FlashAttention implements FusedAttention {
             0,
             1,
             0,
-            new double[] {scale},
-            null,
-            null,
+            new double[] {scores.scale()},
+            left(scores),
+            right(scores),
             null,
             null,
             results[0],
@@ -68,6 +68,16 @@ public final class FlashAttention implements FusedAttention {
             Tensor.adopt(results[1][0]), Tensor.adopt(results[2][0]), Tensor.adopt(results[3][0])));
   }
 
+  /** Keys before a query's own that it sees; null for all. */
+  private static long[] left(Scores scores) {
+    return scores.window() == 0 ? null : new long[] {scores.window() - 1L};
+  }
+
+  /** Keys behind a query's own that it sees: none, which goes without saying without a window. */
+  private static long[] right(Scores scores) {
+    return scores.window() == 0 ? null : new long[] {0};
+  }
+
   /**
    * Parts of the queries' gradients are added in order, so that the same call gives the same bits.
    */
@@ -79,7 +89,7 @@ public final class FlashAttention implements FusedAttention {
       Tensor v,
       Result forward,
       Sequences sequences,
-      double scale) {
+      Scores scores) {
     long[][] results = new long[3][1];
     int code =
         Determinism.during(
@@ -99,9 +109,9 @@ public final class FlashAttention implements FusedAttention {
                     1,
                     forward.aside().get(1).handle(),
                     forward.aside().get(2).handle(),
-                    new double[] {scale},
-                    null,
-                    null,
+                    new double[] {scores.scale()},
+                    left(scores),
+                    right(scores),
                     results[0],
                     results[1],
                     results[2]));

@@ -18,6 +18,14 @@ public interface FusedAttention {
   record Sequences(Tensor starts, long longest) {}
 
   /**
+   * What is made of products of queries and keys.
+   *
+   * @param scale they are multiplied by
+   * @param window above 0: a query sees the last so many of its keys; 0: all of them
+   */
+  record Scores(double scale, int window) {}
+
+  /**
    * @param output {@code [N, heads, D]}
    * @param aside what backward needs beside it, such as the log-sum-exp of every query's scores
    */
@@ -55,10 +63,10 @@ public interface FusedAttention {
    * @param keys of k and v, as many sequences
    * @return the caller's to close
    */
-  Result forward(Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, double scale);
+  Result forward(Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, Scores scores);
 
   /**
-   * Differentiates {@link #forward} with the same queries, keys, values and scale, where both have
+   * Differentiates {@link #forward} with the same queries, keys, values and scores, where both have
    * the same sequences.
    *
    * @param gradOutput {@code [N, heads, D]}
@@ -71,5 +79,5 @@ public interface FusedAttention {
       Tensor v,
       Result forward,
       Sequences sequences,
-      double scale);
+      Scores scores);
 }

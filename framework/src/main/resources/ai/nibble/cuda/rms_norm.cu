@@ -221,6 +221,104 @@ static __device__ __forceinline__ void rmsNormInverse(float *inverse, const T *x
   }
 }
 
+// The heads of a token, [queries, keys, values]: each of those of queries and keys is a row with a
+// weight of its own kind, those of values are copied.
+struct HeadKinds {
+  int queries;
+  int keys;
+  const float *queryWeight;
+  const float *keyWeight;
+
+  // The weight of a row of [tokens, heads], null for a value's.
+  __device__ __forceinline__ const float *weightOf(i64 row) const {
+    int head = (int)(row % (queries + 2 * keys));
+    if (head < queries) return queryWeight;
+    return head < queries + keys ? keyWeight : 0;
+  }
+
+  __device__ __forceinline__ bool areAligned() const {
+    return isAligned16(queryWeight) && isAligned16(keyWeight);
+  }
+};
+
+// to = from, plus prior where there is one
+template <class T, int N>
+static __device__ __forceinline__ void copyRow(T *to, const T *from, const T *prior, int width,
+                                               int lane, int lanes) {
+  for (int c = lane * N; c < width; c += lanes * N) {
+    Piece<T, N> piece = loadPiece<T, N>(from + c);
+    if (prior == 0) {
+      storePiece<T, N>(to + c, piece);
+      continue;
+    }
+    float sum[N];
+    float own[N];
+    loadPiece<T, N>(prior + c).floats(sum);
+    piece.floats(own);
+#pragma unroll
+    for (int e = 0; e < N; e++) sum[e] += own[e];
+    storeFloats(to + c, sum);
+  }
+}
+
+template <class T, int N>
+static __device__ __forceinline__ void headNormRow(T *y, const T *x, const float *w, int width,
+                                                   float eps, int lane, int lanes) {
+  if (w == 0) {
+    copyRow<T, N>(y, x, 0, width, lane, lanes);
+  } else {
+    rmsNormRow<T, N>(y, x, w, width, eps, lane, lanes);
+  }
+}
+
+// A row has a warp: rows of one block may be of other kinds, so no sum goes beyond a warp.
+template <class T>
+static __device__ __forceinline__ void headNormForward(T *y, const T *x, HeadKinds kinds, i64 rows,
+                                                       int width, float eps) {
+  i64 row = rowOfThread(32);
+  if (row >= rows) {
+    return;
+  }
+  i64 at = row * width;
+  const float *w = kinds.weightOf(row);
+  if (width % Vec<T>::size == 0 && isAligned16(y) && isAligned16(x) && kinds.areAligned()) {
+    headNormRow<T, Vec<T>::size>(y + at, x + at, w, width, eps, laneOfThread(32), 32);
+  } else {
+    headNormRow<T, 1>(y + at, x + at, w, width, eps, laneOfThread(32), 32);
+  }
+}
+
+template <class T, int N>
+static __device__ __forceinline__ void headNormBackwardRow(T *dx, const T *dy, const T *x,
+                                                           const float *w, const T *prior,
+                                                           int width, float eps, int lane) {
+  if (w == 0) {
+    copyRow<T, N>(dx, dy, prior, width, lane, 32);
+  } else {
+    rmsNormBackwardRow<T, N>(dx, dy, x, w, prior, width, eps, lane, 32);
+  }
+}
+
+template <class T>
+static __device__ __forceinline__ void headNormBackward(T *dx, const T *dy, const T *x,
+                                                        HeadKinds kinds, const T *prior, i64 rows,
+                                                        int width, float eps) {
+  i64 row = rowOfThread(32);
+  if (row >= rows) {
+    return;
+  }
+  i64 at = row * width;
+  const T *before = prior == 0 ? prior : prior + at;
+  const float *w = kinds.weightOf(row);
+  if (width % Vec<T>::size == 0 && isAligned16(dx) && isAligned16(dy) && isAligned16(x) &&
+      isAligned16(prior) && kinds.areAligned()) {
+    headNormBackwardRow<T, Vec<T>::size>(dx + at, dy + at, x + at, w, before, width, eps,
+                                         laneOfThread(32));
+  } else {
+    headNormBackwardRow<T, 1>(dx + at, dy + at, x + at, w, before, width, eps, laneOfThread(32));
+  }
+}
+
 #define RMS_NORM(S, T)                                                                             \
   extern "C" __global__ void rms_norm_forward_##S(T *y, const T *x, const float *w, i64 rows,      \
                                                   int width, i64 stride, float eps, int lanes) {   \
@@ -234,6 +332,18 @@ static __device__ __forceinline__ void rmsNormInverse(float *inverse, const T *x
   extern "C" __global__ void rms_norm_inverse_##S(float *inverse, const T *x, i64 rows, int width, \
                                                   float eps, int lanes) {                          \
     rmsNormInverse<T>(inverse, x, rows, width, eps, lanes);                                        \
+  }                                                                                                \
+  extern "C" __global__ void head_norm_forward_##S(T *y, const T *x, const float *queryWeight,     \
+                                                   const float *keyWeight, int queries, int keys,  \
+                                                   i64 rows, int width, float eps) {               \
+    HeadKinds kinds = {queries, keys, queryWeight, keyWeight};                                     \
+    headNormForward<T>(y, x, kinds, rows, width, eps);                                             \
+  }                                                                                                \
+  extern "C" __global__ void head_norm_backward_##S(                                               \
+      T *dx, const T *dy, const T *x, const float *queryWeight, const float *keyWeight,            \
+      const T *prior, int queries, int keys, i64 rows, int width, float eps) {                     \
+    HeadKinds kinds = {queries, keys, queryWeight, keyWeight};                                     \
+    headNormBackward<T>(dx, dy, x, kinds, prior, rows, width, eps);                                \
   }
 
 KERNELS(RMS_NORM)

@@ -42,6 +42,7 @@ final class Contradicted {
           Map.entry("f03ec52036d674f140ec264e6bb816e312d40acac96a179f3a53b05c2f6c0913", AVX512),
           Map.entry("6afa33c57b175f7c5837349ba51d50369976e2c5af292235b7a2919c503ec3b3", AVX512),
           Map.entry("a15f19e9e9c82c07c112cd048012bb0ada16b8342345c8da4c0787cfb7953298", AVX512),
+          Map.entry("c644f3e40c799228e3cbac1545a569ed9e8a532bb6893139a3da8a89ddc4dd7c", AVX512),
           Map.entry(
               "f8329f3fbc1c730fe43d33917bc441453245c8e2f0540f1f7943f77c8bdcfca0",
               "made by a kernel of bitsandbytes that computes in bfloat16"));

@@ -52,7 +52,8 @@ import org.junit.jupiter.api.io.TempDir;
 class GoldenModelTest {
   private static final ObjectMapper JSON = new ObjectMapper();
 
-  private static final Set<String> MODELS = Set.of("llama", "llama_plain", "llama_yarn");
+  private static final Set<String> MODELS =
+      Set.of("llama", "llama_plain", "llama_yarn", "mistral", "qwen2", "qwen3");
 
   private static final Set<String> ADAPTERS =
       Set.of(
@@ -61,10 +62,11 @@ class GoldenModelTest {
           "llama_plain",
           "llama_rank_pattern",
           "llama_regex",
-          "llama_rslora");
+          "llama_rslora",
+          "qwen3_plain");
 
   private static final Set<String> TRAINING_RUNS =
-      Set.of("llama_fp32", "llama_nf4", "llama_plain_nf4dq", "llama_plain_rslora_nf4");
+      Set.of("llama_fp32", "llama_nf4", "llama_plain_nf4dq", "llama_plain_rslora_nf4", "qwen3_nf4");
 
   @TempDir Path temp;
   private long liveBefore;

@@ -184,6 +184,30 @@ class DecoderTest {
     }
   }
 
+  /** Windows of 5 and 6 tokens end inside every prompt but the first. */
+  @ParameterizedTest
+  @CsvSource({
+    "mistral, FLOAT32, false",
+    "mistral, BFLOAT16, true",
+    "qwen2, FLOAT32, true",
+    "qwen2, BFLOAT16, false",
+    "qwen3, FLOAT32, false",
+    "qwen3, BFLOAT16, true",
+    "smollm3, FLOAT32, true"
+  })
+  void everyArchitectureHasTheLogitsOfTheWhole(String modelType, DType compute, boolean nf4) {
+    TinyModel tiny = TinyModel.of(modelType, 12).scaled(0.4f);
+    tiny.writeConfig(folder);
+    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    Optional<QuantConfig> quantization =
+        nf4 ? Optional.of(new Quant4Config(Quant4Type.NF4, 32, true)) : Optional.empty();
+    try (CausalLm model = CausalLm.load(folder, new LoadOptions(quantization, compute))) {
+      double tolerance = compute == DType.FLOAT32 ? 1e-5 : 4 * 0x1p-8;
+      assertEquals(0, worst(model, ALL), tolerance);
+      assertEquals(0, worst(model, 0), tolerance);
+    }
+  }
+
   /** A model in NF4 whose rows are whole units of the kernel that reads them packed. */
   private CausalLm wideModel(DType compute) {
     return wideModel(compute, new Quant4Config(Quant4Type.NF4, 64, true), 64);
@@ -370,7 +394,10 @@ class DecoderTest {
 
   /** A model in NF4 whose heads are whole units, too: its tokens go through on their own. */
   private CausalLm modelForTokens(boolean biases, DType compute) {
-    TinyModel tiny = new TinyModel(17, false);
+    return modelForTokens(new TinyModel(17, false), biases, compute);
+  }
+
+  private CausalLm modelForTokens(TinyModel tiny, boolean biases, DType compute) {
     int hidden = 64;
     int inner = 96;
     int keys = 2 * 32;
@@ -409,6 +436,26 @@ class DecoderTest {
     }
   }
 
+  /** A pass over one token knows norms of heads, windows and layers that rotate nothing. */
+  @ParameterizedTest
+  @CsvSource({
+    "mistral, FLOAT32",
+    "mistral, BFLOAT16",
+    "qwen3, FLOAT32",
+    "qwen3, BFLOAT16",
+    "smollm3, BFLOAT16"
+  })
+  void tokensOfEveryArchitectureHaveTheLogitsOfTheWhole(String modelType, DType compute) {
+    TinyModel tiny = TinyModel.of(modelType, 17);
+    for (int layer = 0; layer < 2 && modelType.equals("qwen3"); layer++) {
+      tiny.add("model.layers." + layer + ".self_attn.q_norm.weight", 32);
+      tiny.add("model.layers." + layer + ".self_attn.k_norm.weight", 32);
+    }
+    try (CausalLm model = modelForTokens(tiny, false, compute)) {
+      assertTokensHaveTheLogitsOfTheWhole(model, compute);
+    }
+  }
+
   @ParameterizedTest
   @CsvSource({
     "FLOAT32, false, false",
@@ -420,39 +467,43 @@ class DecoderTest {
     try (CausalLm model = modelForTokens(biases, compute)) {
       // larger ones make scores of which one rounding to bfloat16 changes who is attended to
       LoraAdapter adapter = adapted ? adapter(model, 0.05) : null;
-      double worst = 0;
-      double scale = 0;
-      try (Decoder decoder = new Decoder(model, ALL)) {
-        assumeTrue(decoder.hasTokenPass(), "skipped: needs 512-bit registers and GNU's OpenMP");
-        for (int s = 0; s < PROMPTS.length; s++) {
-          int[] ids = sequences().get(s);
-          float[][] expected = whole(model, ids);
-          try (KvCache cache = decoder.cache(ids.length)) {
-            for (int at = 0; at < ids.length; at = cache.length()) {
-              int end = at == 0 ? PROMPTS[s] : at + 1;
-              try (Tensor logits =
-                  decoder.next(List.of(Arrays.copyOfRange(ids, at, end)), List.of(cache))) {
-                float[] actual = rows(logits)[0];
-                assertEquals(VOCABULARY, actual.length);
-                for (int v = 0; v < VOCABULARY; v++) {
-                  assertTrue(Float.isFinite(actual[v]));
-                  worst = Math.max(worst, Math.abs(expected[end - 1][v] - actual[v]));
-                  scale = Math.max(scale, Math.abs(expected[end - 1][v]));
-                }
-              }
-            }
-            assertThrows(
-                IllegalStateException.class,
-                () -> decoder.next(List.of(new int[] {1}), List.of(cache)));
-          }
-        }
-      }
-      // as above: sums in another order
-      assertEquals(0, worst / scale, compute == DType.FLOAT32 ? 1e-5 : 4 * 0x1p-8);
+      assertTokensHaveTheLogitsOfTheWhole(model, compute);
       if (adapter != null) {
         adapter.close();
       }
     }
+  }
+
+  private static void assertTokensHaveTheLogitsOfTheWhole(CausalLm model, DType compute) {
+    double worst = 0;
+    double scale = 0;
+    try (Decoder decoder = new Decoder(model, ALL)) {
+      assumeTrue(decoder.hasTokenPass(), "skipped: needs 512-bit registers and GNU's OpenMP");
+      for (int s = 0; s < PROMPTS.length; s++) {
+        int[] ids = sequences().get(s);
+        float[][] expected = whole(model, ids);
+        try (KvCache cache = decoder.cache(ids.length)) {
+          for (int at = 0; at < ids.length; at = cache.length()) {
+            int end = at == 0 ? PROMPTS[s] : at + 1;
+            try (Tensor logits =
+                decoder.next(List.of(Arrays.copyOfRange(ids, at, end)), List.of(cache))) {
+              float[] actual = rows(logits)[0];
+              assertEquals(VOCABULARY, actual.length);
+              for (int v = 0; v < VOCABULARY; v++) {
+                assertTrue(Float.isFinite(actual[v]));
+                worst = Math.max(worst, Math.abs(expected[end - 1][v] - actual[v]));
+                scale = Math.max(scale, Math.abs(expected[end - 1][v]));
+              }
+            }
+          }
+          assertThrows(
+              IllegalStateException.class,
+              () -> decoder.next(List.of(new int[] {1}), List.of(cache)));
+        }
+      }
+    }
+    // as above: sums in another order
+    assertEquals(0, worst / scale, compute == DType.FLOAT32 ? 1e-5 : 4 * 0x1p-8);
   }
 
   @Test

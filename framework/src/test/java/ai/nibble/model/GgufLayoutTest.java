@@ -4,13 +4,16 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.file.Path;
 import java.util.Optional;
-import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 final class GgufLayoutTest {
+  @TempDir Path folder;
+
   @ParameterizedTest
   @CsvSource({
     "model.embed_tokens.weight, token_embd.weight",
@@ -22,6 +25,8 @@ final class GgufLayoutTest {
     "model.layers.7.self_attn.k_proj.bias, blk.7.attn_k.bias",
     "model.layers.7.self_attn.v_proj.weight, blk.7.attn_v.weight",
     "model.layers.7.self_attn.o_proj.weight, blk.7.attn_output.weight",
+    "model.layers.7.self_attn.q_norm.weight, blk.7.attn_q_norm.weight",
+    "model.layers.7.self_attn.k_norm.weight, blk.7.attn_k_norm.weight",
     "model.layers.7.mlp.gate_proj.weight, blk.7.ffn_gate.weight",
     "model.layers.7.mlp.up_proj.weight, blk.7.ffn_up.weight",
     "model.layers.7.mlp.down_proj.bias, blk.7.ffn_down.bias"
@@ -71,12 +76,23 @@ final class GgufLayoutTest {
     }
   }
 
-  @Test
-  void onlyQueriesAndKeysAreReordered() {
-    assertTrue(GgufLayout.isPermuted("model.layers.3.self_attn.q_proj.weight"));
-    assertTrue(GgufLayout.isPermuted("model.layers.3.self_attn.k_proj.bias"));
-    assertFalse(GgufLayout.isPermuted("model.layers.3.self_attn.v_proj.weight"));
-    assertFalse(GgufLayout.isPermuted("model.layers.3.self_attn.o_proj.weight"));
-    assertFalse(GgufLayout.isPermuted("model.embed_tokens.weight"));
+  @ParameterizedTest
+  @ValueSource(strings = {"llama", "mistral", "smollm3"})
+  void onlyQueriesAndKeysAreReordered(String modelType) {
+    ModelConfig config = TinyModel.of(modelType, 1).config(folder);
+    assertTrue(GgufLayout.isPermuted(config, "model.layers.3.self_attn.q_proj.weight"));
+    assertTrue(GgufLayout.isPermuted(config, "model.layers.3.self_attn.k_proj.bias"));
+    assertFalse(GgufLayout.isPermuted(config, "model.layers.3.self_attn.v_proj.weight"));
+    assertFalse(GgufLayout.isPermuted(config, "model.layers.3.self_attn.o_proj.weight"));
+    assertFalse(GgufLayout.isPermuted(config, "model.embed_tokens.weight"));
+  }
+
+  /** llama.cpp rotates the halves of their heads, as transformers does. */
+  @ParameterizedTest
+  @ValueSource(strings = {"qwen2", "qwen3"})
+  void nothingOfAQwenIsReordered(String modelType) {
+    ModelConfig config = TinyModel.of(modelType, 1).config(folder);
+    assertFalse(GgufLayout.isPermuted(config, "model.layers.3.self_attn.q_proj.weight"));
+    assertFalse(GgufLayout.isPermuted(config, "model.layers.3.self_attn.k_proj.bias"));
   }
 }

@@ -7,12 +7,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.Shared;
+import ai.nibble.model.DecoderForm.LayerAttention;
 import ai.nibble.tensor.DType;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
@@ -31,7 +33,7 @@ final class ModelConfigTest {
   @Test
   void whatIsAbsentIsWhatLlamaConfigSays() {
     ModelConfig config = parse("");
-    assertEquals("LlamaForCausalLM", config.architecture());
+    assertEquals("LlamaForCausalLM", config.architecture().className());
     assertEquals(32000, config.vocabSize());
     assertEquals(4096, config.hiddenSize());
     assertEquals(11008, config.intermediateSize());
@@ -45,13 +47,117 @@ final class ModelConfigTest {
     assertEquals(10_000, config.ropeTheta());
     assertEquals(new RopeScaling.Default(), config.ropeScaling());
     assertFalse(config.tieWordEmbeddings());
-    assertFalse(config.attentionBias());
-    assertFalse(config.mlpBias());
+    assertEquals(
+        new DecoderForm(false, false, false, false, DecoderForm.everywhere(DecoderForm.FULL, 32)),
+        config.form());
     assertEquals(DType.FLOAT32, config.dtype());
     assertEquals(OptionalInt.of(1), config.bosTokenId());
     assertEquals(List.of(2), config.eosTokenIds());
     assertEquals(OptionalInt.empty(), config.padTokenId());
     assertEquals(List.of(), notices);
+  }
+
+  private ModelConfig only(String modelType, String fields) {
+    String more = fields.isEmpty() ? "" : ", " + fields.replace('\'', '"');
+    return read("{\"model_type\": \"" + modelType + "\"" + more + "}");
+  }
+
+  private static List<OptionalInt> windows(ModelConfig config) {
+    return config.form().layers().stream().map(LayerAttention::slidingWindow).toList();
+  }
+
+  /** The numbers are those of the families' configuration classes in transformers 5.23. */
+  @Test
+  void whatIsAbsentIsWhatTheFamilySays() {
+    ModelConfig mistral = only("mistral", "");
+    assertEquals(14336, mistral.intermediateSize());
+    assertEquals(8, mistral.numKeyValueHeads());
+    assertEquals(131072, mistral.maxPositionEmbeddings());
+    assertEquals(Collections.nCopies(32, OptionalInt.of(4096)), windows(mistral));
+    ModelConfig qwen2 = only("qwen2", "");
+    assertEquals(151936, qwen2.vocabSize());
+    assertEquals(22016, qwen2.intermediateSize());
+    assertEquals(32, qwen2.numKeyValueHeads());
+    assertEquals(32768, qwen2.maxPositionEmbeddings());
+    assertEquals(OptionalInt.empty(), qwen2.bosTokenId());
+    assertEquals(List.of(), qwen2.eosTokenIds());
+    assertTrue(qwen2.form().attentionBias());
+    assertFalse(qwen2.form().outputBias());
+    assertEquals(OptionalInt.empty(), qwen2.form().slidingWindow());
+    ModelConfig qwen3 =
+        only("qwen3", "'hidden_size': 1024, 'num_attention_heads': 16, 'num_key_value_heads': 8");
+    assertEquals(128, qwen3.headDim());
+    assertTrue(qwen3.form().headNorm());
+    assertFalse(qwen3.form().attentionBias());
+    ModelConfig smolLm3 = only("smollm3", "");
+    assertEquals(2e6, smolLm3.ropeTheta());
+    assertTrue(smolLm3.tieWordEmbeddings());
+    assertEquals(OptionalInt.of(128004), smolLm3.padTokenId());
+    List<Boolean> rotary = smolLm3.form().layers().stream().map(LayerAttention::rotary).toList();
+    assertEquals(36, rotary.size());
+    for (int i = 0; i < 36; i++) {
+      assertEquals(i % 4 != 3, rotary.get(i), "layer " + i);
+    }
+    assertEquals(List.of(), notices);
+  }
+
+  @Test
+  void windowsAreWhereTheFamilyHasThem() {
+    assertEquals(
+        OptionalInt.empty(), only("mistral", "'sliding_window': null").form().slidingWindow());
+    OptionalInt none = OptionalInt.empty();
+    OptionalInt nine = OptionalInt.of(9);
+    String three = "'num_hidden_layers': 3, 'sliding_window': 9, ";
+    assertEquals(
+        List.of(none, nine, nine),
+        windows(only("qwen2", three + "'use_sliding_window': true, 'max_window_layers': 1")));
+    assertEquals(
+        List.of(none, none, none),
+        windows(only("qwen3", three + "'use_sliding_window': false, 'max_window_layers': 1")));
+    assertEquals(
+        List.of(nine, none, nine),
+        windows(
+            only(
+                "qwen3",
+                three
+                    + "'use_sliding_window': true, 'layer_types': ['sliding_attention',"
+                    + " 'full_attention', 'sliding_attention']")));
+    assertEquals(
+        List.of(none, nine, none),
+        windows(
+            only("smollm3", three + "'use_sliding_window': true, 'no_rope_layer_interval': 2")));
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '~',
+      value = {
+        "mistral|'sliding_window': 0|'sliding_window' is 0, expected null or an integer from 1 up",
+        "mistral|'sliding_window': 2.5|'sliding_window' is 2.5, expected an integer or null",
+        "qwen2|'num_hidden_layers': 2, 'layer_types': ['full_attention']|'layer_types' is"
+            + " [~full_attention~], expected for each of the 2 layers one of 'full_attention' and"
+            + " 'sliding_attention'",
+        "qwen2|'num_hidden_layers': 1, 'layer_types': ['chunked_attention']|'layer_types' is"
+            + " [~chunked_attention~], expected for each of the 1 layers one of 'full_attention'"
+            + " and 'sliding_attention'",
+        "qwen3|'num_hidden_layers': 1, 'layer_types': ['sliding_attention']|'layer_types' is"
+            + " [~sliding_attention~], expected 'full_attention' alone, as 'use_sliding_window' is"
+            + " false and 'sliding_window' is 4096",
+        "qwen3|'attention_bias': 1|'attention_bias' is 1, expected true or false",
+        "smollm3|'num_hidden_layers': 2, 'no_rope_layers': [1]|'no_rope_layers' is [1], expected"
+            + " for each of the 2 layers 1 (rotates) or 0 (does not)",
+        "smollm3|'num_hidden_layers': 1, 'no_rope_layers': [2]|'no_rope_layers' is [2], expected"
+            + " for each of the 1 layers 1 (rotates) or 0 (does not)",
+        "smollm3|'no_rope_layers': 'all'|'no_rope_layers' is ~all~, expected a list of integers",
+        "smollm3|'no_rope_layer_interval': 0|'no_rope_layer_interval' is 0, expected an integer"
+            + " from 1 up"
+      })
+  void whatAFamilyCannotHaveIsRefusedInOneLine(String modelType, String field, String problem) {
+    InvalidInputException e =
+        assertThrows(InvalidInputException.class, () -> only(modelType, field));
+    assertEquals(
+        List.of(folder.resolve("config.json") + ": " + problem.replace('~', '"')), e.problems());
   }
 
   @Test
@@ -202,6 +308,7 @@ final class ModelConfigTest {
         "{'architectures': ['GPT2LMHeadModel'], 'model_type': 'gpt2'}",
         "{'architectures': ['LlamaForSequenceClassification'], 'model_type': 'llama'}",
         "{'architectures': ['LlamaForCausalLM'], 'model_type': 'mistral'}",
+        "{'architectures': ['Qwen3MoeForCausalLM'], 'model_type': 'qwen3_moe'}",
         "{'architectures': ['LlamaForCausalLM', 'Other'], 'model_type': 'llama'}",
         "{'architectures': null, 'hidden_size': 64}",
         "{}"
@@ -211,7 +318,11 @@ final class ModelConfigTest {
         assertThrows(InvalidInputException.class, () -> read(json.replace('\'', '"')));
     assertEquals(1, e.problems().size());
     assertTrue(
-        e.getMessage().endsWith("expected a supported one: LlamaForCausalLM (llama)"),
+        e.getMessage()
+            .endsWith(
+                "expected a supported one: LlamaForCausalLM (llama), MistralForCausalLM (mistral),"
+                    + " Qwen2ForCausalLM (qwen2), Qwen3ForCausalLM (qwen3), SmolLM3ForCausalLM"
+                    + " (smollm3)"),
         e.getMessage());
   }
 
@@ -265,7 +376,7 @@ final class ModelConfigTest {
 
   @Test
   @Tag("golden")
-  void everyLlamaFixtureIsReadAndEveryOtherRefused() throws IOException {
+  void everyFixtureOfAnArchitectureIsReadAndEveryOtherRefused() throws IOException {
     Path models = Shared.fixtures("models");
     int read = 0;
     int refused = 0;
@@ -275,7 +386,9 @@ final class ModelConfigTest {
     }
     for (Path model : folders) {
       Path json = model.resolve("config.json");
-      if (Files.readString(json).contains("\"LlamaForCausalLM\"")) {
+      String text = Files.readString(json);
+      if (TinyModel.MODEL_TYPES.stream()
+          .anyMatch(type -> text.contains("\"model_type\": \"" + type + "\""))) {
         ModelConfig config = ModelConfig.read(json, notices::add);
         assertEquals(
             config.headDim() / 2, RotaryFrequencies.of(config).inverseFrequencies().length);
@@ -287,7 +400,7 @@ final class ModelConfigTest {
     }
     System.out.println("model configurations: " + read + " read, " + refused + " refused");
     assertEquals(List.of(), notices);
-    assertTrue(read > 0, "no Llama configuration in " + models);
+    assertTrue(read > 0, "no configuration in " + models);
   }
 
   private ModelConfig parse(String fields) {

@@ -80,8 +80,8 @@ class RandomWeightsTest {
 
   @Test
   void onlyThePaddingTokensEmbeddingIsZero() {
-    float[] table = read(weights(1), LlamaParameters.EMBEDDING);
-    float[] head = read(weights(1), LlamaParameters.HEAD);
+    float[] table = read(weights(1), DecoderParameters.EMBEDDING);
+    float[] head = read(weights(1), DecoderParameters.HEAD);
     for (int token = 0; token < 301; token++) {
       float[] zeros = new float[96];
       float[] row = Arrays.copyOfRange(table, token * 96, token * 96 + 96);
@@ -93,7 +93,7 @@ class RandomWeightsTest {
   @Test
   void aPieceIsTheSameHoweverItIsRead() {
     RandomWeights weights = weights(1);
-    for (String name : List.of(Q, LlamaParameters.EMBEDDING)) {
+    for (String name : List.of(Q, DecoderParameters.EMBEDDING)) {
       float[] whole = read(weights, name);
       float[] pieces = new float[whole.length];
       for (int at = whole.length; at > 0; ) {

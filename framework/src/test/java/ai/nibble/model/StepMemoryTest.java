@@ -44,11 +44,17 @@ class StepMemoryTest {
 
   @TempDir Path directory;
 
+  private String modelType = "llama";
+
   private ModelConfig config() throws Exception {
     Path file = directory.resolve("config.json");
     Files.writeString(
         file,
-        "{\"model_type\":\"llama\",\"hidden_size\":96,\"intermediate_size\":200,"
+        "{\"model_type\":\""
+            + modelType
+            + "\",\"attention_bias\":"
+            + modelType.equals("qwen3")
+            + ",\"hidden_size\":96,\"intermediate_size\":200,"
             + "\"num_hidden_layers\":3,\"num_attention_heads\":6,\"num_key_value_heads\":2,"
             + "\"head_dim\":16,\"vocab_size\":"
             + VOCABULARY
@@ -198,6 +204,16 @@ class StepMemoryTest {
     try (CausalLm model = load(LoadOptions.trained(DType.FLOAT32))) {
       check(model, ModelShape.of(config(), DType.FLOAT32, true, none), checkpointing);
     }
+  }
+
+  /** Norms of heads, biases, and layers that differ. */
+  @ParameterizedTest
+  @EnumSource(Checkpointing.class)
+  void soItIsForNormsOfHeadsAndBiases(Checkpointing checkpointing) throws Exception {
+    modelType = "qwen3";
+    whatAStepHoldsIsKnownFromSizes(checkpointing);
+    allWeightsTrainedHaveGradientsOfTheirOwn(checkpointing);
+    weightsTakeWhatTheirHeadersSay();
   }
 
   @Test

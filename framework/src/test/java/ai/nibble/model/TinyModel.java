@@ -33,6 +33,10 @@ public final class TinyModel {
   public final Map<String, String> fields = new LinkedHashMap<>();
   private final Random random;
 
+  /** One of each architecture, with all that it differs in from the others. */
+  public static final List<String> MODEL_TYPES =
+      List.of("llama", "mistral", "qwen2", "qwen3", "smollm3");
+
   public TinyModel(long seed, boolean biases) {
     random = new Random(seed);
     fields.put("model_type", "\"llama\"");
@@ -60,6 +64,50 @@ public final class TinyModel {
     }
     add("model.norm.weight", 12);
     add(HEAD, 11, 12);
+  }
+
+  /**
+   * A model of an architecture: Mistral's window is of 5 tokens, Qwen 2 has its biases and a window
+   * in the second layer, Qwen 3 its norms of heads, and the second layer of SmolLM 3 rotates
+   * nothing.
+   */
+  public static TinyModel of(String modelType, long seed) {
+    TinyModel model = new TinyModel(seed, false);
+    model.fields.put("model_type", "\"" + modelType + "\"");
+    model.fields.put("tie_word_embeddings", "false");
+    model.fields.put("bos_token_id", "1");
+    model.fields.put("eos_token_id", "2");
+    model.fields.put("pad_token_id", "null");
+    model.fields.remove("attention_bias");
+    model.fields.remove("mlp_bias");
+    for (int layer = 0; layer < 2; layer++) {
+      String self = "model.layers." + layer + ".self_attn.";
+      if (modelType.equals("qwen2")) {
+        model.add(self + "q_proj.bias", HEADS * HEAD_DIM);
+        model.add(self + "k_proj.bias", KV_HEADS * HEAD_DIM);
+        model.add(self + "v_proj.bias", KV_HEADS * HEAD_DIM);
+      } else if (modelType.equals("qwen3")) {
+        model.add(self + "q_norm.weight", HEAD_DIM);
+        model.add(self + "k_norm.weight", HEAD_DIM);
+      }
+    }
+    switch (modelType) {
+      case "mistral" -> model.fields.put("sliding_window", "5");
+      case "qwen2" -> {
+        model.fields.put("use_sliding_window", "true");
+        model.fields.put("sliding_window", "6");
+        model.fields.put("max_window_layers", "1");
+      }
+      case "smollm3" -> model.fields.put("no_rope_layers", "[1, 0]");
+      default -> {}
+    }
+    return model;
+  }
+
+  /** The configuration as it is read. */
+  ModelConfig config(Path folder) {
+    writeConfig(folder);
+    return ModelConfig.read(folder.resolve("config.json"), notice -> {});
   }
 
   /** Puts a tensor of random values, in the place of one of that name if there is one. */

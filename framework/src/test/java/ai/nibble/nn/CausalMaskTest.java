@@ -10,6 +10,10 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 class CausalMaskTest {
+  private static Attention attention(int group, int window) {
+    return new Attention(group, 1, new RotaryTable(new float[] {1}, 1), 1, window);
+  }
+
   @ParameterizedTest
   @EnumSource(names = {"FLOAT32", "BFLOAT16"})
   void aTokenSeesItsOwnSequenceUpToItself(DType dtype) {
@@ -25,7 +29,7 @@ class CausalMaskTest {
       no, no, no, 0, 0,
     };
     try (Tensor scores = Tensor.zeros(dtype, 6, 5)) {
-      CausalMask.of(pass, 2).apply(scores, span, block);
+      CausalMask.of(pass, attention(2, 0)).apply(scores, span, block);
       assertArrayEquals(expected, scores.toFloats());
     }
   }
@@ -46,7 +50,47 @@ class CausalMaskTest {
       0, 0, no, no, 0, // token 5
     };
     try (Tensor scores = Tensor.zeros(DType.FLOAT32, 5, 5)) {
-      CausalMask.of(pass, 1).apply(scores, span, span);
+      CausalMask.of(pass, attention(1, 0)).apply(scores, span, span);
+      assertArrayEquals(expected, scores.toFloats());
+    }
+  }
+
+  @Test
+  void aWindowEndsWithTheTokenItself() {
+    // a sequence of one token, one of four
+    Pass pass = Pass.evaluating(0, 1, 5);
+    AttentionSpan span = new AttentionSpan(0, 5);
+    float no = Float.NEGATIVE_INFINITY;
+    float[] expected = {
+      0, no, no, no, no, // token 0
+      no, 0, no, no, no, // token 1
+      no, 0, 0, no, no, // token 2
+      no, no, 0, 0, no, // token 3
+      no, no, no, 0, 0, // token 4
+    };
+    try (Tensor scores = Tensor.zeros(DType.FLOAT32, 5, 5)) {
+      CausalMask.of(pass, attention(1, 2)).apply(scores, span, span);
+      assertArrayEquals(expected, scores.toFloats());
+    }
+  }
+
+  @Test
+  void aBranchsWindowReachesIntoItsTrunkByPositions() {
+    // a trunk 0 1 2 with the branches 3 and 4 5 6
+    Pass pass = Pass.branching(new int[] {0, 3, 4, 7}, new int[] {-1, 0, 0});
+    AttentionSpan span = new AttentionSpan(0, 7);
+    float no = Float.NEGATIVE_INFINITY;
+    float[] expected = {
+      0, no, no, no, no, no, no, // token 0
+      0, 0, no, no, no, no, no, // token 1
+      no, 0, 0, no, no, no, no, // token 2
+      no, no, 0, 0, no, no, no, // token 3
+      no, no, 0, no, 0, no, no, // token 4
+      no, no, no, no, 0, 0, no, // token 5
+      no, no, no, no, no, 0, 0, // token 6
+    };
+    try (Tensor scores = Tensor.zeros(DType.FLOAT32, 7, 7)) {
+      CausalMask.of(pass, attention(1, 2)).apply(scores, span, span);
       assertArrayEquals(expected, scores.toFloats());
     }
   }

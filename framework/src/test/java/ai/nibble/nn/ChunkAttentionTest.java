@@ -19,15 +19,16 @@ class ChunkAttentionTest extends FunctionTestCase {
   private static final int D = 8;
   private static final int TOKENS = 70;
 
-  private static Attention attention() {
+  private static Attention attention(int window) {
     float[] frequencies = {1, 0.3f, 0.1f, 0.03f};
-    return new Attention(HEADS, KV_HEADS, new RotaryTable(frequencies, 1), 1 / Math.sqrt(D));
+    RotaryTable rotary = new RotaryTable(frequencies, 1);
+    return new Attention(HEADS, KV_HEADS, rotary, 1 / Math.sqrt(D), window);
   }
 
-  private Tensor whole(Tensor qkv, Precision precision) {
+  private Tensor whole(Attention attention, Tensor qkv, Precision precision) {
     try (Tape tape = Tape.inference();
         Variable in = tape.constant(qkv.share());
-        Variable out = attention().apply(tape, in, Pass.evaluating(0, TOKENS), precision)) {
+        Variable out = attention.apply(tape, in, Pass.evaluating(0, TOKENS), precision)) {
       return scope.own(out.value().share());
     }
   }
@@ -37,11 +38,19 @@ class ChunkAttentionTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @CsvSource({"FLOAT32, 1", "FLOAT32, 16777216", "BFLOAT16, 1", "BFLOAT16, 16777216"})
-  void partsOfAnyLengthGiveTheWhole(DType dtype, long maxScoreBytes) {
+  @CsvSource({
+    "FLOAT32, 1, 0",
+    "FLOAT32, 16777216, 0",
+    "BFLOAT16, 1, 0",
+    "BFLOAT16, 16777216, 0",
+    "FLOAT32, 1, 7",
+    "BFLOAT16, 16777216, 50"
+  })
+  void partsOfAnyLengthGiveTheWhole(DType dtype, long maxScoreBytes, int window) {
+    Attention attention = attention(window);
     Precision precision = Precision.of(dtype);
     Tensor qkv = scope.own(input(3, TOKENS, (HEADS + 2L * KV_HEADS) * D).to(precision.compute()));
-    float[] expected = whole(qkv, precision).toFloats();
+    float[] expected = whole(attention, qkv, precision).toFloats();
     KvCache cache = scope.own(new KvCache(1, KV_HEADS, D, TOKENS + 3, precision));
     int width = HEADS * D;
     int begin = 0;
@@ -53,7 +62,7 @@ class ChunkAttentionTest extends FunctionTestCase {
           Variable in = tape.constant(rows(qkv, begin, begin + tokens).share());
           Variable out =
               tape.apply(
-                  new ChunkAttention(attention(), pass, 0, precision, work, maxScoreBytes), in)) {
+                  new ChunkAttention(attention, pass, 0, precision, work, maxScoreBytes), in)) {
         actual = out.value().toFloats();
       }
       cache.advance(tokens);
@@ -84,7 +93,7 @@ class ChunkAttentionTest extends FunctionTestCase {
 
   /** What the tokens from {@code from} on give, after those before where the cache is empty. */
   private float[] attend(KvCache cache, Tensor qkv, int from, Precision precision) {
-    Attention attention = attention();
+    Attention attention = attention(Attention.NO_WINDOW);
     if (cache.length() == 0) {
       step(attention, cache, rows(qkv, 0, from), precision);
     }

@@ -44,19 +44,25 @@ class DeviceAttentionTest extends FunctionTestCase {
     }
   }
 
-  /** Shared and own heads, of elements that a kernel takes and that it does not. */
+  /** Shared and own heads, of elements that a kernel takes and that it does not; windows. */
   private List<Attention> attentions() {
     return List.of(
         attention(4, 2, 8),
         attention(3, 3, 16),
         attention(6, 2, 6),
         attention(2, 1, 20),
-        attention(3, 3, 10));
+        attention(3, 3, 10),
+        attention(4, 2, 8, 4),
+        attention(2, 1, 20, 1));
   }
 
   private Attention attention(int heads, int keyValueHeads, int d) {
+    return attention(heads, keyValueHeads, d, Attention.NO_WINDOW);
+  }
+
+  private Attention attention(int heads, int keyValueHeads, int d, int window) {
     RotaryTable rotary = scope.own(new RotaryTable(frequencies(d, 10), 1));
-    return new Attention(heads, keyValueHeads, rotary, 1 / Math.sqrt(d));
+    return new Attention(heads, keyValueHeads, rotary, 1 / Math.sqrt(d), window);
   }
 
   private static int width(Attention attention) {

@@ -38,6 +38,37 @@ class FunctionsTest extends FunctionTestCase {
     Oracle.assertAgreesWithDifferences((tape, in) -> norm.apply(tape, in.get(0)), inputs);
   }
 
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  void headNormAgreesWithTheEngine(DType dtype) {
+    int d = 10;
+    Tensor query = Oracle.gaussian(51, 1, d);
+    Tensor key = Oracle.gaussian(52, 1, d);
+    HeadNorm norm = scope.own(new HeadNorm(new RmsNorm(query, 1e-5), new RmsNorm(key, 1e-5), 3, 2));
+    List<Tensor> inputs = List.of(input(53, 70, 7 * d));
+    Oracle.OnTape ours = (tape, in) -> norm.apply(tape, in.get(0));
+    Oracle.assertAgreesWithEngine(
+        ours,
+        (in, manager) -> {
+          NDArray q = headNorm(in.get(0).get(":, :" + 3 * d), query, manager);
+          NDArray k = headNorm(in.get(0).get(":, " + 3 * d + ":" + 5 * d), key, manager);
+          return q.concat(k, 1).concat(in.get(0).get(":, " + 5 * d + ":"), 1);
+        },
+        inputs,
+        dtype,
+        tolerance(dtype));
+    if (dtype == DType.FLOAT32) {
+      Oracle.assertAgreesWithDifferences(ours, inputs);
+    }
+  }
+
+  private static NDArray headNorm(NDArray heads, Tensor weight, NDManager manager) {
+    Shape shape = heads.getShape();
+    long d = weight.numel();
+    NDArray rows = heads.reshape(shape.size() / d, d);
+    return rmsNorm(rows, weight, 1e-5, manager).reshape(shape);
+  }
+
   private static NDArray rmsNorm(NDArray x, Tensor weight, double eps, NDManager manager) {
     NDArray meanSquare = x.mul(x).mean(new int[] {1}, true).add(eps);
     return x.div(meanSquare.sqrt()).mul(NdArrays.toNdArray(weight, manager));
@@ -133,7 +164,10 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   /** Attention of one sequence by the textbook, over repeated heads and a full mask. */
-  private static NDArray attention(NDArray qkv, int heads, int kvHeads, int d, NDManager manager) {
+  private static NDArray attention(NDArray qkv, Attention shape, NDManager manager) {
+    int heads = shape.heads();
+    int kvHeads = shape.keyValueHeads();
+    int d = shape.headDim();
     long t = qkv.getShape().get(0);
     NDArray q = rotated(qkv.get(":, :" + heads * d).reshape(t, heads, d), manager);
     int end = (heads + kvHeads) * d;
@@ -144,8 +178,9 @@ class FunctionsTest extends FunctionTestCase {
     NDArray scores = q.transpose(1, 0, 2).matMul(k).mul(1 / Math.sqrt(d));
     float[] mask = new float[(int) (t * t)];
     for (int i = 0; i < t; i++) {
-      for (int j = i + 1; j < t; j++) {
-        mask[(int) (i * t + j)] = -1e9f;
+      for (int j = 0; j < t; j++) {
+        boolean seen = j <= i && (shape.window() == 0 || j > i - shape.window());
+        mask[(int) (i * t + j)] = seen ? 0 : -1e9f;
       }
     }
     NDArray p = scores.add(manager.create(mask, new Shape(t, t))).softmax(2);
@@ -197,12 +232,18 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   private void assertIsTextbookAttention(DType dtype, AttentionUnderTest underTest) {
+    for (int window : new int[] {Attention.NO_WINDOW, 1, 40}) {
+      assertIsTextbookAttention(dtype, window, underTest);
+    }
+  }
+
+  private void assertIsTextbookAttention(DType dtype, int window, AttentionUnderTest underTest) {
     int heads = 4;
     int kvHeads = 2;
     int d = 8;
     // one sequence longer than a block, one of a single token
     int[] starts = {0, 150, 151, 164};
-    Attention attention = new Attention(heads, kvHeads, rotary(d), 1 / Math.sqrt(d));
+    Attention attention = new Attention(heads, kvHeads, rotary(d), 1 / Math.sqrt(d), window);
     List<Tensor> inputs = List.of(input(11, 164, (heads + 2L * kvHeads) * d));
     Oracle.OnTape ours = underTest.of(attention, Pass.evaluating(starts));
     Oracle.assertAgreesWithEngine(
@@ -211,7 +252,7 @@ class FunctionsTest extends FunctionTestCase {
           NDArray all = null;
           for (int s = 0; s + 1 < starts.length; s++) {
             NDArray part = in.get(0).get(starts[s] + ":" + starts[s + 1]);
-            NDArray one = attention(part, heads, kvHeads, d, manager);
+            NDArray one = attention(part, attention, manager);
             all = all == null ? one : all.concat(one, 0);
           }
           return all;

@@ -34,7 +34,11 @@ class GpuAttentionTest extends FunctionTestCase {
       new ExpandedHeads(new EfficientAttention(), EfficientAttention.HEAD_DIM_UNIT);
 
   /** One shape of attention. */
-  private record Case(DType dtype, int heads, int keyValueHeads, int headDim) {}
+  private record Case(DType dtype, int heads, int keyValueHeads, int headDim, int window) {
+    Case(DType dtype, int heads, int keyValueHeads, int headDim) {
+      this(dtype, heads, keyValueHeads, headDim, Attention.NO_WINDOW);
+    }
+  }
 
   private static final List<Case> CASES =
       List.of(
@@ -46,7 +50,11 @@ class GpuAttentionTest extends FunctionTestCase {
           new Case(DType.FLOAT32, 2, 1, 264),
           new Case(DType.BFLOAT16, 9, 3, 64),
           new Case(DType.BFLOAT16, 4, 2, 12),
-          new Case(DType.BFLOAT16, 2, 2, 320));
+          new Case(DType.BFLOAT16, 2, 2, 320),
+          new Case(DType.FLOAT32, 4, 2, 64, 48),
+          new Case(DType.FLOAT32, 4, 2, 12, 1),
+          new Case(DType.BFLOAT16, 8, 2, 128, 48),
+          new Case(DType.BFLOAT16, 9, 3, 64, 129));
 
   @BeforeEach
   void findGpu() {
@@ -57,7 +65,7 @@ class GpuAttentionTest extends FunctionTestCase {
 
   private Attention attention(Case c) {
     RotaryTable rotary = scope.own(new RotaryTable(frequencies(c.headDim, 1e4), 1));
-    return new Attention(c.heads, c.keyValueHeads, rotary, 1 / Math.sqrt(c.headDim));
+    return new Attention(c.heads, c.keyValueHeads, rotary, 1 / Math.sqrt(c.headDim), c.window);
   }
 
   private Tensor qkv(Case c, int tokens) {

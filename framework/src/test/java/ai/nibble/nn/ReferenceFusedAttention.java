@@ -37,7 +37,7 @@ final class ReferenceFusedAttention implements FusedAttention {
   }
 
   private static void rows(
-      Heads q, Heads k, Sequences queries, Sequences keys, double scale, Row row) {
+      Heads q, Heads k, Sequences queries, Sequences keys, Scores scores, Row row) {
     if (q.heads != k.heads || q.d != k.d || queries.starts().numel() != keys.starts().numel()) {
       throw new IllegalArgumentException("heads of queries and keys differ");
     }
@@ -60,7 +60,8 @@ final class ReferenceFusedAttention implements FusedAttention {
                   (double) q.values[q.at(from[s] + t, h) + e]
                       * k.values[k.at(keysFrom[s] + j, h) + e];
             }
-            p[j] = Math.exp(dot * scale);
+            boolean seen = scores.window() == 0 || j >= p.length - scores.window();
+            p[j] = seen ? Math.exp(dot * scores.scale()) : 0;
             sum += p[j];
           }
           for (int j = 0; j < p.length; j++) {
@@ -80,7 +81,7 @@ final class ReferenceFusedAttention implements FusedAttention {
 
   @Override
   public Result forward(
-      Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, double scale) {
+      Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, Scores scores) {
     Heads value = Heads.of(v);
     Heads query = Heads.of(q);
     float[] out = new float[query.values.length];
@@ -89,7 +90,7 @@ final class ReferenceFusedAttention implements FusedAttention {
         Heads.of(k),
         queries,
         keys,
-        scale,
+        scores,
         (t, h, first, p) -> {
           for (int e = 0; e < value.d; e++) {
             double sum = 0;
@@ -110,7 +111,7 @@ final class ReferenceFusedAttention implements FusedAttention {
       Tensor v,
       Result forward,
       Sequences sequences,
-      double scale) {
+      Scores scores) {
     if (forward.aside().size() != 1 || Heads.of(forward.output()).d != q.size(2)) {
       throw new IllegalArgumentException("not what forward gave");
     }
@@ -126,7 +127,7 @@ final class ReferenceFusedAttention implements FusedAttention {
         key,
         sequences,
         sequences,
-        scale,
+        scores,
         (t, h, first, p) -> {
           double[] dp = new double[p.length];
           double mean = 0;
@@ -139,7 +140,7 @@ final class ReferenceFusedAttention implements FusedAttention {
             mean += p[j] * dp[j];
           }
           for (int j = 0; j < p.length; j++) {
-            double ds = p[j] * (dp[j] - mean) * scale;
+            double ds = p[j] * (dp[j] - mean) * scores.scale();
             for (int e = 0; e < query.d; e++) {
               dq[query.at(t, h) + e] += (float) (ds * key.values[key.at(first + j, h) + e]);
               dk[key.at(first + j, h) + e] += (float) (ds * query.values[query.at(t, h) + e]);

@@ -155,6 +155,36 @@ class TrainedWeightsTest extends FunctionTestCase {
         dtype);
   }
 
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  void headNormsWeights(DType dtype) {
+    int d = 10;
+    ParameterSet parameters = parameters(shapes("q", size(d), "k", size(d)));
+    HeadNorm norm =
+        scope.own(
+            new HeadNorm(
+                new RmsNorm(parameters.get("q"), 1e-5),
+                new RmsNorm(parameters.get("k"), 1e-5),
+                3,
+                2));
+    assertAgrees(
+        parameters,
+        (tape, in) -> norm.apply(tape, in.get(0)),
+        (in, manager) -> {
+          NDArray q = headNorm(in.get(0).get(":, :" + 3 * d), in.get(1), d);
+          NDArray k = headNorm(in.get(0).get(":, " + 3 * d + ":" + 5 * d), in.get(2), d);
+          return q.concat(k, 1).concat(in.get(0).get(":, " + 5 * d + ":"), 1);
+        },
+        List.of(input(2, 131, 7 * d)),
+        dtype);
+  }
+
+  private static NDArray headNorm(NDArray heads, NDArray weight, int d) {
+    NDArray rows = heads.reshape(heads.size() / d, d);
+    NDArray meanSquare = rows.mul(rows).mean(new int[] {1}, true).add(1e-5);
+    return rows.div(meanSquare.sqrt()).mul(weight).reshape(heads.getShape());
+  }
+
   @Test
   void aTrainedNormFollowsItsParameter() {
     ParameterSet parameters = parameters(shapes("w", size(5)));

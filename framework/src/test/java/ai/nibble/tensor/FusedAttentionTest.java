@@ -29,10 +29,14 @@ class FusedAttentionTest {
       FusedAttention.Sequences one = new FusedAttention.Sequences(starts, 5);
       EfficientAttention kernel = new EfficientAttention();
       String seen =
-          assertThrows(TensorException.class, () -> kernel.forward(q, q, q, one, one, 1))
+          assertThrows(
+                  TensorException.class,
+                  () -> kernel.forward(q, q, q, one, one, new FusedAttention.Scores(1, 0)))
               .getMessage();
       assertTrue(seen.startsWith("efficient_attention: [float32[5, 4, 12], "), seen);
-      assertThrows(TensorException.class, () -> kernel.forward(q, k, k, one, one, 1));
+      assertThrows(
+          TensorException.class,
+          () -> kernel.forward(q, k, k, one, one, new FusedAttention.Scores(1, 0)));
     }
   }
 }

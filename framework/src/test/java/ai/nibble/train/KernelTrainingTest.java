@@ -6,10 +6,12 @@ import ai.nibble.data.Batch;
 import ai.nibble.data.Example;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
+import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.TinyModel;
+import ai.nibble.model.Trainable;
 import ai.nibble.optim.AdamW;
 import ai.nibble.optim.AdamWConfig;
 import ai.nibble.optim.ParameterRange;
@@ -23,6 +25,7 @@ import java.util.Random;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** A model whose layers are computed by kernels, compiled for the host, trains as without them. */
 class KernelTrainingTest {
@@ -30,37 +33,40 @@ class KernelTrainingTest {
 
   @TempDir Path folder;
 
-  /** Loss and gradient norm of each step. */
+  /** Loss and gradient norm of each step of training adapters. */
   private double[] train(Checkpointing checkpointing, double dropout) {
     LoraConfig config = LoraConfig.DEFAULT.withRank(3, 6).withDropout(dropout);
-    double[] seen = new double[2 * STEPS];
     try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32));
         LoraAdapter adapter = LoraAdapter.inject(model, config, 4)) {
-      TrainStep step =
-          new TrainStep(
-              model,
-              adapter,
-              new SupervisedFineTuning(),
-              AdamW.over(
-                  adapter.parameters(),
-                  AdamWConfig.DEFAULT,
-                  ParameterRange.decayingMatrices(adapter.parameters(), 0)),
-              1,
-              checkpointing);
-      Random random = new Random(5);
-      for (int s = 0; s < STEPS; s++) {
-        int[] first = random.ints(9, 0, 11).toArray();
-        int[] second = random.ints(5, 0, 11).toArray();
-        Batch batch = Batch.of(List.of(new Example(first, first), new Example(second, second)));
-        TrainStep.Outcome outcome = step.run(List.of(batch), 1e-3, s);
-        seen[2 * s] = outcome.loss();
-        seen[2 * s + 1] = outcome.gradNorm();
-      }
+      return train(model, adapter, checkpointing);
+    }
+  }
+
+  private static double[] train(CausalLm model, Trainable trained, Checkpointing checkpointing) {
+    double[] seen = new double[2 * STEPS];
+    TrainStep step =
+        new TrainStep(
+            model,
+            trained,
+            new SupervisedFineTuning(),
+            AdamW.over(
+                trained.parameters(),
+                AdamWConfig.DEFAULT,
+                ParameterRange.decayingMatrices(trained.parameters(), 0)),
+            1,
+            checkpointing);
+    Random random = new Random(5);
+    for (int s = 0; s < STEPS; s++) {
+      int[] first = random.ints(9, 0, 11).toArray();
+      int[] second = random.ints(5, 0, 11).toArray();
+      Batch batch = Batch.of(List.of(new Example(first, first), new Example(second, second)));
+      TrainStep.Outcome outcome = step.run(List.of(batch), 1e-3, s);
+      seen[2 * s] = outcome.loss();
+      seen[2 * s + 1] = outcome.gradNorm();
     }
     return seen;
   }
 
-  /** float32: sums in another order differ by some 2⁻²⁴, a hundred times that after all layers. */
   @ParameterizedTest
   @EnumSource(Checkpointing.class)
   void isAsWithoutKernels(Checkpointing checkpointing) {
@@ -74,9 +80,36 @@ class KernelTrainingTest {
       try (kernels) {
         seen = train(checkpointing, dropout);
       }
-      for (int i = 0; i < seen.length; i++) {
-        assertEquals(expected[i], seen[i], 1e-5 * Math.abs(expected[i]), "value " + i);
-      }
+      assertSame(expected, seen);
+    }
+  }
+
+  /** float32: sums in another order differ by some 2⁻²⁴, a hundred times that after all layers. */
+  private static void assertSame(double[] expected, double[] seen) {
+    for (int i = 0; i < seen.length; i++) {
+      assertEquals(expected[i], seen[i], 1e-5 * Math.abs(expected[i]), "value " + i);
+    }
+  }
+
+  /** Adapters with what is computed again, and all weights, of each architecture. */
+  @ParameterizedTest
+  @ValueSource(strings = {"mistral", "qwen2", "qwen3", "smollm3"})
+  void everyArchitectureTrainsAsWithoutKernels(String modelType) {
+    TinyModel tiny = TinyModel.of(modelType, 15).scaled(0.5f);
+    tiny.writeConfig(folder);
+    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    double[] expected = train(Checkpointing.SELECTIVE, 0.3);
+    double[] all = trainAllWeights();
+    KernelLaunchers.Installation kernels = HostKernels.install();
+    try (kernels) {
+      assertSame(expected, train(Checkpointing.SELECTIVE, 0.3));
+      assertSame(all, trainAllWeights());
+    }
+  }
+
+  private double[] trainAllWeights() {
+    try (CausalLm model = CausalLm.load(folder, LoadOptions.trained(DType.FLOAT32))) {
+      return train(model, new AllWeights(model), Checkpointing.NONE);
     }
   }
 }

@@ -33,6 +33,23 @@ def load(path, double_quant=None):
     )
 
 
+def by_definition(model):
+    """Linears of 4 bits as dense ones, of code times absmax: no kernel of any CPU takes part."""
+    for parent in list(model.modules()):
+        for name, linear in list(parent.named_children()):
+            if type(linear).__name__ != "Linear4bit":
+                continue
+            state = linear.weight.quant_state
+            packed = linear.weight.data.flatten().to(torch.int64)
+            codes = torch.stack((packed >> 4, packed & 15), 1).flatten()[: state.shape.numel()]
+            values = state.code[codes] * state.absmax.repeat_interleave(state.blocksize)[: len(codes)]
+            dense = torch.nn.Linear(state.shape[1], state.shape[0], bias=linear.bias is not None)
+            dense.weight = torch.nn.Parameter(values.reshape(state.shape), requires_grad=False)
+            dense.bias = linear.bias
+            setattr(parent, name, dense)
+    return model
+
+
 def adapter_logits(name):
     model = PeftModel.from_pretrained(load(f"{fixtures}/models/llama"), f"{fixtures}/lora/{name}")
     inputs = load_file(f"{fixtures}/lora/{name}/golden.safetensors")
@@ -42,11 +59,13 @@ def adapter_logits(name):
         ).logits
 
 
-def train(case, base, double_quant):
+def train(case, base, double_quant, prepared=lambda model: model):
     """The words of golden.json: AdamW, cosine with warm-up, mean over the accumulated targets."""
     folder = f"{fixtures}/train/{case}"
     model = PeftModel.from_pretrained(
-        load(f"{fixtures}/models/{base}", double_quant), f"{folder}/initial", is_trainable=True
+        prepared(load(f"{fixtures}/models/{base}", double_quant)),
+        f"{folder}/initial",
+        is_trainable=True,
     ).train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -104,6 +123,15 @@ for case, base, double_quant in (
     json.dump({"log": log}, open(f"{here}/{case}.json", "w"), indent=1)
     save_file(final, f"{here}/{case}.safetensors")
     print(case, log[0], log[9])
+
+log, _ = train("llama_nf4", "llama", False, by_definition)
+anew = json.load(open(f"{here}/llama_nf4.json"))["log"]
+worst = max(abs(a["loss"] - b["loss"]) for a, b in zip(log, anew))
+print("control: llama_nf4 by definition differs from bitsandbytes' losses by", worst)
+assert worst < 1e-5
+log, final = train("qwen3_nf4", "qwen3", False, by_definition)
+json.dump({"log": log}, open(f"{here}/qwen3_nf4.json", "w"), indent=1)
+save_file(final, f"{here}/qwen3_nf4.safetensors")
 
 golden = load_file(f"{fixtures}/smollm2_golden.safetensors")
 model = load(smollm2, False)

@@ -5,8 +5,8 @@ import ai.nibble.model.GgufLayout;
 import ai.nibble.model.WeightSource;
 
 /**
- * A model's weights in the order of a GGUF file's rows: llama.cpp rotates neighbours, Hugging Face
- * the two halves of a head, so the rows of q and k change places.
+ * A model's weights in the order of a GGUF file's rows: of some architectures llama.cpp rotates
+ * neighbours, Hugging Face the two halves of a head, so the rows of q and k change places.
  */
 record GgufRows(WeightSource weights) {
 
@@ -17,7 +17,7 @@ record GgufRows(WeightSource weights) {
    */
   RowSource of(String name) {
     RowSource rows = (row, into) -> weights.read(name, row * into.length, into, 0, into.length);
-    if (!GgufLayout.isPermuted(name)) {
+    if (!GgufLayout.isPermuted(weights.config(), name)) {
       return rows;
     }
     int headDim = weights.config().headDim();

@@ -54,7 +54,7 @@ public final class LoraExport {
       float alpha = alpha(stored.config().lora());
       GgufHeader header =
           new GgufHeader()
-              .put("general.architecture", GgufHyperparameters.ARCHITECTURE)
+              .put("general.architecture", GgufHyperparameters.architecture(source.config()))
               .put("general.type", "adapter")
               .put("general.name", out.getFileName().toString().replaceFirst("\\.gguf$", ""))
               .put("general.file_type", type.number())
@@ -63,7 +63,7 @@ public final class LoraExport {
               .put("adapter.lora.alpha", alpha);
       try (GgufWriter writer = GgufWriter.create(out, header, specs)) {
         for (String path : stored.modules()) {
-          write(writer, stored, path, alpha, source.config().headDim());
+          write(writer, stored, path, alpha, source.config());
         }
         writer.commit();
       }
@@ -132,13 +132,14 @@ public final class LoraExport {
   }
 
   private static void write(
-      GgufWriter writer, StoredAdapter adapter, String path, float alpha, int headDim) {
+      GgufWriter writer, StoredAdapter adapter, String path, float alpha, ModelConfig base) {
     float[] a = adapter.loraA(path);
     float[] b = adapter.loraB(path);
     int r = adapter.rank(path);
     // 1 but for ranks and alphas by pattern
     float factor = (float) (adapter.scaling(path) * r / alpha);
-    boolean permuted = GgufLayout.isPermuted(path + ".weight");
+    boolean permuted = GgufLayout.isPermuted(base, path + ".weight");
+    int headDim = base.headDim();
     String name = name(path);
     writer.write(
         name + ".lora_a",

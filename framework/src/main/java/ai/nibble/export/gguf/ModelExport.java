@@ -125,6 +125,7 @@ public final class ModelExport {
               throw new InvalidInputException(
                   request.base() + ": cannot be written as GGUF: " + what);
             });
+    GgufHyperparameters.leftOut(config).ifPresent(notices);
   }
 
   /** The base with the adapter in it, or the base itself. */
@@ -167,20 +168,20 @@ public final class ModelExport {
       WeightSource weights, Vocabulary vocabulary, Optional<ChatTemplate> template) {
     ModelConfig config = weights.config();
     GgufHeader header = new GgufHeader();
-    header.put("general.architecture", GgufHyperparameters.ARCHITECTURE);
+    header.put("general.architecture", GgufHyperparameters.architecture(config));
     header.put("general.type", "model");
     header.put("general.name", name());
     header.put("general.size_label", SizeLabel.of(weights));
     header.put("general.file_type", request.type().number());
     header.put("general.quantization_version", 2);
     GgufHyperparameters.integers(config).forEach(header::put);
-    header.put(GgufHyperparameters.CONTEXT_LENGTH, config.maxPositionEmbeddings());
+    header.put(GgufHyperparameters.contextLength(config), config.maxPositionEmbeddings());
     GgufHyperparameters.numbers(config)
         .forEach((key, value) -> header.put(key, value.floatValue()));
-    header.put(GgufHyperparameters.ROPE_FREQ_BASE, (float) config.ropeTheta());
+    header.put(GgufHyperparameters.ropeFreqBase(config), (float) config.ropeTheta());
     String scaling = GgufHyperparameters.ropeScalingType(config);
     if (!scaling.equals("none")) {
-      header.put(GgufHyperparameters.ROPE_SCALING_TYPE, scaling);
+      header.put(GgufHyperparameters.ropeScalingTypeKey(config), scaling);
       GgufHyperparameters.ropeScalingNumbers(config)
           .forEach((key, value) -> header.put(key, value.floatValue()));
       GgufHyperparameters.ropeScalingIntegers(config).forEach(header::put);

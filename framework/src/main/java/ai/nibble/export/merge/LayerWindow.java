@@ -5,8 +5,6 @@ import ai.nibble.model.WeightSource;
 import ai.nibble.tensor.DType;
 import java.util.Arrays;
 import java.util.LinkedHashSet;
-import java.util.List;
-import java.util.OptionalInt;
 import java.util.Set;
 
 /**
@@ -16,7 +14,7 @@ import java.util.Set;
  * rows of the output head.
  *
  * <p>This needs an architecture whose embedding is a plain look-up and whose layers differ in
- * nothing but their weights, as the Llama family's.
+ * nothing but their weights and how they attend ({@link ModelConfig#oneLayer}).
  */
 final class LayerWindow extends WeightView {
   private static final String LAYERS = "model.layers.";
@@ -42,7 +40,7 @@ final class LayerWindow extends WeightView {
     this.hidden = hidden;
     this.headBegin = headBegin;
     this.rows = Math.max(headRows, hidden.length / base.config().hiddenSize());
-    this.config = oneLayer(base.config(), rows, headBegin < 0);
+    this.config = base.config().oneLayer(layer, rows, headBegin < 0);
     names.add(AdapterUpdates.EMBEDDING);
     base.names().stream()
         .filter(name -> name.startsWith(prefix))
@@ -51,32 +49,6 @@ final class LayerWindow extends WeightView {
     if (headBegin >= 0) {
       names.add(AdapterUpdates.HEAD);
     }
-  }
-
-  private static ModelConfig oneLayer(ModelConfig c, int rows, boolean tied) {
-    return new ModelConfig(
-        c.architecture(),
-        c.modelType(),
-        rows,
-        c.hiddenSize(),
-        c.intermediateSize(),
-        1,
-        c.numAttentionHeads(),
-        c.numKeyValueHeads(),
-        c.headDim(),
-        c.hiddenAct(),
-        c.maxPositionEmbeddings(),
-        c.rmsNormEps(),
-        c.ropeTheta(),
-        c.ropeScaling(),
-        tied,
-        c.attentionBias(),
-        c.mlpBias(),
-        c.initializerRange(),
-        c.dtype(),
-        OptionalInt.empty(),
-        List.of(),
-        OptionalInt.empty());
   }
 
   /** A module of the window as the whole model calls it. */

@@ -62,7 +62,7 @@ class LoraExportTest {
         assertArrayEquals(stored.loraA(path), a);
         float[] expected = stored.loraB(path);
         for (int row = 0; row < outs; row++) {
-          boolean permuted = GgufLayout.isPermuted(path + ".weight");
+          boolean permuted = GgufLayout.isPermuted(source.config(), path + ".weight");
           int there = (int) (permuted ? GgufLayout.ggufRow(row, source.config().headDim()) : row);
           for (int k = 0; k < r; k++) {
             double ours = alpha / r * b[there * r + k];

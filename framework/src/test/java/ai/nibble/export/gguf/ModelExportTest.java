@@ -37,6 +37,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
@@ -45,6 +46,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -114,6 +116,59 @@ class ModelExportTest {
         }
       }
     }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"mistral, llama", "qwen2, qwen2", "qwen3, qwen3", "smollm3, smollm3"})
+  void everyArchitectureIsReadBackAsItWas(String modelType, String llamaCppName)
+      throws IOException {
+    Map<String, String> fields =
+        modelType.equals("smollm3") ? Map.of("no_rope_layers", "[1, 1]") : Map.of();
+    Path from = TinyChat.of(modelType, fields, temp.resolve(modelType));
+    export(from, Optional.empty(), FileType.F32);
+    assertEquals(
+        modelType.equals("mistral") || modelType.equals("qwen2") ? 1 : 0,
+        notices.stream().filter(line -> line.contains("has no sliding window: beyond")).count(),
+        notices.toString());
+    try (WeightSource expected = WeightSource.open(from, line -> {});
+        WeightSource seen = WeightSource.open(asBase(out, from), line -> {});
+        GgufFile file = GgufFile.open(out)) {
+      assertEquals(llamaCppName, file.metadata().getString("general.architecture"));
+      assertEquals(2, file.metadata().getLong(llamaCppName + ".block_count"));
+      assertEquals(modelType.equals("qwen2"), file.names().contains("blk.1.attn_k.bias"));
+      assertEquals(modelType.equals("qwen3"), file.names().contains("blk.1.attn_k_norm.weight"));
+      assertEquals(expected.names(), seen.names());
+      for (String name : expected.names()) {
+        assertArrayEquals(all(expected, name), all(seen, name), name);
+      }
+      String query = "model.layers.1.self_attn.q_proj.weight";
+      float[] stored = new float[24 * 12];
+      file.dequantize("blk.1.attn_q.weight", 0, stored.length, stored, 0);
+      // llama.cpp rotates the halves of a Qwen's heads, neighbours of the others'
+      assertEquals(
+          modelType.startsWith("qwen"), Arrays.equals(all(expected, query), stored), modelType);
+    }
+  }
+
+  @Test
+  void whatLlamaCppTakesForGrantedIsNotWrittenOtherwise() throws IOException {
+    Path smolLm3 =
+        TinyChat.of("smollm3", Map.of("no_rope_layers", "[1, 0]"), temp.resolve("smollm3"));
+    InvalidInputException layers =
+        assertThrows(
+            InvalidInputException.class, () -> export(smolLm3, Optional.empty(), FileType.F32));
+    assertTrue(layers.getMessage().contains("do not rotate positions"), layers.getMessage());
+    String llama3 =
+        "{\"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": 1.0,"
+            + " \"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 64}";
+    Path qwen2 = TinyChat.of("qwen2", Map.of("rope_scaling", llama3), temp.resolve("qwen2"));
+    InvalidInputException scaling =
+        assertThrows(
+            InvalidInputException.class, () -> export(qwen2, Optional.empty(), FileType.F32));
+    assertTrue(
+        scaling.getMessage().endsWith("for the architecture 'llama' alone, this is 'qwen2'"),
+        scaling.getMessage());
+    assertFalse(Files.exists(out));
   }
 
   @Test

@@ -1,0 +1,88 @@
+package ai.nibble.model;
+
+import java.util.List;
+import java.util.OptionalInt;
+
+/**
+ * A family of decoders: how its {@code config.json} is told, what that says of the layers, and how
+ * llama.cpp has it. One file each. All of them are computed by the same {@link DecoderLayer}, so
+ * what a family needs beyond its fields is a value of {@link DecoderForm}.
+ *
+ * <p>Fields, defaults and their meanings are those of the family's configuration class in
+ * transformers 5.23.
+ */
+public abstract sealed class Architecture permits Llama, Mistral, Qwen2, Qwen3, SmolLm3 {
+  private final String className;
+  private final String modelType;
+  private final Gguf gguf;
+
+  /**
+   * @param className the entry of {@code architectures}
+   * @param modelType the value of {@code model_type}
+   */
+  Architecture(String className, String modelType, Gguf gguf) {
+    this.className = className;
+    this.modelType = modelType;
+    this.gguf = gguf;
+  }
+
+  /**
+   * What llama.cpp makes of the family.
+   *
+   * @param name of its architecture, {@code general.architecture}, the prefix of its keys
+   * @param rotatesNeighbours whether it rotates neighbouring elements of a head; then its converter
+   *     reorders the rows of q and k. Else it rotates the halves, as transformers does
+   * @param readsDivisors whether it reads {@link GgufHyperparameters#ROPE_FREQS}
+   */
+  record Gguf(String name, boolean rotatesNeighbours, boolean readsDivisors) {}
+
+  /**
+   * What a field that is absent means.
+   *
+   * @param numKeyValueHeads empty: as many as query heads
+   * @param headDim empty: hidden size by heads
+   */
+  record Defaults(
+      int vocabSize,
+      int hiddenSize,
+      int intermediateSize,
+      int numHiddenLayers,
+      int numAttentionHeads,
+      OptionalInt numKeyValueHeads,
+      OptionalInt headDim,
+      int maxPositionEmbeddings,
+      double ropeTheta,
+      boolean tieWordEmbeddings,
+      OptionalInt bosTokenId,
+      List<Integer> eosTokenIds,
+      OptionalInt padTokenId) {}
+
+  /** The class that computes the model in transformers, such as {@code LlamaForCausalLM}. */
+  public String className() {
+    return className;
+  }
+
+  /** The name that a {@code config.json} has for the family, such as {@code llama}. */
+  public String modelType() {
+    return modelType;
+  }
+
+  Gguf gguf() {
+    return gguf;
+  }
+
+  abstract Defaults defaults();
+
+  /**
+   * Reads the fields that say how layers compute; a field of a wrong value is noted there.
+   *
+   * @param layers how many the model has, at least 1
+   */
+  abstract DecoderForm form(ConfigFields fields, int layers);
+
+  /** {@code LlamaForCausalLM (llama)}. */
+  @Override
+  public String toString() {
+    return className + " (" + modelType + ")";
+  }
+}
