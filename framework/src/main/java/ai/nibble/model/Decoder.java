@@ -90,7 +90,9 @@ public final class Decoder implements AutoCloseable {
             : packed.size()
                 + " of "
                 + model.groups().size()
-                + " groups of weights are read in 4 bits; ";
+                + " groups of weights are read in "
+                + packed.get(0).packedBits()
+                + " bits; ";
     String dtype = model.precision().product().torchName();
     if (kept.size() == others) {
       String which = packed.isEmpty() ? "the weights" : "the others";
