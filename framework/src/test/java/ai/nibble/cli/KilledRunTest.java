@@ -31,10 +31,11 @@ final class KilledRunTest {
       base_model: chat
       datasets: [{path: rows.jsonl, type: text}]
       learning_rate: 0.01
-      sequence_len: 64
+      sequence_len: 16
+      sample_packing: true
       micro_batch_size: 2
       gradient_accumulation_steps: 2
-      num_epochs: 40
+      max_steps: 120
       lora_r: 4
       lora_dropout: 0.1
       save_steps: 3
