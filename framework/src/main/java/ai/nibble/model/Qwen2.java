@@ -18,6 +18,11 @@ final class Qwen2 extends Architecture {
 
   @Override
   Defaults defaults() {
+    return defaults(OptionalInt.empty());
+  }
+
+  /** As Qwen 2 and Qwen 3 have them, but for the width of a head. */
+  static Defaults defaults(OptionalInt headDim) {
     return new Defaults(
         151936,
         4096,
@@ -25,7 +30,7 @@ final class Qwen2 extends Architecture {
         32,
         32,
         OptionalInt.of(32),
-        OptionalInt.empty(),
+        headDim,
         32768,
         10_000,
         false,

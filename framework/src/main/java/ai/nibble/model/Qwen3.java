@@ -1,6 +1,5 @@
 package ai.nibble.model;
 
-import java.util.List;
 import java.util.OptionalInt;
 
 /**
@@ -14,20 +13,7 @@ final class Qwen3 extends Architecture {
 
   @Override
   Defaults defaults() {
-    return new Defaults(
-        151936,
-        4096,
-        22016,
-        32,
-        32,
-        OptionalInt.of(32),
-        OptionalInt.of(128),
-        32768,
-        10_000,
-        false,
-        OptionalInt.empty(),
-        List.of(),
-        OptionalInt.empty());
+    return Qwen2.defaults(OptionalInt.of(128));
   }
 
   @Override

@@ -1,7 +1,6 @@
 package ai.nibble.optim;
 
 import java.nio.FloatBuffer;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -122,11 +121,5 @@ public final class Adafactor extends SlotOptimizer {
   @Override
   void copyIn(OptimizerState saved) {
     state().vectors().forEach((name, into) -> FlatFloats.copy(into, saved.vectors().get(name)));
-  }
-
-  /** Values kept for the second moments of all tensors. */
-  long memoryElements() {
-    return Arrays.stream(rows).mapToLong(r -> r.length).sum()
-        + Arrays.stream(columns).filter(c -> c != null).mapToLong(c -> c.length).sum();
   }
 }

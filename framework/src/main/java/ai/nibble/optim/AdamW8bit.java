@@ -5,6 +5,7 @@ import ai.nibble.quant.DynamicMap;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Parallel;
 import java.nio.FloatBuffer;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -79,7 +80,7 @@ public final class AdamW8bit extends SlotOptimizer {
     Quantized(int elements, DynamicMap map) {
       this.map = map;
       this.codes = new byte[elements];
-      java.util.Arrays.fill(codes, map.nearest(0));
+      Arrays.fill(codes, map.nearest(0));
       this.absmax = new float[blocks(elements)];
     }
 

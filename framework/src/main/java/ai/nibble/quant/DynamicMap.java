@@ -54,24 +54,34 @@ public final class DynamicMap {
   }
 
   /**
-   * The code of the entry nearest to x, but never one of the other sign: halving steps from the
-   * middle, then the float32 midpoint to the neighbour, as bitsandbytes' kernels find it.
+   * The code of the entry nearest to x, but never one of the other sign: see {@link #nearest(float,
+   * float[])}.
    */
   public byte nearest(float x) {
+    int code = nearest(x, values);
+    if (x < 0 && !(values[code] < 0)) {
+      return (byte) (code - 1);
+    }
+    return (byte) (x > 0 && values[code] < 0 ? code + 1 : code);
+  }
+
+  /**
+   * Index of the entry nearest to x, as bitsandbytes' CUDA kernels find it: seven halving steps
+   * from index 127, then the float32 midpoint to the neighbour on x's side. Seven steps always end
+   * on an even index, which a tie keeps.
+   *
+   * @param values {@code [256]}, ascending
+   */
+  static int nearest(float x, float[] values) {
     int pivot = SIZE / 2 - 1;
     for (int step = SIZE / 4; step > 0; step >>= 1) {
       pivot += x > values[pivot] ? step : -step;
     }
     float value = values[pivot];
     if (x > value) {
-      pivot = x > (value + values[pivot + 1]) * 0.5f ? pivot + 1 : pivot;
-    } else if (pivot > 0 && x < (value + values[pivot - 1]) * 0.5f) {
-      pivot--;
+      return x > (value + values[pivot + 1]) * 0.5f ? pivot + 1 : pivot;
     }
-    if (x < 0 && !(values[pivot] < 0)) {
-      return (byte) (pivot - 1);
-    }
-    return (byte) (x > 0 && values[pivot] < 0 ? pivot + 1 : pivot);
+    return pivot > 0 && x < (value + values[pivot - 1]) * 0.5f ? pivot - 1 : pivot;
   }
 
   @Override

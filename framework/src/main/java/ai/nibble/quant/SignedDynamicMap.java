@@ -59,20 +59,8 @@ final class SignedDynamicMap {
     return Arrays.equals(map, VALUES);
   }
 
-  /**
-   * Index of the entry nearest to x, as bitsandbytes' CUDA kernel finds it: seven halving steps
-   * from index 127, then the float32 midpoint to the neighbour on x's side. Seven steps always end
-   * on an even index, which a tie keeps.
-   */
+  /** Index of the entry nearest to x: {@link DynamicMap#nearest(float, float[])}. */
   static int nearest(float x) {
-    int pivot = 127;
-    for (int step = 64; step > 0; step >>= 1) {
-      pivot += x > VALUES[pivot] ? step : -step;
-    }
-    float value = VALUES[pivot];
-    if (x > value) {
-      return x > (value + VALUES[pivot + 1]) * 0.5f ? pivot + 1 : pivot;
-    }
-    return pivot > 0 && x < (value + VALUES[pivot - 1]) * 0.5f ? pivot - 1 : pivot;
+    return DynamicMap.nearest(x, VALUES);
   }
 }

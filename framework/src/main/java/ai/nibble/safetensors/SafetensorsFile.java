@@ -1,5 +1,6 @@
 package ai.nibble.safetensors;
 
+import ai.nibble.BoundedInput;
 import ai.nibble.InvalidInputException;
 import java.io.BufferedInputStream;
 import java.io.IOException;

@@ -110,6 +110,25 @@ public record TrainSettings(
 
   /** The same with rows in another order, or packed. */
   public TrainSettings withOrder(RowOrder newOrder, RowOrder newEvalOrder) {
+    return copy(checkpointing, newOrder, newEvalOrder, end, watchdog);
+  }
+
+  /** The same with another way of checkpointing: it changes no bit of what is trained. */
+  public TrainSettings with(Checkpointing other) {
+    return copy(other, order, evalOrder, end, watchdog);
+  }
+
+  /** The same with other rules. */
+  public TrainSettings with(EndRules otherEnd, WatchdogSettings otherWatchdog) {
+    return copy(checkpointing, order, evalOrder, otherEnd, otherWatchdog);
+  }
+
+  private TrainSettings copy(
+      Checkpointing newCheckpointing,
+      RowOrder newOrder,
+      RowOrder newEvalOrder,
+      EndRules newEnd,
+      WatchdogSettings newWatchdog) {
     return new TrainSettings(
         microBatchSize,
         gradientAccumulationSteps,
@@ -119,7 +138,7 @@ public record TrainSettings(
         optimizer,
         loraPlusLrRatio,
         maxGradNorm,
-        checkpointing,
+        newCheckpointing,
         evalSteps,
         evalBatchSize,
         saveSteps,
@@ -127,53 +146,7 @@ public record TrainSettings(
         seed,
         newOrder,
         newEvalOrder,
-        end,
-        watchdog);
-  }
-
-  /** The same with another way of checkpointing: it changes no bit of what is trained. */
-  public TrainSettings with(Checkpointing other) {
-    return new TrainSettings(
-        microBatchSize,
-        gradientAccumulationSteps,
-        totalSteps,
-        learningRate,
-        schedule,
-        optimizer,
-        loraPlusLrRatio,
-        maxGradNorm,
-        other,
-        evalSteps,
-        evalBatchSize,
-        saveSteps,
-        saveTotalLimit,
-        seed,
-        order,
-        evalOrder,
-        end,
-        watchdog);
-  }
-
-  /** The same with other rules. */
-  public TrainSettings with(EndRules otherEnd, WatchdogSettings otherWatchdog) {
-    return new TrainSettings(
-        microBatchSize,
-        gradientAccumulationSteps,
-        totalSteps,
-        learningRate,
-        schedule,
-        optimizer,
-        loraPlusLrRatio,
-        maxGradNorm,
-        checkpointing,
-        evalSteps,
-        evalBatchSize,
-        saveSteps,
-        saveTotalLimit,
-        seed,
-        order,
-        evalOrder,
-        otherEnd,
-        otherWatchdog);
+        newEnd,
+        newWatchdog);
   }
 }

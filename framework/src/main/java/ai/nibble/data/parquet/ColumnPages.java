@@ -1,11 +1,11 @@
 package ai.nibble.data.parquet;
 
+import ai.nibble.BoundedInput;
 import ai.nibble.InvalidInputException;
 import java.io.BufferedInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.util.Arrays;
 import java.util.zip.CRC32;
@@ -59,7 +59,7 @@ final class ColumnPages implements PageReader {
     long begin = ParquetFooter.begin(column);
     this.in =
         new BufferedInputStream(
-            new Region(file, begin, begin + column.getTotal_compressed_size()), 1 << 14);
+            new BoundedInput(file, begin, begin + column.getTotal_compressed_size()), 1 << 14);
   }
 
   private String name() {
@@ -212,35 +212,5 @@ final class ColumnPages implements PageReader {
 
   private InvalidInputException damaged(String what) {
     return new InvalidInputException("column '" + name() + "' " + what);
-  }
-
-  /** Bytes {@code [at, end)} of a file. */
-  private static final class Region extends InputStream {
-    private final FileChannel file;
-    private final long end;
-    private long at;
-
-    Region(FileChannel file, long at, long end) {
-      this.file = file;
-      this.at = at;
-      this.end = end;
-    }
-
-    @Override
-    public int read() throws IOException {
-      byte[] one = new byte[1];
-      return read(one, 0, 1) < 0 ? -1 : one[0] & 0xff;
-    }
-
-    @Override
-    public int read(byte[] to, int offset, int length) throws IOException {
-      if (at >= end) {
-        return -1;
-      }
-      int count = (int) Math.min(length, end - at);
-      int read = file.read(ByteBuffer.wrap(to, offset, count), at);
-      at += Math.max(read, 0);
-      return read;
-    }
   }
 }

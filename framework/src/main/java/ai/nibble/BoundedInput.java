@@ -1,17 +1,20 @@
-package ai.nibble.safetensors;
+package ai.nibble;
 
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 
-/** A stretch of a file as a stream, read by position so that the channel can be shared. */
-final class BoundedInput extends InputStream {
+/**
+ * Bytes {@code [begin, end)} of a file as a stream, read by position so that the channel can be
+ * shared.
+ */
+public final class BoundedInput extends InputStream {
   private final FileChannel channel;
   private long position;
   private final long end;
 
-  BoundedInput(FileChannel channel, long begin, long end) {
+  public BoundedInput(FileChannel channel, long begin, long end) {
     this.channel = channel;
     this.position = begin;
     this.end = end;
