@@ -34,7 +34,8 @@ public record Quantization(
             value = "bnb_4bit_compute_dtype",
             byDefault = "auto",
             doc =
-                "Type of activations and dequantised weights; `auto`: bfloat16 where the device has it",
+                "Type of activations and dequantised weights; `auto`: bfloat16 where the device has"
+                    + " it",
             means = {
               @Key.Means(value = "bf16|torch\\.bfloat16", as = "bfloat16"),
               @Key.Means(value = "fp32|torch\\.float32|float", as = "float32")

@@ -22,9 +22,10 @@ class LoadOptionsTest {
     InvalidInputException e =
         assertThrows(InvalidInputException.class, () -> LoadOptions.requireBfloat16(T4));
     assertEquals(
-        "compute dtype is bfloat16, which cuda:0 (Tesla T4, 7.5) does not multiply, expected compute"
-            + " capability 8.0 or more: compute in float32 (bnb_4bit_compute_dtype: float32, or"
-            + " --compute-dtype float32) or on the CPU (device_map: cpu, or --device cpu)",
+        "compute dtype is bfloat16, which cuda:0 (Tesla T4, 7.5) does not multiply, expected"
+            + " compute capability 8.0 or more: compute in float32 (bnb_4bit_compute_dtype:"
+            + " float32, or --compute-dtype float32) or on the CPU (device_map: cpu, or --device"
+            + " cpu)",
         e.getMessage());
     assertDoesNotThrow(() -> LoadOptions.requireBfloat16(A100));
   }
