@@ -41,7 +41,8 @@ final class EvaluateCommand implements Callable<Integer> {
 
   @Option(
       names = "--model",
-      paramLabel = "DIR|GGUF",
+      paramLabel = BaseArgument.LABEL,
+      converter = BaseArgument.class,
       description = "The base model; without it: what the adapter was trained on.")
   private Path model;
 

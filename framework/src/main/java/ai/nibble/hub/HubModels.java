@@ -16,6 +16,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.Consumer;
+import org.slf4j.LoggerFactory;
 
 /**
  * Models of a hub as directories, or GGUF files, on this disk.
@@ -29,6 +30,12 @@ public final class HubModels {
 
   private final HubSettings settings;
   private final Consumer<String> notices;
+
+  /** As the environment says; what goes on goes to this class's log. */
+  public static HubModels ofEnvironment() {
+    return new HubModels(
+        HubSettings.ofEnvironment(), LoggerFactory.getLogger(HubModels.class)::info);
+  }
 
   /**
    * @param notices takes a line for what goes on: progress, and what is tried again

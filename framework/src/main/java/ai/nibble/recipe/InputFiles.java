@@ -191,8 +191,7 @@ final class InputFiles {
   private String whereFrom(String key, String kind) {
     String set = "--set " + key + "=" + kind;
     return written(key).matches("[A-Za-z0-9][\\w.-]*/[\\w.-]+")
-        ? "; a Hugging Face id is not downloaded automatically: fetch it and give the local path"
-            + " with "
+        ? "; a data set's Hugging Face id is not downloaded: fetch it and give the local path with "
             + set
         : ": check the path, or give it with " + set;
   }
