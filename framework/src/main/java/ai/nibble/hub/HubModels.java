@@ -160,7 +160,10 @@ public final class HubModels {
 
   /** What is given to whoever loads models. */
   private static Path base(HubId id, Path snapshot) {
-    return id.file().map(snapshot::resolve).orElse(snapshot);
+    return id.file()
+        .or(() -> ModelSelection.gguf(snapshot))
+        .map(snapshot::resolve)
+        .orElse(snapshot);
   }
 
   /** One repository at one commit. */

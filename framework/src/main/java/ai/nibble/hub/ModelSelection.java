@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 
@@ -159,13 +160,11 @@ final class ModelSelection {
     if (id.file().isPresent()) {
       return absent(snapshot, partsOf(id.file().get()));
     }
-    Set<String> names = names(snapshot);
-    if (!names.contains(CONFIG) && !names.contains("tokenizer.json")) {
-      List<String> ggufs = names.stream().filter(name -> name.endsWith(".gguf")).sorted().toList();
-      if (!ggufs.isEmpty() && partsOf(ggufs.get(0)).containsAll(ggufs)) {
-        return absent(snapshot, partsOf(ggufs.get(0)));
-      }
+    Optional<String> gguf = gguf(snapshot);
+    if (gguf.isPresent()) {
+      return absent(snapshot, partsOf(gguf.get()));
     }
+    Set<String> names = names(snapshot);
     List<String> files = new ArrayList<>(List.of(CONFIG));
     if (names.contains(INDEX)) {
       files.addAll(shards(id, snapshot.resolve(INDEX)));
@@ -176,6 +175,15 @@ final class ModelSelection {
       files.add("tokenizer.json");
     }
     return absent(snapshot, files);
+  }
+
+  /** The GGUF file, or the first part, of a snapshot that has one model in that form alone. */
+  static Optional<String> gguf(Path snapshot) {
+    Set<String> names = names(snapshot);
+    List<String> files = names.stream().filter(name -> name.endsWith(".gguf")).sorted().toList();
+    boolean one =
+        !names.contains(CONFIG) && !files.isEmpty() && partsOf(files.get(0)).containsAll(files);
+    return one ? Optional.of(partsOf(files.get(0)).get(0)) : Optional.empty();
   }
 
   private static List<String> absent(Path snapshot, List<String> files) {

@@ -30,6 +30,7 @@ final class GgufAlone {
   private static final String FORM = "1";
 
   private static final String KIND = "gguf";
+  private static final String TOKENIZER = "tokenizer.ggml.model";
   private static final int PIECE = 1 << 20;
 
   private static final JsonMapper JSON = JsonMapper.builder().build();
@@ -44,6 +45,14 @@ final class GgufAlone {
    */
   static Path directory(Path gguf) {
     try (GgufFile file = GgufFile.open(gguf)) {
+      if (!file.metadata().contains(TOKENIZER)) {
+        throw new InvalidInputException(
+            gguf
+                + ": has no tokenizer in itself (no metadata '"
+                + TOKENIZER
+                + "') and no config.json beside it: put the original model's config.json and"
+                + " tokenizer.json there");
+      }
       Path directory = UserCache.directory(KIND).resolve(name(file));
       if (!Files.exists(directory)) {
         write(file, directory);

@@ -65,7 +65,7 @@ final class GgufConfigJson {
     int hidden = integer("embedding_length");
     int heads = integer("attention.head_count");
     int headDim = headDim(hidden, heads);
-    json.put("vocab_size", Math.toIntExact(file.tensor(EMBEDDING).shape().get(0)));
+    json.put("vocab_size", rows());
     json.put("hidden_size", hidden);
     json.put("intermediate_size", integer("feed_forward_length"));
     json.put("num_hidden_layers", integer("block_count"));
@@ -116,6 +116,19 @@ final class GgufConfigJson {
   /** Tokens of context. */
   int contextLength() {
     return integer("context_length");
+  }
+
+  /** As many as the embedding has; some may be of no token. */
+  private int rows() {
+    List<Long> shape = file.tensor(EMBEDDING).shape();
+    String tokens = "tokenizer.ggml.tokens";
+    if (shape.size() != 2 || metadata.size(tokens) > shape.get(0)) {
+      throw metadata.bad(
+          tokens,
+          "has %d elements, expected at most as many as tensor '%s' has rows, its shape is %s"
+              .formatted(metadata.size(tokens), EMBEDDING, shape));
+    }
+    return Math.toIntExact(shape.get(0));
   }
 
   private void refuseExperts() {

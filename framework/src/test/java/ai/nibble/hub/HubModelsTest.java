@@ -507,6 +507,16 @@ class HubModelsTest {
   }
 
   @Test
+  void aRepositoryWithOneGgufModelIsThatFile() {
+    hub.files.clear();
+    hub.files.put("README.md", bytes("for people"));
+    hub.files.put("a.gguf", bytes("GGUF"));
+    Path file = model().resolve("snapshots/" + FakeHub.COMMIT + "/a.gguf");
+    assertEquals(file, models().fetch(ID));
+    assertEquals(Optional.of(file), models().cached(ID));
+  }
+
+  @Test
   void whatIsNoModelIsRefused() {
     hub.files.remove(WEIGHTS);
     contains(refused(), "has its weights as pickle only, which is not loaded");
