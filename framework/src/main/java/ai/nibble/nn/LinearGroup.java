@@ -199,6 +199,12 @@ public final class LinearGroup implements AutoCloseable {
     return Int8Product.takes(this) || PackedGroup.takes(this) || DevicePackedGroup.takes(this);
   }
 
+  /** Whether a row of the product depends on the rows beside it: see {@link Int8Product}. */
+  public boolean mixesRows() {
+    return members.stream()
+        .anyMatch(m -> m.weight() instanceof Quant8Weight held && held.threshold() > 0);
+  }
+
   /** Bits of a weight that {@link #canReadPacked} is true of. */
   public int packedBits() {
     return Int8Product.takes(this) ? 8 : 4;
