@@ -323,9 +323,7 @@ final class RecipeLoaderTest {
     files.write("parts/deeper/three.yaml", "lora_r: 3\nlora_dropout: 0.3\nseed: 3\n");
     Recipe recipe =
         files.load(
-            "include: [parts/one.yaml, parts/two.yaml]\n"
-                + "rank_pattern: {k_proj: 9}\n"
-                + "lora_dropout: 0\n");
+            "include: [parts/one.yaml, parts/two.yaml]\nrank_pattern: {k_proj: 9}\nlora_dropout: 0\n");
     assertEquals(2, recipe.lora().r());
     assertEquals(1, recipe.lora().alpha());
     assertEquals(0, recipe.lora().dropout());
@@ -416,7 +414,7 @@ final class RecipeLoaderTest {
         "seed=[ | --set seed=[: not YAML",
         "seed=!!int 3 | --set seed=!!int 3: the tag '!!int': tags are not allowed",
         "include=x.yaml | --set include=x.yaml: 'include' cannot be set",
-        "fp16=true | --set fp16=true: 'bnb_4bit_compute_dtype' is 'float16', which is not for",
+        "bnb_4bit_compute_dtype=int8 | --set bnb_4bit_compute_dtype=int8: 'bnb_4bit_compute_dtype'",
       })
   void problemsOfSetNameIt(String set, String expected) throws IOException {
     List<String> problems = files.problems("", set);
