@@ -17,11 +17,11 @@ final class PreTokenizer {
   private static final Set<String> KNOWN =
       Set.of(
           ("default llama3 llama-v3 llama-bpe llama4 falcon3 falcon pixtral deepseek-llm"
-               + " deepseek-coder deepseek-v3 deepseek-r1-qwen mpt starcoder gpt-2 phi-2 gpt-4o"
-               + " modern-bert roberta-bpe refact command-r qwen2 qwen35 stablelm2 olmo dbrx"
-               + " smaug-bpe poro-chat glm4 chatglm-bpe viking jais tekken smollm codeshell bloom"
-               + " gpt3-finnish exaone exaone4 chameleon minerva-7b megrez superbpe trillion"
-               + " bailingmoe seed-coder hunyuan hunyuan-dense kimi-k2 grok-2 gemma4")
+                  + " deepseek-coder deepseek-v3 deepseek-r1-qwen mpt starcoder gpt-2 phi-2 gpt-4o"
+                  + " modern-bert roberta-bpe refact command-r qwen2 qwen35 stablelm2 olmo dbrx"
+                  + " smaug-bpe poro-chat glm4 chatglm-bpe viking jais tekken smollm codeshell bloom"
+                  + " gpt3-finnish exaone exaone4 chameleon minerva-7b megrez superbpe trillion"
+                  + " bailingmoe seed-coder hunyuan hunyuan-dense kimi-k2 grok-2 gemma4")
               .split(" "));
 
   private PreTokenizer() {}
