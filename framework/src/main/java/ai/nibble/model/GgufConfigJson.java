@@ -20,6 +20,10 @@ import java.util.OptionalInt;
  * {@link GgufConfigCheck} compares the two when the weights are opened.
  */
 final class GgufConfigJson {
+  /** Those whose files say all that their {@code config.json} would by the keys that are read. */
+  private static final List<Architecture> SUPPORTED =
+      List.of(new Llama(), new Qwen2(), new Qwen3(), new SmolLm3());
+
   private static final String EMBEDDING = "token_embd.weight";
 
   /** The scaling of Llama 3.1 to 3.3; of the divisors alone one number of the three is free. */
@@ -40,20 +44,18 @@ final class GgufConfigJson {
     this.metadata = file.metadata();
     String name = metadata.getString("general.architecture");
     this.architecture =
-        ModelConfigFile.ARCHITECTURES.stream()
+        SUPPORTED.stream()
             .filter(known -> known.gguf().name().equals(name))
             .findFirst()
             .orElseThrow(
                 () ->
                     metadata.bad(
                         "general.architecture",
-                        "is '%s', expected one of %s"
-                            .formatted(
-                                name,
-                                ModelConfigFile.ARCHITECTURES.stream()
-                                    .map(known -> known.gguf().name())
-                                    .distinct()
-                                    .toList())));
+                        "is '%s', expected one of %s: put the original model's config.json and"
+                                .formatted(
+                                    name,
+                                    SUPPORTED.stream().map(known -> known.gguf().name()).toList())
+                            + " tokenizer.json beside the file"));
   }
 
   /** {@code config.json}. */
