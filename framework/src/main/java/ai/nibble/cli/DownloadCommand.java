@@ -24,16 +24,16 @@ import picocli.CommandLine.Spec;
     sortOptions = false,
     footer = {
       "",
-      "Fetched are configuration, tokenizer and safetensors, or one GGUF file; each is checked by"
-          + " the",
-      "hub's sum of it. They go to the cache of Hugging Face's own tools. Environment:",
+      "Fetched are configuration, tokenizer and safetensors, or one GGUF file; each",
+      "is checked by the hub's sum of it. They go to the cache of Hugging Face's own",
+      "tools. Environment:",
       "  HF_ENDPOINT      another hub, a mirror",
-      "  HF_HUB_CACHE     the cache; without it hub in HF_HOME, or ~/.cache/huggingface/hub",
-      "  HF_TOKEN         for gated and private models; without it what 'hf auth login' wrote",
+      "  HF_HUB_CACHE     the cache; else hub in HF_HOME, ~/.cache/huggingface/hub",
+      "  HF_TOKEN         for gated models; else what 'hf auth login' wrote",
       "  HF_HUB_OFFLINE   1: only what is in the cache",
       "Examples:",
       "  nibble download HuggingFaceTB/SmolLM2-135M-Instruct",
-      "  nibble download bartowski/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct-Q8_0.gguf",
+      "  nibble download ORG/NAME-GGUF/NAME-Q8_0.gguf --revision main",
     })
 final class DownloadCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;

@@ -67,6 +67,9 @@ final class HubHttp {
       }
       response.body().close();
       if (!isRedirect(status)) {
+        if (!isEndpoint(at)) { // an address that was signed for some minutes: ask for another
+          throw new IOException("where the hub redirects to answers " + status);
+        }
         throw refusal.of(response, id);
       }
       at = next(at, response);

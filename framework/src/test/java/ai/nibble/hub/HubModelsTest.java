@@ -10,6 +10,10 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
 import ai.nibble.hub.FakeHub.Fault;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -22,6 +26,7 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -328,6 +333,46 @@ class HubModelsTest {
     hub.faults.add(FakeHub.status(302, "Location", target));
     contains(refused(), "redirects to", "refused");
     nothingIsWrong();
+  }
+
+  /** Addresses of storage are signed for some minutes. */
+  @Test
+  void anAddressThatIsNoLongerSignedIsAskedForAnew() throws IOException {
+    only(WEIGHTS);
+    hub.faults.add(FakeHub.status(403));
+    models().fetch(ID);
+    assertEquals(2, hub.requests.stream().filter(r -> r.contains("/resolve/")).count());
+    nothingIsWrong();
+  }
+
+  @Test
+  void aConnectionThatIsNotTrustedIsNotGoneAround() throws IOException {
+    HubSettings plain = hub.settings(cache);
+    try (ServerSocket server = new ServerSocket(0, 9, InetAddress.getLoopbackAddress())) {
+      AtomicInteger connections = new AtomicInteger();
+      Thread thread = new Thread(() -> answerWithoutEncryption(server, connections));
+      thread.setDaemon(true);
+      thread.start();
+      URI endpoint = URI.create("https://127.0.0.1:" + server.getLocalPort());
+      HubSettings https = new HubSettings(endpoint, cache, plain.token(), false, plain.patience());
+      contains(
+          refused(() -> new HubModels(https, lines::add).fetch(ID)),
+          "org/tiny: the connection is not trusted");
+      assertEquals(1, connections.get());
+    }
+  }
+
+  private static void answerWithoutEncryption(ServerSocket server, AtomicInteger connections) {
+    while (!server.isClosed()) {
+      try (Socket socket = server.accept()) {
+        connections.incrementAndGet();
+        socket.getOutputStream().write(bytes("HTTP/1.1 200 OK\r\n\r\n"));
+        socket.getOutputStream().flush();
+        socket.getInputStream().transferTo(OutputStream.nullOutputStream());
+      } catch (IOException e) {
+        // closed by the client, or the test is over
+      }
+    }
   }
 
   @Test
