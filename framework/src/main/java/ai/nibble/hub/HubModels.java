@@ -3,6 +3,7 @@ package ai.nibble.hub;
 import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import java.io.IOException;
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -11,10 +12,11 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CompletionService;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorCompletionService;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 import java.util.function.Consumer;
 import org.slf4j.LoggerFactory;
 
@@ -266,28 +268,27 @@ public final class HubModels {
               + HubProgress.size(total));
       HubProgress progress = new HubProgress(id, total, notices);
       ExecutorService threads = Executors.newFixedThreadPool(CONNECTIONS);
+      CompletionService<Void> running = new ExecutorCompletionService<>(threads);
       try {
-        List<Future<?>> running = new ArrayList<>();
         for (HubFile file : files) {
-          running.add(
-              threads.submit(
-                  () -> {
-                    blobs.run(
-                        id, file, http.uri(listing.resolve(id, file.name())), cache, progress::add);
-                    return null;
-                  }));
+          URI uri = http.uri(listing.resolve(id, file.name()));
+          running.submit(
+              () -> {
+                blobs.run(id, file, uri, cache, progress::add);
+                return null;
+              });
         }
-        for (Future<?> each : running) {
-          await(each);
+        for (int i = 0; i < files.size(); i++) {
+          awaitNext(running); // the first that fails ends the others
         }
       } finally {
         threads.shutdownNow();
       }
     }
 
-    private void await(Future<?> running) throws IOException {
+    private void awaitNext(CompletionService<Void> running) throws IOException {
       try {
-        running.get();
+        running.take().get();
       } catch (ExecutionException e) {
         if (e.getCause() instanceof InvalidInputException known) {
           throw known;

@@ -79,8 +79,7 @@ public final class CausalLm implements AutoCloseable {
   /**
    * Loads a base model, one tensor at a time.
    *
-   * @param base a directory with config.json and safetensors, or a GGUF file with config.json
-   *     beside it
+   * @param base a directory with config.json and safetensors, or a GGUF file
    * @throws InvalidInputException if something is missing, damaged or not supported
    */
   public static CausalLm load(Path base, LoadOptions options) {
