@@ -34,8 +34,8 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "merge",
     description =
-        "Writes adapters into their base, as a Hugging Face directory that is proven to compute what"
-            + " base and adapters do.",
+        "Writes adapters into their base, as a Hugging Face directory that is proven to compute"
+            + " what base and adapters do.",
     sortOptions = false,
     footer = {
       "",
@@ -59,7 +59,8 @@ final class MergeCommand implements Callable<Integer> {
 
   @Option(
       names = "--model",
-      paramLabel = "DIR|GGUF",
+      paramLabel = BaseArgument.LABEL,
+      converter = BaseArgument.class,
       description =
           "The base model; without it: what the adapter was trained on. With --undo the merged"
               + " model.")
@@ -70,8 +71,8 @@ final class MergeCommand implements Callable<Integer> {
       paramLabel = "DIR[=WEIGHT]",
       required = true,
       description =
-          "An adapter in PEFT's form, and the factor of its update (default: 1). Several are summed:"
-              + " PEFT's combination 'cat'.")
+          "An adapter in PEFT's form, and the factor of its update (default: 1). Several are"
+              + " summed: PEFT's combination 'cat'.")
   private List<String> adapters;
 
   @Option(

@@ -67,6 +67,7 @@ public final class Nibble implements Callable<Integer> {
     Failures failures = new Failures();
     return new CommandLine(new Nibble())
         .addSubcommand(new TrainCommand(train))
+        .addSubcommand(new DownloadCommand())
         .addSubcommand(new InspectCommand(Terminal.takesColours(System.getenv())))
         .addSubcommand(new PlanCommand())
         .addSubcommand(new GenerateCommand(generate))

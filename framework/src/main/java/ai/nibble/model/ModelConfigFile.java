@@ -30,7 +30,7 @@ final class ModelConfigFile {
   private static final int MAX_BYTES = 16 << 20;
 
   /** The supported ones. */
-  private static final List<Architecture> ARCHITECTURES =
+  static final List<Architecture> ARCHITECTURES =
       List.of(new Llama(), new Mistral(), new Qwen2(), new Qwen3(), new SmolLm3());
 
   private static final List<String> CODE_FIELDS =

@@ -1,6 +1,7 @@
 package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.gguf.GgufFile;
 import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import java.io.IOException;
@@ -93,8 +94,7 @@ public interface WeightSource extends AutoCloseable {
   void close();
 
   /**
-   * Opens a model directory, or a GGUF file with its {@code config.json} beside it; notices go to
-   * this class's log.
+   * Opens a model directory or a GGUF file; notices go to this class's log.
    *
    * @throws InvalidInputException if the path holds no model, or one whose parts do not fit
    */
@@ -103,8 +103,8 @@ public interface WeightSource extends AutoCloseable {
   }
 
   /**
-   * Opens a model directory, or a GGUF file with its {@code config.json} beside it. Of a directory
-   * without safetensors its only GGUF file is taken.
+   * Opens a model directory or a GGUF file, which {@code config.json} and the tokenizer's files may
+   * lie beside. Of a directory without safetensors its only GGUF file is taken.
    *
    * @param notices takes one line for everything that is ignored or chosen in the caller's place
    * @throws InvalidInputException if the path holds no model, or one whose parts do not fit
@@ -121,9 +121,29 @@ public interface WeightSource extends AutoCloseable {
         : GgufWeights.open(gguf, config, notices);
   }
 
-  /** The directory of a base's configuration and tokenizer: itself, or where its file lies. */
+  /**
+   * The directory of a base's configuration and tokenizer: itself, or where its file lies. For a
+   * GGUF file that has none of them beside it, one in the user's cache, made from the file's own
+   * metadata.
+   *
+   * @throws InvalidInputException if such a file is damaged or of a kind that is not supported, or
+   *     only a part of what it needs lies beside it
+   */
   static Path directory(Path base) {
-    return Files.isDirectory(base) ? base : base.toAbsolutePath().getParent();
+    boolean isDirectory = Files.isDirectory(base);
+    Path beside = isDirectory ? base : base.toAbsolutePath().getParent();
+    boolean config = Files.exists(beside.resolve(ModelStore.CONFIG));
+    Path gguf = config ? null : isDirectory ? onlyGguf(base) : base;
+    if (gguf == null || !isGguf(gguf) || !Files.isRegularFile(gguf)) {
+      return beside;
+    }
+    if (Files.exists(beside.resolve("tokenizer.json"))) {
+      throw new InvalidInputException(
+          gguf
+              + ": has a tokenizer.json beside it but no config.json, expected both or none: put"
+              + " the original model's config.json there, or the file into a directory of its own");
+    }
+    return GgufAlone.directory(gguf);
   }
 
   /**
@@ -166,6 +186,9 @@ public interface WeightSource extends AutoCloseable {
       return null;
     }
     List<Path> ggufs = files.stream().filter(WeightSource::isGguf).toList();
+    if (ggufs.size() > 1 && GgufFile.files(ggufs.get(0)).equals(ggufs)) {
+      return ggufs.get(0); // the parts of one model
+    }
     if (ggufs.size() > 1) {
       throw new InvalidInputException(
           directory

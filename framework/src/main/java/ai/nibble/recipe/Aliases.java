@@ -23,6 +23,8 @@ final class Aliases {
   private static final Map<String, Alias> ALL =
       List.of(
               rename("model_name_or_path", "base_model"),
+              rename("revision_of_model", "revision"),
+              rename("model_revision", "revision"),
               words("stage", "method", false, "pt", "method: pretrain"),
               rename("rl", "method"),
               words("finetuning_type", "adapter", false, "full", "adapter: none"),

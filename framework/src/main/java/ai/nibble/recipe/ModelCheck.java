@@ -33,7 +33,12 @@ final class ModelCheck {
     if (!(values.get("base_model") instanceof Path base)) {
       return;
     }
-    Path file = WeightSource.directory(base).resolve("config.json");
+    Path file;
+    try {
+      file = WeightSource.directory(base).resolve("config.json");
+    } catch (InvalidInputException e) {
+      return; // said already
+    }
     if (!Files.isRegularFile(file)) {
       return; // said already
     }
