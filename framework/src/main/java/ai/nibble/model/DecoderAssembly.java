@@ -1,6 +1,8 @@
 package ai.nibble.model;
 
 import ai.nibble.model.DecoderForm.LayerAttention;
+import ai.nibble.model.DecoderForm.Norms;
+import ai.nibble.model.DecoderForm.Projections;
 import ai.nibble.nn.Attention;
 import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.HeadNorm;
@@ -31,6 +33,7 @@ final class DecoderAssembly {
 
   static CausalLm load(WeightLoader weights, CausalLm.LoadProgress progress) {
     ModelConfig config = weights.config();
+    weights.requireKernels(config.form().withoutKernels());
     try (Scope parts = new Scope()) {
       weights.parameters().ifPresent(parts::own);
       DenseWeight embedding =
@@ -99,42 +102,64 @@ final class DecoderAssembly {
     long kv = (long) c.numKeyValueHeads() * c.headDim();
     long inner = c.intermediateSize();
     int key = index * GROUPS_A_LAYER;
-    boolean bias = c.form().attentionBias();
-    boolean outputBias = c.form().outputBias();
-    boolean mlpBias = c.form().mlpBias();
+    Projections with = c.form().projections();
     try (Scope parts = new Scope()) {
       DecoderLayer layer =
           new DecoderLayer(
               index,
-              parts.own(weights.norm(at + "input_layernorm.weight", hidden)),
+              norms(weights, c, at, parts),
               new LinearGroup(
                   key,
                   List.of(
-                      parts.own(weights.linear(self + "q_proj", q, hidden, bias)),
-                      parts.own(weights.linear(self + "k_proj", kv, hidden, bias)),
-                      parts.own(weights.linear(self + "v_proj", kv, hidden, bias)))),
+                      parts.own(weights.linear(self + "q_proj", q, hidden, with.attentionBias())),
+                      parts.own(weights.linear(self + "k_proj", kv, hidden, with.attentionBias())),
+                      parts.own(
+                          weights.linear(self + "v_proj", kv, hidden, with.attentionBias())))),
               headNorm(weights, c, at, parts),
               attention(c, c.form().layers().get(index), rotaries),
               new LinearGroup(
                   key + 1,
-                  List.of(parts.own(weights.linear(self + "o_proj", hidden, q, outputBias)))),
-              parts.own(weights.norm(at + "post_attention_layernorm.weight", hidden)),
-              new LinearGroup(
-                  key + 2,
                   List.of(
-                      parts.own(weights.linear(mlp + "gate_proj", inner, hidden, mlpBias)),
-                      parts.own(weights.linear(mlp + "up_proj", inner, hidden, mlpBias)))),
-              new LinearGroup(
-                  key + 3,
-                  List.of(parts.own(weights.linear(mlp + "down_proj", hidden, inner, mlpBias)))));
+                      parts.own(weights.linear(self + "o_proj", hidden, q, with.outputBias())))),
+              new GatedMlp(
+                  new LinearGroup(
+                      key + 2,
+                      List.of(
+                          parts.own(
+                              weights.linear(mlp + "gate_proj", inner, hidden, with.mlpBias())),
+                          parts.own(
+                              weights.linear(mlp + "up_proj", inner, hidden, with.mlpBias())))),
+                  c.form().activation(),
+                  new LinearGroup(
+                      key + 3,
+                      List.of(
+                          parts.own(
+                              weights.linear(mlp + "down_proj", hidden, inner, with.mlpBias()))))));
       parts.release();
       return layer;
     }
   }
 
+  private static DecoderLayer.Norms norms(
+      WeightLoader weights, ModelConfig c, String layer, Scope parts) {
+    Norms norms = c.form().norms();
+    return new DecoderLayer.Norms(
+        norm(weights, norms.before(), layer + DecoderParameters.INPUT_NORM, parts),
+        norm(weights, norms.after(), layer + DecoderParameters.afterAttention(), parts),
+        norm(weights, norms.before(), layer + DecoderParameters.beforeMlp(norms), parts),
+        norm(weights, norms.after(), layer + DecoderParameters.POST_MLP_NORM, parts));
+  }
+
+  private static Optional<RmsNorm> norm(
+      WeightLoader weights, boolean present, String name, Scope parts) {
+    return present
+        ? Optional.of(parts.own(weights.norm(name, weights.config().hiddenSize())))
+        : Optional.empty();
+  }
+
   private static Optional<HeadNorm> headNorm(
       WeightLoader weights, ModelConfig c, String layer, Scope parts) {
-    if (!c.form().headNorm()) {
+    if (c.form().norms().heads() == Norms.Heads.NONE) {
       return Optional.empty();
     }
     RmsNorm query = parts.own(weights.norm(layer + DecoderParameters.Q_NORM, c.headDim()));
@@ -147,7 +172,8 @@ final class DecoderAssembly {
         c.numAttentionHeads(),
         c.numKeyValueHeads(),
         rotaries.of(layer),
-        1 / Math.sqrt(c.headDim()),
-        layer.slidingWindow().orElse(Attention.NO_WINDOW));
+        c.form().scales().attention().orElse(1 / Math.sqrt(c.headDim())),
+        layer.slidingWindow().orElse(Attention.NO_WINDOW),
+        c.form().scales().scoreCap().orElse(Attention.NO_CAP));
   }
 }

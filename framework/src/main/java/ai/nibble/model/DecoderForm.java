@@ -1,25 +1,27 @@
 package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.nn.Activation;
+import ai.nibble.nn.NormScale;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 
 /**
  * How the layers of a decoder compute where families differ: what a {@link DecoderLayer} is
  * assembled by.
  *
- * @param attentionBias whether q, k and v projections have biases
- * @param outputBias whether the o projection has one
- * @param mlpBias whether gate, up and down projections have biases
- * @param headNorm whether each head of queries and keys is normalised before it is rotated
+ * @param projections of attention and MLP
+ * @param activation what gates the MLP
  * @param layers how each layer attends
  */
 public record DecoderForm(
-    boolean attentionBias,
-    boolean outputBias,
-    boolean mlpBias,
-    boolean headNorm,
+    Projections projections,
+    Norms norms,
+    Activation activation,
+    Scales scales,
     List<LayerAttention> layers) {
 
   /** Every token before, all positions rotated. */
@@ -27,6 +29,94 @@ public record DecoderForm(
 
   public DecoderForm {
     layers = List.copyOf(layers);
+  }
+
+  /** Llama's, but for biases and attention. */
+  static DecoderForm plain(
+      Projections projections, Activation activation, List<LayerAttention> layers) {
+    return new DecoderForm(projections, Norms.LLAMA, activation, Scales.NONE, layers);
+  }
+
+  /** The same with other norms. */
+  DecoderForm with(Norms other) {
+    return new DecoderForm(projections, other, activation, scales, layers);
+  }
+
+  /** The same with other scales. */
+  DecoderForm with(Scales other) {
+    return new DecoderForm(projections, norms, activation, other, layers);
+  }
+
+  /**
+   * The linears of a layer.
+   *
+   * @param attentionBias whether q, k and v projections have biases
+   * @param outputBias whether the o projection has one
+   * @param mlpBias whether gate, up and down projections have biases
+   */
+  public record Projections(boolean attentionBias, boolean outputBias, boolean mlpBias) {
+    static final Projections PLAIN = new Projections(false, false, false);
+
+    /** With biases on all four projections of attention, or none. */
+    static Projections attention(boolean bias) {
+      return new Projections(bias, bias, false);
+    }
+  }
+
+  /**
+   * Where a layer normalises.
+   *
+   * @param place before what, or behind it
+   * @param heads of queries and keys, before they are rotated
+   * @param scale how the weights count
+   */
+  public record Norms(Place place, Heads heads, NormScale scale) {
+    static final Norms LLAMA = new Norms(Place.BEFORE, Heads.NONE, NormScale.ROUNDED);
+
+    /** Norms of the hidden state by attention and by the MLP. */
+    public enum Place {
+      /** What they read is normalised. */
+      BEFORE,
+      /** What they read and what they give. */
+      AROUND
+    }
+
+    /** Norms of queries and keys. */
+    public enum Heads {
+      NONE,
+      /** Each head by itself. */
+      EACH
+    }
+
+    boolean before() {
+      return true;
+    }
+
+    boolean after() {
+      return place == Place.AROUND;
+    }
+  }
+
+  /**
+   * Factors and bounds of what a model computes.
+   *
+   * @param embedding whether embeddings are multiplied by the root of the hidden size
+   * @param attention of scores; empty: {@code 1/√headDim}
+   * @param scoreCap above 0: no score of attention is further from 0 ({@code cap·tanh(s/cap)})
+   * @param logitCap the same of logits
+   */
+  public record Scales(
+      boolean embedding,
+      OptionalDouble attention,
+      OptionalDouble scoreCap,
+      OptionalDouble logitCap) {
+    static final Scales NONE =
+        new Scales(false, OptionalDouble.empty(), OptionalDouble.empty(), OptionalDouble.empty());
+
+    /** The same with embeddings as they are looked up. */
+    Scales withPlainEmbedding() {
+      return new Scales(false, attention, scoreCap, logitCap);
+    }
   }
 
   /**
@@ -65,9 +155,27 @@ public record DecoderForm(
     return layers.stream().flatMapToInt(layer -> layer.slidingWindow().stream()).min();
   }
 
-  /** The same of one layer alone. */
+  /** The same of one layer alone, which reads hidden states for embeddings. */
   DecoderForm layer(int index) {
     return new DecoderForm(
-        attentionBias, outputBias, mlpBias, headNorm, List.of(layers.get(index)));
+        projections, norms, activation, scales.withPlainEmbedding(), List.of(layers.get(index)));
+  }
+
+  /** What of it there is no kernel for; empty where a GPU computes all of it. */
+  List<String> withoutKernels() {
+    List<String> parts = new ArrayList<>();
+    if (norms.scale() != NormScale.ROUNDED) {
+      parts.add("norms with weights in float32");
+    }
+    if (activation != Activation.SILU) {
+      parts.add("an MLP gated by " + activation.hiddenAct());
+    }
+    if (scales.embedding()) {
+      parts.add("scaled embeddings");
+    }
+    if (scales.scoreCap().isPresent() || scales.logitCap().isPresent()) {
+      parts.add("soft caps");
+    }
+    return parts;
   }
 }

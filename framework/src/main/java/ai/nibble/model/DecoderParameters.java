@@ -1,5 +1,7 @@
 package ai.nibble.model;
 
+import ai.nibble.model.DecoderForm.Norms;
+import ai.nibble.model.DecoderForm.Projections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -16,7 +18,25 @@ final class DecoderParameters {
 
   static final String K_NORM = "self_attn.k_norm.weight";
 
+  /** Behind a layer's prefix: of what attention reads, {@code [hidden]}. */
+  static final String INPUT_NORM = "input_layernorm.weight";
+
+  private static final String POST_ATTENTION_NORM = "post_attention_layernorm.weight";
+
+  /** Of what the MLP gives. */
+  static final String POST_MLP_NORM = "post_feedforward_layernorm.weight";
+
   private DecoderParameters() {}
+
+  /** The norm of what attention gives, where there is one. */
+  static String afterAttention() {
+    return POST_ATTENTION_NORM;
+  }
+
+  /** The norm of what the MLP reads: Llama's name for it means something else in Gemma. */
+  static String beforeMlp(Norms norms) {
+    return norms.after() ? "pre_feedforward_layernorm.weight" : POST_ATTENTION_NORM;
+  }
 
   /** Name to shape ({@code [out, in]} of a weight), embedding first, then layer by layer. */
   static Map<String, List<Long>> shapes(ModelConfig c) {
@@ -40,19 +60,28 @@ final class DecoderParameters {
     long intermediate = c.intermediateSize();
     long queries = (long) c.numAttentionHeads() * c.headDim();
     long keys = (long) c.numKeyValueHeads() * c.headDim();
-    shapes.put(prefix + "input_layernorm.weight", List.of(hidden));
-    linear(shapes, prefix + "self_attn.q_proj", queries, hidden, form.attentionBias());
-    linear(shapes, prefix + "self_attn.k_proj", keys, hidden, form.attentionBias());
-    linear(shapes, prefix + "self_attn.v_proj", keys, hidden, form.attentionBias());
-    linear(shapes, prefix + "self_attn.o_proj", hidden, queries, form.outputBias());
-    if (form.headNorm()) {
-      shapes.put(prefix + Q_NORM, List.of((long) c.headDim()));
-      shapes.put(prefix + K_NORM, List.of((long) c.headDim()));
+    Projections with = form.projections();
+    Norms norms = form.norms();
+    norm(shapes, norms.before(), prefix + INPUT_NORM, hidden);
+    linear(shapes, prefix + "self_attn.q_proj", queries, hidden, with.attentionBias());
+    linear(shapes, prefix + "self_attn.k_proj", keys, hidden, with.attentionBias());
+    linear(shapes, prefix + "self_attn.v_proj", keys, hidden, with.attentionBias());
+    linear(shapes, prefix + "self_attn.o_proj", hidden, queries, with.outputBias());
+    norm(shapes, norms.heads() != Norms.Heads.NONE, prefix + Q_NORM, c.headDim());
+    norm(shapes, norms.heads() != Norms.Heads.NONE, prefix + K_NORM, c.headDim());
+    norm(shapes, norms.after(), prefix + afterAttention(), hidden);
+    norm(shapes, norms.before(), prefix + beforeMlp(norms), hidden);
+    linear(shapes, prefix + "mlp.gate_proj", intermediate, hidden, with.mlpBias());
+    linear(shapes, prefix + "mlp.up_proj", intermediate, hidden, with.mlpBias());
+    linear(shapes, prefix + "mlp.down_proj", hidden, intermediate, with.mlpBias());
+    norm(shapes, norms.after(), prefix + POST_MLP_NORM, hidden);
+  }
+
+  private static void norm(
+      Map<String, List<Long>> shapes, boolean present, String name, long length) {
+    if (present) {
+      shapes.put(name, List.of(length));
     }
-    shapes.put(prefix + "post_attention_layernorm.weight", List.of(hidden));
-    linear(shapes, prefix + "mlp.gate_proj", intermediate, hidden, form.mlpBias());
-    linear(shapes, prefix + "mlp.up_proj", intermediate, hidden, form.mlpBias());
-    linear(shapes, prefix + "mlp.down_proj", hidden, intermediate, form.mlpBias());
   }
 
   private static void linear(

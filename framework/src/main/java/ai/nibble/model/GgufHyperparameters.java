@@ -56,12 +56,22 @@ public final class GgufHyperparameters {
     put(values, config, "rope.dimension_count", config.headDim());
     put(values, config, "attention.key_length", config.headDim());
     put(values, config, "attention.value_length", config.headDim());
+    config
+        .architecture()
+        .ggufIntegers(config)
+        .forEach((name, value) -> put(values, config, name, value));
     return values;
   }
 
   /** The numbers, all but {@link #ropeFreqBase} and those of the rope scaling. */
   public static Map<String, Double> numbers(ModelConfig config) {
-    return Map.of(key(config, "attention.layer_norm_rms_epsilon"), config.rmsNormEps());
+    Map<String, Double> values = new LinkedHashMap<>();
+    values.put(key(config, "attention.layer_norm_rms_epsilon"), config.rmsNormEps());
+    config
+        .architecture()
+        .ggufNumbers(config)
+        .forEach((name, value) -> values.put(key(config, name), value));
+    return values;
   }
 
   /** The value of {@link #ropeScalingTypeKey}. */
@@ -112,6 +122,10 @@ public final class GgufHyperparameters {
               + architecture(config)
               + "'");
     }
+    Optional<String> ofFamily = config.architecture().inexpressible(config);
+    if (ofFamily.isPresent()) {
+      return ofFamily;
+    }
     return rotatesElsewhere(config)
         ? Optional.of(
             "the layers that do not rotate positions are others than llama.cpp takes for granted,"
@@ -139,6 +153,9 @@ public final class GgufHyperparameters {
    */
   public static Optional<String> leftOut(ModelConfig config) {
     OptionalInt window = config.form().slidingWindow();
+    if (config.architecture().slidesInGguf()) {
+      return Optional.empty();
+    }
     return window.isPresent() && window.getAsInt() < config.maxPositionEmbeddings()
         ? Optional.of(
             "llama.cpp's architecture '%s' has no sliding window: beyond %d tokens it attends to"

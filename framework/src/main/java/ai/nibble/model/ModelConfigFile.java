@@ -31,7 +31,7 @@ final class ModelConfigFile {
 
   /** The supported ones. */
   private static final List<Architecture> ARCHITECTURES =
-      List.of(new Llama(), new Mistral(), new Qwen2(), new Qwen3(), new SmolLm3());
+      List.of(new Llama(), new Mistral(), new Qwen2(), new Qwen3(), new SmolLm3(), new Gemma2());
 
   private static final List<String> CODE_FIELDS =
       List.of(
@@ -102,7 +102,7 @@ final class ModelConfigFile {
     int divisor = Math.max(heads, 1); // heads below 1 are refused with the ranges
     int keyValueHeads = count(f, "num_key_value_heads", d.numKeyValueHeads(), divisor);
     int headDim = count(f, "head_dim", d.headDim(), hidden / divisor);
-    double eps = f.number("rms_norm_eps", 1e-6);
+    double eps = f.number("rms_norm_eps", architecture.rmsNormEps());
     RopeFields rope = new RopeFields(f, length, problems, notices);
     double theta = rope.theta(d.ropeTheta());
     RopeScaling scaling = rope.scaling();
@@ -124,7 +124,7 @@ final class ModelConfigFile {
         heads,
         keyValueHeads,
         headDim,
-        "silu",
+        form.activation().hiddenAct(),
         length,
         eps,
         theta,
@@ -232,10 +232,6 @@ final class ModelConfigFile {
 
   /** Fields that would change what the model computes in a way this reader does not follow. */
   private void refuseWhatNoneHas(ConfigFields f) {
-    String act = f.string("hidden_act", "silu");
-    if (!act.equals("silu") && !act.equals("swish")) {
-      f.wrong("hidden_act", "'silu' (or its other name 'swish')");
-    }
     if (f.hasValue("quantization_config")) {
       f.wrong(
           "quantization_config",

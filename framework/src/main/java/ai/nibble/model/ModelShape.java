@@ -56,7 +56,7 @@ public record ModelShape(
               c.numAttentionHeads(),
               c.numKeyValueHeads(),
               c.headDim(),
-              c.form().headNorm(),
+              c.form().layer(i),
               groups.of(
                   c.hiddenSize(),
                   List.of(q, kv, kv),

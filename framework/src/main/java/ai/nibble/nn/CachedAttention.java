@@ -87,7 +87,8 @@ final class CachedAttention extends Function {
       Tensor scores =
           scope.own(work.get(Purpose.SCORES, query.dtype(), query.size(0), query.size(1), seen));
       Tensor keys = scope.own(scope.own(cache.keys(layer, first, seen)).transpose(1, 2));
-      Ops.baddbmm(scores, scores, query, keys, 0, attention.scale());
+      Ops.baddbmm(scores, scores, query, keys, 0, attention.productScale());
+      attention.cap(scores);
       Ops.softmax(scores, scores);
       Ops.bmm(output, scores, scope.own(cache.values(layer, first, seen)));
     }

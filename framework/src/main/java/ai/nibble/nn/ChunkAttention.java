@@ -114,7 +114,9 @@ final class ChunkAttention extends Function {
       Tensor scores =
           scope.own(
               work.get(Purpose.SCORES, q.dtype(), attention.keyValueHeads(), rows, (long) seen));
-      Ops.baddbmm(scores, scores, q, scope.own(keys.narrow(2, 0, seen)), 0, attention.scale());
+      Tensor visible = scope.own(keys.narrow(2, 0, seen));
+      Ops.baddbmm(scores, scores, q, visible, 0, attention.productScale());
+      attention.cap(scores);
       mask(scores, block);
       Ops.softmax(scores, scores);
       Tensor product = scope.own(result.narrow(1, first, rows));

@@ -21,7 +21,7 @@ final class TokenAttention {
 
   /** Whether heads are such that kernels take them. */
   static boolean takes(Attention attention) {
-    return attention.headDim() % Dense512.UNIT == 0;
+    return attention.headDim() % Dense512.UNIT == 0 && !attention.isCapped();
   }
 
   /**

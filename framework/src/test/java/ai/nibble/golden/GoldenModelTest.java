@@ -53,7 +53,7 @@ class GoldenModelTest {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private static final Set<String> MODELS =
-      Set.of("llama", "llama_plain", "llama_yarn", "mistral", "qwen2", "qwen3");
+      Set.of("gemma2", "llama", "llama_plain", "llama_yarn", "mistral", "qwen2", "qwen3");
 
   private static final Set<String> ADAPTERS =
       Set.of(

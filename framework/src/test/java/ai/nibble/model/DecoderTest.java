@@ -193,7 +193,9 @@ class DecoderTest {
     "qwen2, BFLOAT16, false",
     "qwen3, FLOAT32, false",
     "qwen3, BFLOAT16, true",
-    "smollm3, FLOAT32, true"
+    "smollm3, FLOAT32, true",
+    "gemma2, FLOAT32, false",
+    "gemma2, BFLOAT16, true"
   })
   void everyArchitectureHasTheLogitsOfTheWhole(String modelType, DType compute, boolean nf4) {
     TinyModel tiny = TinyModel.of(modelType, 12).scaled(0.4f);

@@ -8,6 +8,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Shared;
 import ai.nibble.model.DecoderForm.LayerAttention;
+import ai.nibble.model.DecoderForm.Norms;
+import ai.nibble.model.DecoderForm.Projections;
+import ai.nibble.model.DecoderForm.Scales;
+import ai.nibble.nn.Activation;
+import ai.nibble.nn.NormScale;
 import ai.nibble.tensor.DType;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -48,7 +53,8 @@ final class ModelConfigTest {
     assertEquals(new RopeScaling.Default(), config.ropeScaling());
     assertFalse(config.tieWordEmbeddings());
     assertEquals(
-        new DecoderForm(false, false, false, false, DecoderForm.everywhere(DecoderForm.FULL, 32)),
+        DecoderForm.plain(
+            Projections.PLAIN, Activation.SILU, DecoderForm.everywhere(DecoderForm.FULL, 32)),
         config.form());
     assertEquals(DType.FLOAT32, config.dtype());
     assertEquals(OptionalInt.of(1), config.bosTokenId());
@@ -81,14 +87,13 @@ final class ModelConfigTest {
     assertEquals(32768, qwen2.maxPositionEmbeddings());
     assertEquals(OptionalInt.empty(), qwen2.bosTokenId());
     assertEquals(List.of(), qwen2.eosTokenIds());
-    assertTrue(qwen2.form().attentionBias());
-    assertFalse(qwen2.form().outputBias());
+    assertEquals(new Projections(true, false, false), qwen2.form().projections());
     assertEquals(OptionalInt.empty(), qwen2.form().slidingWindow());
     ModelConfig qwen3 =
         only("qwen3", "'hidden_size': 1024, 'num_attention_heads': 16, 'num_key_value_heads': 8");
     assertEquals(128, qwen3.headDim());
-    assertTrue(qwen3.form().headNorm());
-    assertFalse(qwen3.form().attentionBias());
+    assertEquals(Norms.Heads.EACH, qwen3.form().norms().heads());
+    assertEquals(Projections.PLAIN, qwen3.form().projections());
     ModelConfig smolLm3 = only("smollm3", "");
     assertEquals(2e6, smolLm3.ropeTheta());
     assertTrue(smolLm3.tieWordEmbeddings());
@@ -98,6 +103,33 @@ final class ModelConfigTest {
     for (int i = 0; i < 36; i++) {
       assertEquals(i % 4 != 3, rotary.get(i), "layer " + i);
     }
+    assertEquals(List.of(), notices);
+  }
+
+  /** The numbers are those of {@code Gemma2Config()} in transformers 5.23. */
+  @Test
+  void whatIsAbsentIsWhatGemmaSays() {
+    ModelConfig gemma = only("gemma2", "");
+    assertEquals(256000, gemma.vocabSize());
+    assertEquals(256, gemma.headDim());
+    assertEquals("gelu_pytorch_tanh", gemma.hiddenAct());
+    assertTrue(gemma.tieWordEmbeddings());
+    assertEquals(OptionalInt.of(0), gemma.padTokenId());
+    assertEquals(
+        new Norms(Norms.Place.AROUND, Norms.Heads.NONE, NormScale.OFFSET), gemma.form().norms());
+    assertEquals(
+        new Scales(true, OptionalDouble.of(1 / 16.0), OptionalDouble.of(50), OptionalDouble.of(30)),
+        gemma.form().scales());
+    for (int i = 0; i < 26; i++) {
+      assertEquals(i % 2 == 0, windows(gemma).get(i).isPresent(), "layer " + i);
+    }
+    assertEquals(List.of(), notices);
+    ModelConfig uncapped =
+        only("gemma2", "'attn_logit_softcapping': null, 'final_logit_softcapping': null");
+    assertEquals(OptionalDouble.empty(), uncapped.form().scales().scoreCap());
+    assertEquals(OptionalDouble.empty(), uncapped.form().scales().logitCap());
+    // files of 2024 name both, of which the first decides nothing
+    only("gemma2", "'hidden_act': 'gelu', 'hidden_activation': 'gelu_pytorch_tanh'");
     assertEquals(List.of(), notices);
   }
 
@@ -150,6 +182,17 @@ final class ModelConfigTest {
         "smollm3|'num_hidden_layers': 1, 'no_rope_layers': [2]|'no_rope_layers' is [2], expected"
             + " for each of the 1 layers 1 (rotates) or 0 (does not)",
         "smollm3|'no_rope_layers': 'all'|'no_rope_layers' is ~all~, expected a list of integers",
+        "gemma2|'hidden_activation': 'gelu'|'hidden_activation' is ~gelu~, expected"
+            + " 'gelu_pytorch_tanh'",
+        "gemma2|'use_bidirectional_attention': true|'use_bidirectional_attention' is true,"
+            + " expected false or null: attention here is causal",
+        "gemma2|'attn_logit_softcapping': 0|'attn_logit_softcapping' is 0, expected null or a"
+            + " finite number above 0",
+        "gemma2|'query_pre_attn_scalar': -1|'query_pre_attn_scalar' is -1, expected a finite"
+            + " number above 0",
+        "gemma2|'sliding_window': null, 'num_hidden_layers': 1, 'layer_types':"
+            + " ['sliding_attention']|'layer_types' is [~sliding_attention~], expected"
+            + " 'full_attention' alone, as 'sliding_window' is none",
         "smollm3|'no_rope_layer_interval': 0|'no_rope_layer_interval' is 0, expected an integer"
             + " from 1 up"
       })
@@ -322,7 +365,7 @@ final class ModelConfigTest {
             .endsWith(
                 "expected a supported one: LlamaForCausalLM (llama), MistralForCausalLM (mistral),"
                     + " Qwen2ForCausalLM (qwen2), Qwen3ForCausalLM (qwen3), SmolLM3ForCausalLM"
-                    + " (smollm3)"),
+                    + " (smollm3), Gemma2ForCausalLM (gemma2)"),
         e.getMessage());
   }
 

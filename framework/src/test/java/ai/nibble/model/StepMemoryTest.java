@@ -216,6 +216,16 @@ class StepMemoryTest {
     weightsTakeWhatTheirHeadersSay();
   }
 
+  /** Norms around attention and MLP, caps, and a gate by GELU. */
+  @ParameterizedTest
+  @EnumSource(Checkpointing.class)
+  void soItIsForWhatGemmaHas(Checkpointing checkpointing) throws Exception {
+    modelType = "gemma2";
+    whatAStepHoldsIsKnownFromSizes(checkpointing);
+    allWeightsTrainedHaveGradientsOfTheirOwn(checkpointing);
+    weightsTakeWhatTheirHeadersSay();
+  }
+
   @Test
   void weightsTakeWhatTheirHeadersSay() throws Exception {
     for (Optional<QuantConfig> quantization :

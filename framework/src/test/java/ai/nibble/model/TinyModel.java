@@ -35,7 +35,7 @@ public final class TinyModel {
 
   /** One of each architecture, with all that it differs in from the others. */
   public static final List<String> MODEL_TYPES =
-      List.of("llama", "mistral", "qwen2", "qwen3", "smollm3");
+      List.of("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma2");
 
   public TinyModel(long seed, boolean biases) {
     random = new Random(seed);
@@ -68,8 +68,8 @@ public final class TinyModel {
 
   /**
    * A model of an architecture: Mistral's window is of 5 tokens, Qwen 2 has its biases and a window
-   * in the second layer, Qwen 3 its norms of heads, and the second layer of SmolLM 3 rotates
-   * nothing.
+   * in the second layer, Qwen 3 its norms of heads, the second layer of SmolLM 3 rotates nothing,
+   * and Gemma 2 has caps that are felt and a window in the first layer.
    */
   public static TinyModel of(String modelType, long seed) {
     TinyModel model = new TinyModel(seed, false);
@@ -89,6 +89,9 @@ public final class TinyModel {
       } else if (modelType.equals("qwen3")) {
         model.add(self + "q_norm.weight", HEAD_DIM);
         model.add(self + "k_norm.weight", HEAD_DIM);
+      } else if (modelType.startsWith("gemma")) {
+        model.add("model.layers." + layer + ".pre_feedforward_layernorm.weight", 12);
+        model.add("model.layers." + layer + ".post_feedforward_layernorm.weight", 12);
       }
     }
     switch (modelType) {
@@ -99,6 +102,12 @@ public final class TinyModel {
         model.fields.put("max_window_layers", "1");
       }
       case "smollm3" -> model.fields.put("no_rope_layers", "[1, 0]");
+      case "gemma2" -> {
+        model.fields.put("sliding_window", "5");
+        model.fields.put("query_pre_attn_scalar", "8");
+        model.fields.put("attn_logit_softcapping", "1.5");
+        model.fields.put("final_logit_softcapping", "2.0");
+      }
       default -> {}
     }
     return model;
@@ -108,6 +117,18 @@ public final class TinyModel {
   ModelConfig config(Path folder) {
     writeConfig(folder);
     return ModelConfig.read(folder.resolve("config.json"), notice -> {});
+  }
+
+  private ModelConfig readBack() {
+    try {
+      Path folder = Files.createTempDirectory("names");
+      ModelConfig config = config(folder);
+      Files.delete(folder.resolve("config.json"));
+      Files.delete(folder);
+      return config;
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /** Puts a tensor of random values, in the place of one of that name if there is one. */
@@ -185,10 +206,11 @@ public final class TinyModel {
     out.writeBytes(little(20).putInt(3).putLong(values.size()).putLong(metadata.size()).array());
     metadata.forEach((key, value) -> writeValue(out, key, value));
     ByteArrayOutputStream data = new ByteArrayOutputStream();
+    ModelConfig llama = readBack();
     values.forEach(
         (name, tensor) -> {
           List<Long> shape = shapes.get(name);
-          writeString(out, GgufLayout.ggufName(name).orElse(name));
+          writeString(out, GgufLayout.ggufName(llama, name).orElse(name));
           out.writeBytes(little(4).putInt(shape.size()).array());
           for (int d = shape.size() - 1; d >= 0; d--) {
             out.writeBytes(little(8).putLong(shape.get(d)).array());

@@ -39,7 +39,7 @@ record TensorPlan(Map<String, String> names, List<GgufTensorSpec> specs) {
       specs.add(new GgufTensorSpec(ROPE_FREQS, GgmlType.F32, pairs));
     }
     for (String name : weights.names()) {
-      String ggufName = GgufLayout.ggufName(name).orElseThrow();
+      String ggufName = GgufLayout.ggufName(weights.config(), name).orElseThrow();
       long[] shape = weights.shape(name);
       FileType.Choice choice =
           type.typeOf(ggufName, shape.length, shape[shape.length - 1], weights.config());

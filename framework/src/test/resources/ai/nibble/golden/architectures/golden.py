@@ -42,6 +42,23 @@ cases = {
         layer_types=["sliding_attention", "full_attention"] * 2,
     ),
     "mistral_null": dict(model_type="mistral", sliding_window=None),
+    "gemma2": dict(
+        model_type="gemma2",
+        head_dim=8,
+        sliding_window=6,
+        query_pre_attn_scalar=5,
+        attn_logit_softcapping=0.5,
+        final_logit_softcapping=0.7,
+    ),
+    "gemma2_uncapped": dict(
+        model_type="gemma2",
+        head_dim=4,
+        attn_logit_softcapping=None,
+        final_logit_softcapping=None,
+        sliding_window=9,
+        layer_types=["full_attention", "sliding_attention"] * 2,
+        attention_bias=True,
+    ),
 }
 
 for number, (name, fields) in enumerate(cases.items()):
