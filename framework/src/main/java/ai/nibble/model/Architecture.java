@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.Consumer;
 
 /**
  * A family of decoders: how its {@code config.json} is told, what that says of the layers, and how
@@ -14,7 +15,8 @@ import java.util.OptionalInt;
  * <p>Fields, defaults and their meanings are those of the family's configuration class in
  * transformers 5.23.
  */
-public abstract sealed class Architecture permits Gemma2, Llama, Mistral, Qwen2, Qwen3, SmolLm3 {
+public abstract sealed class Architecture
+    permits Gemma2, Gemma3, Llama, Mistral, Qwen2, Qwen3, SmolLm3 {
   private final String className;
   private final String modelType;
   private final Gguf gguf;
@@ -98,6 +100,18 @@ public abstract sealed class Architecture permits Gemma2, Llama, Mistral, Qwen2,
 
   /** What llama.cpp takes for granted of the family and such a model has otherwise. */
   Optional<String> inexpressible(ModelConfig config) {
+    return Optional.empty();
+  }
+
+  /** The rotary fields: of layers that see everything, where those that slide have their own. */
+  RopeFields rope(
+      ConfigFields fields, int length, List<String> problems, Consumer<String> notices) {
+    return new RopeFields(fields, length, problems, notices);
+  }
+
+  /** The rotary fields of layers that slide, where they have their own. */
+  Optional<DecoderForm.Rope> slidingRope(
+      ConfigFields fields, int length, List<String> problems, Consumer<String> notices) {
     return Optional.empty();
   }
 

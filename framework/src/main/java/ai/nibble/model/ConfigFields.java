@@ -207,12 +207,13 @@ final class ConfigFields {
         : text.substring(0, LONGEST_VALUE_SHOWN) + "…";
   }
 
-  /** Keys nobody asked for, sorted. */
+  /** Keys nobody asked for that have a value, sorted. */
   List<String> unread(Set<String> known) {
     Set<String> names = new LinkedHashSet<>();
     object.fieldNames().forEachRemaining(names::add);
     names.removeAll(read);
     names.removeAll(known);
+    names.removeIf(name -> object.get(name).isNull()); // says nothing
     return names.stream().sorted().map(ConfigFields::cut).toList();
   }
 

@@ -74,21 +74,37 @@ final class DecoderAssembly {
     return paths;
   }
 
-  /** The tables that layers share: of the model's frequencies, and one that turns nothing. */
+  /**
+   * The tables that layers share: of the model's frequencies, of those of layers that slide, and
+   * one that turns nothing.
+   */
   private static final class Rotaries {
     private final RotaryTable rotating;
+    private final RotaryTable sliding;
     private final RotaryTable still;
 
     Rotaries(ModelConfig config) {
-      RotaryFrequencies frequencies = RotaryFrequencies.of(config);
-      rotating = new RotaryTable(frequencies.inverseFrequencies(), frequencies.attentionScaling());
+      rotating = table(RotaryFrequencies.of(config));
+      sliding =
+          config
+              .form()
+              .slidingRope()
+              .map(r -> table(RotaryFrequencies.of(config.headDim(), r.theta(), r.scaling())))
+              .orElse(rotating);
       // without positions: every position is the angle 0, whose rotation leaves all bits as they
       // are
       still = new RotaryTable(new float[config.headDim() / 2], 1);
     }
 
     RotaryTable of(LayerAttention attention) {
-      return attention.rotary() ? rotating : still;
+      if (!attention.rotary()) {
+        return still;
+      }
+      return attention.slidingWindow().isPresent() ? sliding : rotating;
+    }
+
+    private static RotaryTable table(RotaryFrequencies frequencies) {
+      return new RotaryTable(frequencies.inverseFrequencies(), frequencies.attentionScaling());
     }
   }
 

@@ -6,6 +6,7 @@ import ai.nibble.nn.NormScale;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 
@@ -15,6 +16,7 @@ import java.util.OptionalInt;
  *
  * @param projections of attention and MLP
  * @param activation what gates the MLP
+ * @param slidingRope how layers that slide rotate, where it is not as the others do
  * @param layers how each layer attends
  */
 public record DecoderForm(
@@ -22,6 +24,7 @@ public record DecoderForm(
     Norms norms,
     Activation activation,
     Scales scales,
+    Optional<Rope> slidingRope,
     List<LayerAttention> layers) {
 
   /** Every token before, all positions rotated. */
@@ -34,17 +37,42 @@ public record DecoderForm(
   /** Llama's, but for biases and attention. */
   static DecoderForm plain(
       Projections projections, Activation activation, List<LayerAttention> layers) {
-    return new DecoderForm(projections, Norms.LLAMA, activation, Scales.NONE, layers);
+    return new DecoderForm(
+        projections, Norms.LLAMA, activation, Scales.NONE, Optional.empty(), layers);
   }
 
   /** The same with other norms. */
   DecoderForm with(Norms other) {
-    return new DecoderForm(projections, other, activation, scales, layers);
+    return new DecoderForm(projections, other, activation, scales, slidingRope, layers);
   }
 
   /** The same with other scales. */
   DecoderForm with(Scales other) {
-    return new DecoderForm(projections, norms, activation, other, layers);
+    return new DecoderForm(projections, norms, activation, other, slidingRope, layers);
+  }
+
+  /** The same where layers that slide rotate otherwise. */
+  DecoderForm withSlidingRope(Optional<Rope> other) {
+    return new DecoderForm(projections, norms, activation, scales, other, layers);
+  }
+
+  /**
+   * How positions are rotated in.
+   *
+   * @param theta base of the frequencies, finite and above 1
+   */
+  public record Rope(double theta, RopeScaling scaling) {
+    /**
+     * @throws InvalidInputException if theta is out of range
+     */
+    public Rope {
+      if (!(theta > 1 && (float) theta <= Float.MAX_VALUE)) {
+        throw new InvalidInputException(
+            "the base of the rotary frequencies of layers that slide is "
+                + theta
+                + ", expected a finite number above 1");
+      }
+    }
   }
 
   /**
@@ -158,7 +186,12 @@ public record DecoderForm(
   /** The same of one layer alone, which reads hidden states for embeddings. */
   DecoderForm layer(int index) {
     return new DecoderForm(
-        projections, norms, activation, scales.withPlainEmbedding(), List.of(layers.get(index)));
+        projections,
+        norms,
+        activation,
+        scales.withPlainEmbedding(),
+        slidingRope,
+        List.of(layers.get(index)));
   }
 
   /** What of it there is no kernel for; empty where a GPU computes all of it. */

@@ -15,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.Consumer;
@@ -31,7 +32,14 @@ final class ModelConfigFile {
 
   /** The supported ones. */
   private static final List<Architecture> ARCHITECTURES =
-      List.of(new Llama(), new Mistral(), new Qwen2(), new Qwen3(), new SmolLm3(), new Gemma2());
+      List.of(
+          new Llama(),
+          new Mistral(),
+          new Qwen2(),
+          new Qwen3(),
+          new SmolLm3(),
+          new Gemma2(),
+          new Gemma3());
 
   private static final List<String> CODE_FIELDS =
       List.of(
@@ -77,7 +85,7 @@ final class ModelConfigFile {
 
   ModelConfig read() {
     try {
-      ConfigFields fields = new ConfigFields(parse(), "", problems);
+      ConfigFields fields = new ConfigFields(text(parse()), "", problems);
       Architecture architecture = architecture(fields);
       refuseIfAnyProblem();
       ModelConfig config = config(fields, architecture);
@@ -88,6 +96,16 @@ final class ModelConfigFile {
       // Problems found below this class do not know the file.
       throw new InvalidInputException(e.problems().stream().map(p -> path + ": " + p).toList());
     }
+  }
+
+  private ObjectNode text(ObjectNode whole) {
+    Optional<ObjectNode> text = TextConfig.of(whole);
+    text.ifPresent(
+        part ->
+            notices.accept(
+                "describes a model of text and images, of which the text model alone is read: "
+                    + part.get("model_type").textValue()));
+    return text.orElse(whole);
   }
 
   private ModelConfig config(ConfigFields f, Architecture architecture) {
@@ -103,12 +121,15 @@ final class ModelConfigFile {
     int keyValueHeads = count(f, "num_key_value_heads", d.numKeyValueHeads(), divisor);
     int headDim = count(f, "head_dim", d.headDim(), hidden / divisor);
     double eps = f.number("rms_norm_eps", architecture.rmsNormEps());
-    RopeFields rope = new RopeFields(f, length, problems, notices);
+    RopeFields rope = architecture.rope(f, length, problems, notices);
     double theta = rope.theta(d.ropeTheta());
     RopeScaling scaling = rope.scaling();
     boolean tied = f.flag("tie_word_embeddings", d.tieWordEmbeddings());
     // numbers of layers out of range are refused below
-    DecoderForm form = architecture.form(f, Math.max(1, Math.min(layers, ModelConfig.MAX_LAYERS)));
+    DecoderForm form =
+        architecture
+            .form(f, Math.max(1, Math.min(layers, ModelConfig.MAX_LAYERS)))
+            .withSlidingRope(architecture.slidingRope(f, length, problems, notices));
     double initializerRange = f.number("initializer_range", 0.02);
     DType dtype = dtype(f);
     OptionalInt bos = f.has("bos_token_id") ? f.integerOrNull("bos_token_id") : d.bosTokenId();

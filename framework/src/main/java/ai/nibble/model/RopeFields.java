@@ -10,6 +10,10 @@ import java.util.function.Consumer;
  * The rotary fields of a {@code config.json}, older form or newer: {@code rope_theta} and {@code
  * rope_scaling} beside the other fields, or both inside {@code rope_parameters}.
  *
+ * <p>Gemma 3 has them for each type of layer: inside {@code rope_parameters} under the type's name,
+ * in the older form as {@code rope_theta} with {@code rope_scaling} for layers that see everything
+ * and {@code rope_local_base_freq} for those that slide.
+ *
  * <p>Precedence is transformers 5.23's: a non-empty {@code rope_scaling} replaces {@code
  * rope_parameters}; a {@code rope_theta} inside wins over one outside; {@code rope_type} is the
  * newer name of {@code type}; an {@code original_max_position_embeddings} outside wins over one
@@ -18,12 +22,20 @@ import java.util.function.Consumer;
  */
 final class RopeFields {
   private static final String ORIGINAL = "original_max_position_embeddings";
+  private static final String PARAMETERS = "rope_parameters";
+  private static final String SCALING = "rope_scaling";
+  private static final String THETA = "rope_theta";
+  private static final String LOCAL_THETA = "rope_local_base_freq";
+  private static final String FULL = "full_attention";
+  private static final String SLIDING = "sliding_attention";
+  private static final Set<String> LAYER_TYPES = Set.of(FULL, SLIDING);
   private static final String PARTIAL = "partial_rotary_factor";
 
   private static final List<String> TYPES = List.of("default", "linear", "llama3", "yarn");
 
   private final ConfigFields model;
   private final ConfigFields rope;
+  private final String thetaKey;
   private final int maxPositionEmbeddings;
   private final List<String> problems;
   private final Consumer<String> notices;
@@ -38,28 +50,71 @@ final class RopeFields {
       int maxPositionEmbeddings,
       List<String> problems,
       Consumer<String> notices) {
+    this(model, ofAll(model, notices), THETA, maxPositionEmbeddings, problems, notices);
+  }
+
+  private RopeFields(
+      ConfigFields model,
+      ConfigFields rope,
+      String thetaKey,
+      int maxPositionEmbeddings,
+      List<String> problems,
+      Consumer<String> notices) {
     this.model = model;
+    this.rope = rope;
+    this.thetaKey = thetaKey;
     this.maxPositionEmbeddings = maxPositionEmbeddings;
     this.problems = problems;
     this.notices = notices;
-    ConfigFields parameters = object("rope_parameters");
-    ConfigFields scaling = object("rope_scaling");
+  }
+
+  private static ConfigFields ofAll(ConfigFields model, Consumer<String> notices) {
+    ConfigFields parameters = object(model, PARAMETERS);
+    ConfigFields scaling = object(model, SCALING);
     if (!scaling.isEmpty() && !parameters.isEmpty()) {
       notices.accept("'rope_parameters' is ignored because 'rope_scaling' is there");
     }
-    this.rope = scaling.isEmpty() ? parameters : scaling;
+    return scaling.isEmpty() ? parameters : scaling;
   }
 
-  private ConfigFields object(String key) {
-    return model.object(key).orElseGet(() -> model.none(key));
+  /** The fields of layers that see everything, where those that slide have their own. */
+  static RopeFields full(
+      ConfigFields model,
+      int maxPositionEmbeddings,
+      List<String> problems,
+      Consumer<String> notices) {
+    ConfigFields parameters = object(model, PARAMETERS);
+    ConfigFields scaling = object(model, SCALING);
+    if (!parameters.unread(LAYER_TYPES).isEmpty()) {
+      model.wrong(PARAMETERS, "an object for each of " + LAYER_TYPES.stream().sorted().toList());
+    }
+    if (!scaling.isEmpty() && !parameters.isEmpty()) {
+      model.wrong(SCALING, "none, as 'rope_parameters' is there");
+    }
+    ConfigFields rope = scaling.isEmpty() ? object(parameters, FULL) : scaling;
+    return new RopeFields(model, rope, THETA, maxPositionEmbeddings, problems, notices);
+  }
+
+  /** The fields of layers that slide. */
+  static RopeFields sliding(
+      ConfigFields model,
+      int maxPositionEmbeddings,
+      List<String> problems,
+      Consumer<String> notices) {
+    ConfigFields rope = object(object(model, PARAMETERS), SLIDING);
+    return new RopeFields(model, rope, LOCAL_THETA, maxPositionEmbeddings, problems, notices);
+  }
+
+  private static ConfigFields object(ConfigFields parent, String key) {
+    return parent.object(key).orElseGet(() -> parent.none(key));
   }
 
   /**
    * @param defaultTheta where the file names none
    */
   double theta(double defaultTheta) {
-    double outside = model.number("rope_theta", defaultTheta);
-    return rope.number("rope_theta", outside);
+    double outside = model.number(thetaKey, defaultTheta);
+    return rope.number(THETA, outside);
   }
 
   RopeScaling scaling() {
@@ -89,7 +144,7 @@ final class RopeFields {
   private String type() {
     String type = rope.string("rope_type", rope.string("type", ""));
     if (type.isEmpty()) {
-      List<String> values = rope.unread(Set.of("rope_theta", PARTIAL, ORIGINAL));
+      List<String> values = rope.unread(Set.of(THETA, PARTIAL, ORIGINAL));
       if (!values.isEmpty() || rope.has("rope_type") || rope.has("type")) {
         wrongType(rope.has("type") && !rope.has("rope_type") ? "type" : "rope_type");
       }

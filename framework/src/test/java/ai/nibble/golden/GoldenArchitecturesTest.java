@@ -46,7 +46,8 @@ class GoldenArchitecturesTest {
         "qwen3_biases",
         "mistral_null",
         "gemma2",
-        "gemma2_uncapped"
+        "gemma2_uncapped",
+        "gemma3"
       })
   void logitsLossAndGradientsOfAllWeightsAreTheReferences(String name) {
     long live = Tensor.live();

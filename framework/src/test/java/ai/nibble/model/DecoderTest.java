@@ -195,7 +195,9 @@ class DecoderTest {
     "qwen3, BFLOAT16, true",
     "smollm3, FLOAT32, true",
     "gemma2, FLOAT32, false",
-    "gemma2, BFLOAT16, true"
+    "gemma2, BFLOAT16, true",
+    "gemma3_text, FLOAT32, true",
+    "gemma3_text, BFLOAT16, false"
   })
   void everyArchitectureHasTheLogitsOfTheWhole(String modelType, DType compute, boolean nf4) {
     TinyModel tiny = TinyModel.of(modelType, 12).scaled(0.4f);

@@ -25,7 +25,9 @@ final class GgufLayoutTest {
     "gemma2, model.layers.3.post_attention_layernorm.weight, blk.3.post_attention_norm.weight",
     "gemma2, model.layers.3.pre_feedforward_layernorm.weight, blk.3.ffn_norm.weight",
     "gemma2, model.layers.3.post_feedforward_layernorm.weight, blk.3.post_ffw_norm.weight",
-    "gemma2, model.layers.3.mlp.gate_proj.weight, blk.3.ffn_gate.weight"
+    "gemma2, model.layers.3.mlp.gate_proj.weight, blk.3.ffn_gate.weight",
+    "gemma3_text, model.layers.3.post_attention_layernorm.weight, blk.3.post_attention_norm.weight",
+    "gemma3_text, model.layers.3.self_attn.k_norm.weight, blk.3.attn_k_norm.weight"
   })
   void namesOfAFamilyTranslateBothWays(String modelType, String name, String ggufName) {
     ModelConfig config = TinyModel.of(modelType, 1).config(folder);
@@ -108,7 +110,7 @@ final class GgufLayoutTest {
 
   /** llama.cpp rotates the halves of their heads, as transformers does. */
   @ParameterizedTest
-  @ValueSource(strings = {"qwen2", "qwen3", "gemma2"})
+  @ValueSource(strings = {"qwen2", "qwen3", "gemma2", "gemma3_text"})
   void nothingOfOthersIsReordered(String modelType) {
     ModelConfig config = TinyModel.of(modelType, 1).config(folder);
     assertFalse(GgufLayout.isPermuted(config, "model.layers.3.self_attn.q_proj.weight"));

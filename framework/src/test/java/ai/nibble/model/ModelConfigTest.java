@@ -10,6 +10,7 @@ import ai.nibble.Shared;
 import ai.nibble.model.DecoderForm.LayerAttention;
 import ai.nibble.model.DecoderForm.Norms;
 import ai.nibble.model.DecoderForm.Projections;
+import ai.nibble.model.DecoderForm.Rope;
 import ai.nibble.model.DecoderForm.Scales;
 import ai.nibble.nn.Activation;
 import ai.nibble.nn.NormScale;
@@ -21,6 +22,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.Tag;
@@ -133,6 +135,56 @@ final class ModelConfigTest {
     assertEquals(List.of(), notices);
   }
 
+  /** The numbers are those of {@code Gemma3TextConfig()} in transformers 5.23. */
+  @Test
+  void layersOfGemma3ThatSlideRotateByTheirOwnFrequencies() {
+    ModelConfig gemma = only("gemma3_text", "");
+    assertEquals(262208, gemma.vocabSize());
+    assertEquals(1e6, gemma.ropeTheta());
+    Rope local = new Rope(1e4, new RopeScaling.Default());
+    assertEquals(Optional.of(local), gemma.form().slidingRope());
+    assertEquals(OptionalDouble.empty(), gemma.form().scales().logitCap());
+    for (int i = 0; i < 26; i++) {
+      assertEquals(i % 6 != 5, windows(gemma).get(i).isPresent(), "layer " + i);
+    }
+    ModelConfig older =
+        only(
+            "gemma3_text",
+            "'rope_theta': 2e6, 'rope_local_base_freq': 3e4, 'rope_scaling': {'rope_type':"
+                + " 'linear', 'factor': 8}");
+    ModelConfig newer =
+        only(
+            "gemma3_text",
+            "'rope_parameters': {'full_attention': {'rope_type': 'linear', 'factor': 8.0,"
+                + " 'rope_theta': 2e6}, 'sliding_attention': {'rope_type': 'default',"
+                + " 'rope_theta': 3e4}}");
+    assertEquals(older, newer);
+    assertEquals(new RopeScaling.Linear(8), newer.ropeScaling());
+    assertEquals(Optional.of(new Rope(3e4, new RopeScaling.Default())), newer.form().slidingRope());
+    assertEquals(List.of(), notices);
+  }
+
+  /** As {@code google/gemma-3-4b-it} has it. */
+  @Test
+  void theTextModelOfOneThatSeesImagesIsRead() {
+    ModelConfig text =
+        read(
+            """
+            {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3",
+              "eos_token_id": [1, 106], "torch_dtype": "bfloat16", "image_token_index": 262144,
+              "text_config": {"hidden_size": 2560, "intermediate_size": 10240,
+                "model_type": "gemma3_text", "num_hidden_layers": 34, "sliding_window": 1024,
+                "rope_scaling": {"factor": 8.0, "rope_type": "linear"}},
+              "vision_config": {"hidden_size": 1152}}""");
+    assertEquals("Gemma3ForCausalLM", text.architecture().className());
+    assertEquals(34, text.numHiddenLayers());
+    assertEquals(DType.BFLOAT16, text.dtype());
+    assertEquals(List.of(1, 106), text.eosTokenIds());
+    assertEquals(new RopeScaling.Linear(8), text.ropeScaling());
+    assertEquals(1, notices.size(), notices.toString());
+    assertTrue(notices.get(0).contains("of which the text model alone is read: gemma3_text"));
+  }
+
   @Test
   void windowsAreWhereTheFamilyHasThem() {
     assertEquals(
@@ -193,6 +245,13 @@ final class ModelConfigTest {
         "gemma2|'sliding_window': null, 'num_hidden_layers': 1, 'layer_types':"
             + " ['sliding_attention']|'layer_types' is [~sliding_attention~], expected"
             + " 'full_attention' alone, as 'sliding_window' is none",
+        "gemma3_text|'sliding_window_pattern': 0|'sliding_window_pattern' is 0, expected an"
+            + " integer from 1 up",
+        "gemma3_text|'rope_parameters': {'rope_theta': 1e5}|'rope_parameters' is"
+            + " {~rope_theta~:100000.0}, expected an object for each of [full_attention,"
+            + " sliding_attention]",
+        "gemma3_text|'rope_local_base_freq': 0.5|the base of the rotary frequencies of layers that"
+            + " slide is 0.5, expected a finite number above 1",
         "smollm3|'no_rope_layer_interval': 0|'no_rope_layer_interval' is 0, expected an integer"
             + " from 1 up"
       })
@@ -365,7 +424,8 @@ final class ModelConfigTest {
             .endsWith(
                 "expected a supported one: LlamaForCausalLM (llama), MistralForCausalLM (mistral),"
                     + " Qwen2ForCausalLM (qwen2), Qwen3ForCausalLM (qwen3), SmolLM3ForCausalLM"
-                    + " (smollm3), Gemma2ForCausalLM (gemma2)"),
+                    + " (smollm3), Gemma2ForCausalLM (gemma2), Gemma3ForCausalLM"
+                    + " (gemma3_text)"),
         e.getMessage());
   }
 

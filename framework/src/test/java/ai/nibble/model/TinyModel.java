@@ -35,7 +35,7 @@ public final class TinyModel {
 
   /** One of each architecture, with all that it differs in from the others. */
   public static final List<String> MODEL_TYPES =
-      List.of("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma2");
+      List.of("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma2", "gemma3_text");
 
   public TinyModel(long seed, boolean biases) {
     random = new Random(seed);
@@ -69,7 +69,7 @@ public final class TinyModel {
   /**
    * A model of an architecture: Mistral's window is of 5 tokens, Qwen 2 has its biases and a window
    * in the second layer, Qwen 3 its norms of heads, the second layer of SmolLM 3 rotates nothing,
-   * and Gemma 2 has caps that are felt and a window in the first layer.
+   * and the Gemmas have caps that are felt and a window in the first layer.
    */
   public static TinyModel of(String modelType, long seed) {
     TinyModel model = new TinyModel(seed, false);
@@ -93,6 +93,10 @@ public final class TinyModel {
         model.add("model.layers." + layer + ".pre_feedforward_layernorm.weight", 12);
         model.add("model.layers." + layer + ".post_feedforward_layernorm.weight", 12);
       }
+      if (modelType.equals("gemma3_text")) {
+        model.add(self + "q_norm.weight", HEAD_DIM);
+        model.add(self + "k_norm.weight", HEAD_DIM);
+      }
     }
     switch (modelType) {
       case "mistral" -> model.fields.put("sliding_window", "5");
@@ -107,6 +111,14 @@ public final class TinyModel {
         model.fields.put("query_pre_attn_scalar", "8");
         model.fields.put("attn_logit_softcapping", "1.5");
         model.fields.put("final_logit_softcapping", "2.0");
+      }
+      case "gemma3_text" -> {
+        model.fields.put("sliding_window", "5");
+        model.fields.put("sliding_window_pattern", "2");
+        model.fields.put("query_pre_attn_scalar", "8");
+        model.fields.put("final_logit_softcapping", "2.0");
+        model.fields.put("rope_theta", "100.0");
+        model.fields.put("rope_local_base_freq", "20.0");
       }
       default -> {}
     }

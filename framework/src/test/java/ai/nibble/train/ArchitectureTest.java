@@ -139,6 +139,7 @@ class ArchitectureTest {
       case "mistral" -> plain.fields.put("sliding_window", "null");
       case "qwen2" -> plain.fields.put("use_sliding_window", "false");
       case "smollm3" -> plain.fields.put("no_rope_layers", "[1, 1]");
+      case "gemma3_text" -> plain.fields.put("rope_local_base_freq", "100.0");
       case "gemma2" -> plain.fields.put("attn_logit_softcapping", "null");
       default -> {
         return;

@@ -59,6 +59,18 @@ cases = {
         layer_types=["full_attention", "sliding_attention"] * 2,
         attention_bias=True,
     ),
+    "gemma3": dict(
+        model_type="gemma3_text",
+        head_dim=8,
+        sliding_window=6,
+        query_pre_attn_scalar=5,
+        final_logit_softcapping=0.7,
+        layer_types=["sliding_attention", "full_attention"] * 2,
+        rope_parameters={
+            "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+        },
+    ),
 }
 
 for number, (name, fields) in enumerate(cases.items()):
