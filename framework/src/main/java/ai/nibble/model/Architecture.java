@@ -16,7 +16,7 @@ import java.util.function.Consumer;
  * transformers 5.23.
  */
 public abstract sealed class Architecture
-    permits Gemma2, Gemma3, Llama, Mistral, Qwen2, Qwen3, SmolLm3 {
+    permits Gemma2, Gemma3, Llama, Mistral, Phi3, Qwen2, Qwen3, SmolLm3 {
   private final String className;
   private final String modelType;
   private final Gguf gguf;
@@ -107,6 +107,11 @@ public abstract sealed class Architecture
   RopeFields rope(
       ConfigFields fields, int length, List<String> problems, Consumer<String> notices) {
     return new RopeFields(fields, length, problems, notices);
+  }
+
+  /** The share of a head's elements that positions rotate. */
+  double rotaryShare(RopeFields rope) {
+    return 1;
   }
 
   /** The rotary fields of layers that slide, where they have their own. */

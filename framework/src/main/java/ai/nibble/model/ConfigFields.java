@@ -134,6 +134,17 @@ final class ConfigFields {
     return Optional.of(elements(node).map(JsonNode::intValue).toList());
   }
 
+  /** The numbers of a list; a list of none where the key is something else. */
+  List<Double> numbers(String key) {
+    read.add(key);
+    JsonNode node = object.get(key);
+    if (node == null || !node.isArray() || !all(node, JsonNode::isNumber)) {
+      wrong(key, "a list of numbers");
+      return List.of();
+    }
+    return elements(node).map(JsonNode::doubleValue).toList();
+  }
+
   /** An integer or a list of integers; null means none, absent means the default. */
   List<Integer> tokenIds(String key, List<Integer> defaultValue) {
     read.add(key);

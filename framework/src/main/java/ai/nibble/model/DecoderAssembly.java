@@ -6,6 +6,7 @@ import ai.nibble.model.DecoderForm.Projections;
 import ai.nibble.nn.Attention;
 import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.HeadNorm;
+import ai.nibble.nn.Linear;
 import ai.nibble.nn.LinearGroup;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.RotaryTable;
@@ -29,11 +30,15 @@ final class DecoderAssembly {
           "mlp.up_proj",
           "mlp.down_proj");
 
+  private static final List<String> FUSED_LINEARS =
+      List.of(
+          DecoderParameters.QKV, "self_attn.o_proj", DecoderParameters.GATE_UP, "mlp.down_proj");
+
   private DecoderAssembly() {}
 
   static CausalLm load(WeightLoader weights, CausalLm.LoadProgress progress) {
     ModelConfig config = weights.config();
-    weights.requireKernels(config.form().withoutKernels());
+    weights.requireKernels(withoutKernels(config));
     try (Scope parts = new Scope()) {
       weights.parameters().ifPresent(parts::own);
       DenseWeight embedding =
@@ -64,10 +69,19 @@ final class DecoderAssembly {
     }
   }
 
+  /** What of a model there is no kernel for. */
+  private static List<String> withoutKernels(ModelConfig config) {
+    List<String> parts = new ArrayList<>(config.form().withoutKernels());
+    if (config.ropeScaling() instanceof RopeScaling.LongRope) {
+      parts.add("rotary positions by LongRoPE");
+    }
+    return parts;
+  }
+
   static List<String> linearPaths(ModelConfig config) {
     List<String> paths = new ArrayList<>();
     for (int i = 0; i < config.numHiddenLayers(); i++) {
-      for (String linear : LINEARS) {
+      for (String linear : config.form().projections().fused() ? FUSED_LINEARS : LINEARS) {
         paths.add("model.layers." + i + "." + linear);
       }
     }
@@ -84,12 +98,15 @@ final class DecoderAssembly {
     private final RotaryTable still;
 
     Rotaries(ModelConfig config) {
-      rotating = table(RotaryFrequencies.of(config));
+      rotating = table(RotaryFrequencies.of(config), config);
       sliding =
           config
               .form()
               .slidingRope()
-              .map(r -> table(RotaryFrequencies.of(config.headDim(), r.theta(), r.scaling())))
+              .map(
+                  r ->
+                      table(
+                          RotaryFrequencies.of(config.rotaryDim(), r.theta(), r.scaling()), config))
               .orElse(rotating);
       // without positions: every position is the angle 0, whose rotation leaves all bits as they
       // are
@@ -103,8 +120,17 @@ final class DecoderAssembly {
       return attention.slidingWindow().isPresent() ? sliding : rotating;
     }
 
-    private static RotaryTable table(RotaryFrequencies frequencies) {
-      return new RotaryTable(frequencies.inverseFrequencies(), frequencies.attentionScaling());
+    private static RotaryTable table(RotaryFrequencies frequencies, ModelConfig config) {
+      float factor = frequencies.attentionScaling();
+      float[] inverse = frequencies.inverseFrequencies();
+      return config.ropeScaling() instanceof RopeScaling.LongRope scaling
+          ? new RotaryTable(
+              inverse,
+              factor,
+              config.headDim(),
+              frequencies.longFrequencies().orElseThrow(),
+              scaling.originalMaxPositionEmbeddings())
+          : new RotaryTable(inverse, factor, config.headDim());
     }
   }
 
@@ -115,7 +141,6 @@ final class DecoderAssembly {
     String mlp = at + "mlp.";
     long hidden = c.hiddenSize();
     long q = (long) c.numAttentionHeads() * c.headDim();
-    long kv = (long) c.numKeyValueHeads() * c.headDim();
     long inner = c.intermediateSize();
     int key = index * GROUPS_A_LAYER;
     Projections with = c.form().projections();
@@ -124,13 +149,7 @@ final class DecoderAssembly {
           new DecoderLayer(
               index,
               norms(weights, c, at, parts),
-              new LinearGroup(
-                  key,
-                  List.of(
-                      parts.own(weights.linear(self + "q_proj", q, hidden, with.attentionBias())),
-                      parts.own(weights.linear(self + "k_proj", kv, hidden, with.attentionBias())),
-                      parts.own(
-                          weights.linear(self + "v_proj", kv, hidden, with.attentionBias())))),
+              new LinearGroup(key, qkv(weights, c, at, parts)),
               headNorm(weights, c, at, parts),
               attention(c, c.form().layers().get(index), rotaries),
               new LinearGroup(
@@ -138,13 +157,7 @@ final class DecoderAssembly {
                   List.of(
                       parts.own(weights.linear(self + "o_proj", hidden, q, with.outputBias())))),
               new GatedMlp(
-                  new LinearGroup(
-                      key + 2,
-                      List.of(
-                          parts.own(
-                              weights.linear(mlp + "gate_proj", inner, hidden, with.mlpBias())),
-                          parts.own(
-                              weights.linear(mlp + "up_proj", inner, hidden, with.mlpBias())))),
+                  new LinearGroup(key + 2, gateUp(weights, c, at, parts)),
                   c.form().activation(),
                   new LinearGroup(
                       key + 3,
@@ -154,6 +167,36 @@ final class DecoderAssembly {
       parts.release();
       return layer;
     }
+  }
+
+  private static List<Linear> qkv(WeightLoader weights, ModelConfig c, String layer, Scope parts) {
+    boolean bias = c.form().projections().attentionBias();
+    long hidden = c.hiddenSize();
+    long q = (long) c.numAttentionHeads() * c.headDim();
+    long kv = (long) c.numKeyValueHeads() * c.headDim();
+    if (c.form().projections().fused()) {
+      String path = layer + DecoderParameters.QKV;
+      return List.of(parts.own(weights.linear(path, q + 2 * kv, hidden, bias)));
+    }
+    String self = layer + "self_attn.";
+    return List.of(
+        parts.own(weights.linear(self + "q_proj", q, hidden, bias)),
+        parts.own(weights.linear(self + "k_proj", kv, hidden, bias)),
+        parts.own(weights.linear(self + "v_proj", kv, hidden, bias)));
+  }
+
+  private static List<Linear> gateUp(
+      WeightLoader weights, ModelConfig c, String layer, Scope parts) {
+    boolean bias = c.form().projections().mlpBias();
+    long hidden = c.hiddenSize();
+    long inner = c.intermediateSize();
+    if (c.form().projections().fused()) {
+      String path = layer + DecoderParameters.GATE_UP;
+      return List.of(parts.own(weights.linear(path, 2 * inner, hidden, bias)));
+    }
+    return List.of(
+        parts.own(weights.linear(layer + "mlp.gate_proj", inner, hidden, bias)),
+        parts.own(weights.linear(layer + "mlp.up_proj", inner, hidden, bias)));
   }
 
   private static DecoderLayer.Norms norms(

@@ -17,6 +17,8 @@ import java.util.OptionalInt;
  * @param projections of attention and MLP
  * @param activation what gates the MLP
  * @param slidingRope how layers that slide rotate, where it is not as the others do
+ * @param rotaryShare the share of a head's elements that positions rotate, the first of them; above
+ *     0, up to 1
  * @param layers how each layer attends
  */
 public record DecoderForm(
@@ -25,6 +27,7 @@ public record DecoderForm(
     Activation activation,
     Scales scales,
     Optional<Rope> slidingRope,
+    double rotaryShare,
     List<LayerAttention> layers) {
 
   /** Every token before, all positions rotated. */
@@ -38,22 +41,28 @@ public record DecoderForm(
   static DecoderForm plain(
       Projections projections, Activation activation, List<LayerAttention> layers) {
     return new DecoderForm(
-        projections, Norms.LLAMA, activation, Scales.NONE, Optional.empty(), layers);
+        projections, Norms.LLAMA, activation, Scales.NONE, Optional.empty(), 1, layers);
   }
 
   /** The same with other norms. */
   DecoderForm with(Norms other) {
-    return new DecoderForm(projections, other, activation, scales, slidingRope, layers);
+    return new DecoderForm(
+        projections, other, activation, scales, slidingRope, rotaryShare, layers);
   }
 
   /** The same with other scales. */
   DecoderForm with(Scales other) {
-    return new DecoderForm(projections, norms, activation, other, slidingRope, layers);
+    return new DecoderForm(projections, norms, activation, other, slidingRope, rotaryShare, layers);
   }
 
   /** The same where layers that slide rotate otherwise. */
   DecoderForm withSlidingRope(Optional<Rope> other) {
-    return new DecoderForm(projections, norms, activation, scales, other, layers);
+    return new DecoderForm(projections, norms, activation, scales, other, rotaryShare, layers);
+  }
+
+  /** The same where positions rotate a share of each head. */
+  DecoderForm withRotaryShare(double share) {
+    return new DecoderForm(projections, norms, activation, scales, slidingRope, share, layers);
   }
 
   /**
@@ -81,9 +90,16 @@ public record DecoderForm(
    * @param attentionBias whether q, k and v projections have biases
    * @param outputBias whether the o projection has one
    * @param mlpBias whether gate, up and down projections have biases
+   * @param fused whether q, k and v are one linear, and gate and up another
    */
-  public record Projections(boolean attentionBias, boolean outputBias, boolean mlpBias) {
+  public record Projections(
+      boolean attentionBias, boolean outputBias, boolean mlpBias, boolean fused) {
     static final Projections PLAIN = new Projections(false, false, false);
+    static final Projections FUSED = new Projections(false, false, false, true);
+
+    Projections(boolean attentionBias, boolean outputBias, boolean mlpBias) {
+      this(attentionBias, outputBias, mlpBias, false);
+    }
 
     /** With biases on all four projections of attention, or none. */
     static Projections attention(boolean bias) {
@@ -191,6 +207,7 @@ public record DecoderForm(
         activation,
         scales.withPlainEmbedding(),
         slidingRope,
+        rotaryShare,
         List.of(layers.get(index)));
   }
 
@@ -208,6 +225,9 @@ public record DecoderForm(
     }
     if (scales.scoreCap().isPresent() || scales.logitCap().isPresent()) {
       parts.add("soft caps");
+    }
+    if (rotaryShare != 1) {
+      parts.add("heads that are rotated in part");
     }
     return parts;
   }

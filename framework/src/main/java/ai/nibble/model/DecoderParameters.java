@@ -26,6 +26,12 @@ final class DecoderParameters {
   /** Of what the MLP gives. */
   static final String POST_MLP_NORM = "post_feedforward_layernorm.weight";
 
+  /** q, k and v as one linear. */
+  static final String QKV = "self_attn.qkv_proj";
+
+  /** Gate and up as one linear. */
+  static final String GATE_UP = "mlp.gate_up_proj";
+
   private DecoderParameters() {}
 
   /** The norm of what attention gives, where there is one. */
@@ -63,16 +69,24 @@ final class DecoderParameters {
     Projections with = form.projections();
     Norms norms = form.norms();
     norm(shapes, norms.before(), prefix + INPUT_NORM, hidden);
-    linear(shapes, prefix + "self_attn.q_proj", queries, hidden, with.attentionBias());
-    linear(shapes, prefix + "self_attn.k_proj", keys, hidden, with.attentionBias());
-    linear(shapes, prefix + "self_attn.v_proj", keys, hidden, with.attentionBias());
+    if (with.fused()) {
+      linear(shapes, prefix + QKV, queries + 2 * keys, hidden, with.attentionBias());
+    } else {
+      linear(shapes, prefix + "self_attn.q_proj", queries, hidden, with.attentionBias());
+      linear(shapes, prefix + "self_attn.k_proj", keys, hidden, with.attentionBias());
+      linear(shapes, prefix + "self_attn.v_proj", keys, hidden, with.attentionBias());
+    }
     linear(shapes, prefix + "self_attn.o_proj", hidden, queries, with.outputBias());
     norm(shapes, norms.heads() != Norms.Heads.NONE, prefix + Q_NORM, c.headDim());
     norm(shapes, norms.heads() != Norms.Heads.NONE, prefix + K_NORM, c.headDim());
     norm(shapes, norms.after(), prefix + afterAttention(), hidden);
     norm(shapes, norms.before(), prefix + beforeMlp(norms), hidden);
-    linear(shapes, prefix + "mlp.gate_proj", intermediate, hidden, with.mlpBias());
-    linear(shapes, prefix + "mlp.up_proj", intermediate, hidden, with.mlpBias());
+    if (with.fused()) {
+      linear(shapes, prefix + GATE_UP, 2 * intermediate, hidden, with.mlpBias());
+    } else {
+      linear(shapes, prefix + "mlp.gate_proj", intermediate, hidden, with.mlpBias());
+      linear(shapes, prefix + "mlp.up_proj", intermediate, hidden, with.mlpBias());
+    }
     linear(shapes, prefix + "mlp.down_proj", hidden, intermediate, with.mlpBias());
     norm(shapes, norms.after(), prefix + POST_MLP_NORM, hidden);
   }

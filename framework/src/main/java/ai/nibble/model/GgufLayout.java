@@ -38,6 +38,22 @@ public final class GgufLayout {
           Map.entry("mlp.up_proj", "ffn_up"),
           Map.entry("mlp.down_proj", "ffn_down"));
 
+  /** Where q, k and v are one linear, and gate and up another. */
+  private static final Map<String, String> FUSED =
+      Map.of(
+          "input_layernorm",
+          "attn_norm",
+          "post_attention_layernorm",
+          "ffn_norm",
+          DecoderParameters.QKV,
+          "attn_qkv",
+          "self_attn.o_proj",
+          "attn_output",
+          DecoderParameters.GATE_UP,
+          "ffn_up",
+          "mlp.down_proj",
+          "ffn_down");
+
   private static final Pattern GGUF_NAME =
       Pattern.compile("(?<layer>blk\\.(?<index>\\d{1,9})\\.)?(?<module>.+)\\.(?<kind>weight|bias)");
 
@@ -63,6 +79,9 @@ public final class GgufLayout {
 
   /** Names behind a layer's prefix; where norms stand behind attention, one means another. */
   private static Map<String, String> inLayers(ModelConfig config) {
+    if (config.form().projections().fused()) {
+      return FUSED;
+    }
     if (!config.form().norms().after()) {
       return IN_LAYERS;
     }

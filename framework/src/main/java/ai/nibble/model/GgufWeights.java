@@ -101,7 +101,7 @@ public final class GgufWeights implements WeightSource {
   private static Map<String, StoredTensor> stored(GgufFile file, ModelConfig config) {
     Map<String, StoredTensor> stored = new LinkedHashMap<>();
     for (String name : file.names()) {
-      if (name.equals(GgufHyperparameters.ROPE_FREQS)) {
+      if (GgufHyperparameters.isRopeTensor(name)) {
         continue; // checked against the configuration, from which it follows
       }
       GgufTensor tensor = file.tensor(name);

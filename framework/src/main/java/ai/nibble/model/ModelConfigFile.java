@@ -39,7 +39,8 @@ final class ModelConfigFile {
           new Qwen3(),
           new SmolLm3(),
           new Gemma2(),
-          new Gemma3());
+          new Gemma3(),
+          new Phi3());
 
   private static final List<String> CODE_FIELDS =
       List.of(
@@ -129,7 +130,8 @@ final class ModelConfigFile {
     DecoderForm form =
         architecture
             .form(f, Math.max(1, Math.min(layers, ModelConfig.MAX_LAYERS)))
-            .withSlidingRope(architecture.slidingRope(f, length, problems, notices));
+            .withSlidingRope(architecture.slidingRope(f, length, problems, notices))
+            .withRotaryShare(architecture.rotaryShare(rope));
     double initializerRange = f.number("initializer_range", 0.02);
     DType dtype = dtype(f);
     OptionalInt bos = f.has("bos_token_id") ? f.integerOrNull("bos_token_id") : d.bosTokenId();
@@ -261,10 +263,12 @@ final class ModelConfigFile {
     if (f.hasValue("per_layer_config")) {
       f.wrong("per_layer_config", "none: all layers must have the same shape");
     }
-    double dropout = f.number("attention_dropout", 0);
-    if (dropout != 0) {
-      notices.accept(
-          "'attention_dropout' is " + dropout + ": ignored, attention is computed without dropout");
+    for (String key : List.of("attention_dropout", "resid_pdrop", "embd_pdrop")) {
+      double dropout = f.number(key, 0);
+      if (dropout != 0) {
+        notices.accept(
+            "'" + key + "' is " + dropout + ": ignored, the base is computed without dropout");
+      }
     }
   }
 

@@ -33,9 +33,15 @@ final class RopeFields {
 
   private static final List<String> TYPES = List.of("default", "linear", "llama3", "yarn");
 
+  /** Phi 3's; the last two are its older names of the second. */
+  private static final List<String> PHI_TYPES = List.of("default", "longrope", "su", "yarn");
+
+  private static final int PHI_ORIGINAL_LENGTH = 4096;
+
   private final ConfigFields model;
   private final ConfigFields rope;
   private final String thetaKey;
+  private final boolean phi;
   private final int maxPositionEmbeddings;
   private final List<String> problems;
   private final Consumer<String> notices;
@@ -50,19 +56,21 @@ final class RopeFields {
       int maxPositionEmbeddings,
       List<String> problems,
       Consumer<String> notices) {
-    this(model, ofAll(model, notices), THETA, maxPositionEmbeddings, problems, notices);
+    this(model, ofAll(model, notices), THETA, false, maxPositionEmbeddings, problems, notices);
   }
 
   private RopeFields(
       ConfigFields model,
       ConfigFields rope,
       String thetaKey,
+      boolean phi,
       int maxPositionEmbeddings,
       List<String> problems,
       Consumer<String> notices) {
     this.model = model;
     this.rope = rope;
     this.thetaKey = thetaKey;
+    this.phi = phi;
     this.maxPositionEmbeddings = maxPositionEmbeddings;
     this.problems = problems;
     this.notices = notices;
@@ -75,6 +83,27 @@ final class RopeFields {
       notices.accept("'rope_parameters' is ignored because 'rope_scaling' is there");
     }
     return scaling.isEmpty() ? parameters : scaling;
+  }
+
+  /** Phi 3's, which may rotate a part of each head, and stretch by LongRoPE alone. */
+  static RopeFields phi(
+      ConfigFields model,
+      int maxPositionEmbeddings,
+      List<String> problems,
+      Consumer<String> notices) {
+    ConfigFields rope = ofAll(model, notices);
+    return new RopeFields(model, rope, THETA, true, maxPositionEmbeddings, problems, notices);
+  }
+
+  /** The share of a head's elements that is rotated: what is inside wins over what is outside. */
+  double partialRotaryFactor() {
+    ConfigFields fields = rope.hasValue(PARTIAL) ? rope : model;
+    double share = fields.hasValue(PARTIAL) ? fields.number(PARTIAL, 1) : 1;
+    if (!(share > 0 && share <= 1)) {
+      fields.wrong(PARTIAL, "a number above 0, up to 1");
+      return 1;
+    }
+    return share;
   }
 
   /** The fields of layers that see everything, where those that slide have their own. */
@@ -92,7 +121,7 @@ final class RopeFields {
       model.wrong(SCALING, "none, as 'rope_parameters' is there");
     }
     ConfigFields rope = scaling.isEmpty() ? object(parameters, FULL) : scaling;
-    return new RopeFields(model, rope, THETA, maxPositionEmbeddings, problems, notices);
+    return new RopeFields(model, rope, THETA, false, maxPositionEmbeddings, problems, notices);
   }
 
   /** The fields of layers that slide. */
@@ -102,7 +131,8 @@ final class RopeFields {
       List<String> problems,
       Consumer<String> notices) {
     ConfigFields rope = object(object(model, PARAMETERS), SLIDING);
-    return new RopeFields(model, rope, LOCAL_THETA, maxPositionEmbeddings, problems, notices);
+    return new RopeFields(
+        model, rope, LOCAL_THETA, false, maxPositionEmbeddings, problems, notices);
   }
 
   private static ConfigFields object(ConfigFields parent, String key) {
@@ -119,8 +149,12 @@ final class RopeFields {
 
   RopeScaling scaling() {
     int before = problems.size();
-    refusePartialRotation(model);
-    refusePartialRotation(rope);
+    if (phi) {
+      rope.hasValue(PARTIAL); // partialRotaryFactor's
+    } else {
+      refusePartialRotation(model);
+      refusePartialRotation(rope);
+    }
     String type = type();
     if (problems.size() > before) {
       return new RopeScaling.Default();
@@ -152,14 +186,18 @@ final class RopeFields {
     }
     if (!type.equals(rope.string("type", type))) {
       rope.wrong("type", "the same as 'rope_type', which is '" + type + "'");
-    } else if (!TYPES.contains(type)) {
+    } else if (!types().contains(type)) {
       wrongType(rope.has("rope_type") ? "rope_type" : "type");
     }
     return type;
   }
 
   private void wrongType(String key) {
-    rope.wrong(key, "one of " + TYPES);
+    rope.wrong(key, "one of " + types());
+  }
+
+  private List<String> types() {
+    return phi ? PHI_TYPES : TYPES;
   }
 
   private void refusePartialRotation(ConfigFields fields) {
@@ -169,6 +207,9 @@ final class RopeFields {
   }
 
   private RopeScaling build(String type) {
+    if (phi && !type.equals("default")) {
+      return longRope();
+    }
     return switch (type) {
       case "linear" -> new RopeScaling.Linear(required("factor"));
       case "llama3" ->
@@ -180,6 +221,19 @@ final class RopeFields {
       case "yarn" -> yarn();
       default -> new RopeScaling.Default();
     };
+  }
+
+  private RopeScaling longRope() {
+    List<Double> shorter = rope.numbers("short_factor");
+    List<Double> longer = rope.numbers("long_factor");
+    int original = originalLength();
+    double factor =
+        rope.hasValue("factor")
+            ? rope.number("factor", 1)
+            : (double) maxPositionEmbeddings / Math.max(1, original);
+    return rope.hasValue("attention_factor")
+        ? new RopeScaling.LongRope(shorter, longer, rope.number("attention_factor", 1), original)
+        : RopeScaling.LongRope.suggested(shorter, longer, factor, original);
   }
 
   private RopeScaling yarn() {
@@ -229,6 +283,9 @@ final class RopeFields {
     }
     if (rope.has(ORIGINAL)) {
       return rope.integer(ORIGINAL, maxPositionEmbeddings);
+    }
+    if (phi) {
+      return PHI_ORIGINAL_LENGTH; // the configuration class has a default for it
     }
     notices.accept(
         rope.quoted(ORIGINAL)

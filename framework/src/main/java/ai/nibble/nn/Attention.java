@@ -11,7 +11,6 @@ import ai.nibble.tensor.FlashAttention;
 import ai.nibble.tensor.FusedAttention;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Tensor;
-import java.util.stream.IntStream;
 
 /**
  * Causal grouped-query attention with rotary positions (Vaswani et al. 2017; Ainslie et al. 2023).
@@ -182,10 +181,11 @@ public record Attention(
       return tape.apply(new ChunkAttention(this, pass, layer, precision, workspace), qkv);
     }
     for (int s = 0; s < pass.sequences(); s++) {
-      int[] positions = IntStream.range(0, length(pass, s)).toArray();
+      int tokens = length(pass, s);
       rotary.cover(pass.caches().get(s).capacity());
-      try (Tensor own = qkv.value().narrow(0, pass.sequenceStarts()[s], positions.length)) {
-        fill(pass.caches().get(s), layer, new HeadLayout(this, positions), own);
+      pass.caches().get(s).turn(layer, rotary, tokens);
+      try (Tensor own = qkv.value().narrow(0, pass.sequenceStarts()[s], tokens)) {
+        fill(pass.caches().get(s), layer, HeadLayout.ofSequence(this, 0, tokens), own);
       }
     }
     return apply(tape, qkv, pass, precision);

@@ -10,6 +10,7 @@ import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.tensor.Torch;
+import java.util.BitSet;
 import java.util.List;
 
 /**
@@ -43,6 +44,7 @@ final class AttentionFunction extends Function {
   private final Attention attention;
   private final Precision precision;
   private final int[] positions;
+  private final BitSet inLong;
   private final List<AttentionSpan> spans;
   private final CausalMask mask;
   private final long maxScoreBytes;
@@ -62,6 +64,7 @@ final class AttentionFunction extends Function {
     this.attention = attention;
     this.precision = precision;
     this.positions = pass.positions();
+    this.inLong = HeadLayout.inLong(attention, pass, positions);
     this.spans = AttentionSpan.of(pass.treeStarts(), BLOCK_TOKENS);
     this.mask = CausalMask.of(pass, attention);
     this.maxScoreBytes = maxScoreBytes;
@@ -119,7 +122,7 @@ final class AttentionFunction extends Function {
   protected Tensor[] forward(Tensor[] inputs) {
     Tensor qkv = inputs[0];
     coverPositions();
-    HeadLayout layout = new HeadLayout(attention, positions);
+    HeadLayout layout = new HeadLayout(attention, positions, inLong);
     saved =
         new Heads(
             keep(layout.allocate(Part.QUERY, precision)),
@@ -245,7 +248,7 @@ final class AttentionFunction extends Function {
 
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
-    HeadLayout layout = new HeadLayout(attention, positions);
+    HeadLayout layout = new HeadLayout(attention, positions, inLong);
     try (Scope scope = new Scope()) {
       Tensor dO = scope.own(layout.allocate(Part.QUERY, precision));
       layout.gatherOutputGradient(gradOutputs[0], dO);

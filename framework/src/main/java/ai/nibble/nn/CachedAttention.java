@@ -39,7 +39,10 @@ final class CachedAttention extends Function {
     long width = (long) attention.heads() * attention.headDim();
     try (Scope scope = new Scope()) {
       Tensor queries = scope.empty(precision.product(), sequences, width);
-      pass.caches().forEach(cache -> attention.rotary().cover(cache.capacity()));
+      for (KvCache cache : pass.caches()) {
+        attention.rotary().cover(cache.capacity());
+        cache.turn(layer, attention.rotary(), cache.length() + 1);
+      }
       Parallel.forRanges(
           sequences, SEQUENCES_A_RANGE, (begin, end) -> rotate(inputs[0], queries, begin, end));
       Tensor product = scope.empty(precision.product(), sequences, width);
@@ -68,7 +71,8 @@ final class CachedAttention extends Function {
         KvCache cache = pass.caches().get((int) s);
         from.load(s, row);
         for (int at = 0; at < firstValue; at += d) {
-          attention.rotary().rotate(row, at, cache.length(), 1);
+          boolean isLong = attention.rotary().isLong(cache.length() + 1);
+          attention.rotary().rotate(row, at, cache.length(), isLong, 1);
         }
         to.store(s, row);
         cache.putKey(layer, row, firstKey);

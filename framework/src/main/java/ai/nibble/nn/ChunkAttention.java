@@ -7,7 +7,6 @@ import ai.nibble.nn.Workspace.Purpose;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
-import java.util.stream.IntStream;
 
 /**
  * Some new tokens of each sequence attend to what its cache holds and, causally, to each other;
@@ -74,7 +73,8 @@ final class ChunkAttention extends Function {
     int held = cache.length();
     int all = held + (int) qkv.size(0);
     attention.rotary().cover(cache.capacity());
-    HeadLayout layout = new HeadLayout(attention, IntStream.range(held, all).toArray());
+    cache.turn(layer, attention.rotary(), all);
+    HeadLayout layout = HeadLayout.ofSequence(attention, held, all);
     try (Scope scope = new Scope()) {
       Attention.fill(cache, layer, layout, qkv);
       Tensor queries = scope.own(layout.allocate(Part.QUERY, precision));

@@ -6,6 +6,7 @@ import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.nio.ByteBuffer;
+import java.util.BitSet;
 
 /**
  * One sequence's rotated keys and its values in every layer, so that its next token is computed
@@ -22,6 +23,7 @@ public final class KvCache implements AutoCloseable {
   private final ByteBuffer[] keyBytes;
   private final ByteBuffer[] valueBytes;
   private final int capacity;
+  private final BitSet inLong = new BitSet();
   private int length;
 
   /**
@@ -106,7 +108,37 @@ public final class KvCache implements AutoCloseable {
         v.copyFrom(otherValues);
       }
     }
+    inLong.clear();
+    inLong.or(other.inLong);
     length = tokens;
+  }
+
+  /**
+   * Turns a layer's keys where they are rotated by other frequencies than a sequence of so many
+   * tokens has, which {@link RotaryTable} may change with its length. Each turn rounds them once.
+   */
+  void turn(int layer, RotaryTable rotary, int tokens) {
+    boolean toLong = rotary.isLong(tokens);
+    if (inLong.get(layer) == toLong) {
+      return;
+    }
+    inLong.set(layer, toLong);
+    if (length == 0) {
+      return;
+    }
+    try (Tensor rows = keys[layer].view(keys[layer].size(0) * capacity, keys[layer].size(2))) {
+      float[] key = new float[(int) rows.size(1)];
+      for (long h = 0; h < keys[layer].size(0); h++) {
+        long first = h * capacity;
+        try (Rows held = Rows.updating(rows, first, first + length)) {
+          for (int p = 0; p < length; p++) {
+            held.load(first + p, key);
+            rotary.turn(key, 0, p, toLong);
+            held.store(first + p, key);
+          }
+        }
+      }
+    }
   }
 
   private void requireHeld(int tokens) {

@@ -47,7 +47,10 @@ class GoldenArchitecturesTest {
         "mistral_null",
         "gemma2",
         "gemma2_uncapped",
-        "gemma3"
+        "gemma3",
+        "phi3_long",
+        "phi3_short",
+        "phi3_sliding"
       })
   void logitsLossAndGradientsOfAllWeightsAreTheReferences(String name) {
     long live = Tensor.live();

@@ -53,7 +53,16 @@ class GoldenModelTest {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private static final Set<String> MODELS =
-      Set.of("gemma2", "gemma3", "llama", "llama_plain", "llama_yarn", "mistral", "qwen2", "qwen3");
+      Set.of(
+          "gemma2",
+          "gemma3",
+          "llama",
+          "llama_plain",
+          "llama_yarn",
+          "mistral",
+          "phi3",
+          "qwen2",
+          "qwen3");
 
   private static final Set<String> ADAPTERS =
       Set.of(
@@ -64,6 +73,7 @@ class GoldenModelTest {
           "llama_rank_pattern",
           "llama_regex",
           "llama_rslora",
+          "phi3_phi",
           "qwen3_plain");
 
   private static final Set<String> TRAINING_RUNS =

@@ -164,6 +164,36 @@ final class ModelConfigTest {
     assertEquals(List.of(), notices);
   }
 
+  /** The numbers are those of {@code Phi3Config()} in transformers 5.23. */
+  @Test
+  void phi3StretchesByLongRope() {
+    ModelConfig phi = only("phi3", "");
+    assertEquals(32064, phi.vocabSize());
+    assertEquals(1e-5, phi.rmsNormEps());
+    assertEquals(96, phi.rotaryDim());
+    assertTrue(phi.form().projections().fused());
+    assertEquals(OptionalInt.empty(), phi.form().slidingWindow());
+    assertEquals(new RopeScaling.Default(), phi.ropeScaling());
+    String factors = "'short_factor': [1.0, 2], 'long_factor': [3.0, 4.5]";
+    String sizes = "'hidden_size': 32, 'num_attention_heads': 4, 'partial_rotary_factor': 0.5, ";
+    ModelConfig stretched =
+        only(
+            "phi3",
+            sizes
+                + "'max_position_embeddings': 131072, 'rope_scaling': {'type': 'su', "
+                + factors
+                + "}");
+    assertEquals(4, stretched.rotaryDim());
+    assertEquals(
+        new RopeScaling.LongRope(
+            List.of(1.0, 2.0),
+            List.of(3.0, 4.5),
+            Math.sqrt(1 + Math.log(32) / Math.log(4096)),
+            4096),
+        stretched.ropeScaling());
+    assertEquals(List.of(), notices);
+  }
+
   /** As {@code google/gemma-3-4b-it} has it. */
   @Test
   void theTextModelOfOneThatSeesImagesIsRead() {
@@ -252,6 +282,12 @@ final class ModelConfigTest {
             + " sliding_attention]",
         "gemma3_text|'rope_local_base_freq': 0.5|the base of the rotary frequencies of layers that"
             + " slide is 0.5, expected a finite number above 1",
+        "phi3|'partial_rotary_factor': 0|'partial_rotary_factor' is 0, expected a number above 0,"
+            + " up to 1",
+        "phi3|'rope_scaling': {'rope_type': 'longrope', 'short_factor': [1], 'long_factor': 7}|"
+            + "'rope_scaling.long_factor' is 7, expected a list of numbers",
+        "phi3|'rope_scaling': {'type': 'linear', 'factor': 2}|'rope_scaling.type' is ~linear~,"
+            + " expected one of [default, longrope, su, yarn]",
         "smollm3|'no_rope_layer_interval': 0|'no_rope_layer_interval' is 0, expected an integer"
             + " from 1 up"
       })
@@ -425,7 +461,7 @@ final class ModelConfigTest {
                 "expected a supported one: LlamaForCausalLM (llama), MistralForCausalLM (mistral),"
                     + " Qwen2ForCausalLM (qwen2), Qwen3ForCausalLM (qwen3), SmolLM3ForCausalLM"
                     + " (smollm3), Gemma2ForCausalLM (gemma2), Gemma3ForCausalLM"
-                    + " (gemma3_text)"),
+                    + " (gemma3_text), Phi3ForCausalLM (phi3)"),
         e.getMessage());
   }
 

@@ -35,7 +35,7 @@ public final class TinyModel {
 
   /** One of each architecture, with all that it differs in from the others. */
   public static final List<String> MODEL_TYPES =
-      List.of("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma2", "gemma3_text");
+      List.of("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma2", "gemma3_text", "phi3");
 
   public TinyModel(long seed, boolean biases) {
     random = new Random(seed);
@@ -69,7 +69,8 @@ public final class TinyModel {
   /**
    * A model of an architecture: Mistral's window is of 5 tokens, Qwen 2 has its biases and a window
    * in the second layer, Qwen 3 its norms of heads, the second layer of SmolLM 3 rotates nothing,
-   * and the Gemmas have caps that are felt and a window in the first layer.
+   * the Gemmas have caps that are felt and a window in the first layer, and Phi 3 stretches
+   * sequences beyond 12 tokens.
    */
   public static TinyModel of(String modelType, long seed) {
     TinyModel model = new TinyModel(seed, false);
@@ -112,6 +113,14 @@ public final class TinyModel {
         model.fields.put("attn_logit_softcapping", "1.5");
         model.fields.put("final_logit_softcapping", "2.0");
       }
+      case "phi3" -> {
+        model.fuse();
+        model.fields.put("head_dim", "4");
+        model.fields.put("original_max_position_embeddings", "12");
+        model.fields.put(
+            "rope_scaling",
+            "{\"type\": \"longrope\", \"short_factor\": [1.0, 1.5], \"long_factor\": [2.0, 6.5]}");
+      }
       case "gemma3_text" -> {
         model.fields.put("sliding_window", "5");
         model.fields.put("sliding_window_pattern", "2");
@@ -123,6 +132,20 @@ public final class TinyModel {
       default -> {}
     }
     return model;
+  }
+
+  /** One linear for q, k and v of heads of 4, one for gate and up. */
+  private void fuse() {
+    for (int layer = 0; layer < 2; layer++) {
+      String p = "model.layers." + layer + ".";
+      for (String linear :
+          List.of("self_attn.q", "self_attn.k", "self_attn.v", "mlp.gate", "mlp.up")) {
+        remove(p + linear + "_proj.weight");
+      }
+      add(p + "self_attn.qkv_proj.weight", 20, 12);
+      add(p + "self_attn.o_proj.weight", 12, 12);
+      add(p + "mlp.gate_up_proj.weight", 40, 12);
+    }
   }
 
   /** The configuration as it is read. */

@@ -125,7 +125,8 @@ class ModelExportTest {
     "qwen3, qwen3",
     "smollm3, smollm3",
     "gemma2, gemma2",
-    "gemma3_text, gemma3"
+    "gemma3_text, gemma3",
+    "phi3, phi3"
   })
   void everyArchitectureIsReadBackAsItWas(String modelType, String llamaCppName)
       throws IOException {
@@ -156,6 +157,14 @@ class ModelExportTest {
         // a norm that is a distance from 1 is stored with it: a rounding of 2 ulp of 1 to and fro
         boolean offset = modelType.startsWith("gemma") && name.endsWith("norm.weight");
         assertArrayEquals(all(expected, name), all(seen, name), offset ? 0x1p-21f : 0, name);
+      }
+      if (modelType.equals("phi3")) {
+        assertEquals("longrope", file.metadata().getString("phi3.rope.scaling.type"));
+        assertEquals(12, file.metadata().getLong("phi3.rope.scaling.original_context_length"));
+        float[] longer = new float[2];
+        file.dequantize("rope_factors_long.weight", 0, 2, longer, 0);
+        assertArrayEquals(new float[] {2, 6.5f}, longer);
+        return;
       }
       String query = "model.layers.1.self_attn.q_proj.weight";
       float[] stored = new float[24 * 12];
