@@ -149,6 +149,11 @@ public sealed interface RopeScaling {
       refuse(problems);
     }
 
+    /** Whether a sequence of so many tokens has the factors of longer ones. */
+    boolean isLong(int tokens) {
+      return tokens > originalMaxPositionEmbeddings;
+    }
+
     /**
      * With the attention factor that the paper suggests.
      *

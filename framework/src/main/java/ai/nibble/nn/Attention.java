@@ -183,7 +183,6 @@ public record Attention(
     for (int s = 0; s < pass.sequences(); s++) {
       int tokens = length(pass, s);
       rotary.cover(pass.caches().get(s).capacity());
-      pass.caches().get(s).turn(layer, rotary, tokens);
       try (Tensor own = qkv.value().narrow(0, pass.sequenceStarts()[s], tokens)) {
         fill(pass.caches().get(s), layer, HeadLayout.ofSequence(this, 0, tokens), own);
       }

@@ -41,7 +41,6 @@ final class CachedAttention extends Function {
       Tensor queries = scope.empty(precision.product(), sequences, width);
       for (KvCache cache : pass.caches()) {
         attention.rotary().cover(cache.capacity());
-        cache.turn(layer, attention.rotary(), cache.length() + 1);
       }
       Parallel.forRanges(
           sequences, SEQUENCES_A_RANGE, (begin, end) -> rotate(inputs[0], queries, begin, end));

@@ -73,7 +73,6 @@ final class ChunkAttention extends Function {
     int held = cache.length();
     int all = held + (int) qkv.size(0);
     attention.rotary().cover(cache.capacity());
-    cache.turn(layer, attention.rotary(), all);
     HeadLayout layout = HeadLayout.ofSequence(attention, held, all);
     try (Scope scope = new Scope()) {
       Attention.fill(cache, layer, layout, qkv);

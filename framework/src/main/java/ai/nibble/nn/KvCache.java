@@ -6,7 +6,7 @@ import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.nio.ByteBuffer;
-import java.util.BitSet;
+import java.util.Arrays;
 
 /**
  * One sequence's rotated keys and its values in every layer, so that its next token is computed
@@ -23,7 +23,8 @@ public final class KvCache implements AutoCloseable {
   private final ByteBuffer[] keyBytes;
   private final ByteBuffer[] valueBytes;
   private final int capacity;
-  private final BitSet inLong = new BitSet();
+  private final int[] ids;
+  private int computedAt;
   private int length;
 
   /**
@@ -43,6 +44,7 @@ public final class KvCache implements AutoCloseable {
       int capacity,
       Precision precision) {
     this.capacity = capacity;
+    this.ids = new int[capacity];
     this.keys = new Tensor[layers];
     this.values = new Tensor[layers];
     this.keyBytes = new ByteBuffer[layers];
@@ -108,37 +110,30 @@ public final class KvCache implements AutoCloseable {
         v.copyFrom(otherValues);
       }
     }
-    inLong.clear();
-    inLong.or(other.inLong);
+    System.arraycopy(other.ids, 0, ids, 0, tokens);
+    computedAt = other.computedAt;
     length = tokens;
   }
 
   /**
-   * Turns a layer's keys where they are rotated by other frequencies than a sequence of so many
-   * tokens has, which {@link RotaryTable} may change with its length. Each turn rounds them once.
+   * Notes which tokens come next, before they are counted: so that they can be computed again.
+   *
+   * @throws IllegalStateException if there is no room for them
    */
-  void turn(int layer, RotaryTable rotary, int tokens) {
-    boolean toLong = rotary.isLong(tokens);
-    if (inLong.get(layer) == toLong) {
-      return;
-    }
-    inLong.set(layer, toLong);
-    if (length == 0) {
-      return;
-    }
-    try (Tensor rows = keys[layer].view(keys[layer].size(0) * capacity, keys[layer].size(2))) {
-      float[] key = new float[(int) rows.size(1)];
-      for (long h = 0; h < keys[layer].size(0); h++) {
-        long first = h * capacity;
-        try (Rows held = Rows.updating(rows, first, first + length)) {
-          for (int p = 0; p < length; p++) {
-            held.load(first + p, key);
-            rotary.turn(key, 0, p, toLong);
-            held.store(first + p, key);
-          }
-        }
-      }
-    }
+  public void note(int[] tokens) {
+    requireRoom(tokens.length);
+    System.arraycopy(tokens, 0, ids, length, tokens.length);
+    computedAt = length + tokens.length;
+  }
+
+  /** How many tokens the sequence had when some of those held were last computed. */
+  public int computedAt() {
+    return computedAt;
+  }
+
+  /** The tokens held, as they were noted; a copy. */
+  public int[] tokens() {
+    return Arrays.copyOf(ids, length);
   }
 
   private void requireHeld(int tokens) {

@@ -115,27 +115,6 @@ public final class RotaryTable implements AutoCloseable {
     return switches() && tokens > longestShort;
   }
 
-  /**
-   * Turns a head that was rotated by one set of frequencies to where the other puts it.
-   *
-   * @param row holds the head at {@code [at, at + D)}
-   * @param toLong to those of longer sequences, or back
-   */
-  void turn(float[] row, int at, int position, boolean toLong) {
-    int half = angles.frequencies.length;
-    for (int i = 0; i < half; i++) {
-      float from = position * angles.frequencies[i];
-      float to = position * longAngles.frequencies[i];
-      double angle = toLong ? (double) to - from : (double) from - to;
-      double c = Math.cos(angle);
-      double s = Math.sin(angle);
-      float a = row[at + i];
-      float b = row[at + half + i];
-      row[at + i] = (float) (a * c - b * s);
-      row[at + half + i] = (float) (b * c + a * s);
-    }
-  }
-
   /** Makes the table cover positions {@code [0, length)}; not while it is being read. */
   public void cover(int length) {
     angles.cover(length);
