@@ -221,9 +221,15 @@ final class DecoderAssembly {
     if (c.form().norms().heads() == Norms.Heads.NONE) {
       return Optional.empty();
     }
-    RmsNorm query = parts.own(weights.norm(layer + DecoderParameters.Q_NORM, c.headDim()));
-    RmsNorm key = parts.own(weights.norm(layer + DecoderParameters.K_NORM, c.headDim()));
-    return Optional.of(new HeadNorm(query, key, c.numAttentionHeads(), c.numKeyValueHeads()));
+    boolean all = c.form().norms().heads() == Norms.Heads.ALL;
+    int queries = c.numAttentionHeads();
+    int keys = c.numKeyValueHeads();
+    // all heads together are one wide head
+    long queryWidth = (long) c.headDim() * (all ? queries : 1);
+    long keyWidth = (long) c.headDim() * (all ? keys : 1);
+    RmsNorm query = parts.own(weights.norm(layer + DecoderParameters.Q_NORM, queryWidth));
+    RmsNorm key = parts.own(weights.norm(layer + DecoderParameters.K_NORM, keyWidth));
+    return Optional.of(new HeadNorm(query, key, all ? 1 : queries, all ? 1 : keys));
   }
 
   private static Attention attention(ModelConfig c, LayerAttention layer, Rotaries rotaries) {

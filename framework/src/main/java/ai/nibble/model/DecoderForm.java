@@ -122,22 +122,28 @@ public record DecoderForm(
       /** What they read is normalised. */
       BEFORE,
       /** What they read and what they give. */
-      AROUND
+      AROUND,
+      /** What they give. */
+      AFTER
     }
 
     /** Norms of queries and keys. */
     public enum Heads {
       NONE,
       /** Each head by itself. */
-      EACH
+      EACH,
+      /** All heads of queries together, and all of keys. */
+      ALL
     }
 
+    /** Whether what attention and MLP read is normalised. */
     boolean before() {
-      return true;
+      return place != Place.AFTER;
     }
 
+    /** Whether what they give is. */
     boolean after() {
-      return place == Place.AROUND;
+      return place != Place.BEFORE;
     }
   }
 

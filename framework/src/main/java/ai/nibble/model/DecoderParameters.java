@@ -13,7 +13,8 @@ final class DecoderParameters {
   static final String HEAD = "lm_head.weight";
   static final String LAYERS = "model.layers.";
 
-  /** Behind a layer's prefix: weights of the norms of query and of key heads, {@code [headDim]}. */
+  /** Behind a layer's prefix: weights of the norms of query and of key heads, {@code [headDim]}, or of
+   * all heads together. */
   static final String Q_NORM = "self_attn.q_norm.weight";
 
   static final String K_NORM = "self_attn.k_norm.weight";
@@ -77,8 +78,9 @@ final class DecoderParameters {
       linear(shapes, prefix + "self_attn.v_proj", keys, hidden, with.attentionBias());
     }
     linear(shapes, prefix + "self_attn.o_proj", hidden, queries, with.outputBias());
-    norm(shapes, norms.heads() != Norms.Heads.NONE, prefix + Q_NORM, c.headDim());
-    norm(shapes, norms.heads() != Norms.Heads.NONE, prefix + K_NORM, c.headDim());
+    boolean all = norms.heads() == Norms.Heads.ALL;
+    norm(shapes, norms.heads() != Norms.Heads.NONE, prefix + Q_NORM, all ? queries : c.headDim());
+    norm(shapes, norms.heads() != Norms.Heads.NONE, prefix + K_NORM, all ? keys : c.headDim());
     norm(shapes, norms.after(), prefix + afterAttention(), hidden);
     norm(shapes, norms.before(), prefix + beforeMlp(norms), hidden);
     if (with.fused()) {

@@ -50,7 +50,8 @@ class GoldenArchitecturesTest {
         "gemma3",
         "phi3_long",
         "phi3_short",
-        "phi3_sliding"
+        "phi3_sliding",
+        "olmo2"
       })
   void logitsLossAndGradientsOfAllWeightsAreTheReferences(String name) {
     long live = Tensor.live();

@@ -213,7 +213,9 @@ class DecoderTest {
     "gemma3_text, FLOAT32, true",
     "gemma3_text, BFLOAT16, false",
     "phi3, FLOAT32, true",
-    "phi3, BFLOAT16, false"
+    "phi3, BFLOAT16, false",
+    "olmo2, FLOAT32, true",
+    "olmo2, BFLOAT16, false"
   })
   void everyArchitectureHasTheLogitsOfTheWhole(String modelType, DType compute, boolean nf4) {
     TinyModel tiny = TinyModel.of(modelType, 12).scaled(0.4f);
@@ -227,6 +229,30 @@ class DecoderTest {
       boolean prefixes = modelType.equals("phi3");
       assertEquals(0, worst(model, ALL, prefixes), tolerance);
       assertEquals(0, worst(model, 0, prefixes), tolerance);
+    }
+  }
+
+  /** What was computed as part of a longer sequence is of no use to a shorter one. */
+  @Test
+  void aSequenceCutBelowTheLengthWhereFrequenciesChangeIsComputedAnew() {
+    TinyModel tiny = TinyModel.of("phi3", 12).scaled(0.4f);
+    tiny.writeConfig(folder);
+    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    int[] ids = new Random(6).ints(15, 0, VOCABULARY).toArray();
+    try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32));
+        Decoder decoder = new Decoder(model, ALL);
+        KvCache cache = decoder.cache(20);
+        KvCache copy = decoder.cache(20)) {
+      decoder.next(List.of(ids), List.of(cache)).close();
+      cache.truncate(8);
+      copy.copyFrom(cache, 7);
+      float[] expected = whole(model, Arrays.copyOf(ids, 9))[8];
+      try (Tensor logits = decoder.next(List.of(new int[] {ids[8]}), List.of(cache))) {
+        assertArrayEquals(expected, logits.toFloats(), 1e-5f);
+      }
+      try (Tensor logits = decoder.next(List.of(new int[] {ids[7], ids[8]}), List.of(copy))) {
+        assertArrayEquals(expected, logits.toFloats(), 1e-5f);
+      }
     }
   }
 

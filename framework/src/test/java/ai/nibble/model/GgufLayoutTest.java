@@ -30,7 +30,10 @@ final class GgufLayoutTest {
     "gemma3_text, model.layers.3.self_attn.k_norm.weight, blk.3.attn_k_norm.weight",
     "phi3, model.layers.3.self_attn.qkv_proj.weight, blk.3.attn_qkv.weight",
     "phi3, model.layers.3.mlp.gate_up_proj.weight, blk.3.ffn_up.weight",
-    "phi3, model.layers.3.post_attention_layernorm.weight, blk.3.ffn_norm.weight"
+    "phi3, model.layers.3.post_attention_layernorm.weight, blk.3.ffn_norm.weight",
+    "olmo2, model.layers.3.post_attention_layernorm.weight, blk.3.post_attention_norm.weight",
+    "olmo2, model.layers.3.post_feedforward_layernorm.weight, blk.3.post_ffw_norm.weight",
+    "olmo2, model.layers.3.self_attn.q_norm.weight, blk.3.attn_q_norm.weight"
   })
   void namesOfAFamilyTranslateBothWays(String modelType, String name, String ggufName) {
     ModelConfig config = TinyModel.of(modelType, 1).config(folder);

@@ -194,6 +194,19 @@ final class ModelConfigTest {
     assertEquals(List.of(), notices);
   }
 
+  /** The numbers are those of {@code Olmo2Config()} in transformers 5.23. */
+  @Test
+  void whatIsAbsentIsWhatOlmo2Says() {
+    ModelConfig olmo = only("olmo2", "");
+    assertEquals(50304, olmo.vocabSize());
+    assertEquals(32, olmo.numKeyValueHeads());
+    assertEquals(List.of(50279), olmo.eosTokenIds());
+    assertEquals(OptionalInt.of(1), olmo.padTokenId());
+    assertEquals(
+        new Norms(Norms.Place.AFTER, Norms.Heads.ALL, NormScale.EXACT), olmo.form().norms());
+    assertEquals(List.of(), notices);
+  }
+
   /** As {@code google/gemma-3-4b-it} has it. */
   @Test
   void theTextModelOfOneThatSeesImagesIsRead() {
@@ -461,7 +474,8 @@ final class ModelConfigTest {
                 "expected a supported one: LlamaForCausalLM (llama), MistralForCausalLM (mistral),"
                     + " Qwen2ForCausalLM (qwen2), Qwen3ForCausalLM (qwen3), SmolLM3ForCausalLM"
                     + " (smollm3), Gemma2ForCausalLM (gemma2), Gemma3ForCausalLM"
-                    + " (gemma3_text), Phi3ForCausalLM (phi3)"),
+                    + " (gemma3_text), Phi3ForCausalLM (phi3),"
+                    + " Olmo2ForCausalLM (olmo2)"),
         e.getMessage());
   }
 

@@ -236,6 +236,15 @@ class StepMemoryTest {
     weightsTakeWhatTheirHeadersSay();
   }
 
+  @ParameterizedTest
+  @EnumSource(Checkpointing.class)
+  void soItIsForNormsBehindAlone(Checkpointing checkpointing) throws Exception {
+    modelType = "olmo2";
+    whatAStepHoldsIsKnownFromSizes(checkpointing);
+    allWeightsTrainedHaveGradientsOfTheirOwn(checkpointing);
+    weightsTakeWhatTheirHeadersSay();
+  }
+
   @Test
   void weightsTakeWhatTheirHeadersSay() throws Exception {
     for (Optional<QuantConfig> quantization :

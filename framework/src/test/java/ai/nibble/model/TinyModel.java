@@ -35,7 +35,7 @@ public final class TinyModel {
 
   /** One of each architecture, with all that it differs in from the others. */
   public static final List<String> MODEL_TYPES =
-      List.of("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma2", "gemma3_text", "phi3");
+      List.of("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma2", "gemma3_text", "phi3", "olmo2");
 
   public TinyModel(long seed, boolean biases) {
     random = new Random(seed);
@@ -113,6 +113,7 @@ public final class TinyModel {
         model.fields.put("attn_logit_softcapping", "1.5");
         model.fields.put("final_logit_softcapping", "2.0");
       }
+      case "olmo2" -> model.normalizeAfter();
       case "phi3" -> {
         model.fuse();
         model.fields.put("head_dim", "4");
@@ -196,6 +197,22 @@ public final class TinyModel {
           }
         });
     return this;
+  }
+
+  /** Heads of 4 that make up the hidden size, and norms behind attention and MLP alone. */
+  private void normalizeAfter() {
+    fields.put("head_dim", "4");
+    for (int layer = 0; layer < 2; layer++) {
+      String p = "model.layers." + layer + ".";
+      remove(p + "input_layernorm.weight");
+      add(p + "post_feedforward_layernorm.weight", 12);
+      add(p + "self_attn.q_proj.weight", 12, 12);
+      add(p + "self_attn.k_proj.weight", 4, 12);
+      add(p + "self_attn.v_proj.weight", 4, 12);
+      add(p + "self_attn.o_proj.weight", 12, 12);
+      add(p + "self_attn.q_norm.weight", 12);
+      add(p + "self_attn.k_norm.weight", 4);
+    }
   }
 
   private void linear(String module, long out, long in, boolean bias) {
