@@ -157,8 +157,8 @@ public final class ModelStore {
   /** The base's configuration; unchanged, byte for byte, where it says already what was written. */
   private static byte[] configJson(byte[] original, ModelConfig config, DType dtype)
       throws IOException {
-    ObjectNode json = (ObjectNode) JSON.readTree(original);
-    ObjectNode before = json.deepCopy();
+    ObjectNode before = (ObjectNode) JSON.readTree(original);
+    ObjectNode json = TextConfig.of(before).orElseGet(before::deepCopy);
     json.remove("quantization_config"); // what was written is plain
     if (json.has("dtype")) {
       json.put("dtype", dtype.torchName());

@@ -7,6 +7,7 @@ import ai.nibble.tensor.DType;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
 
@@ -37,7 +38,7 @@ public final class SafetensorsWeights implements WeightSource {
           Parameters.match(
               directory.toString(),
               config,
-              stored(files),
+              stored(files, config),
               (a, b) ->
                   SameValues.of(
                       a,
@@ -83,12 +84,16 @@ public final class SafetensorsWeights implements WeightSource {
     files.close();
   }
 
-  private static Map<String, StoredTensor> stored(SafetensorsDirectory files) {
+  private static Map<String, StoredTensor> stored(SafetensorsDirectory files, ModelConfig config) {
     Map<String, StoredTensor> stored = new LinkedHashMap<>();
     for (String name : files.names()) {
       SafetensorsTensor tensor = files.tensor(name);
+      Optional<String> own = TextConfig.tensorName(config, name);
+      if (own.isEmpty()) {
+        continue; // of what sees images
+      }
       stored.put(
-          name,
+          own.get(),
           new StoredTensor(
               name,
               tensor.shape(),

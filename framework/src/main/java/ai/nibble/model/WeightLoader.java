@@ -3,6 +3,7 @@ package ai.nibble.model;
 import ai.nibble.InvalidInputException;
 import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.Linear;
+import ai.nibble.nn.NormScale;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Precision;
@@ -21,6 +22,7 @@ import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -54,6 +56,26 @@ final class WeightLoader {
       } catch (InvalidInputException e) {
         throw new InvalidInputException(base + ": " + e.getMessage(), e);
       }
+    }
+  }
+
+  /**
+   * Checks that the device computes what a model needs.
+   *
+   * @param missing parts that there is no kernel for
+   * @throws InvalidInputException if the device is not the CPU, and there are any
+   */
+  void requireKernels(List<String> missing) {
+    if (!device().isCpu() && !missing.isEmpty()) {
+      throw new InvalidInputException(
+          base
+              + ": is of "
+              + config().architecture()
+              + ", whose "
+              + String.join(" and ", missing)
+              + " have no kernel for "
+              + device()
+              + " yet: set device_map: cpu");
     }
   }
 
@@ -179,10 +201,11 @@ final class WeightLoader {
 
   /** A norm of vectors of so many elements. */
   RmsNorm norm(String name, long length) {
+    NormScale scale = config().form().norms().scale();
     if (parameters != null) {
-      return new RmsNorm(filled(name), config().rmsNormEps());
+      return new RmsNorm(filled(name), config().rmsNormEps(), scale);
     }
-    return new RmsNorm(vector(name, length), config().rmsNormEps());
+    return new RmsNorm(vector(name, length), config().rmsNormEps(), scale);
   }
 
   /** A vector as float32, rounded to the dtype it is held in. */
