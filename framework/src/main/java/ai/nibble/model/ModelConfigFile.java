@@ -1,6 +1,7 @@
 package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.quant.stored.QuantizationConfig;
 import ai.nibble.tensor.DType;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -15,6 +16,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.Consumer;
@@ -236,11 +238,7 @@ final class ModelConfigFile {
     if (!act.equals("silu") && !act.equals("swish")) {
       f.wrong("hidden_act", "'silu' (or its other name 'swish')");
     }
-    if (f.hasValue("quantization_config")) {
-      f.wrong(
-          "quantization_config",
-          "none: the weights must not be quantised yet; use the original model");
-    }
+    quantization(f);
     if (f.hasValue("per_layer_config")) {
       f.wrong("per_layer_config", "none: all layers must have the same shape");
     }
@@ -248,6 +246,22 @@ final class ModelConfigFile {
     if (dropout != 0) {
       notices.accept(
           "'attention_dropout' is " + dropout + ": ignored, attention is computed without dropout");
+    }
+  }
+
+  /** Whether the weights' own quantisation can be followed; what it is, their reader looks up. */
+  private void quantization(ConfigFields f) {
+    if (f.hasValue(QuantizationConfig.KEY)) {
+      Optional<ObjectNode> object = f.node(QuantizationConfig.KEY);
+      if (object.isEmpty()) {
+        f.wrong(QuantizationConfig.KEY, "an object or null");
+        return;
+      }
+      try {
+        QuantizationConfig.of(object.get());
+      } catch (InvalidInputException e) {
+        problems.addAll(e.problems());
+      }
     }
   }
 

@@ -109,6 +109,7 @@ public final class RecipePlan {
     addSmallerBatches(source, quantization, least);
     boolean quantises =
         recipe.adapter() != Recipe.Adapter.NONE
+            && source.quantization().isEmpty()
             && quantization.filter(Quant4Config.class::isInstance).isEmpty();
     if (quantises) {
       Quantization q = recipe.quantization();
