@@ -4,6 +4,7 @@ import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
 import ai.nibble.WholeFile;
+import ai.nibble.export.ShardWriter;
 import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
@@ -70,7 +71,8 @@ public final class Merge {
           removal.map(Removal::record).orElseGet(() -> added.onto(MergeRecord.read(directory)));
       List<int[]> prompts = SamplePrompts.of(directory, base.config(), request.prompts(), notices);
       BaseFiles files = baseFiles();
-      ShardWriter writer = new ShardWriter(merged, dtype, record.metadata(), progress);
+      ShardWriter writer =
+          new ShardWriter(new MergedContent(merged, dtype), record.metadata(), progress);
       try (WholeDirectory output = WholeDirectory.create(request.output(), "--output")) {
         requireRoom(output.path(), writer.bytes());
         int shards = writer.write(output.path(), request.maxShardBytes());

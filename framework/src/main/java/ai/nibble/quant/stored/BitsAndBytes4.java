@@ -20,7 +20,7 @@ final class BitsAndBytes4 implements StoredMatrix {
   static final String NESTED_ABSMAX = ".nested_absmax";
   static final String NESTED_QUANT_MAP = ".nested_quant_map";
 
-  private static final int NESTED_CODES = 256;
+  static final int NESTED_CODES = 256;
 
   /** More than any quantisation state has. */
   private static final int MAX_STATE_BYTES = 1 << 14;
