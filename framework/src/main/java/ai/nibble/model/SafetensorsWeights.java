@@ -102,6 +102,17 @@ public final class SafetensorsWeights implements WeightSource {
   }
 
   @Override
+  public StoredForm storedForm(String name) {
+    return quantized(name)
+        .map(
+            matrix ->
+                new StoredForm(
+                    matrix.description(),
+                    matrix.parts().stream().mapToLong(part -> files.tensor(part).bytes()).sum()))
+        .orElseGet(() -> WeightSource.super.storedForm(name));
+  }
+
+  @Override
   public Optional<String> quantization() {
     return matrices.description();
   }

@@ -91,6 +91,28 @@ public interface WeightSource extends AutoCloseable {
     return Optional.empty();
   }
 
+  /**
+   * How a tensor lies in the files, for people: a type's name, or a format's description, and the
+   * bytes that it takes there.
+   *
+   * @throws IllegalArgumentException if there is no such name
+   */
+  default StoredForm storedForm(String name) {
+    long elements = 1;
+    for (long size : shape(name)) {
+      elements *= size;
+    }
+    return new StoredForm(dtype(name).torchName(), elements * dtype(name).bytes());
+  }
+
+  /**
+   * How a tensor lies in a file.
+   *
+   * @param type its type as people know it
+   * @param bytes that it takes
+   */
+  record StoredForm(String type, long bytes) {}
+
   /** How quantised matrices are held, in words; empty where the files have plain values only. */
   default Optional<String> quantization() {
     return Optional.empty();

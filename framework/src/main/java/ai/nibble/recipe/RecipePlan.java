@@ -11,6 +11,7 @@ import ai.nibble.plan.PlannedRun;
 import ai.nibble.plan.Sizes;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.QuantConfig;
+import ai.nibble.quant.SkipModules;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.train.TrainSettings;
@@ -114,7 +115,12 @@ public final class RecipePlan {
     if (quantises) {
       Quantization q = recipe.quantization();
       Optional<QuantConfig> nf4 =
-          Optional.of(new Quant4Config(q.quantType(), q.blocksize(), q.useDoubleQuant()));
+          Optional.of(
+              new Quant4Config(
+                  q.quantType(),
+                  q.blocksize(),
+                  q.useDoubleQuant(),
+                  new SkipModules(q.skipModules())));
       PlannedRun other =
           planned.run(source, nf4, settings.microBatchSize(), settings.gradientAccumulationSteps());
       add("load_in_4bit: true (block)", other.plan(least).peak());
