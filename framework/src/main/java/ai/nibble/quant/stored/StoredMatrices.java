@@ -38,6 +38,11 @@ public final class StoredMatrices {
     for (String name : files.names()) {
       found.attempt(() -> open(tensors, name, config).ifPresent(found::add));
     }
+    for (String name : files.names()) {
+      if (name.endsWith(".weight" + BitsAndBytes4.ABSMAX) && !found.isPart(name)) {
+        found.attempt(() -> refuseWithoutState(tensors, name));
+      }
+    }
     if (!found.problems.isEmpty()) {
       int more = found.problems.size() - MAX_PROBLEMS;
       List<String> lines =
@@ -48,6 +53,18 @@ public final class StoredMatrices {
       throw new InvalidInputException(lines);
     }
     return found;
+  }
+
+  private static void refuseWithoutState(TensorParts tensors, String name) {
+    String weight = name.substring(0, name.length() - BitsAndBytes4.ABSMAX.length());
+    if (!tensors.names().stream().anyMatch(n -> n.startsWith(weight + QuantState.SUFFIX))) {
+      throw new InvalidInputException(
+          tensors.place(name)
+              + " has no quantisation state beside it, expected '"
+              + weight
+              + QuantState.SUFFIX
+              + "nf4' or '…fp4'; fetch the file again, or save it with bitsandbytes 0.41 or newer");
+    }
   }
 
   private void attempt(Runnable step) {

@@ -9,6 +9,7 @@ import ai.nibble.tensor.Tensor;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.List;
+import java.util.Set;
 
 /**
  * The tensors of a checkpoint that quantised matrices are made of, checked as they are asked for.
@@ -21,6 +22,10 @@ final class TensorParts {
 
   TensorParts(SafetensorsDirectory files) {
     this.files = files;
+  }
+
+  Set<String> names() {
+    return files.names();
   }
 
   boolean has(String name) {
