@@ -13,8 +13,10 @@ final class DecoderParameters {
   static final String HEAD = "lm_head.weight";
   static final String LAYERS = "model.layers.";
 
-  /** Behind a layer's prefix: weights of the norms of query and of key heads, {@code [headDim]}, or of
-   * all heads together. */
+  /**
+   * Behind a layer's prefix: weights of the norms of query and of key heads, {@code [headDim]}, or
+   * of all heads together.
+   */
   static final String Q_NORM = "self_attn.q_norm.weight";
 
   static final String K_NORM = "self_attn.k_norm.weight";

@@ -41,7 +41,8 @@ final class ModelConfigFile {
           new SmolLm3(),
           new Gemma2(),
           new Gemma3(),
-          new Phi3(), new Olmo2());
+          new Phi3(),
+          new Olmo2());
 
   private static final List<String> CODE_FIELDS =
       List.of(

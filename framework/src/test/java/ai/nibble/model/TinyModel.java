@@ -35,7 +35,16 @@ public final class TinyModel {
 
   /** One of each architecture, with all that it differs in from the others. */
   public static final List<String> MODEL_TYPES =
-      List.of("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma2", "gemma3_text", "phi3", "olmo2");
+      List.of(
+          "llama",
+          "mistral",
+          "qwen2",
+          "qwen3",
+          "smollm3",
+          "gemma2",
+          "gemma3_text",
+          "phi3",
+          "olmo2");
 
   public TinyModel(long seed, boolean biases) {
     random = new Random(seed);
