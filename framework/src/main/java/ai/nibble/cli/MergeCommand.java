@@ -51,9 +51,6 @@ import picocli.CommandLine.Spec;
     })
 final class MergeCommand implements Callable<Integer> {
   private static final Pattern WEIGHTED = Pattern.compile("(.+)=([^=/\\\\]*)");
-  private static final Pattern SIZE =
-      Pattern.compile("(\\d{1,9})(MB|GB)", Pattern.CASE_INSENSITIVE);
-
   @Spec private CommandSpec spec;
   @Mixin private CommonOptions common;
 
@@ -136,7 +133,7 @@ final class MergeCommand implements Callable<Integer> {
   private MergeRequest request(PrintWriter err) {
     checkBaseWeights();
     Optional<DType> outputDtype = dtype();
-    long maxShardBytes = shardBytes();
+    long maxShardBytes = ShardSize.parse(maxShardSize, spec);
     List<Adapter> parsed = adapters.stream().map(this::adapter).toList();
     Map<Path, Optional<TrainedWith>> trained = new LinkedHashMap<>();
     parsed.forEach(a -> trained.put(a.directory(), TrainedWith.read(a.directory())));
@@ -225,18 +222,6 @@ final class MergeCommand implements Callable<Integer> {
       default ->
           throw usage("--dtype is '" + dtype + "', expected one of [bfloat16, float16, float32]");
     };
-  }
-
-  private long shardBytes() {
-    Matcher size = SIZE.matcher(maxShardSize);
-    if (!size.matches() || size.group(1).matches("0+")) {
-      throw usage(
-          "--max-shard-size is '"
-              + maxShardSize
-              + "', expected a number and MB or GB, such as 5GB");
-    }
-    return Long.parseLong(size.group(1))
-        * (size.group(2).equalsIgnoreCase("GB") ? 1_000_000_000L : 1_000_000);
   }
 
   private void print(MergeReport report, PrintWriter out) {

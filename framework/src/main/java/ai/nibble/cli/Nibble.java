@@ -74,6 +74,7 @@ public final class Nibble implements Callable<Integer> {
         .addSubcommand(new ChatCommand(System.in))
         .addSubcommand(new MergeCommand())
         .addSubcommand(new ExtractCommand())
+        .addSubcommand(new QuantizeCommand())
         .addSubcommand(new EvaluateCommand())
         .addSubcommand(new QualityCommand())
         .addSubcommand(new TokenizerCommand())

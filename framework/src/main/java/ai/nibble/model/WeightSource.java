@@ -2,6 +2,8 @@ package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.gguf.GgufFile;
+import ai.nibble.quant.QuantConfig;
+import ai.nibble.quant.stored.StoredMatrix;
 import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import java.io.IOException;
@@ -10,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
@@ -77,6 +80,63 @@ public interface WeightSource extends AutoCloseable {
       return stored == DType.BFLOAT16 ? DType.BFLOAT16 : DType.FLOAT32;
     }
     return DType.BFLOAT16;
+  }
+
+  /**
+   * How a matrix lies quantised in the files; empty where it is stored as plain values. {@link
+   * #read} gives such a matrix's dequantised values.
+   *
+   * @throws IllegalArgumentException if there is no such name
+   */
+  default Optional<StoredMatrix> quantized(String name) {
+    return Optional.empty();
+  }
+
+  /**
+   * How a tensor lies in the files, for people: a type's name, or a format's description, and the
+   * bytes that it takes there.
+   *
+   * @throws IllegalArgumentException if there is no such name
+   */
+  default StoredForm storedForm(String name) {
+    long elements = 1;
+    for (long size : shape(name)) {
+      elements *= size;
+    }
+    return new StoredForm(dtype(name).torchName(), elements * dtype(name).bytes());
+  }
+
+  /**
+   * How a tensor lies in a file.
+   *
+   * @param type its type as people know it
+   * @param bytes that it takes
+   */
+  record StoredForm(String type, long bytes) {}
+
+  /** How quantised matrices are held, in words; empty where the files have plain values only. */
+  default Optional<String> quantization() {
+    return Optional.empty();
+  }
+
+  /**
+   * What is left of a wish for quantised linears: nothing where the files hold quantised ones,
+   * which are used as they are. transformers settles it the same way.
+   *
+   * @param notices takes one line where the files decide
+   */
+  default Optional<QuantConfig> settle(Optional<QuantConfig> asked, Consumer<String> notices) {
+    Optional<String> stored = quantization();
+    if (stored.isEmpty()) {
+      return asked;
+    }
+    boolean other = asked.isPresent() && !asked.get().description().equals(stored.get());
+    notices.accept(
+        "the base's weights are quantised already ("
+            + stored.get()
+            + ") and used as they are"
+            + (other ? "; " + asked.get().description() + " was asked for: not followed" : ""));
+    return Optional.empty();
   }
 
   /** As {@link #read}, the values rounded to {@link #heldDtype}. */

@@ -39,6 +39,7 @@ final class Aliases {
               rename("quantization_type", "bnb_4bit_quant_type"),
               rename("double_quantization", "bnb_4bit_use_double_quant"),
               rename("use_bnb_nested_quant", "bnb_4bit_use_double_quant"),
+              rename("bnb_4bit_skip_modules", "llm_int8_skip_modules"),
               words(
                   "bf16",
                   "bnb_4bit_compute_dtype",

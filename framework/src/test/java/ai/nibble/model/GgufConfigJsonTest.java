@@ -93,7 +93,7 @@ class GgufConfigJsonTest {
     assertTrue(llama.bosTokenId().isEmpty());
     assertTrue(llama.tieWordEmbeddings());
     assertEquals(DType.BFLOAT16, llama.dtype());
-    assertFalse(llama.form().attentionBias());
+    assertFalse(llama.form().projections().attentionBias());
   }
 
   @Test
@@ -103,7 +103,7 @@ class GgufConfigJsonTest {
     assertFalse(config.tieWordEmbeddings());
     assertEquals(DType.FLOAT32, config.dtype());
     assertEquals(DType.FLOAT16, config(header("llama"), GgmlType.F16).dtype());
-    assertTrue(config.form().attentionBias());
+    assertTrue(config.form().projections().attentionBias());
     assertEquals(
         new RopeScaling.Llama3(4, 1, 4, 8192),
         config(header("llama"), GgmlType.F32, GgufHyperparameters.ROPE_FREQS).ropeScaling());
