@@ -249,6 +249,9 @@ public final class RecipeRun {
     if (q.computeDtype() == ComputeDtype.AUTO) {
       out.println(LoadOptions.autoReason(device));
     }
+    if (compute == DType.FLOAT16 && device.isCpu()) {
+      out.println("float16 on a CPU takes float32's time: its products are computed wider");
+    }
     Path base = recipe.baseModel();
     Consumer<String> notices = notice -> out.println("note: " + notice);
     try (WeightSource source =
