@@ -77,7 +77,8 @@ record ModelInspection(
           .forEach(entry -> ordered.put(entry.getKey(), entry.getValue()));
       Map<String, Integer> targets = new LinkedHashMap<>();
       CausalLm.linearPaths(source.config())
-          .forEach(path -> targets.merge(path.substring(path.lastIndexOf('.') + 1), 1, Integer::sum));
+          .forEach(
+              path -> targets.merge(path.substring(path.lastIndexOf('.') + 1), 1, Integer::sum));
       Path directory = WeightSource.directory(model);
       return new ModelInspection(
           model,
@@ -95,11 +96,14 @@ record ModelInspection(
       return "none: no tokenizer.json";
     }
     try (Tokenizer tokenizer = Tokenizer.load(directory)) {
-      StringBuilder text = new StringBuilder(String.format(Locale.ROOT, "%,d tokens", tokenizer.vocabSize()));
+      StringBuilder text =
+          new StringBuilder(String.format(Locale.ROOT, "%,d tokens", tokenizer.vocabSize()));
       tokenizer
           .specialTokens()
           .texts()
-          .forEach((name, token) -> text.append(", ").append(name).append(' ').append(SampleText.shown(token)));
+          .forEach(
+              (name, token) ->
+                  text.append(", ").append(name).append(' ').append(SampleText.shown(token)));
       return text.toString();
     } catch (InvalidInputException e) {
       return "cannot be used: " + e.problems().get(0);
@@ -110,7 +114,10 @@ record ModelInspection(
     try {
       int length = ChatTemplate.load(directory, Map.of()).source().length();
       boolean own = Files.isRegularFile(directory.resolve(ModelStore.CHAT_TEMPLATE));
-      return (own ? ModelStore.CHAT_TEMPLATE : "in the tokenizer's files") + ", " + length + " characters";
+      return (own ? ModelStore.CHAT_TEMPLATE : "in the tokenizer's files")
+          + ", "
+          + length
+          + " characters";
     } catch (InvalidInputException e) {
       return "none that can be used: " + e.problems().get(0);
     }
@@ -161,7 +168,8 @@ record ModelInspection(
     line(out, "chat template", "%s", template);
     StringBuilder names = new StringBuilder();
     targets.forEach(
-        (name, count) -> names.append(names.isEmpty() ? "" : ", ").append(name + " (" + count + ")"));
+        (name, count) ->
+            names.append(names.isEmpty() ? "" : ", ").append(name + " (" + count + ")"));
     line(out, "LoRA targets", "%s", names);
     return out.toString().stripTrailing();
   }

@@ -81,8 +81,8 @@ public record Quantization(
       return Optional.of(new Quant8Config(int8Threshold, skipModules));
     }
     return loadIn4bit
-        ? Optional.of(new Quant4Config(
-                quantType, blocksize, useDoubleQuant, new SkipModules(skipModules)))
+        ? Optional.of(
+            new Quant4Config(quantType, blocksize, useDoubleQuant, new SkipModules(skipModules)))
         : Optional.empty();
   }
 

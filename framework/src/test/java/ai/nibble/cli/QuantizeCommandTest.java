@@ -83,8 +83,10 @@ class QuantizeCommandTest {
       args[4] = path("q");
       System.arraycopy(options, 0, args, 5, options.length);
       assertEquals(2, nibble(args), String.join(" ", options));
-      assertTrue(err.toString().contains(options[options.length - 2 < 0 ? 0 : options.length - 2])
-              || err.toString().contains(options[options.length - 1]), err.toString());
+      assertTrue(
+          err.toString().contains(options[options.length - 2 < 0 ? 0 : options.length - 2])
+              || err.toString().contains(options[options.length - 1]),
+          err.toString());
     }
     assertFalse(Files.exists(temp.resolve("q")));
   }

@@ -105,7 +105,8 @@ class DamagedCheckpointTest {
             InvalidInputException.class,
             () -> CausalLm.load(base, LoadOptions.unquantized(DType.FLOAT32)).close());
     assertEquals(1, e.problems().size(), e.getMessage());
-    assertTrue(e.getMessage().contains(Q) || e.getMessage().contains("config.json"), e.getMessage());
+    assertTrue(
+        e.getMessage().contains(Q) || e.getMessage().contains("config.json"), e.getMessage());
     return e.problems().get(0).replace(temp.toString(), "DIR");
   }
 
@@ -163,7 +164,8 @@ class DamagedCheckpointTest {
         new Checkpoint("nf4_double").remove(STATE),
         "absmax' has no quantisation state beside it, expected");
     assertSays(
-        new Checkpoint("fp4_skip").put(Q + ".weight.nested_absmax", SafetensorsType.F32, List.of(1L), new byte[4]),
+        new Checkpoint("fp4_skip")
+            .put(Q + ".weight.nested_absmax", SafetensorsType.F32, List.of(1L), new byte[4]),
         "nested_absmax' is there, but the quantisation state has no 'nested_offset'");
     assertSays(
         new Checkpoint("nf4_double")
@@ -195,7 +197,8 @@ class DamagedCheckpointTest {
   @Test
   void int8ThatDoesNotFitIsRefused() throws IOException {
     assertSays(
-        new Checkpoint("int8").put(Q + ".weight_format", SafetensorsType.U8, List.of(), new byte[] {2}),
+        new Checkpoint("int8")
+            .put(Q + ".weight_format", SafetensorsType.U8, List.of(), new byte[] {2}),
         "weight_format' is 2, expected 0: rows");
     assertSays(
         new Checkpoint("int8").put(Q + ".SCB", SafetensorsType.F32, List.of(32L), new byte[128]),
@@ -259,6 +262,15 @@ class DamagedCheckpointTest {
     return values;
   }
 
+  @Test
+  void aScaleThatIsNoNumberIsRefused() throws IOException {
+    Checkpoint infinite = new Checkpoint("gptq4");
+    byte[] scales = infinite.values.get(Q + ".scales");
+    scales[2 * 70] = 0;
+    scales[2 * 70 + 1] = 0x7C; // float16's infinity
+    assertSays(infinite, "the scale of group 1, row 6 is Infinity, expected a finite one");
+  }
+
   /** A wrong version of zeros reads well and computes nonsense. */
   @Test
   void zerosThatContradictWhatIsSaidAreRefused() throws IOException {
@@ -276,7 +288,8 @@ class DamagedCheckpointTest {
 
   @Test
   void integersWithoutAConfigurationAreRefused() throws IOException {
-    Checkpoint bare = new Checkpoint("gptq4_one_group"); // its configuration is in a file of its own
+    Checkpoint bare =
+        new Checkpoint("gptq4_one_group"); // its configuration is in a file of its own
     Path base = bare.write();
     InvalidInputException e =
         assertThrows(InvalidInputException.class, () -> WeightSource.open(base, n -> {}));
@@ -313,7 +326,8 @@ class DamagedCheckpointTest {
 
   @Test
   void awqOfOtherLayoutsIsRefused() throws IOException {
-    assertSays(new Checkpoint("awq").config("\"gemm\"", "\"gemv\""), "version' is \"gemv\", expected");
+    assertSays(
+        new Checkpoint("awq").config("\"gemm\"", "\"gemv\""), "version' is \"gemv\", expected");
     assertSays(
         new Checkpoint("awq").config("\"zero_point\": true", "\"zero_point\": false"),
         "zero_point' is false, expected true");

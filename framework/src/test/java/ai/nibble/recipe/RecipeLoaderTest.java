@@ -305,8 +305,7 @@ final class RecipeLoaderTest {
     Recipe recipe = files.load("bnb_4bit_skip_modules: [down_proj]\n");
     assertEquals(
         Optional.of(
-            new Quant4Config(
-                Quant4Type.NF4, 64, true, new SkipModules(List.of("down_proj")))),
+            new Quant4Config(Quant4Type.NF4, 64, true, new SkipModules(List.of("down_proj")))),
         recipe.quantization().config());
     assertEquals(1, recipe.notices().size(), recipe.notices().toString());
   }

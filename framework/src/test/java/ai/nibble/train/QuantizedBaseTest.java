@@ -60,8 +60,7 @@ class QuantizedBaseTest {
               1,
               Checkpointing.NONE);
       TrainStep.Outcome outcome = step.run(List.of(batch), 1e-2, 0);
-      return new Step(
-          outcome.loss(), outcome.gradNorm(), adapter.parameters().values().toFloats());
+      return new Step(outcome.loss(), outcome.gradNorm(), adapter.parameters().values().toFloats());
     }
   }
 
@@ -84,8 +83,7 @@ class QuantizedBaseTest {
         for (TensorSpec spec : specs) {
           float[] values = new float[(int) spec.bytes() / 4];
           source.readHeld(spec.name(), 0, values, 0, values.length);
-          ByteBuffer bytes =
-              ByteBuffer.allocate(4 * values.length).order(ByteOrder.LITTLE_ENDIAN);
+          ByteBuffer bytes = ByteBuffer.allocate(4 * values.length).order(ByteOrder.LITTLE_ENDIAN);
           bytes.asFloatBuffer().put(values);
           writer.write(spec.name(), bytes);
         }

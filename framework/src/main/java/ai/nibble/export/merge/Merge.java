@@ -185,8 +185,7 @@ public final class Merge {
     Optional<QuantConfig> held4 =
         updates.isDora() || changesQuantized ? Optional.empty() : multipliedByValues();
     try (HeldWeights held =
-            new HeldWeights(
-                base, held4.isPresent() ? Optional.empty() : quantization);
+            new HeldWeights(base, held4.isPresent() ? Optional.empty() : quantization);
         MergedWeights rest =
             new MergedWeights(held, updates, MergedWeights.Part.WITHOUT_PRODUCTS)) {
       return new LayerwiseLogits(rest, request.base(), held4, updates, request.device())
@@ -197,8 +196,7 @@ public final class Merge {
   private float[] without(WeightSource base, List<int[]> prompts) {
     Optional<QuantConfig> held4 = multipliedByValues();
     try (HeldWeights held =
-        new HeldWeights(
-            base, held4.isPresent() ? Optional.empty() : quantization)) {
+        new HeldWeights(base, held4.isPresent() ? Optional.empty() : quantization)) {
       return new LayerwiseLogits(held, request.base(), held4, null, request.device())
           .compute(prompts);
     }

@@ -139,9 +139,7 @@ class QuantizeTest {
     InvalidInputException e =
         assertThrows(
             InvalidInputException.class,
-            () ->
-                run(
-                    new Quant8Config(6, List.of("qproj")), temp.resolve("other"), ONE_FILE));
+            () -> run(new Quant8Config(6, List.of("qproj")), temp.resolve("other"), ONE_FILE));
     assertTrue(e.getMessage().contains("no module is named 'qproj'"), e.getMessage());
   }
 
@@ -179,8 +177,7 @@ class QuantizeTest {
   void aQuantisationThatWasInterruptedIsGoneOnWith() throws IOException {
     Quant4Config nf4 = new Quant4Config(Quant4Type.NF4, 64, true);
     Path output = temp.resolve("out");
-    QuantizeRequest request =
-        new QuantizeRequest(base, nf4, Optional.empty(), 20_000, output);
+    QuantizeRequest request = new QuantizeRequest(base, nf4, Optional.empty(), 20_000, output);
     assertThrows(
         IllegalStateException.class,
         () ->
