@@ -8,9 +8,11 @@ import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.quant.Quant8Config;
 import ai.nibble.quant.QuantConfig;
+import ai.nibble.quant.stored.QuantizationConfig;
 import ai.nibble.recipe.TrainedWith;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -97,7 +99,7 @@ final class Variants {
       return new Variant(
           name,
           base,
-          trained.flatMap(TrainedWith::quantization),
+          isQuantized() ? Optional.empty() : trained.flatMap(TrainedWith::quantization),
           dtype(trained.flatMap(TrainedWith::computeDtype)),
           Optional.of(requiredAdapter(name)),
           device);
@@ -135,7 +137,22 @@ final class Variants {
   }
 
   private Variant quantized(String name, QuantConfig config, Optional<Path> with) {
+    if (isQuantized()) {
+      throw new InvalidInputException(
+          "--compare names '"
+              + name
+              + "', but the weights of "
+              + base
+              + " are quantised already and used as they are: name '"
+              + BASE
+              + "', or give the original model");
+    }
     return new Variant(name, base, Optional.of(config), dtype(), with, device);
+  }
+
+  /** Whether the base's files say that its weights are quantised. */
+  private boolean isQuantized() {
+    return Files.isDirectory(base) && QuantizationConfig.read(base).isPresent();
   }
 
   private Path requiredAdapter(String name) {

@@ -1,6 +1,5 @@
 package ai.nibble.quant;
 
-import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Parallel;
@@ -133,11 +132,7 @@ public final class Grouped8Bit implements GroupedMatrix {
           try (Rows to = Rows.writing(destination, firstRow + begin, firstRow + end, 0, in)) {
             for (long r = begin; r < end; r++) {
               decoder.decode(r, row);
-              if (rounded == DType.BFLOAT16) {
-                for (int c = 0; c < in; c++) {
-                  row[c] = Bfloat16.round(row[c]);
-                }
-              }
+              rounded.round(row, 0, in);
               to.store(firstRow + r, row);
             }
           }

@@ -14,7 +14,7 @@ public sealed interface GroupedMatrix extends QuantizedMatrix permits Grouped4Bi
   /**
    * Writes the values into the left columns of some rows of a matrix, on all cores.
    *
-   * @param destination contiguous {@code [rows, width]} on the CPU, float32 or bfloat16
+   * @param destination contiguous {@code [rows, width]} on the CPU, float32, bfloat16 or float16
    * @param firstRow row of the destination that takes the first row
    * @param rounded dtype that values are rounded to before they are widened to the destination's
    */

@@ -33,6 +33,8 @@ import java.util.Optional;
 
 /** What a recipe's memory follows from: its model's sizes, its rows, and where it computes. */
 final class PlannedRecipe {
+  private static final String HEAD = "lm_head.weight";
+
   /** A merge's proof reads the output head in pieces of so many rows, of two models. */
   private static final long MERGE_ROWS = 2L << 13;
 
@@ -102,19 +104,9 @@ final class PlannedRecipe {
   PlannedRun run(
       WeightSource source, Optional<QuantConfig> quantization, int microBatch, int accumulation) {
     boolean all = recipe.adapter() == Recipe.Adapter.NONE;
-    ModelConfig config = source.config();
-    Optional<QuantConfig> settled = source.settle(quantization, notice -> {});
     Trained trained = all ? Trained.all(source) : Trained.adapter(recipe, source);
     DType held = all ? DType.FLOAT32 : source.heldDtype("model.embed_tokens.weight");
-    ModelShape model =
-        ModelShape.of(
-            config,
-            held,
-            all,
-            new ModelShape.Linears(
-                path -> trained.ranks.getOrDefault(path, 0),
-                recipe.lora().dropout() > 0,
-                path -> isInt8(source, settled, path)));
+    ModelShape model = shape(source, trained, held, quantization);
     long microBatches = (long) settings.totalSteps() * accumulation;
     int threads = Torch.threads();
     boolean device = where != Device.Type.CPU;
@@ -133,6 +125,30 @@ final class PlannedRecipe {
         all ? 0 : merging(source, trained),
         batch -> new Extent(batch.sequenceStarts(), precision, where, device, threads),
         device ? Host.device() : Host.cpu(ProcessMemory.residentBytes()));
+  }
+
+  private ModelShape shape(
+      WeightSource source, Trained trained, DType held, Optional<QuantConfig> quantization) {
+    Optional<QuantConfig> settled = source.settle(quantization, notice -> {});
+    ModelShape shape =
+        ModelShape.of(
+            source.config(),
+            held,
+            recipe.adapter() == Recipe.Adapter.NONE,
+            new ModelShape.Linears(
+                path -> trained.ranks.getOrDefault(path, 0),
+                recipe.lora().dropout() > 0,
+                path -> isInt8(source, settled, path)));
+    // a head in codes is converted for each product, as one in another dtype is
+    return source.config().tieWordEmbeddings() || source.quantized(HEAD).isEmpty()
+        ? shape
+        : new ModelShape(
+            shape.hidden(),
+            shape.vocabulary(),
+            shape.embedding(),
+            DType.UINT8,
+            shape.trained(),
+            shape.layers());
   }
 
   private static boolean isInt8(

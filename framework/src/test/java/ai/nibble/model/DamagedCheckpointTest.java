@@ -262,6 +262,15 @@ class DamagedCheckpointTest {
     return values;
   }
 
+  @Test
+  void aScaleThatIsNoNumberIsRefused() throws IOException {
+    Checkpoint infinite = new Checkpoint("gptq4");
+    byte[] scales = infinite.values.get(Q + ".scales");
+    scales[2 * 70] = 0;
+    scales[2 * 70 + 1] = 0x7C; // float16's infinity
+    assertSays(infinite, "the scale of group 1, row 6 is Infinity, expected a finite one");
+  }
+
   /** A wrong version of zeros reads well and computes nonsense. */
   @Test
   void zerosThatContradictWhatIsSaidAreRefused() throws IOException {

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.Shared;
 import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.GroupedWeight;
+import ai.nibble.nn.KvCache;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.Pass;
 import ai.nibble.nn.Precision;
@@ -146,6 +147,26 @@ public final class QuantizedCheckpointTest {
     assertEquals(expected.length, actual.length);
     for (int i = 0; i < expected.length; i++) {
       assertEquals(expected[i], actual[i], tolerance, "logit " + i);
+    }
+  }
+
+  /** Token by token, where symmetric groups are read packed and others are kept dequantised. */
+  @ParameterizedTest
+  @ValueSource(strings = {"nf4_double", "gptq4", "gptq4_act_order", "gptq8_act_order", "awq"})
+  void decodingGivesTheSameLogits(String name) throws IOException {
+    float[] expected = golden(name).floats("logits");
+    int[] ids = {1, 5, 9, 13, 17, 21, 25, 29, 33, 37, 3, 7};
+    try (CausalLm model = CausalLm.load(directory(name), LoadOptions.unquantized(DType.FLOAT32));
+        Decoder decoder = new Decoder(model, Long.MAX_VALUE);
+        KvCache cache = decoder.cache(ids.length)) {
+      for (int t = 0; t < ids.length; t++) {
+        try (Tensor next = decoder.next(List.of(new int[] {ids[t]}), List.of(cache))) {
+          float[] logits = next.toFloats();
+          for (int v = 0; v < logits.length; v++) {
+            assertEquals(expected[t * logits.length + v], logits[v], 1e-4);
+          }
+        }
+      }
     }
   }
 

@@ -4,6 +4,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.quant.Quant4Type;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.MissingNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -109,6 +110,9 @@ public sealed interface QuantizationConfig {
   }
 
   private static JsonNode json(Path file) {
+    if (!Files.isRegularFile(file)) {
+      return MissingNode.getInstance(); // whoever needs it says so
+    }
     try {
       return JsonMapper.builder().build().readTree(Files.readAllBytes(file));
     } catch (IOException e) {
