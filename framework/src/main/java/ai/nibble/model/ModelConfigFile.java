@@ -40,7 +40,9 @@ final class ModelConfigFile {
           new SmolLm3(),
           new Gemma2(),
           new Gemma3(),
-          new Phi3(), new Olmo2());
+          new Phi3(),
+          new Olmo2(),
+          new Mixtral());
 
   private static final List<String> CODE_FIELDS =
       List.of(

@@ -12,8 +12,7 @@ import java.util.OptionalInt;
  * what they read, and so are all query heads together and all key heads.
  */
 final class Olmo2 extends Architecture {
-  private static final Norms NORMS =
-      new Norms(Norms.Place.AFTER, Norms.Heads.ALL, NormScale.EXACT);
+  private static final Norms NORMS = new Norms(Norms.Place.AFTER, Norms.Heads.ALL, NormScale.EXACT);
 
   Olmo2() {
     super("Olmo2ForCausalLM", "olmo2", new Gguf("olmo2", false, false));
@@ -45,8 +44,7 @@ final class Olmo2 extends Architecture {
   @Override
   DecoderForm form(ConfigFields f, int layers) {
     Projections projections = Projections.attention(f.flag("attention_bias", false));
-    return DecoderForm.plain(
-            projections, silu(f), DecoderForm.everywhere(DecoderForm.FULL, layers))
+    return DecoderForm.plain(projections, silu(f), DecoderForm.everywhere(DecoderForm.FULL, layers))
         .with(NORMS);
   }
 

@@ -123,6 +123,14 @@ final class WeightLoader {
     }
   }
 
+  /** A linear without bias that is held as it was stored, whatever the options say. */
+  Linear denseLinear(String path, long out, long in) {
+    String name = path + ".weight";
+    return parameters != null
+        ? Linear.trained(path, filled(name), null)
+        : new Linear(path, dense(name, out, in), null);
+  }
+
   private Weight quantized(QuantConfig config, String name, long out, long in) {
     ElementSource values = (first, into, count) -> source.readHeld(name, first, into, 0, count);
     if (config instanceof Quant4Config c) {

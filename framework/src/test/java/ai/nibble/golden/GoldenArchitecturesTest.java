@@ -51,7 +51,8 @@ class GoldenArchitecturesTest {
         "phi3_long",
         "phi3_short",
         "phi3_sliding",
-        "olmo2"
+        "olmo2",
+        "mixtral"
       })
   void logitsLossAndGradientsOfAllWeightsAreTheReferences(String name) {
     long live = Tensor.live();

@@ -60,6 +60,7 @@ class GoldenModelTest {
           "llama_plain",
           "llama_yarn",
           "mistral",
+          "mixtral",
           "phi3",
           "qwen2",
           "qwen3");

@@ -301,6 +301,12 @@ final class ModelConfigTest {
             + "'rope_scaling.long_factor' is 7, expected a list of numbers",
         "phi3|'rope_scaling': {'type': 'linear', 'factor': 2}|'rope_scaling.type' is ~linear~,"
             + " expected one of [default, longrope, su, yarn]",
+        "mixtral|'output_router_logits': true|'output_router_logits' is true, expected false: the"
+            + " router's auxiliary loss is not supported, training would leave it out",
+        "mixtral|'num_experts_per_tok': 9|9 of 8 experts compute a token, expected from 1 up to all"
+            + " of at most 4096",
+        "mixtral|'router_jitter_noise': 0.1|'router_jitter_noise' is 0.1, expected 0: tokens are"
+            + " routed without noise",
         "smollm3|'no_rope_layer_interval': 0|'no_rope_layer_interval' is 0, expected an integer"
             + " from 1 up"
       })
@@ -475,7 +481,7 @@ final class ModelConfigTest {
                     + " Qwen2ForCausalLM (qwen2), Qwen3ForCausalLM (qwen3), SmolLM3ForCausalLM"
                     + " (smollm3), Gemma2ForCausalLM (gemma2), Gemma3ForCausalLM"
                     + " (gemma3_text), Phi3ForCausalLM (phi3),"
-                    + " Olmo2ForCausalLM (olmo2)"),
+                    + " Olmo2ForCausalLM (olmo2), MixtralForCausalLM (mixtral)"),
         e.getMessage());
   }
 

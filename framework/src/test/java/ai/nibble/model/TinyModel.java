@@ -35,7 +35,17 @@ public final class TinyModel {
 
   /** One of each architecture, with all that it differs in from the others. */
   public static final List<String> MODEL_TYPES =
-      List.of("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma2", "gemma3_text", "phi3", "olmo2");
+      List.of(
+          "llama",
+          "mistral",
+          "qwen2",
+          "qwen3",
+          "smollm3",
+          "gemma2",
+          "gemma3_text",
+          "phi3",
+          "olmo2",
+          "mixtral");
 
   public TinyModel(long seed, boolean biases) {
     random = new Random(seed);
@@ -112,6 +122,11 @@ public final class TinyModel {
         model.fields.put("query_pre_attn_scalar", "8");
         model.fields.put("attn_logit_softcapping", "1.5");
         model.fields.put("final_logit_softcapping", "2.0");
+      }
+      case "mixtral" -> {
+        model.fields.put("num_local_experts", "4");
+        model.fields.put("num_experts_per_tok", "2");
+        model.experts("block_sparse_moe", 4, 20, "w1", "w3", "w2");
       }
       case "olmo2" -> model.normalizeAfter();
       case "phi3" -> {
@@ -212,6 +227,20 @@ public final class TinyModel {
       add(p + "self_attn.o_proj.weight", 12, 12);
       add(p + "self_attn.q_norm.weight", 12);
       add(p + "self_attn.k_norm.weight", 4);
+    }
+  }
+
+  private void experts(String block, int count, int inner, String gate, String up, String down) {
+    for (int layer = 0; layer < 2; layer++) {
+      String p = "model.layers." + layer + ".";
+      List.of("gate", "up", "down").forEach(linear -> remove(p + "mlp." + linear + "_proj.weight"));
+      add(p + block + ".gate.weight", count, 12);
+      for (int e = 0; e < count; e++) {
+        String expert = p + block + ".experts." + e + ".";
+        add(expert + gate + ".weight", inner, 12);
+        add(expert + up + ".weight", inner, 12);
+        add(expert + down + ".weight", 12, inner);
+      }
     }
   }
 
