@@ -2,7 +2,8 @@ package ai.nibble.model;
 
 /** What the modules of a mixture of experts are called behind a layer's prefix. */
 public enum ExpertNames {
-  MIXTRAL("block_sparse_moe", "w1", "w3", "w2");
+  MIXTRAL("block_sparse_moe", "w1", "w3", "w2"),
+  QWEN("mlp", "gate_proj", "up_proj", "down_proj");
 
   private final String block;
   private final String gate;

@@ -42,7 +42,8 @@ final class ModelConfigFile {
           new Gemma3(),
           new Phi3(),
           new Olmo2(),
-          new Mixtral());
+          new Mixtral(),
+          new Qwen3Moe());
 
   private static final List<String> CODE_FIELDS =
       List.of(

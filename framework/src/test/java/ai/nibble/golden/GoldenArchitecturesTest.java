@@ -52,7 +52,9 @@ class GoldenArchitecturesTest {
         "phi3_short",
         "phi3_sliding",
         "olmo2",
-        "mixtral"
+        "mixtral",
+        "qwen3_moe",
+        "qwen3_moe_some"
       })
   void logitsLossAndGradientsOfAllWeightsAreTheReferences(String name) {
     long live = Tensor.live();

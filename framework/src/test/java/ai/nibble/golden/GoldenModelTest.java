@@ -63,7 +63,8 @@ class GoldenModelTest {
           "mixtral",
           "phi3",
           "qwen2",
-          "qwen3");
+          "qwen3",
+          "qwen3_moe");
 
   private static final Set<String> ADAPTERS =
       Set.of(

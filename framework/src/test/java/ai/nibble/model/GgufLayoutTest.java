@@ -23,6 +23,7 @@ final class GgufLayoutTest {
   /** As the package gguf of llama.cpp maps them, where a family's names are others than Llama's. */
   @ParameterizedTest
   @CsvSource({
+    "qwen3_moe, model.layers.3.mlp.gate.weight, blk.3.ffn_gate_inp.weight",
     "gemma2, model.layers.3.input_layernorm.weight, blk.3.attn_norm.weight",
     "gemma2, model.layers.3.post_attention_layernorm.weight, blk.3.post_attention_norm.weight",
     "gemma2, model.layers.3.pre_feedforward_layernorm.weight, blk.3.ffn_norm.weight",

@@ -44,8 +44,7 @@ public final class TinyModel {
           "gemma2",
           "gemma3_text",
           "phi3",
-          "olmo2",
-          "mixtral");
+          "olmo2", "mixtral", "qwen3_moe");
 
   public TinyModel(long seed, boolean biases) {
     random = new Random(seed);
@@ -97,7 +96,7 @@ public final class TinyModel {
         model.add(self + "q_proj.bias", HEADS * HEAD_DIM);
         model.add(self + "k_proj.bias", KV_HEADS * HEAD_DIM);
         model.add(self + "v_proj.bias", KV_HEADS * HEAD_DIM);
-      } else if (modelType.equals("qwen3")) {
+      } else if (modelType.startsWith("qwen3")) {
         model.add(self + "q_norm.weight", HEAD_DIM);
         model.add(self + "k_norm.weight", HEAD_DIM);
       } else if (modelType.startsWith("gemma")) {
@@ -122,6 +121,13 @@ public final class TinyModel {
         model.fields.put("query_pre_attn_scalar", "8");
         model.fields.put("attn_logit_softcapping", "1.5");
         model.fields.put("final_logit_softcapping", "2.0");
+      }
+      case "qwen3_moe" -> {
+        model.fields.put("num_experts", "5");
+        model.fields.put("num_experts_per_tok", "3");
+        model.fields.put("moe_intermediate_size", "8");
+        model.fields.put("norm_topk_prob", "true");
+        model.experts("mlp", 5, 8, "gate_proj", "up_proj", "down_proj");
       }
       case "mixtral" -> {
         model.fields.put("num_local_experts", "4");
