@@ -61,8 +61,7 @@ final class Qwen3Moe extends Architecture {
     boolean slides = f.flag("use_sliding_window", false);
     LayerAttention attention = LayerAttention.rotary(slides ? window : OptionalInt.empty());
     Projections projections = Projections.attention(f.flag("attention_bias", false));
-    return DecoderForm.plain(
-            projections, silu(f), DecoderForm.everywhere(attention, layers))
+    return DecoderForm.plain(projections, silu(f), DecoderForm.everywhere(attention, layers))
         .with(Qwen3.NORMS)
         .with(experts);
   }
@@ -84,8 +83,7 @@ final class Qwen3Moe extends Architecture {
   @Override
   Map<String, Integer> ggufIntegers(ModelConfig c) {
     Map<String, Integer> values = new LinkedHashMap<>(Mixtral.counts(c));
-    values.put(
-        "expert_feed_forward_length", c.form().experts().orElseThrow().intermediateSize());
+    values.put("expert_feed_forward_length", c.form().experts().orElseThrow().intermediateSize());
     return values;
   }
 

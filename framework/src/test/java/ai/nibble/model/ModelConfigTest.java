@@ -220,8 +220,7 @@ final class ModelConfigTest {
     assertFalse(experts.sumToOne());
     ModelConfig some =
         only("qwen3_moe", "'num_hidden_layers': 3, 'mlp_only_layers': [1], 'num_experts': 9");
-    assertEquals(
-        List.of(true, false, true), some.form().experts().orElseThrow().layers());
+    assertEquals(List.of(true, false, true), some.form().experts().orElseThrow().layers());
     assertEquals(3 * 4 + 2 * 9 * 3 + 3, CausalLm.linearPaths(some).size());
     ModelConfig mixtral = only("mixtral", "");
     assertEquals(14336, mixtral.form().experts().orElseThrow().intermediateSize());

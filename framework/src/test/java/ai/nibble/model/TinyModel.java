@@ -44,7 +44,9 @@ public final class TinyModel {
           "gemma2",
           "gemma3_text",
           "phi3",
-          "olmo2", "mixtral", "qwen3_moe");
+          "olmo2",
+          "mixtral",
+          "qwen3_moe");
 
   public TinyModel(long seed, boolean biases) {
     random = new Random(seed);

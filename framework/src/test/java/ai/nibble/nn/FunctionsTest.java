@@ -25,7 +25,7 @@ class FunctionsTest extends FunctionTestCase {
   private static final Precision FLOAT32 = Precision.of(DType.FLOAT32);
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void rmsNormAgreesWithTheEngine(DType dtype) {
     Tensor weight = Oracle.gaussian(1, 1, 37);
     RmsNorm norm = scope.own(new RmsNorm(weight, 1e-5));
@@ -105,7 +105,7 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void headNormAgreesWithTheEngine(DType dtype) {
     int d = 10;
     Tensor query = Oracle.gaussian(51, 1, d);
@@ -141,7 +141,7 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void swiGluAgreesWithTheEngine(DType dtype) {
     List<Tensor> inputs = List.of(input(3, 9, 26));
     Oracle.OnTape ours = (tape, in) -> tape.apply(new SwiGlu(), in.get(0));
@@ -158,7 +158,7 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void geGluAgreesWithTheEngine(DType dtype) {
     // wider values than a normal's: both flat ends of tanh
     List<Tensor> inputs = List.of(scope.own(Oracle.gaussian(3, 3, 9, 26)));
@@ -179,7 +179,7 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void residualAndBranchShareGradientsSafely(DType dtype) {
     List<Tensor> inputs = List.of(input(4, 3, 8));
     Tensor weight = Oracle.gaussian(5, 1, 8);
@@ -204,7 +204,7 @@ class FunctionsTest extends FunctionTestCase {
 
   /** Rows and their gradients are moved, so nothing is rounded here. */
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void selectedRowsPassTheirGradientsBack(DType dtype) {
     List<Tensor> inputs = List.of(input(6, 7, 5));
     Oracle.OnTape ours = (tape, in) -> tape.apply(new SelectRows(new int[] {0, 3, 6}), in.get(0));
@@ -295,7 +295,7 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void attentionAgreesWithTheTextbook(DType dtype) {
     assertIsTextbookAttention(
         dtype,
@@ -381,8 +381,18 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @CsvSource({"FLOAT32, 0", "BFLOAT16, 0", "FLOAT32, 0.8", "BFLOAT16, 0.8"})
-  void crossEntropyAgreesWithTheEngine(DType dtype, double cap) {
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void crossEntropyAgreesWithTheEngine(DType dtype) {
+    assertIsCrossEntropy(dtype, LogitCap.NONE);
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void crossEntropyOfCappedLogitsAgreesWithTheEngine(DType dtype) {
+    assertIsCrossEntropy(dtype, 0.8);
+  }
+
+  private void assertIsCrossEntropy(DType dtype, double cap) {
     // more rows than a chunk
     int rows = 530;
     int vocabulary = 21;
