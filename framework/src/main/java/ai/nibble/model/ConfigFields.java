@@ -177,6 +177,12 @@ final class ConfigFields {
     return Optional.empty();
   }
 
+  /** A nested object as it stands; empty where the key is absent, null or something else. */
+  Optional<ObjectNode> node(String key) {
+    read.add(key);
+    return object.get(key) instanceof ObjectNode nested ? Optional.of(nested) : Optional.empty();
+  }
+
   /** A nested object without fields, for one that is absent. */
   ConfigFields none(String key) {
     ObjectNode nothing = JsonNodeFactory.instance.objectNode();

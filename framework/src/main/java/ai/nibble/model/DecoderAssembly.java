@@ -51,7 +51,7 @@ final class DecoderAssembly {
       Weight head =
           config.tieWordEmbeddings()
               ? embedding
-              : parts.own(weights.dense("lm_head.weight", config.vocabSize(), config.hiddenSize()));
+              : parts.own(weights.head("lm_head.weight", config.vocabSize(), config.hiddenSize()));
       CausalLm model =
           new CausalLm(
               config,

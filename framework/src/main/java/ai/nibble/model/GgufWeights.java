@@ -73,6 +73,12 @@ public final class GgufWeights implements WeightSource {
   }
 
   @Override
+  public StoredForm storedForm(String name) {
+    GgufTensor tensor = file.tensor(parameters.get(name).storedName());
+    return new StoredForm(tensor.type().name(), tensor.bytes());
+  }
+
+  @Override
   public void read(String name, long firstElement, float[] out, int offset, int count) {
     StoredTensor tensor = parameters.get(name, firstElement, out, offset, count);
     if (!GgufLayout.isPermuted(config(), name)) {

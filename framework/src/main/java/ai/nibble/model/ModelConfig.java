@@ -67,7 +67,7 @@ public record ModelConfig(
   private static final int MAX_INTERMEDIATE_SIZE = 1 << 21;
   static final int MAX_LAYERS = 4096;
   private static final int MAX_HEADS = 1 << 14;
-  private static final int MAX_HEAD_DIM = 1 << 14;
+  static final int MAX_HEAD_DIM = 1 << 14;
 
   /**
    * @throws InvalidInputException with one line for each value that no such model can have

@@ -1,6 +1,7 @@
 package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.quant.stored.QuantizationConfig;
 import ai.nibble.tensor.DType;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -31,7 +32,7 @@ final class ModelConfigFile {
   private static final int MAX_BYTES = 16 << 20;
 
   /** The supported ones. */
-  private static final List<Architecture> ARCHITECTURES =
+  static final List<Architecture> ARCHITECTURES =
       List.of(
           new Llama(),
           new Mistral(),
@@ -258,11 +259,7 @@ final class ModelConfigFile {
 
   /** Fields that would change what the model computes in a way this reader does not follow. */
   private void refuseWhatNoneHas(ConfigFields f) {
-    if (f.hasValue("quantization_config")) {
-      f.wrong(
-          "quantization_config",
-          "none: the weights must not be quantised yet; use the original model");
-    }
+    quantization(f);
     if (f.hasValue("per_layer_config")) {
       f.wrong("per_layer_config", "none: all layers must have the same shape");
     }
@@ -271,6 +268,22 @@ final class ModelConfigFile {
       if (dropout != 0) {
         notices.accept(
             "'" + key + "' is " + dropout + ": ignored, the base is computed without dropout");
+      }
+    }
+  }
+
+  /** Whether the weights' own quantisation can be followed; what it is, their reader looks up. */
+  private void quantization(ConfigFields f) {
+    if (f.hasValue(QuantizationConfig.KEY)) {
+      Optional<ObjectNode> object = f.node(QuantizationConfig.KEY);
+      if (object.isEmpty()) {
+        f.wrong(QuantizationConfig.KEY, "an object or null");
+        return;
+      }
+      try {
+        QuantizationConfig.of(object.get());
+      } catch (InvalidInputException e) {
+        problems.addAll(e.problems());
       }
     }
   }

@@ -460,9 +460,10 @@ final class ModelConfigTest {
         "'rope_scaling': {'type': 'linear', 'factor': 0}|'rope_scaling.factor' is 0.0, expected a"
             + " finite number above 0",
         "'rope_scaling': 'linear'|'rope_scaling' is ~linear~, expected an object or null",
-        "'quantization_config': {'quant_method': 'gptq'}|'quantization_config' is"
-            + " {~quant_method~:~gptq~}, expected none: the weights must not be quantised yet; use"
-            + " the original model"
+        "'quantization_config': {'quant_method': 'hqq'}|'quantization_config.quant_method' is 'hqq',"
+            + " which cannot be read, expected one of [bitsandbytes, gptq, awq]: use the original"
+            + " model, in 16 bits, or one quantised so",
+        "'quantization_config': 4|'quantization_config' is 4, expected an object or null"
       })
   void aValueNoModelCanHaveIsRefusedInOneLine(String field, String problem) {
     InvalidInputException e = assertThrows(InvalidInputException.class, () -> parse(field));
