@@ -16,7 +16,7 @@ import java.util.function.Consumer;
  * transformers 5.23.
  */
 public abstract sealed class Architecture
-    permits Gemma2, Gemma3, Llama, Mistral, Olmo2, Phi3, Qwen2, Qwen3, SmolLm3 {
+    permits Gemma2, Gemma3, Llama, Mistral, Mixtral, Olmo2, Phi3, Qwen2, Qwen3, Qwen3Moe, SmolLm3 {
   private final String className;
   private final String modelType;
   private final Gguf gguf;

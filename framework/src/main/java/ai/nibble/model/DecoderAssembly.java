@@ -1,5 +1,6 @@
 package ai.nibble.model;
 
+import ai.nibble.model.DecoderForm.ExpertsForm;
 import ai.nibble.model.DecoderForm.LayerAttention;
 import ai.nibble.model.DecoderForm.Norms;
 import ai.nibble.model.DecoderForm.Projections;
@@ -20,19 +21,15 @@ import java.util.Optional;
 final class DecoderAssembly {
   private static final int GROUPS_A_LAYER = 4;
 
-  private static final List<String> LINEARS =
-      List.of(
-          "self_attn.q_proj",
-          "self_attn.k_proj",
-          "self_attn.v_proj",
-          "self_attn.o_proj",
-          "mlp.gate_proj",
-          "mlp.up_proj",
-          "mlp.down_proj");
+  private static final List<String> ATTENTION =
+      List.of("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj");
 
-  private static final List<String> FUSED_LINEARS =
-      List.of(
-          DecoderParameters.QKV, "self_attn.o_proj", DecoderParameters.GATE_UP, "mlp.down_proj");
+  private static final List<String> MLP = List.of("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj");
+
+  private static final List<String> FUSED_ATTENTION =
+      List.of(DecoderParameters.QKV, "self_attn.o_proj");
+
+  private static final List<String> FUSED_MLP = List.of(DecoderParameters.GATE_UP, "mlp.down_proj");
 
   private DecoderAssembly() {}
 
@@ -79,10 +76,19 @@ final class DecoderAssembly {
   }
 
   static List<String> linearPaths(ModelConfig config) {
+    boolean fused = config.form().projections().fused();
     List<String> paths = new ArrayList<>();
     for (int i = 0; i < config.numHiddenLayers(); i++) {
-      for (String linear : config.form().projections().fused() ? FUSED_LINEARS : LINEARS) {
-        paths.add("model.layers." + i + "." + linear);
+      String at = "model.layers." + i + ".";
+      (fused ? FUSED_ATTENTION : ATTENTION).forEach(linear -> paths.add(at + linear));
+      Optional<ExpertsForm> experts = config.form().experts(i);
+      if (experts.isEmpty()) {
+        (fused ? FUSED_MLP : MLP).forEach(linear -> paths.add(at + linear));
+        continue;
+      }
+      ExpertNames names = experts.get().names();
+      for (int e = 0; e < experts.get().count(); e++) {
+        List.of(names.gate(e), names.up(e), names.down(e)).forEach(l -> paths.add(at + l));
       }
     }
     return paths;
@@ -138,10 +144,8 @@ final class DecoderAssembly {
       WeightLoader weights, ModelConfig c, int index, Rotaries rotaries) {
     String at = "model.layers." + index + ".";
     String self = at + "self_attn.";
-    String mlp = at + "mlp.";
     long hidden = c.hiddenSize();
     long q = (long) c.numAttentionHeads() * c.headDim();
-    long inner = c.intermediateSize();
     int key = index * GROUPS_A_LAYER;
     Projections with = c.form().projections();
     try (Scope parts = new Scope()) {
@@ -156,14 +160,7 @@ final class DecoderAssembly {
                   key + 1,
                   List.of(
                       parts.own(weights.linear(self + "o_proj", hidden, q, with.outputBias())))),
-              new GatedMlp(
-                  new LinearGroup(key + 2, gateUp(weights, c, at, parts)),
-                  c.form().activation(),
-                  new LinearGroup(
-                      key + 3,
-                      List.of(
-                          parts.own(
-                              weights.linear(mlp + "down_proj", hidden, inner, with.mlpBias()))))));
+              mlp(weights, c, index, parts));
       parts.release();
       return layer;
     }
@@ -197,6 +194,45 @@ final class DecoderAssembly {
     return List.of(
         parts.own(weights.linear(layer + "mlp.gate_proj", inner, hidden, bias)),
         parts.own(weights.linear(layer + "mlp.up_proj", inner, hidden, bias)));
+  }
+
+  private static Mlp mlp(WeightLoader weights, ModelConfig c, int index, Scope parts) {
+    String at = "model.layers." + index + ".";
+    Optional<ExpertsForm> experts = c.form().experts(index);
+    if (experts.isPresent()) {
+      return experts(weights, c, index, experts.get(), parts);
+    }
+    boolean bias = c.form().projections().mlpBias();
+    Linear down =
+        parts.own(weights.linear(at + "mlp.down_proj", c.hiddenSize(), c.intermediateSize(), bias));
+    int key = index * GROUPS_A_LAYER;
+    return new GatedMlp(
+        new LinearGroup(key + 2, gateUp(weights, c, at, parts)),
+        c.form().activation(),
+        new LinearGroup(key + 3, List.of(down)));
+  }
+
+  private static Mlp experts(
+      WeightLoader weights, ModelConfig c, int layer, ExpertsForm form, Scope parts) {
+    String at = "model.layers." + layer + ".";
+    ExpertNames names = form.names();
+    long hidden = c.hiddenSize();
+    long inner = form.intermediateSize();
+    // behind the numbers that layers with a single MLP take
+    int first = c.numHiddenLayers() * GROUPS_A_LAYER + layer * (2 * form.count() + 1);
+    Linear router = parts.own(weights.denseLinear(at + names.router(), form.count(), hidden));
+    List<GatedMlp> experts = new ArrayList<>();
+    for (int e = 0; e < form.count(); e++) {
+      Linear gate = parts.own(weights.linear(at + names.gate(e), inner, hidden, false));
+      Linear up = parts.own(weights.linear(at + names.up(e), inner, hidden, false));
+      Linear down = parts.own(weights.linear(at + names.down(e), hidden, inner, false));
+      experts.add(
+          new GatedMlp(
+              new LinearGroup(first + 1 + 2 * e, List.of(gate, up)),
+              c.form().activation(),
+              new LinearGroup(first + 2 + 2 * e, List.of(down))));
+    }
+    return new ExpertsMlp(form, new LinearGroup(first, List.of(router)), experts);
   }
 
   private static DecoderLayer.Norms norms(

@@ -19,6 +19,7 @@ import java.util.OptionalInt;
  * @param slidingRope how layers that slide rotate, where it is not as the others do
  * @param rotaryShare the share of a head's elements that positions rotate, the first of them; above
  *     0, up to 1
+ * @param experts that MLPs are mixtures of, in some of the layers or all; empty: in none
  * @param layers how each layer attends
  */
 public record DecoderForm(
@@ -28,6 +29,7 @@ public record DecoderForm(
     Scales scales,
     Optional<Rope> slidingRope,
     double rotaryShare,
+    Optional<ExpertsForm> experts,
     List<LayerAttention> layers) {
 
   /** Every token before, all positions rotated. */
@@ -41,28 +43,38 @@ public record DecoderForm(
   static DecoderForm plain(
       Projections projections, Activation activation, List<LayerAttention> layers) {
     return new DecoderForm(
-        projections, Norms.LLAMA, activation, Scales.NONE, Optional.empty(), 1, layers);
+        projections,
+        Norms.LLAMA,
+        activation,
+        Scales.NONE,
+        Optional.empty(),
+        1,
+        Optional.empty(),
+        layers);
   }
 
   /** The same with other norms. */
   DecoderForm with(Norms other) {
     return new DecoderForm(
-        projections, other, activation, scales, slidingRope, rotaryShare, layers);
+        projections, other, activation, scales, slidingRope, rotaryShare, experts, layers);
   }
 
   /** The same with other scales. */
   DecoderForm with(Scales other) {
-    return new DecoderForm(projections, norms, activation, other, slidingRope, rotaryShare, layers);
+    return new DecoderForm(
+        projections, norms, activation, other, slidingRope, rotaryShare, experts, layers);
   }
 
   /** The same where layers that slide rotate otherwise. */
   DecoderForm withSlidingRope(Optional<Rope> other) {
-    return new DecoderForm(projections, norms, activation, scales, other, rotaryShare, layers);
+    return new DecoderForm(
+        projections, norms, activation, scales, other, rotaryShare, experts, layers);
   }
 
   /** The same where positions rotate a share of each head. */
   DecoderForm withRotaryShare(double share) {
-    return new DecoderForm(projections, norms, activation, scales, slidingRope, share, layers);
+    return new DecoderForm(
+        projections, norms, activation, scales, slidingRope, share, experts, layers);
   }
 
   /**
@@ -81,6 +93,70 @@ public record DecoderForm(
                 + theta
                 + ", expected a finite number above 1");
       }
+    }
+  }
+
+  /** The same with mixtures of experts. */
+  DecoderForm with(ExpertsForm other) {
+    return new DecoderForm(
+        projections,
+        norms,
+        activation,
+        scales,
+        slidingRope,
+        rotaryShare,
+        Optional.of(other),
+        layers);
+  }
+
+  /** The experts of a layer; empty where its MLP is a single one. */
+  public Optional<ExpertsForm> experts(int layer) {
+    return experts.filter(e -> e.layers().get(layer));
+  }
+
+  /**
+   * MLPs that are mixtures of experts.
+   *
+   * @param count experts of a layer
+   * @param perToken how many of them compute a token
+   * @param intermediateSize of each
+   * @param sumToOne whether the weights of a token's experts are divided by their sum
+   * @param rounds whether weights are rounded to the compute dtype
+   * @param names what their tensors are called
+   * @param layers which layers have them, one entry for each
+   */
+  public record ExpertsForm(
+      int count,
+      int perToken,
+      int intermediateSize,
+      boolean sumToOne,
+      boolean rounds,
+      ExpertNames names,
+      List<Boolean> layers) {
+    private static final int MAX_COUNT = 1 << 12;
+    private static final int MAX_INTERMEDIATE_SIZE = 1 << 21;
+
+    /**
+     * @throws InvalidInputException if a number is out of range
+     */
+    public ExpertsForm {
+      layers = List.copyOf(layers);
+      if (count < 1 || count > MAX_COUNT || perToken < 1 || perToken > count) {
+        throw new InvalidInputException(
+            "%d of %d experts compute a token, expected from 1 up to all of at most %d"
+                .formatted(perToken, count, MAX_COUNT));
+      }
+      if (intermediateSize < 1 || intermediateSize > MAX_INTERMEDIATE_SIZE) {
+        throw new InvalidInputException(
+            "the experts' intermediate size is %d, expected an integer from 1 to %d"
+                .formatted(intermediateSize, MAX_INTERMEDIATE_SIZE));
+      }
+    }
+
+    /** Of one layer alone. */
+    ExpertsForm layer(int index) {
+      return new ExpertsForm(
+          count, perToken, intermediateSize, sumToOne, rounds, names, List.of(layers.get(index)));
     }
   }
 
@@ -214,6 +290,7 @@ public record DecoderForm(
         scales.withPlainEmbedding(),
         slidingRope,
         rotaryShare,
+        experts.map(e -> e.layer(index)),
         List.of(layers.get(index)));
   }
 
@@ -231,6 +308,9 @@ public record DecoderForm(
     }
     if (scales.scoreCap().isPresent() || scales.logitCap().isPresent()) {
       parts.add("soft caps");
+    }
+    if (experts.isPresent()) {
+      parts.add("mixtures of experts");
     }
     if (rotaryShare != 1) {
       parts.add("heads that are rotated in part");

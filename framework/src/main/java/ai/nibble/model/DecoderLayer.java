@@ -19,7 +19,7 @@ import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
- * One block of a decoder of any {@link Architecture}: attention and a gated MLP, each added to the
+ * One block of a decoder of any {@link Architecture}: attention and an MLP, each added to the
  * hidden state, with norms where the family has them.
  *
  * @param index of the layer, from 0
@@ -33,7 +33,7 @@ record DecoderLayer(
     Optional<HeadNorm> headNorm,
     Attention attention,
     LinearGroup output,
-    GatedMlp mlp)
+    Mlp mlp)
     implements AutoCloseable {
 
   /**
@@ -70,7 +70,9 @@ record DecoderLayer(
 
   /** The parts, as a pass over one token takes them; empty where it has no such layers. */
   Optional<TokenPass.Block> block() {
-    if (!norms.areBefore() || mlp.activation() != Activation.SILU) {
+    if (!norms.areBefore()
+        || !(mlp instanceof GatedMlp gated)
+        || gated.activation() != Activation.SILU) {
       return Optional.empty();
     }
     return Optional.of(
@@ -81,8 +83,8 @@ record DecoderLayer(
             attention,
             output,
             norms.beforeMlp.orElseThrow(),
-            mlp.gateUp(),
-            mlp.down()));
+            gated.gateUp(),
+            gated.down()));
   }
 
   /**
@@ -200,6 +202,8 @@ record DecoderLayer(
     norms.all().forEach(RmsNorm::close);
     headNorm.ifPresent(HeadNorm::close);
     attention.rotary().close();
-    groups().forEach(LinearGroup::close);
+    qkv.close();
+    output.close();
+    mlp.close();
   }
 }

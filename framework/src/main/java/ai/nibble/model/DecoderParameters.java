@@ -1,5 +1,6 @@
 package ai.nibble.model;
 
+import ai.nibble.model.DecoderForm.ExpertsForm;
 import ai.nibble.model.DecoderForm.Norms;
 import ai.nibble.model.DecoderForm.Projections;
 import java.util.LinkedHashMap;
@@ -54,7 +55,7 @@ final class DecoderParameters {
     Map<String, List<Long>> shapes = new LinkedHashMap<>();
     shapes.put(EMBEDDING, List.of(vocab, hidden));
     for (int layer = 0; layer < c.numHiddenLayers(); layer++) {
-      layer(shapes, LAYERS + layer + ".", c);
+      layer(shapes, LAYERS + layer + ".", c, layer);
     }
     shapes.put(NORM, List.of(hidden));
     if (!c.tieWordEmbeddings()) {
@@ -63,10 +64,10 @@ final class DecoderParameters {
     return shapes;
   }
 
-  private static void layer(Map<String, List<Long>> shapes, String prefix, ModelConfig c) {
+  private static void layer(
+      Map<String, List<Long>> shapes, String prefix, ModelConfig c, int index) {
     DecoderForm form = c.form();
     long hidden = c.hiddenSize();
-    long intermediate = c.intermediateSize();
     long queries = (long) c.numAttentionHeads() * c.headDim();
     long keys = (long) c.numKeyValueHeads() * c.headDim();
     Projections with = form.projections();
@@ -85,6 +86,29 @@ final class DecoderParameters {
     norm(shapes, norms.heads() != Norms.Heads.NONE, prefix + K_NORM, all ? keys : c.headDim());
     norm(shapes, norms.after(), prefix + afterAttention(), hidden);
     norm(shapes, norms.before(), prefix + beforeMlp(norms), hidden);
+    if (form.experts(index).isPresent()) {
+      experts(shapes, prefix, hidden, form.experts(index).get());
+    } else {
+      mlp(shapes, prefix, c);
+    }
+    norm(shapes, norms.after(), prefix + POST_MLP_NORM, hidden);
+  }
+
+  private static void experts(
+      Map<String, List<Long>> shapes, String prefix, long hidden, ExpertsForm experts) {
+    long inner = experts.intermediateSize();
+    linear(shapes, prefix + experts.names().router(), experts.count(), hidden, false);
+    for (int e = 0; e < experts.count(); e++) {
+      linear(shapes, prefix + experts.names().gate(e), inner, hidden, false);
+      linear(shapes, prefix + experts.names().up(e), inner, hidden, false);
+      linear(shapes, prefix + experts.names().down(e), hidden, inner, false);
+    }
+  }
+
+  private static void mlp(Map<String, List<Long>> shapes, String prefix, ModelConfig c) {
+    Projections with = c.form().projections();
+    long hidden = c.hiddenSize();
+    long intermediate = c.intermediateSize();
     if (with.fused()) {
       linear(shapes, prefix + GATE_UP, 2 * intermediate, hidden, with.mlpBias());
     } else {
@@ -92,7 +116,6 @@ final class DecoderParameters {
       linear(shapes, prefix + "mlp.up_proj", intermediate, hidden, with.mlpBias());
     }
     linear(shapes, prefix + "mlp.down_proj", hidden, intermediate, with.mlpBias());
-    norm(shapes, norms.after(), prefix + POST_MLP_NORM, hidden);
   }
 
   private static void norm(

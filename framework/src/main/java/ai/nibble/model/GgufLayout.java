@@ -1,12 +1,15 @@
 package ai.nibble.model;
 
+import ai.nibble.model.DecoderForm.ExpertsForm;
 import ai.nibble.nn.NormScale;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /**
  * How llama.cpp's converter names and orders the tensors of decoders.
@@ -63,9 +66,15 @@ public final class GgufLayout {
 
   private GgufLayout() {}
 
-  /** The name in a GGUF file of such a model; empty where it has no such tensor. */
+  /**
+   * The name in a GGUF file of such a model; empty where it has no such tensor. Experts of a layer
+   * share one: see {@link #expertPart}.
+   */
   public static Optional<String> ggufName(ModelConfig config, String name) {
-    return translate(HUGGING_FACE_NAME.matcher(name), "blk.", inLayers(config), OUTSIDE_LAYERS);
+    Optional<ExpertPart> expert = expertPart(config, name);
+    return expert.isPresent()
+        ? expert.map(ExpertPart::ggufName)
+        : translate(HUGGING_FACE_NAME.matcher(name), "blk.", inLayers(config), OUTSIDE_LAYERS);
   }
 
   /** The Hugging Face name; empty where such a model has no such tensor. */
@@ -82,10 +91,15 @@ public final class GgufLayout {
     if (config.form().projections().fused()) {
       return FUSED;
     }
-    if (!config.form().norms().after()) {
+    Optional<ExpertsForm> experts = config.form().experts();
+    if (!config.form().norms().after() && experts.isEmpty()) {
       return IN_LAYERS;
     }
     Map<String, String> names = new HashMap<>(IN_LAYERS);
+    experts.ifPresent(e -> names.put(e.names().router(), "ffn_gate_inp"));
+    if (!config.form().norms().after()) {
+      return names;
+    }
     names.put("post_attention_layernorm", "post_attention_norm");
     names.put("pre_feedforward_layernorm", "ffn_norm");
     names.put("post_feedforward_layernorm", "post_ffw_norm");
@@ -123,6 +137,50 @@ public final class GgufLayout {
     long head = ggufRow / headDim;
     long within = ggufRow % headDim;
     return head * headDim + within % 2 * (headDim / 2) + within / 2;
+  }
+
+  /**
+   * A tensor of one expert in a file, where those of all experts of a layer lie in one.
+   *
+   * @param ggufName of that
+   * @param expert the expert's number, from 0
+   */
+  public record ExpertPart(String ggufName, int expert) {}
+
+  /** Where a file holds an expert's tensor; empty for any other. */
+  public static Optional<ExpertPart> expertPart(ModelConfig config, String name) {
+    Matcher matcher = HUGGING_FACE_NAME.matcher(name);
+    Optional<ExpertNames> names = config.form().experts().map(ExpertsForm::names);
+    if (names.isEmpty() || !matcher.matches() || matcher.group("layer") == null) {
+      return Optional.empty();
+    }
+    String module = matcher.group("module");
+    String prefix = names.get().experts();
+    int dot = module.lastIndexOf('.');
+    if (!module.startsWith(prefix) || dot <= prefix.length()) {
+      return Optional.empty();
+    }
+    String stacked = names.get().ggufName(module.substring(dot + 1));
+    int expert = Integer.parseInt(module.substring(prefix.length(), dot));
+    return Optional.ofNullable(stacked)
+        .map(n -> new ExpertPart("blk." + matcher.group("index") + "." + n + ".weight", expert));
+  }
+
+  /** The names of all experts' tensors that one of a file holds, in order; none for another. */
+  public static List<String> expertNames(ModelConfig config, String ggufName) {
+    Matcher matcher = GGUF_NAME.matcher(ggufName);
+    Optional<ExpertsForm> experts = config.form().experts();
+    if (experts.isEmpty() || !matcher.matches() || matcher.group("layer") == null) {
+      return List.of();
+    }
+    ExpertNames names = experts.get().names();
+    String linear = names.linear(matcher.group("module"));
+    String at = DecoderParameters.LAYERS + matcher.group("index") + "." + names.experts();
+    return linear == null
+        ? List.of()
+        : IntStream.range(0, experts.get().count())
+            .mapToObj(e -> at + e + "." + linear + ".weight")
+            .toList();
   }
 
   private static Optional<String> translate(

@@ -7,6 +7,7 @@ import ai.nibble.gguf.GgufTensor;
 import ai.nibble.tensor.DType;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -81,7 +82,8 @@ public final class GgufWeights implements WeightSource {
   public void read(String name, long firstElement, float[] out, int offset, int count) {
     StoredTensor tensor = parameters.get(name, firstElement, out, offset, count);
     if (!GgufLayout.isPermuted(config(), name)) {
-      file.dequantize(tensor.storedName(), firstElement, count, out, offset);
+      long there = firstElement + expertBegin(name, tensor);
+      file.dequantize(tensor.storedName(), there, count, out, offset);
       float shift = GgufLayout.shift(config(), name);
       for (int i = offset; i < offset + count && shift != 0; i++) {
         out[i] -= shift;
@@ -99,6 +101,12 @@ public final class GgufWeights implements WeightSource {
     }
   }
 
+  /** The first element of an expert's tensor among those of all. */
+  private long expertBegin(String name, StoredTensor tensor) {
+    long elements = tensor.shape().stream().reduce(1L, (a, b) -> a * b);
+    return GgufLayout.expertPart(config(), name).map(part -> part.expert() * elements).orElse(0L);
+  }
+
   @Override
   public void close() {
     file.close();
@@ -111,6 +119,14 @@ public final class GgufWeights implements WeightSource {
         continue; // checked against the configuration, from which it follows
       }
       GgufTensor tensor = file.tensor(name);
+      List<String> experts = GgufLayout.expertNames(config, name);
+      if (tensor.shape().size() == 3 && tensor.shape().get(0) == experts.size()) {
+        StoredTensor each =
+            new StoredTensor(
+                name, tensor.shape().subList(1, 3), dtype(tensor.type()), tensor.type().name());
+        experts.forEach(expert -> stored.put(expert, each));
+        continue;
+      }
       // A name without counterpart stays as it is, and is refused as not part of the model.
       stored.put(
           GgufLayout.huggingFaceName(config, name).orElse(name),

@@ -2,6 +2,7 @@ package ai.nibble.model;
 
 import ai.nibble.nn.GroupShape;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The sizes of a {@link DecoderLayer}, from which its memory follows.
@@ -22,6 +23,10 @@ public record LayerShape(
     GroupShape output,
     GroupShape gateUp,
     GroupShape down) {
+  /** The one layer's experts, of which {@code gateUp} and {@code down} are one's. */
+  Optional<DecoderForm.ExpertsForm> experts() {
+    return form.experts(0);
+  }
 
   List<GroupShape> groups() {
     return List.of(qkv, output, gateUp, down);

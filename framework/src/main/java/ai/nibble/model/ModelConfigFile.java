@@ -42,7 +42,9 @@ final class ModelConfigFile {
           new Gemma2(),
           new Gemma3(),
           new Phi3(),
-          new Olmo2());
+          new Olmo2(),
+          new Mixtral(),
+          new Qwen3Moe());
 
   private static final List<String> CODE_FIELDS =
       List.of(

@@ -1,11 +1,16 @@
 package ai.nibble.model;
 
+import ai.nibble.model.DecoderForm.ExpertsForm;
 import ai.nibble.nn.GroupShape;
 import ai.nibble.tensor.DType;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
+import java.util.function.IntFunction;
 import java.util.function.Predicate;
 import java.util.function.ToIntFunction;
+import java.util.stream.IntStream;
 
 /**
  * The sizes of a model and what is trained on it, from which the memory of a step follows: what
@@ -46,7 +51,6 @@ public record ModelShape(
   public static ModelShape of(ModelConfig c, DType held, boolean trained, Linears linears) {
     int q = c.numAttentionHeads() * c.headDim();
     int kv = c.numKeyValueHeads() * c.headDim();
-    int inner = c.intermediateSize();
     List<LayerShape> layers = new ArrayList<>();
     for (int i = 0; i < c.numHiddenLayers(); i++) {
       boolean fused = c.form().projections().fused();
@@ -67,16 +71,47 @@ public record ModelShape(
                       "self_attn.k_proj",
                       "self_attn.v_proj"),
               groups.of(q, List.of(c.hiddenSize()), "self_attn.o_proj"),
-              fused
-                  ? groups.of(c.hiddenSize(), List.of(2 * inner), DecoderParameters.GATE_UP)
-                  : groups.of(
-                      c.hiddenSize(), List.of(inner, inner), "mlp.gate_proj", "mlp.up_proj"),
-              groups.of(inner, List.of(c.hiddenSize()), "mlp.down_proj")));
+              gateUp(c, i, groups),
+              down(c, i, groups)));
     }
     return new ModelShape(c.hiddenSize(), c.vocabSize(), held, held, trained, layers);
   }
 
+  private static GroupShape gateUp(ModelConfig c, int layer, Groups groups) {
+    Optional<ExpertsForm> experts = c.form().experts(layer);
+    if (experts.isPresent()) {
+      int inner = experts.get().intermediateSize();
+      ExpertNames names = experts.get().names();
+      return groups.widest(
+          experts.get().count(),
+          e -> groups.of(c.hiddenSize(), List.of(inner, inner), names.gate(e), names.up(e)));
+    }
+    int inner = c.intermediateSize();
+    return c.form().projections().fused()
+        ? groups.of(c.hiddenSize(), List.of(2 * inner), DecoderParameters.GATE_UP)
+        : groups.of(c.hiddenSize(), List.of(inner, inner), "mlp.gate_proj", "mlp.up_proj");
+  }
+
+  private static GroupShape down(ModelConfig c, int layer, Groups groups) {
+    Optional<ExpertsForm> experts = c.form().experts(layer);
+    if (experts.isPresent()) {
+      ExpertNames names = experts.get().names();
+      int inner = experts.get().intermediateSize();
+      return groups.widest(
+          experts.get().count(), e -> groups.of(inner, List.of(c.hiddenSize()), names.down(e)));
+    }
+    return groups.of(c.intermediateSize(), List.of(c.hiddenSize()), "mlp.down_proj");
+  }
+
   private record Groups(String layer, boolean trained, Linears linears) {
+    /** Of experts' groups, which differ in ranks alone, one of the highest. */
+    GroupShape widest(int count, IntFunction<GroupShape> expert) {
+      return IntStream.range(0, count)
+          .mapToObj(expert)
+          .max(Comparator.comparingInt(g -> g.ranks().stream().mapToInt(r -> r).sum()))
+          .orElseThrow();
+    }
+
     GroupShape of(int in, List<Integer> out, String... names) {
       List<String> paths = List.of(names).stream().map(name -> layer + name).toList();
       List<Integer> ranks = paths.stream().map(p -> linears.rank.applyAsInt(p)).toList();

@@ -1,10 +1,12 @@
 package ai.nibble.model;
 
+import ai.nibble.model.DecoderForm.ExpertsForm;
 import ai.nibble.model.DecoderForm.Norms;
 import ai.nibble.model.MemoryLedger.Value;
 import ai.nibble.model.MemoryTape.Variable;
 import ai.nibble.nn.Attention;
 import ai.nibble.nn.Embedding;
+import ai.nibble.nn.Experts;
 import ai.nibble.nn.Extent;
 import ai.nibble.nn.Footprint;
 import ai.nibble.nn.GroupShape;
@@ -12,6 +14,7 @@ import ai.nibble.nn.HeadNorm;
 import ai.nibble.nn.LinearCrossEntropy;
 import ai.nibble.nn.Residual;
 import ai.nibble.nn.RmsNorm;
+import ai.nibble.nn.Router;
 import ai.nibble.nn.SelectRows;
 import ai.nibble.nn.Workspace.Purpose;
 import ai.nibble.tensor.DType;
@@ -249,8 +252,9 @@ public final class StepMemory {
     closeIfMade(normed, x);
     Variable attended = run.kept(Residual.footprint(extent, l.hidden()), false, x, mixed);
     mixed.close();
-    Variable normed2 = norms.before() ? run.apply(norm(l.gateUp()), trained, attended) : attended;
-    Variable lowered = gatedMlp(run, l, normed2);
+    Variable normed2 = norms.before() ? run.apply(normBeforeMlp(l), trained, attended) : attended;
+    Variable lowered =
+        l.experts().isPresent() ? experts(run, l, normed2) : gatedMlp(run, l, normed2);
     Variable given = norms.after() ? after(run, lowered) : lowered;
     closeIfMade(normed2, attended);
     Variable next = run.apply(Residual.footprint(extent, l.hidden()), false, attended, given);
@@ -259,15 +263,53 @@ public final class StepMemory {
     return next;
   }
 
-  /** As {@link GatedMlp#apply}. */
+  private Footprint normBeforeMlp(LayerShape l) {
+    return l.experts().isPresent()
+        ? RmsNorm.footprint(extent, extent.tokens(), model.hidden(), 0)
+        : norm(l.gateUp());
+  }
+
   private Variable gatedMlp(Run run, LayerShape l, Variable x) {
-    Variable gated = product(run, l.gateUp(), x);
-    int room = l.down().room(extent);
-    Footprint act = l.form().activation().footprint(extent, l.intermediate(), room);
+    return gatedMlp(run, l, x, extent);
+  }
+
+  /** As {@link GatedMlp#apply}, over the tokens of an extent. */
+  private Variable gatedMlp(Run run, LayerShape l, Variable x, Extent of) {
+    Variable gated = product(run, l.gateUp(), x, of);
+    int room = l.down().room(of);
+    Footprint act = l.form().activation().footprint(of, l.intermediate(), room);
     Variable active = run.apply(act, false, gated);
-    Variable lowered = run.apply(group(l.down()), adapts(l.down()), active);
+    Variable lowered = run.apply(group(l.down(), of), adapts(l.down()), active);
     List.of(active, gated).forEach(Variable::close);
     return lowered;
+  }
+
+  /**
+   * As {@link ExpertsMlp#apply}: all experts' tokens as if one had them, which takes as much where
+   * values are kept, and more for the moment that a single one's take.
+   */
+  private Variable experts(Run run, LayerShape l, Variable x) {
+    ExpertsForm form = l.experts().orElseThrow();
+    int k = form.perToken();
+    GroupShape router =
+        new GroupShape(
+            l.hidden(), List.of(form.count()), List.of(0), false, model.trained(), false);
+    Variable logits = run.apply(group(router, extent), adapts(router), x);
+    Variable weights = run.apply(Router.footprint(extent, form.count(), k), false, logits);
+    Variable tokens = run.apply(Experts.dispatchFootprint(extent, l.hidden(), k), false, x);
+    Extent rows =
+        new Extent(
+            new int[] {0, extent.tokens() * k},
+            extent.precision(),
+            extent.where(),
+            extent.kernels(),
+            extent.threads());
+    Variable given = gatedMlp(run, l, tokens, rows);
+    tokens.close();
+    Footprint sum = Experts.combineFootprint(extent, l.hidden(), k);
+    Variable combined = run.apply(sum, false, given);
+    List.of(given, weights, logits).forEach(Variable::close);
+    return combined;
   }
 
   /** A norm of what was computed, which is given up. */
@@ -285,7 +327,11 @@ public final class StepMemory {
   }
 
   private Variable product(Run run, GroupShape group, Variable x) {
-    Footprint f = group(group);
+    return product(run, group, x, extent);
+  }
+
+  private Variable product(Run run, GroupShape group, Variable x, Extent of) {
+    Footprint f = group(group, of);
     return checkpointing == Checkpointing.SELECTIVE
         ? run.kept(f, adapts(group), x)
         : run.apply(f, adapts(group), x);
@@ -304,7 +350,11 @@ public final class StepMemory {
   }
 
   private Footprint group(GroupShape shape) {
-    Footprint f = shape.footprint(extent, training);
+    return group(shape, extent);
+  }
+
+  private Footprint group(GroupShape shape, Extent of) {
+    Footprint f = shape.footprint(of, training);
     f.workspace().forEach((p, bytes) -> workspace.merge(p, bytes, Math::max));
     return f;
   }

@@ -130,6 +130,14 @@ final class WeightLoader {
     }
   }
 
+  /** A linear without bias that is held as it was stored, whatever the options say. */
+  Linear denseLinear(String path, long out, long in) {
+    String name = path + ".weight";
+    return parameters != null
+        ? Linear.trained(path, filled(name), null)
+        : new Linear(path, dense(name, out, in), null);
+  }
+
   private Weight weight(String path, String name, long out, long in) {
     Optional<StoredMatrix> stored = source.quantized(name);
     if (stored.isPresent()) {

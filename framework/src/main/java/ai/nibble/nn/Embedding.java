@@ -3,7 +3,6 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.cuda.ElementwiseKernels;
-import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
@@ -40,8 +39,9 @@ public final class Embedding extends Function {
     this.table = table;
     this.ids = ids.clone();
     this.precision = precision;
-    this.scale =
-        precision.compute() == DType.BFLOAT16 ? Bfloat16.round((float) scale) : (float) scale;
+    float[] rounded = {(float) scale};
+    precision.compute().round(rounded, 0, 1);
+    this.scale = rounded[0];
   }
 
   /**
@@ -64,6 +64,9 @@ public final class Embedding extends Function {
   @Override
   protected Tensor[] forward(Tensor[] inputs) {
     Tensor weight = table.tensor();
+    if (scale != 1 && Kernels.serve(weight)) {
+      throw new IllegalStateException("an embedding scaled by " + scale + " has no kernel");
+    }
     Tensor rows = Tensor.empty(weight.device(), weight.dtype(), ids.length, weight.size(1));
     try (Tensor index = Tensor.ofIndices(weight.device(), ids)) {
       Ops.indexSelect(rows, weight, index);
@@ -98,7 +101,6 @@ public final class Embedding extends Function {
     int[] starts = new int[Math.toIntExact(grad.size(0)) + 1];
     int[] positions = positionsByToken(starts);
     if (Kernels.serve(grad)) {
-      requireUnscaled();
       try (Tensor sorted = Tensor.ofInts(grad.device(), positions);
           Tensor firsts = Tensor.ofInts(grad.device(), starts)) {
         ElementwiseKernels.embeddingGradient(grad, gradOutputs[0], sorted, firsts);
@@ -115,12 +117,6 @@ public final class Embedding extends Function {
               addRows(grad, dy, starts, positions, (int) begin, (int) end);
             }
           });
-    }
-  }
-
-  private void requireUnscaled() {
-    if (scale != 1) {
-      throw new IllegalStateException("an embedding scaled by " + scale + " has no kernel");
     }
   }
 

@@ -2,7 +2,6 @@ package ai.nibble.nn;
 
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
-import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
@@ -54,7 +53,7 @@ public final class GeGlu extends Function {
             for (long r = range.begin; r < range.end; r++) {
               range.load(r, tanh);
               for (int c = 0; c < width; c++) {
-                result[c] = range.gelu(c) * range.row[width + c];
+                result[c] = range.gelu[c] * range.row[width + c];
               }
               to.store(r, result);
             }
@@ -80,9 +79,12 @@ public final class GeGlu extends Function {
               range.load(r, tanh);
               from.load(r, gradient);
               for (int c = 0; c < width; c++) {
-                float product = range.round(gradient[c] * range.row[width + c]);
-                both[c] = product * range.slope(c);
-                both[width + c] = gradient[c] * range.gelu(c);
+                both[c] = gradient[c] * range.row[width + c];
+                both[width + c] = gradient[c] * range.gelu[c];
+              }
+              gateUp.dtype().round(both, 0, width);
+              for (int c = 0; c < width; c++) {
+                both[c] *= range.slope(c);
               }
               to.store(r, both);
             }
@@ -113,9 +115,15 @@ public final class GeGlu extends Function {
           try (Scope scope = new Scope()) {
             Tensor tanh = scope.empty(gateUp.device(), DType.FLOAT32, end - begin, width);
             Rows rows = scope.own(Rows.reading(gateUp, begin, end));
-            boolean rounds = gateUp.dtype() == DType.BFLOAT16;
             Range range =
-                new Range(begin, end, rows, rounds, new float[2 * width], new float[width]);
+                new Range(
+                    begin,
+                    end,
+                    rows,
+                    gateUp.dtype(),
+                    new float[2 * width],
+                    new float[width],
+                    new float[width]);
             FloatBuffer values = tanh.floats();
             for (long r = begin; r < end; r++) {
               range.putArguments(r, values);
@@ -129,11 +137,13 @@ public final class GeGlu extends Function {
   /**
    * Some rows of gate and up.
    *
-   * @param rounds whether values are bfloat16
+   * @param dtype of the values
    * @param row the one loaded last
    * @param tanh its tanh u
+   * @param gelu its gelu(gate), rounded
    */
-  private record Range(long begin, long end, Rows rows, boolean rounds, float[] row, float[] tanh) {
+  private record Range(
+      long begin, long end, Rows rows, DType dtype, float[] row, float[] tanh, float[] gelu) {
     /** Writes a row's u where its tanh will be. */
     void putArguments(long r, FloatBuffer to) {
       rows.load(r, row);
@@ -147,10 +157,10 @@ public final class GeGlu extends Function {
     void load(long r, FloatBuffer from) {
       rows.load(r, row);
       from.get((int) (r - begin) * tanh.length, tanh);
-    }
-
-    float gelu(int c) {
-      return round(0.5f * row[c] * (1 + tanh[c]));
+      for (int c = 0; c < gelu.length; c++) {
+        gelu[c] = 0.5f * row[c] * (1 + tanh[c]);
+      }
+      dtype.round(gelu, 0, gelu.length);
     }
 
     /** The derivative, {@code (1 + tanh u)/2 + x/2·(1 − tanh² u)·u'}. */
@@ -158,10 +168,6 @@ public final class GeGlu extends Function {
       float x = row[c];
       float inner = BETA * (1 + 3 * KAPPA * x * x);
       return 0.5f * (1 + tanh[c]) + 0.5f * x * (1 - tanh[c] * tanh[c]) * inner;
-    }
-
-    float round(float value) {
-      return rounds ? Bfloat16.round(value) : value;
     }
   }
 }

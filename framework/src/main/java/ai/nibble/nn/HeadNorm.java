@@ -81,6 +81,7 @@ public final class HeadNorm implements AutoCloseable {
   }
 
   private final class Normalize extends Function {
+    private final boolean kernels = query.byKernels();
     private Tensor x;
 
     @Override
@@ -93,7 +94,7 @@ public final class HeadNorm implements AutoCloseable {
       Tensor in = inputs[0];
       x = save(in);
       Tensor y = Tensor.empty(in.device(), in.dtype(), in.shape());
-      if (query.byKernels()) {
+      if (kernels) {
         HeadNormKernels.forward(
             y, in, query.weight(), key.weight(), heads, keyValueHeads, query.eps());
         return new Tensor[] {y};
@@ -138,7 +139,7 @@ public final class HeadNorm implements AutoCloseable {
       accumulate(key, heads * query.width(), keyValueHeads, dy);
       try (Tensor before = gradients.take(0)) {
         Tensor dx = Tensor.empty(dy.device(), dy.dtype(), dy.shape());
-        if (query.byKernels()) {
+        if (kernels) {
           HeadNormKernels.backward(
               dx, dy, x, query.weight(), key.weight(), before, heads, keyValueHeads, query.eps());
         } else {

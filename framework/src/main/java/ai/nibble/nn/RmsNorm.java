@@ -160,11 +160,11 @@ public final class RmsNorm implements AutoCloseable {
   /** What is done to a row of a dtype, with the weight as it is now. */
   Row row(DType dtype) {
     float[] factors = frozen != null ? frozen : scale.factors(weight.toFloats());
-    return new Row(factors, eps, rounded(dtype));
+    return new Row(factors, eps, normedDtype(dtype));
   }
 
-  /** What the normalised value is rounded to before it meets the weight. */
-  private DType rounded(DType dtype) {
+  /** What the normalised value is rounded to before it meets the weight, in rows of a dtype. */
+  private DType normedDtype(DType dtype) {
     return scale == NormScale.ROUNDED ? dtype : DType.FLOAT32;
   }
 
@@ -219,7 +219,7 @@ public final class RmsNorm implements AutoCloseable {
       return;
     }
     int width = width();
-    DType rounded = rounded(x.dtype());
+    DType normed = normedDtype(x.dtype());
     ColumnSums sums = new ColumnSums(dy.size(0), Rows.grain(width), width);
     Parallel.forRanges(
         dy.size(0),
@@ -237,7 +237,7 @@ public final class RmsNorm implements AutoCloseable {
               for (int c = 0; c < g.length; c++) {
                 v[c] *= inverse;
               }
-              rounded.round(v, 0, width);
+              normed.round(v, 0, width);
               for (int c = 0; c < g.length; c++) {
                 sum[c] += g[c] * v[c];
               }

@@ -51,7 +51,10 @@ class GoldenArchitecturesTest {
         "phi3_long",
         "phi3_short",
         "phi3_sliding",
-        "olmo2"
+        "olmo2",
+        "mixtral",
+        "qwen3_moe",
+        "qwen3_moe_some"
       })
   void logitsLossAndGradientsOfAllWeightsAreTheReferences(String name) {
     long live = Tensor.live();

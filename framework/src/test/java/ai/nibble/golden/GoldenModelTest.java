@@ -60,9 +60,11 @@ class GoldenModelTest {
           "llama_plain",
           "llama_yarn",
           "mistral",
+          "mixtral",
           "phi3",
           "qwen2",
-          "qwen3");
+          "qwen3",
+          "qwen3_moe");
 
   private static final Set<String> ADAPTERS =
       Set.of(

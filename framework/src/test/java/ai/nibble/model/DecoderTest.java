@@ -215,7 +215,10 @@ class DecoderTest {
     "phi3, FLOAT32, true",
     "phi3, BFLOAT16, false",
     "olmo2, FLOAT32, true",
-    "olmo2, BFLOAT16, false"
+    "olmo2, BFLOAT16, false",
+    "mixtral, FLOAT32, false",
+    "mixtral, FLOAT32, true",
+    "qwen3_moe, FLOAT32, false"
   })
   void everyArchitectureHasTheLogitsOfTheWhole(String modelType, DType compute, boolean nf4) {
     TinyModel tiny = TinyModel.of(modelType, 12).scaled(0.4f);

@@ -5,7 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -21,6 +23,7 @@ final class GgufLayoutTest {
   /** As the package gguf of llama.cpp maps them, where a family's names are others than Llama's. */
   @ParameterizedTest
   @CsvSource({
+    "qwen3_moe, model.layers.3.mlp.gate.weight, blk.3.ffn_gate_inp.weight",
     "gemma2, model.layers.3.input_layernorm.weight, blk.3.attn_norm.weight",
     "gemma2, model.layers.3.post_attention_layernorm.weight, blk.3.post_attention_norm.weight",
     "gemma2, model.layers.3.pre_feedforward_layernorm.weight, blk.3.ffn_norm.weight",
@@ -61,6 +64,20 @@ final class GgufLayoutTest {
   void namesTranslateBothWays(String name, String ggufName) {
     assertEquals(Optional.of(ggufName), GgufLayout.ggufName(llama(), name));
     assertEquals(Optional.of(name), GgufLayout.huggingFaceName(llama(), ggufName));
+  }
+
+  @Test
+  void expertsOfALayerLieInOneTensor() {
+    ModelConfig config = TinyModel.of("mixtral", 1).config(folder);
+    String expert = "model.layers.1.block_sparse_moe.experts.3.w2.weight";
+    assertEquals(
+        Optional.of(new GgufLayout.ExpertPart("blk.1.ffn_down_exps.weight", 3)),
+        GgufLayout.expertPart(config, expert));
+    assertEquals(expert, GgufLayout.expertNames(config, "blk.1.ffn_down_exps.weight").get(3));
+    assertEquals(
+        Optional.of("blk.1.ffn_gate_inp.weight"),
+        GgufLayout.ggufName(config, "model.layers.1.block_sparse_moe.gate.weight"));
+    assertEquals(List.of(), GgufLayout.expertNames(config, "blk.1.attn_q.weight"));
   }
 
   @ParameterizedTest

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.Shared;
+import ai.nibble.model.DecoderForm.ExpertsForm;
 import ai.nibble.model.DecoderForm.LayerAttention;
 import ai.nibble.model.DecoderForm.Norms;
 import ai.nibble.model.DecoderForm.Projections;
@@ -207,6 +208,30 @@ final class ModelConfigTest {
     assertEquals(List.of(), notices);
   }
 
+  /** The numbers are those of {@code Qwen3MoeConfig()} and {@code MixtralConfig()}. */
+  @Test
+  void mixturesOfExpertsAreWhereTheFamilyHasThem() {
+    ModelConfig qwen = only("qwen3_moe", "'num_hidden_layers': 4, 'decoder_sparse_step': 2");
+    ExpertsForm experts = qwen.form().experts().orElseThrow();
+    assertEquals(List.of(false, true, false, true), experts.layers());
+    assertEquals(128, experts.count());
+    assertEquals(8, experts.perToken());
+    assertEquals(768, experts.intermediateSize());
+    assertFalse(experts.sumToOne());
+    ModelConfig some =
+        only("qwen3_moe", "'num_hidden_layers': 3, 'mlp_only_layers': [1], 'num_experts': 9");
+    assertEquals(List.of(true, false, true), some.form().experts().orElseThrow().layers());
+    assertEquals(3 * 4 + 2 * 9 * 3 + 3, CausalLm.linearPaths(some).size());
+    ModelConfig mixtral = only("mixtral", "");
+    assertEquals(14336, mixtral.form().experts().orElseThrow().intermediateSize());
+    assertTrue(mixtral.form().experts().orElseThrow().sumToOne());
+    assertEquals(OptionalInt.empty(), mixtral.form().slidingWindow());
+    assertTrue(
+        CausalLm.linearPaths(mixtral).contains("model.layers.31.block_sparse_moe.experts.7.w3"));
+    assertFalse(CausalLm.linearPaths(mixtral).contains("model.layers.0.block_sparse_moe.gate"));
+    assertEquals(List.of(), notices);
+  }
+
   /** As {@code google/gemma-3-4b-it} has it. */
   @Test
   void theTextModelOfOneThatSeesImagesIsRead() {
@@ -301,6 +326,14 @@ final class ModelConfigTest {
             + "'rope_scaling.long_factor' is 7, expected a list of numbers",
         "phi3|'rope_scaling': {'type': 'linear', 'factor': 2}|'rope_scaling.type' is ~linear~,"
             + " expected one of [default, longrope, su, yarn]",
+        "mixtral|'output_router_logits': true|'output_router_logits' is true, expected false: the"
+            + " router's auxiliary loss is not supported, training would leave it out",
+        "qwen3_moe|'decoder_sparse_step': 0|'decoder_sparse_step' is 0, expected an integer from 1"
+            + " up",
+        "mixtral|'num_experts_per_tok': 9|9 of 8 experts compute a token, expected from 1 up to all"
+            + " of at most 4096",
+        "mixtral|'router_jitter_noise': 0.1|'router_jitter_noise' is 0.1, expected 0: tokens are"
+            + " routed without noise",
         "smollm3|'no_rope_layer_interval': 0|'no_rope_layer_interval' is 0, expected an integer"
             + " from 1 up"
       })
@@ -460,7 +493,7 @@ final class ModelConfigTest {
         "{'architectures': ['GPT2LMHeadModel'], 'model_type': 'gpt2'}",
         "{'architectures': ['LlamaForSequenceClassification'], 'model_type': 'llama'}",
         "{'architectures': ['LlamaForCausalLM'], 'model_type': 'mistral'}",
-        "{'architectures': ['Qwen3MoeForCausalLM'], 'model_type': 'qwen3_moe'}",
+        "{'architectures': ['PhimoeForCausalLM'], 'model_type': 'phimoe'}",
         "{'architectures': ['LlamaForCausalLM', 'Other'], 'model_type': 'llama'}",
         "{'architectures': null, 'hidden_size': 64}",
         "{}"
@@ -476,7 +509,8 @@ final class ModelConfigTest {
                     + " Qwen2ForCausalLM (qwen2), Qwen3ForCausalLM (qwen3), SmolLM3ForCausalLM"
                     + " (smollm3), Gemma2ForCausalLM (gemma2), Gemma3ForCausalLM"
                     + " (gemma3_text), Phi3ForCausalLM (phi3),"
-                    + " Olmo2ForCausalLM (olmo2)"),
+                    + " Olmo2ForCausalLM (olmo2), MixtralForCausalLM (mixtral),"
+                    + " Qwen3MoeForCausalLM (qwen3_moe)"),
         e.getMessage());
   }
 

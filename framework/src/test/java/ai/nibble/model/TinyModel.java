@@ -44,7 +44,9 @@ public final class TinyModel {
           "gemma2",
           "gemma3_text",
           "phi3",
-          "olmo2");
+          "olmo2",
+          "mixtral",
+          "qwen3_moe");
 
   public TinyModel(long seed, boolean biases) {
     random = new Random(seed);
@@ -96,7 +98,7 @@ public final class TinyModel {
         model.add(self + "q_proj.bias", HEADS * HEAD_DIM);
         model.add(self + "k_proj.bias", KV_HEADS * HEAD_DIM);
         model.add(self + "v_proj.bias", KV_HEADS * HEAD_DIM);
-      } else if (modelType.equals("qwen3")) {
+      } else if (modelType.startsWith("qwen3")) {
         model.add(self + "q_norm.weight", HEAD_DIM);
         model.add(self + "k_norm.weight", HEAD_DIM);
       } else if (modelType.startsWith("gemma")) {
@@ -121,6 +123,18 @@ public final class TinyModel {
         model.fields.put("query_pre_attn_scalar", "8");
         model.fields.put("attn_logit_softcapping", "1.5");
         model.fields.put("final_logit_softcapping", "2.0");
+      }
+      case "qwen3_moe" -> {
+        model.fields.put("num_experts", "5");
+        model.fields.put("num_experts_per_tok", "3");
+        model.fields.put("moe_intermediate_size", "8");
+        model.fields.put("norm_topk_prob", "true");
+        model.experts("mlp", 5, 8, "gate_proj", "up_proj", "down_proj");
+      }
+      case "mixtral" -> {
+        model.fields.put("num_local_experts", "4");
+        model.fields.put("num_experts_per_tok", "2");
+        model.experts("block_sparse_moe", 4, 20, "w1", "w3", "w2");
       }
       case "olmo2" -> model.normalizeAfter();
       case "phi3" -> {
@@ -221,6 +235,20 @@ public final class TinyModel {
       add(p + "self_attn.o_proj.weight", 12, 12);
       add(p + "self_attn.q_norm.weight", 12);
       add(p + "self_attn.k_norm.weight", 4);
+    }
+  }
+
+  private void experts(String block, int count, int inner, String gate, String up, String down) {
+    for (int layer = 0; layer < 2; layer++) {
+      String p = "model.layers." + layer + ".";
+      List.of("gate", "up", "down").forEach(linear -> remove(p + "mlp." + linear + "_proj.weight"));
+      add(p + block + ".gate.weight", count, 12);
+      for (int e = 0; e < count; e++) {
+        String expert = p + block + ".experts." + e + ".";
+        add(expert + gate + ".weight", inner, 12);
+        add(expert + up + ".weight", inner, 12);
+        add(expert + down + ".weight", 12, inner);
+      }
     }
   }
 

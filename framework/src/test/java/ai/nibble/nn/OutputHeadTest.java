@@ -18,7 +18,14 @@ class OutputHeadTest extends FunctionTestCase {
   private static final int HIDDEN = 6;
 
   @ParameterizedTest
-  @CsvSource({"FLOAT32, 0", "BFLOAT16, 0", "FLOAT16, 0", "FLOAT32, 0.8", "BFLOAT16, 0.8"})
+  @CsvSource({
+    "FLOAT32, 0",
+    "BFLOAT16, 0",
+    "FLOAT16, 0",
+    "FLOAT32, 0.8",
+    "BFLOAT16, 0.8",
+    "FLOAT16, 0.8"
+  })
   void logitsOfAFrozenHeadAgreeWithTheEngine(DType dtype, double cap) {
     Tensor w = scope.own(scope.own(Oracle.gaussian(1, 0.5, VOCABULARY, HIDDEN)).to(dtype));
     DenseWeight head = new DenseWeight(w);

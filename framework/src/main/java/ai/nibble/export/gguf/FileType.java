@@ -44,6 +44,9 @@ public enum FileType {
   /** Query heads a key head from which on llama.cpp spends more on the few value weights. */
   private static final int MANY_QUERIES = 4;
 
+  /** Experts beside which llama.cpp spends more on what all tokens pass. */
+  private static final int EIGHT = 8;
+
   private final int number;
   private final GgmlType base;
 
@@ -100,7 +103,7 @@ public enum FileType {
    * @param rowElements elements of a row
    */
   public Choice typeOf(String ggufName, int rank, long rowElements, ModelConfig config) {
-    if (rank < 2) {
+    if (rank < 2 || ggufName.endsWith("ffn_gate_inp.weight")) { // llama.cpp never rounds a router
       return new Choice(GgmlType.F32, false);
     }
     if (base.blockElements() == 1) {
@@ -137,10 +140,12 @@ public enum FileType {
     }
     int layer = Integer.parseInt(name.group(1));
     int layers = config.numHiddenLayers();
+    boolean eight = config.form().experts().map(e -> e.count() == EIGHT).orElse(false);
     return switch (name.group(2)) {
-      case "attn_v", "attn_qkv" -> valueType(layer, layers, config);
-      case "ffn_down" -> downType(layer, layers);
-      case "attn_output" -> outputType();
+      case "attn_v", "attn_qkv" -> eight ? GgmlType.Q8_0 : valueType(layer, layers, config);
+      case "attn_k" -> eight ? GgmlType.Q8_0 : base;
+      case "ffn_down", "ffn_down_exps" -> downType(layer, layers);
+      case "attn_output" -> eight ? outputOfEight() : outputType();
       default -> base;
     };
   }
@@ -164,6 +169,14 @@ public enum FileType {
       case Q3_K_L -> GgmlType.Q5_K;
       case Q4_K_S -> layer < layers / 8 ? GgmlType.Q5_K : base;
       case Q4_K_M, Q5_K_M -> moreBits(layer, layers) ? GgmlType.Q6_K : base;
+      default -> base;
+    };
+  }
+
+  /** The same beside eight experts, whose weights are most of the file. */
+  private GgmlType outputOfEight() {
+    return switch (this) {
+      case Q2_K, Q3_K_S, Q3_K_M, Q4_K_S, Q4_K_M -> GgmlType.Q5_K;
       default -> base;
     };
   }

@@ -3,6 +3,8 @@ package ai.nibble.export.gguf;
 import ai.nibble.gguf.GgufWriter.RowSource;
 import ai.nibble.model.GgufLayout;
 import ai.nibble.model.WeightSource;
+import java.util.List;
+import java.util.Optional;
 
 /**
  * A model's weights in the order of a GGUF file's rows: of some architectures llama.cpp rotates
@@ -17,6 +19,10 @@ record GgufRows(WeightSource weights) {
    * @param name Hugging Face's
    */
   RowSource of(String name) {
+    Optional<GgufLayout.ExpertPart> part = GgufLayout.expertPart(weights.config(), name);
+    if (part.isPresent()) {
+      return ofExperts(name, part.get().ggufName());
+    }
     float shift = GgufLayout.shift(weights.config(), name);
     RowSource rows =
         (row, into) -> {
@@ -39,5 +45,13 @@ record GgufRows(WeightSource weights) {
         into[i] = bias[(int) GgufLayout.huggingFaceRow(i, headDim)];
       }
     };
+  }
+
+  /** The rows of all experts, one behind the other. */
+  private RowSource ofExperts(String first, String ggufName) {
+    List<String> names = GgufLayout.expertNames(weights.config(), ggufName);
+    long rows = weights.shape(first)[0];
+    return (row, into) ->
+        weights.read(names.get((int) (row / rows)), row % rows * into.length, into, 0, into.length);
   }
 }

@@ -80,6 +80,9 @@ public final class LoraExport {
       what = "has biases of B (lora_bias)";
     } else if (!adapter.replaced().isEmpty()) {
       what = "holds '" + adapter.replaced().iterator().next() + "', trained whole";
+    } else if (adapter.modules().stream()
+        .anyMatch(path -> GgufLayout.expertPart(base, path + ".weight").isPresent())) {
+      what = "changes experts of a mixture, which lie together in a file";
     } else if (base.tieWordEmbeddings() && adapter.modules().contains("lm_head")) {
       what = "changes lm_head, which in this base is the embedding";
     }

@@ -17,6 +17,7 @@ import ai.nibble.gguf.GgufTensorSpec;
 import ai.nibble.gguf.GgufWriter;
 import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.GgufHyperparameters;
+import ai.nibble.model.GgufLayout;
 import ai.nibble.model.GgufWeights;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.WeightSource;
@@ -229,7 +230,12 @@ public final class ModelExport {
           continue;
         }
         String name = plan.names().get(spec.name());
-        boolean changed = weights instanceof MergedWeights merged && merged.changes(name);
+        List<String> experts = GgufLayout.expertNames(weights.config(), spec.name());
+        boolean changed =
+            weights instanceof MergedWeights merged
+                && (experts.isEmpty()
+                    ? merged.changes(name)
+                    : experts.stream().anyMatch(merged::changes));
         Optional<GgufFile> same = changed ? Optional.empty() : sameBlocks(base, spec);
         if (same.isPresent()) {
           writer.copy(spec.name(), same.get());

@@ -17,7 +17,8 @@ import java.util.function.Consumer;
 /**
  * Which tensors a model's file gets, in its order, and of which types.
  *
- * @param names those in the file to Hugging Face's; those of the rope scaling have none
+ * @param names those in the file to Hugging Face's, of experts' the first one's; those of the rope
+ *     scaling have none
  * @param specs of all, those of the rope scaling first where the model has them
  */
 record TensorPlan(Map<String, String> names, List<GgufTensorSpec> specs) {
@@ -36,7 +37,10 @@ record TensorPlan(Map<String, String> names, List<GgufTensorSpec> specs) {
                 specs.add(new GgufTensorSpec(name, GgmlType.F32, List.of((long) values.length))));
     for (String name : weights.names()) {
       String ggufName = GgufLayout.ggufName(weights.config(), name).orElseThrow();
-      long[] shape = weights.shape(name);
+      if (names.containsKey(ggufName)) {
+        continue; // a further expert of one tensor of them all
+      }
+      long[] shape = shape(weights, name, ggufName);
       FileType.Choice choice =
           type.typeOf(ggufName, shape.length, shape[shape.length - 1], weights.config());
       if (choice.fallback()) {
@@ -50,6 +54,13 @@ record TensorPlan(Map<String, String> names, List<GgufTensorSpec> specs) {
     plan.noteLoss(notices);
     plan.noteFallbacks(fallbacks, notices);
     return plan;
+  }
+
+  /** Outermost first; experts of a layer are the outermost dimension of one tensor. */
+  private static long[] shape(WeightSource weights, String name, String ggufName) {
+    long[] own = weights.shape(name);
+    int experts = GgufLayout.expertNames(weights.config(), ggufName).size();
+    return experts == 0 ? own : new long[] {experts, own[0], own[1]};
   }
 
   private void noteLoss(Consumer<String> notices) {

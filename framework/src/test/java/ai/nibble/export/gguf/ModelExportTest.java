@@ -127,7 +127,9 @@ class ModelExportTest {
     "gemma2, gemma2",
     "gemma3_text, gemma3",
     "phi3, phi3",
-    "olmo2, olmo2"
+    "olmo2, olmo2",
+    "mixtral, llama",
+    "qwen3_moe, qwen3moe"
   })
   void everyArchitectureIsReadBackAsItWas(String modelType, String llamaCppName)
       throws IOException {
@@ -151,7 +153,7 @@ class ModelExportTest {
       assertEquals(2, file.metadata().getLong(llamaCppName + ".block_count"));
       assertEquals(modelType.equals("qwen2"), file.names().contains("blk.1.attn_k.bias"));
       assertEquals(
-          Set.of("qwen3", "gemma3_text", "olmo2").contains(modelType),
+          Set.of("qwen3", "qwen3_moe", "gemma3_text", "olmo2").contains(modelType),
           file.names().contains("blk.1.attn_k_norm.weight"));
       assertEquals(expected.names(), seen.names());
       for (String name : expected.names()) {
@@ -172,7 +174,7 @@ class ModelExportTest {
       file.dequantize("blk.1.attn_q.weight", 0, stored.length, stored, 0);
       // llama.cpp rotates neighbours of these families' heads, halves of the others'
       assertEquals(
-          Set.of("mistral", "smollm3").contains(modelType),
+          Set.of("mistral", "smollm3", "mixtral").contains(modelType),
           !Arrays.equals(all(expected, query), stored),
           modelType);
     }
