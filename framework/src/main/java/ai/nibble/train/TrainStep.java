@@ -11,6 +11,7 @@ import ai.nibble.optim.Optimizer;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.train.objective.Objective;
 import java.util.List;
+import java.util.Map;
 
 /**
  * One optimizer step, read top to bottom in {@link #run}: forward and backward of every
@@ -49,13 +50,21 @@ public final class TrainStep {
   /**
    * What a step did.
    *
-   * @param loss mean over the loss tokens of all micro-batches
+   * @param loss mean over the loss tokens of all micro-batches, or over their rows: see {@link
+   *     Objective#weight}
    * @param gradNorm global L2 norm before clipping; NaN where the loss alone decided
    * @param tokens of all micro-batches
    * @param applied false if loss or norm are not finite, or the loss is above what was allowed: the
    *     parameters are as they were
+   * @param measures what else the objective saw, means over the step by name
    */
-  public record Outcome(double loss, double gradNorm, int tokens, boolean applied) {}
+  public record Outcome(
+      double loss, double gradNorm, int tokens, boolean applied, Map<String, Double> measures) {
+    /** An outcome with nothing beside the loss. */
+    public Outcome(double loss, double gradNorm, int tokens, boolean applied) {
+      this(loss, gradNorm, tokens, applied, Map.of());
+    }
+  }
 
   /**
    * Runs the step.
@@ -74,7 +83,8 @@ public final class TrainStep {
    */
   public Outcome run(List<Batch> batches, double learningRate, long dropoutKey, double mostLoss) {
     int tokens = batches.stream().mapToInt(Batch::tokens).sum();
-    double lossTokens = batches.stream().mapToInt(Batch::lossTokens).sum();
+    double weight = batches.stream().mapToDouble(objective::weight).sum();
+    Measures measures = new Measures();
 
     double lossSum = 0;
     gradients.begin();
@@ -82,21 +92,23 @@ public final class TrainStep {
       Batch batch = batches.get(micro);
       trained.parameters().grads().zero();
       Pass pass = new Pass(batch.sequenceStarts(), true, dropoutKey + ((long) micro << 40));
-      lossSum += forwardBackward(batch, pass, lossTokens);
+      lossSum += forwardBackward(batch, pass, weight, measures);
       gradients.addMicroBatch();
     }
 
-    double loss = lossSum / lossTokens;
+    double loss = lossSum / weight;
+    Map<String, Double> seen = measures.values();
     if (!Double.isFinite(loss) || loss > mostLoss) {
-      return new Outcome(loss, Double.NaN, tokens, false);
+      return new Outcome(loss, Double.NaN, tokens, false, seen);
     }
     double norm = gradients.apply(learningRate, maxGradNorm);
-    return new Outcome(loss, norm, tokens, Double.isFinite(norm));
+    return new Outcome(loss, norm, tokens, Double.isFinite(norm), seen);
   }
 
-  private double forwardBackward(Batch batch, Pass pass, double lossTokens) {
+  private double forwardBackward(Batch batch, Pass pass, double weight, Measures measures) {
     try (Tape tape = Tape.recording()) {
-      CausalLm.Loss loss = objective.loss(tape, model, batch, pass, lossTokens, checkpointing);
+      CausalLm.Loss loss = objective.loss(tape, model, batch, pass, weight, checkpointing);
+      measures.add(loss.measures());
       tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
       return loss.sum(); // after backward is queued: a device has work while the host waits
     }

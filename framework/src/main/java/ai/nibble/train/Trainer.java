@@ -410,7 +410,8 @@ public final class Trainer {
             outcome.gradNorm(),
             tokensPerSecond,
             ProcessMemory.residentBytes(),
-            tokensSeen);
+            tokensSeen,
+            outcome.measures());
     return new Step(metrics, verdict.notice());
   }
 
