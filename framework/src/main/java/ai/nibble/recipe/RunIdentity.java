@@ -8,6 +8,7 @@ import ai.nibble.model.WeightSource;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -94,7 +95,7 @@ final class RunIdentity {
     return rows.size() + " rows, " + Sha256.shortHex(rows(rows));
   }
 
-  /** The sum of every row's length, tokens and labels, to be ended. */
+  /** The sum of every row's length, tokens, labels and kind, to be ended. */
   static MessageDigest rows(List<Example> rows) {
     MessageDigest digest = Sha256.start();
     for (Example row : rows) {
@@ -107,6 +108,9 @@ final class RunIdentity {
         bytes.putInt(label);
       }
       digest.update(bytes.flip());
+      if (row.kind() != Example.Kind.PLAIN) {
+        digest.update((row.kind() + " " + row.second()).getBytes(StandardCharsets.US_ASCII));
+      }
     }
     return digest;
   }

@@ -82,7 +82,8 @@ public record TokenSummary(
       bosRows += ids[0] == bosId ? 1 : 0;
       doubledBosRows += ids.length > 1 && ids[0] == bosId && ids[1] == bosId ? 1 : 0;
       for (int t = 1; t < ids.length; t++) {
-        boolean last = t + 1 == ids.length || row.labels()[t + 1] == Example.IGNORED;
+        boolean last =
+            t + 1 == ids.length || t + 1 == row.second() || row.labels()[t + 1] == Example.IGNORED;
         if (row.labels()[t] != Example.IGNORED && last) {
           turnEnded(ids[t]);
         }
