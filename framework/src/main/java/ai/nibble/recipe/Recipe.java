@@ -128,6 +128,11 @@ public record Recipe(
       };
     }
 
+    /** Whether its rows are pairs of answers. */
+    public boolean comparesAnswers() {
+      return rows() == Dataset.RowType.PREFERENCE;
+    }
+
     /** Whether its rows hold answers that are judged. */
     boolean learnsFromPreferences() {
       return rows() != null;

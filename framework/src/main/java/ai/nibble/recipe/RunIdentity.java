@@ -69,10 +69,12 @@ final class RunIdentity {
   static Map<String, String> of(Recipe recipe, RecipeRows rows) {
     Map<String, String> identity = new LinkedHashMap<>();
     boolean evaluationsDecide = recipe.evaluation().decides();
+    boolean preferences = recipe.method().learnsFromPreferences();
     Map<?, ?> settings = (Map<?, ?>) Schema.RECIPE.write(recipe);
     settings.forEach(
         (key, value) -> {
-          if (!FREE.contains(key) || evaluationsDecide && EVALUATING.contains(key)) {
+          boolean decides = !Schema.PREFERENCE.contains(key) || preferences;
+          if (decides && !FREE.contains(key) || evaluationsDecide && EVALUATING.contains(key)) {
             identity.put((String) key, String.valueOf(value));
           }
         });

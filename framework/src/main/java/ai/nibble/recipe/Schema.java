@@ -18,6 +18,9 @@ final class Schema {
   /** The keys that say how adapters are made. */
   static final Set<String> LORA = RecordType.of(Lora.class).settings().keySet();
 
+  /** The keys that say how preferences are weighed. */
+  static final Set<String> PREFERENCE = RecordType.of(Preference.class).settings().keySet();
+
   /** Files whose keys come first; not a setting, so that it is gone once they are merged. */
   static final String INCLUDE = "include";
 

@@ -3,14 +3,26 @@ package ai.nibble.recipe;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.TinyChat;
+import ai.nibble.report.Report;
 import ai.nibble.train.objective.DirectPreference.LossType;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalLong;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What recipes say of preferences. */
 final class PreferenceRecipeTest {
@@ -135,5 +147,110 @@ final class PreferenceRecipeTest {
     List<String> notices = load(text.replace("; ", "\n") + "\n").notices();
     assertEquals(
         1, notices.stream().filter(line -> line.endsWith(notice)).count(), notices.toString());
+  }
+
+  private static final String PAIR_ROWS =
+      """
+      {"prompt": "a", "chosen": "yes", "rejected": "no"}
+      {"prompt": "bb", "chosen": "yes!", "rejected": "never"}
+      {"prompt": "c?", "chosen": "yes, yes", "rejected": "no"}
+      {"prompt": "dd", "chosen": "oh yes", "rejected": "oh no"}
+      {"prompt": "e", "chosen": "yes", "rejected": "well, no"}
+      """;
+
+  private static final String JUDGED_ROWS =
+      """
+      {"prompt": "a", "completion": "yes", "label": true}
+      {"prompt": "bb", "completion": "never", "label": false}
+      {"prompt": "c?", "completion": "yes, yes", "label": true}
+      {"prompt": "dd", "completion": "oh no", "label": false}
+      {"prompt": "e", "completion": "yes", "label": true}
+      """;
+
+  private Recipe tiny(String method) throws IOException {
+    RecipeFiles files = new RecipeFiles(temp);
+    TinyChat.write(temp.resolve("chat"));
+    files.write("rows.jsonl", method.contains("kto") ? JUDGED_ROWS : PAIR_ROWS);
+    return files.loadText(
+        BASE.replace("model\n", "chat\n").replace("1e-4", "2e-2")
+            + "method: "
+            + method
+            + "\n"
+            + (method.contains("kto") ? JUDGED : PAIRS)
+            + "test_datasets: [{path: rows.jsonl, type: "
+            + (method.contains("kto") ? "kto" : "dpo")
+            + "}]\nmax_steps: 6\neval_steps: 3\nlora_r: 4\ndataset_prepared_path: none\n"
+            + "bnb_4bit_compute_dtype: float32\n");
+  }
+
+  /** By every method a run is trained, logged and told of; the rewards of the rows part. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "dpo",
+        "dpo\nprecompute_ref_log_probs: true",
+        "dpo\nadapter: none\nprecompute_ref_log_probs: true",
+        "kto",
+        "orpo",
+        "orpo\nadapter: none",
+        "simpo",
+        "cpo"
+      })
+  void aRunIsTrainedLoggedAndReported(String method) throws IOException {
+    Recipe recipe = tiny(method);
+    ByteArrayOutputStream told = new ByteArrayOutputStream();
+    PrintStream out = new PrintStream(told, true, StandardCharsets.UTF_8);
+    new RecipeRun(recipe, out, false).run();
+    Path output = recipe.output().outputDir();
+    List<JsonNode> lines = new ArrayList<>();
+    for (String line : Files.readAllLines(output.resolve("metrics.jsonl"))) {
+      lines.add(JsonMapper.builder().build().readTree(line));
+    }
+    List<JsonNode> evaluations = lines.stream().filter(line -> line.has("eval_loss")).toList();
+    assertEquals(2, evaluations.size());
+    double before = evaluations.get(0).get("eval_rewards/margins").asDouble();
+    double after = evaluations.get(1).get("eval_rewards/margins").asDouble();
+    assertTrue(after > before, before + " to " + after);
+    for (String key : List.of("rewards/chosen", "rewards/rejected", "logps/chosen")) {
+      assertTrue(evaluations.get(1).has("eval_" + key), key);
+    }
+    JsonNode step = lines.get(lines.size() - 2);
+    assertEquals(6, step.get("step").asInt());
+    assertEquals(!method.equals("kto"), step.has("rewards/accuracies"));
+    assertEquals(method.equals("kto"), step.has("kl"));
+    assertEquals(
+        method.contains("orpo") || method.equals("cpo"), step.has("nll_loss"), step.toString());
+    String console = told.toString(StandardCharsets.UTF_8);
+    assertTrue(console.contains("rewards/margins "), console);
+    assertEquals(
+        method.contains("precompute"), console.contains("reference: asked about 10 rows in "));
+    String page = Files.readString(Report.write(output));
+    assertTrue(page.contains("Reward margin"), method);
+    assertTrue(page.contains("data-curve=\"rewards\""), method);
+  }
+
+  @Test
+  void inspectionShowsBothAnswersOfARow() throws IOException {
+    Inspection found = Inspection.of(tiny("dpo"), 2);
+    assertEquals(4, found.samples().size());
+    assertEquals(5, found.tokens().rows());
+    assertEquals(10, found.tokens().lengths().length);
+    assertEquals(10, found.tokens().turns());
+    String rejected =
+        found.samples().get(1).stream().map(TokenText::text).collect(Collectors.joining());
+    assertTrue(rejected.startsWith("ano"), rejected);
+    assertEquals(3, found.stepsPerEpoch());
+  }
+
+  @Test
+  void planningCountsBothAnswers() throws IOException {
+    RecipePlan plan =
+        RecipePlan.read(
+            tiny("dpo"), new PrintStream(new ByteArrayOutputStream()), OptionalLong.empty());
+    assertEquals(4, plan.largestBatch().sequences()); // two rows
+    RecipePlan judged =
+        RecipePlan.read(
+            tiny("kto"), new PrintStream(new ByteArrayOutputStream()), OptionalLong.empty());
+    assertEquals(2, judged.largestBatch().sequences());
   }
 }
