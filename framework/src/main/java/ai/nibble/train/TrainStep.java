@@ -25,6 +25,7 @@ public final class TrainStep {
   private final GradientStep gradients;
   private final double maxGradNorm;
   private final Checkpointing checkpointing;
+  private final LossScale scale;
 
   /**
    * @param trained of the model, or on it; its parameters are what is trained
@@ -45,6 +46,7 @@ public final class TrainStep {
     this.gradients = optimizer.over(trained.parameters());
     this.maxGradNorm = maxGradNorm;
     this.checkpointing = checkpointing;
+    this.scale = LossScale.of(model.precision());
   }
 
   /**
@@ -56,14 +58,26 @@ public final class TrainStep {
    * @param tokens of all micro-batches
    * @param applied false if loss or norm are not finite, or the loss is above what was allowed: the
    *     parameters are as they were
+   * @param overflow whether it was not applied because float16 could not hold the gradients, and
+   *     the {@link #lossScale} is smaller now
    * @param measures what else the objective saw, means over the step by name
    */
   public record Outcome(
-      double loss, double gradNorm, int tokens, boolean applied, Map<String, Double> measures) {
-    /** An outcome with nothing beside the loss. */
+      double loss,
+      double gradNorm,
+      int tokens,
+      boolean applied,
+      boolean overflow,
+      Map<String, Double> measures) {
+    /** Of a step whose gradients did not overflow, with nothing beside the loss. */
     public Outcome(double loss, double gradNorm, int tokens, boolean applied) {
-      this(loss, gradNorm, tokens, applied, Map.of());
+      this(loss, gradNorm, tokens, applied, false, Map.of());
     }
+  }
+
+  /** What gradients are scaled by on their way, which steps change where float16 is computed. */
+  public LossScale lossScale() {
+    return scale;
   }
 
   /**
@@ -93,21 +107,33 @@ public final class TrainStep {
       trained.parameters().grads().zero();
       Pass pass = new Pass(batch.sequenceStarts(), true, dropoutKey + ((long) micro << 40));
       lossSum += forwardBackward(batch, pass, weight, measures);
+      scale.unscale(trained.parameters().grads());
       gradients.addMicroBatch();
     }
 
     double loss = lossSum / weight;
     Map<String, Double> seen = measures.values();
     if (!Double.isFinite(loss) || loss > mostLoss) {
-      return new Outcome(loss, Double.NaN, tokens, false, seen);
+      return new Outcome(loss, Double.NaN, tokens, false, false, seen);
     }
     double norm = gradients.apply(learningRate, maxGradNorm);
-    return new Outcome(loss, norm, tokens, Double.isFinite(norm), seen);
+    if (Double.isFinite(norm)) {
+      scale.applied();
+      return new Outcome(loss, norm, tokens, true, false, seen);
+    }
+    boolean overflow = scale.isDynamic() && !scale.isLeast();
+    if (overflow) {
+      scale.overflowed();
+    }
+    return new Outcome(loss, norm, tokens, false, overflow, seen);
   }
 
   private double forwardBackward(Batch batch, Pass pass, double weight, Measures measures) {
     try (Tape tape = Tape.recording()) {
-      CausalLm.Loss loss = objective.loss(tape, model, batch, pass, weight, checkpointing);
+      // scaled from the start: behind the loss a gradient may be rounded away before backward
+      // begins
+      CausalLm.Loss loss =
+          objective.loss(tape, model, batch, pass, weight / scale.value(), checkpointing);
       measures.add(loss.measures());
       tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
       return loss.sum(); // after backward is queued: a device has work while the host waits
