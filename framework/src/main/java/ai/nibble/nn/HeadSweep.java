@@ -10,6 +10,7 @@ import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.nio.FloatBuffer;
+import java.util.Arrays;
 
 /**
  * Rows of hidden states meet the output head in chunks, so that the logits of all of them never
@@ -48,10 +49,7 @@ final class HeadSweep {
    * @param scale what each is multiplied by
    * @param rows a factor of its own for each row's, {@code [M]}; null: 1
    */
-  record Wanted(Tensor hidden, Tensor head, double scale, float[] rows) {
-    /** The losses alone. */
-    static final Wanted NOTHING = new Wanted(null, null, 1, null);
-  }
+  record Wanted(Tensor hidden, Tensor head, double scale, float[] rows) {}
 
   /** Rows of one chunk. */
   static int chunk(boolean kernels) {
@@ -170,7 +168,7 @@ final class HeadSweep {
   static void scaleRows(Tensor matrix, float[] factors, int begin) {
     int rows = (int) matrix.size(0);
     Device device = matrix.device();
-    float[] own = java.util.Arrays.copyOfRange(factors, begin, begin + rows);
+    float[] own = Arrays.copyOfRange(factors, begin, begin + rows);
     try (Tensor column = Tensor.of(device, own, rows, 1);
         Tensor typed = column.to(matrix.dtype())) {
       Ops.mul(matrix, matrix, typed);
