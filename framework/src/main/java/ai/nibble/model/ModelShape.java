@@ -49,6 +49,7 @@ public record ModelShape(
     int inner = c.intermediateSize();
     List<LayerShape> layers = new ArrayList<>();
     for (int i = 0; i < c.numHiddenLayers(); i++) {
+      boolean fused = c.form().projections().fused();
       Groups groups = new Groups("model.layers." + i + ".", trained, linears);
       layers.add(
           new LayerShape(
@@ -56,15 +57,20 @@ public record ModelShape(
               c.numAttentionHeads(),
               c.numKeyValueHeads(),
               c.headDim(),
-              c.form().headNorm(),
-              groups.of(
-                  c.hiddenSize(),
-                  List.of(q, kv, kv),
-                  "self_attn.q_proj",
-                  "self_attn.k_proj",
-                  "self_attn.v_proj"),
+              c.form().layer(i),
+              fused
+                  ? groups.of(c.hiddenSize(), List.of(q + 2 * kv), DecoderParameters.QKV)
+                  : groups.of(
+                      c.hiddenSize(),
+                      List.of(q, kv, kv),
+                      "self_attn.q_proj",
+                      "self_attn.k_proj",
+                      "self_attn.v_proj"),
               groups.of(q, List.of(c.hiddenSize()), "self_attn.o_proj"),
-              groups.of(c.hiddenSize(), List.of(inner, inner), "mlp.gate_proj", "mlp.up_proj"),
+              fused
+                  ? groups.of(c.hiddenSize(), List.of(2 * inner), DecoderParameters.GATE_UP)
+                  : groups.of(
+                      c.hiddenSize(), List.of(inner, inner), "mlp.gate_proj", "mlp.up_proj"),
               groups.of(inner, List.of(c.hiddenSize()), "mlp.down_proj")));
     }
     return new ModelShape(c.hiddenSize(), c.vocabSize(), held, held, trained, layers);

@@ -27,16 +27,19 @@ final class HeadSweep {
   private final int[] targets;
   private final Precision precision;
   private final Workspace work;
+  private final LogitCap cap;
 
   /**
    * @param head {@code [vocabulary, hidden]}
    * @param targets the right token of each row, not copied
+   * @param cap of the logits
    */
-  HeadSweep(Weight head, int[] targets, Precision precision, Workspace work) {
+  HeadSweep(Weight head, int[] targets, Precision precision, Workspace work, LogitCap cap) {
     this.head = head;
     this.targets = targets;
     this.precision = precision;
     this.work = work;
+    this.cap = cap;
   }
 
   /**
@@ -100,6 +103,9 @@ final class HeadSweep {
       throw new IllegalArgumentException(targets.length + " targets for hidden states " + hidden);
     }
     boolean kernels = Kernels.serve(hidden);
+    if (kernels && !cap.isNone()) {
+      throw new IllegalStateException("cross-entropy of capped logits has no kernel");
+    }
     int most = chunk(kernels);
     try (Scope scope = new Scope()) {
       Tensor weight = scope.own(new HeadWeight(head, precision).open(work));
@@ -186,7 +192,11 @@ final class HeadSweep {
         Rows.grain(2 * logits.size(1)),
         (first, last) -> {
           try (Tensor rows = logits.narrow(0, first, last - first);
-              Tensor logProbs = rows.to(DType.FLOAT32)) {
+              Tensor logProbs = rows.to(DType.FLOAT32);
+              Tensor tanh = cap.isNone() ? null : cap.tanh(rows.to(DType.FLOAT32))) {
+            if (tanh != null) {
+              cap.timesCap(logProbs, tanh);
+            }
             Ops.logSoftmax(logProbs, logProbs);
             FloatBuffer values = logProbs.floats();
             int width = (int) logProbs.size(1);
@@ -201,6 +211,9 @@ final class HeadSweep {
                 float scale = (float) wanted.scale();
                 scale *= wanted.rows() == null ? 1 : wanted.rows()[row];
                 finishGradient(values, r * width, width, targets[row], scale);
+              }
+              if (tanh != null) {
+                Ops.tanhBackward(logProbs, logProbs, tanh);
               }
               rows.copyFrom(logProbs);
             }

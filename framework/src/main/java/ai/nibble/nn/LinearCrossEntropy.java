@@ -35,8 +35,19 @@ public final class LinearCrossEntropy extends Function {
    */
   public LinearCrossEntropy(
       Weight head, int[] targets, double normalizer, Precision precision, Workspace work) {
+    this(head, targets, normalizer, precision, work, new LogitCap(LogitCap.NONE));
+  }
+
+  /** As above, of logits with a soft cap. */
+  public LinearCrossEntropy(
+      Weight head,
+      int[] targets,
+      double normalizer,
+      Precision precision,
+      Workspace work,
+      LogitCap cap) {
     this.head = head;
-    this.sweep = new HeadSweep(head, targets.clone(), precision, work);
+    this.sweep = new HeadSweep(head, targets.clone(), precision, work, cap);
     this.rows = targets.length;
     this.normalizer = normalizer;
   }

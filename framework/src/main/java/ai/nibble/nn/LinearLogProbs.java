@@ -28,8 +28,14 @@ public final class LinearLogProbs extends Function {
    * @param targets the token of each row whose log-probability is asked for
    */
   public LinearLogProbs(Weight head, int[] targets, Precision precision, Workspace work) {
+    this(head, targets, precision, work, new LogitCap(LogitCap.NONE));
+  }
+
+  /** As above, of logits with a soft cap. */
+  public LinearLogProbs(
+      Weight head, int[] targets, Precision precision, Workspace work, LogitCap cap) {
     this.head = head;
-    this.sweep = new HeadSweep(head, targets.clone(), precision, work);
+    this.sweep = new HeadSweep(head, targets.clone(), precision, work, cap);
   }
 
   /**

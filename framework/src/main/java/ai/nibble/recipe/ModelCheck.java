@@ -6,7 +6,7 @@ import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.WeightSource;
-import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.SkipModules;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -33,7 +33,12 @@ final class ModelCheck {
     if (!(values.get("base_model") instanceof Path base)) {
       return;
     }
-    Path file = WeightSource.directory(base).resolve("config.json");
+    Path file;
+    try {
+      file = WeightSource.directory(base).resolve("config.json");
+    } catch (InvalidInputException e) {
+      return; // said already
+    }
     if (!Files.isRegularFile(file)) {
       return; // said already
     }
@@ -66,7 +71,7 @@ final class ModelCheck {
     if (values.get(key) instanceof List<?> names) {
       List<String> skipped = names.stream().map(String.class::cast).toList();
       try {
-        new Quant8Config(Quant8Config.THRESHOLD, skipped).requireModulesAmong(linears);
+        new SkipModules(skipped).requireAmong(linears);
       } catch (InvalidInputException e) {
         report(key, e.getMessage().replaceFirst("^" + key + ": ", ""), at);
       }

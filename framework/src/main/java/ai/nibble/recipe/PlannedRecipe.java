@@ -20,6 +20,7 @@ import ai.nibble.plan.MicroBatch;
 import ai.nibble.plan.PlannedRun;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.QuantConfig;
+import ai.nibble.quant.stored.StoredMatrix;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Torch;
@@ -105,6 +106,7 @@ final class PlannedRecipe {
       WeightSource source, Optional<QuantConfig> quantization, int microBatch, int accumulation) {
     boolean all = recipe.adapter() == Recipe.Adapter.NONE;
     ModelConfig config = source.config();
+    Optional<QuantConfig> settled = source.settle(quantization, notice -> {});
     Trained trained = all ? Trained.all(source) : Trained.adapter(recipe, source);
     DType held = all ? DType.FLOAT32 : source.heldDtype("model.embed_tokens.weight");
     ModelShape model =
@@ -115,10 +117,7 @@ final class PlannedRecipe {
             new ModelShape.Linears(
                 path -> trained.ranks.getOrDefault(path, 0),
                 recipe.lora().dropout() > 0,
-                path ->
-                    quantization.isPresent()
-                        && !(quantization.get() instanceof Quant4Config)
-                        && quantization.get().quantizes(path)));
+                path -> isInt8(source, settled, path)));
     long microBatches = (long) settings.totalSteps() * accumulation;
     int threads = Torch.threads();
     boolean device = where != Device.Type.CPU;
@@ -151,6 +150,18 @@ final class PlannedRecipe {
     return learned
         ? new MicroBatch(batch.sequenceStarts(), batch.tokens() - batch.sequences())
         : batch;
+  }
+
+  private static boolean isInt8(
+      WeightSource source, Optional<QuantConfig> quantization, String path) {
+    return source
+        .quantized(path + ".weight")
+        .map(StoredMatrix::isInt8)
+        .orElseGet(
+            () ->
+                quantization.isPresent()
+                    && !(quantization.get() instanceof Quant4Config)
+                    && quantization.get().quantizes(path));
   }
 
   private MicroBatch largestEvaluated() {
@@ -216,7 +227,8 @@ final class PlannedRecipe {
     }
     ModelConfig c = source.config();
     long kept = 0;
-    boolean packed = quantization.isPresent() && where != Device.Type.CPU;
+    boolean quantized = quantization.isPresent() || source.quantization().isPresent();
+    boolean packed = quantized && where != Device.Type.CPU;
     for (String path : CausalLm.linearPaths(c)) {
       kept += packed ? 0 : numel(source.shape(path + ".weight")) * precision.product().bytes();
     }

@@ -53,20 +53,37 @@ class GoldenModelTest {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private static final Set<String> MODELS =
-      Set.of("llama", "llama_plain", "llama_yarn", "mistral", "qwen2", "qwen3");
+      Set.of(
+          "gemma2",
+          "gemma3",
+          "llama",
+          "llama_plain",
+          "llama_yarn",
+          "mistral",
+          "phi3",
+          "qwen2",
+          "qwen3");
 
   private static final Set<String> ADAPTERS =
       Set.of(
+          "gemma3_plain",
           "llama_bias_none_qv",
           "llama_layers",
           "llama_plain",
           "llama_rank_pattern",
           "llama_regex",
           "llama_rslora",
+          "phi3_phi",
           "qwen3_plain");
 
   private static final Set<String> TRAINING_RUNS =
-      Set.of("llama_fp32", "llama_nf4", "llama_plain_nf4dq", "llama_plain_rslora_nf4", "qwen3_nf4");
+      Set.of(
+          "gemma3_nf4",
+          "llama_fp32",
+          "llama_nf4",
+          "llama_plain_nf4dq",
+          "llama_plain_rslora_nf4",
+          "qwen3_nf4");
 
   @TempDir Path temp;
   private long liveBefore;
