@@ -55,7 +55,7 @@ final class InspectJson {
   }
 
   private static void rows(ObjectNode node, Inspection found) {
-    node.put("train", found.tokens().lengths().length);
+    node.put("train", found.tokens().rows());
     node.put("eval", found.evalRows());
     node.put("tokens", found.tokens().tokens());
     node.put("loss_tokens", found.tokens().lossTokens());

@@ -36,7 +36,7 @@ final class InspectText {
     rows();
     run();
     warnings(found).forEach(warning -> out.println("warning: " + warning));
-    samples.print(found.samples());
+    samples.print(found.samples(), recipe.method().comparesAnswers());
     out.flush();
   }
 
@@ -75,7 +75,7 @@ final class InspectText {
   private void rows() {
     TokenSummary tokens = found.tokens();
     int[] lengths = tokens.lengths();
-    line("rows", "%,d to train on, %,d to evaluate on", lengths.length, found.evalRows());
+    line("rows", "%,d to train on, %,d to evaluate on", tokens.rows(), found.evalRows());
     found.notes().forEach(note -> line("", "%s", note));
     line(
         "tokens",
@@ -84,7 +84,7 @@ final class InspectText {
         tokens.lossTokens(),
         100.0 * tokens.lossTokens() / tokens.tokens());
     line(
-        "lengths",
+        recipe.method().comparesAnswers() ? "each sequence" : "lengths",
         "%,d to %,d, median %,d, 95 %% up to %,d; sequence_len %,d",
         lengths[0],
         lengths[lengths.length - 1],

@@ -32,15 +32,18 @@ final class SampleText {
     this.colours = colours;
   }
 
-  void print(List<List<TokenText>> rows) {
+  /**
+   * @param pairs whether two and two are of one row: the chosen sequence and the rejected one
+   */
+  void print(List<List<TokenText>> rows, boolean pairs) {
     for (int i = 0; i < rows.size(); i++) {
       List<TokenText> row = rows.get(i);
       long trained = row.stream().filter(TokenText::trained).count();
       String legend = colours ? TRAINED + "these" + RESET : OPEN + "these" + CLOSE;
       out.printf(
           Locale.ROOT,
-          "%nrow %d: %,d tokens, %,d carry loss, %s%n",
-          i + 1,
+          "%nrow %s: %,d tokens, %,d carry loss, %s%n",
+          pairs ? (i / 2 + 1) + (i % 2 == 0 ? ", chosen" : ", rejected") : i + 1,
           row.size(),
           trained,
           legend);

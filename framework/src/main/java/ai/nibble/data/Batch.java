@@ -1,6 +1,8 @@
 package ai.nibble.data;
 
+import ai.nibble.data.Example.Kind;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 
 /**
@@ -11,9 +13,16 @@ import java.util.List;
  *     loss
  * @param sequenceStarts {@code [sequences + 1]}: where each sequence begins, first 0, and the
  *     number of tokens as the last
+ * @param kinds of the rows that the sequences are of: two of a pair, one of any other
+ * @param reference {@code [sequences]}, as {@link Example#reference}; empty where they are not
+ *     known
  */
-public record Batch(int[] inputIds, int[] labels, int[] sequenceStarts) {
+public record Batch(
+    int[] inputIds, int[] labels, int[] sequenceStarts, List<Kind> kinds, double[] reference) {
+  private static final double[] UNKNOWN = {};
+
   public Batch {
+    kinds = List.copyOf(kinds);
     int n = sequenceStarts.length;
     if (inputIds.length != labels.length
         || n < 2
@@ -27,22 +36,54 @@ public record Batch(int[] inputIds, int[] labels, int[] sequenceStarts) {
         throw new IllegalArgumentException("sequence " + i + " is empty or out of order");
       }
     }
+    if (kinds.size() + Collections.frequency(kinds, Kind.PAIR) != n - 1
+        || reference.length != 0 && reference.length != n - 1) {
+      throw new IllegalArgumentException(
+          kinds + " of " + (n - 1) + " sequences, " + reference.length + " reference values");
+    }
+  }
+
+  /** Sequences to be learned as they stand. */
+  public Batch(int[] inputIds, int[] labels, int[] sequenceStarts) {
+    this(
+        inputIds,
+        labels,
+        sequenceStarts,
+        Collections.nCopies(sequenceStarts.length - 1, Kind.PLAIN),
+        UNKNOWN);
   }
 
   /** The examples in this order. */
   public static Batch of(List<Example> examples) {
-    int[] starts = new int[examples.size() + 1];
-    for (int i = 0; i < examples.size(); i++) {
-      starts[i + 1] = Math.addExact(starts[i], examples.get(i).length());
+    List<Kind> kinds = examples.stream().map(Example::kind).toList();
+    int[] starts = new int[kinds.size() + Collections.frequency(kinds, Kind.PAIR) + 1];
+    int sequences = 0;
+    for (Example example : examples) {
+      int begin = starts[sequences];
+      if (example.kind() == Kind.PAIR) {
+        starts[++sequences] = Math.addExact(begin, example.second());
+      }
+      starts[++sequences] = Math.addExact(begin, example.length());
     }
-    int[] ids = new int[starts[examples.size()]];
+    int[] ids = new int[starts[sequences]];
     int[] labels = new int[ids.length];
-    for (int i = 0; i < examples.size(); i++) {
-      Example example = examples.get(i);
-      System.arraycopy(example.inputIds(), 0, ids, starts[i], example.length());
-      System.arraycopy(example.labels(), 0, labels, starts[i], example.length());
+    int at = 0;
+    for (Example example : examples) {
+      System.arraycopy(example.inputIds(), 0, ids, at, example.length());
+      System.arraycopy(example.labels(), 0, labels, at, example.length());
+      at += example.length();
     }
-    return new Batch(ids, labels, starts);
+    boolean known = examples.stream().allMatch(example -> example.reference().length > 0);
+    double[] reference =
+        known
+            ? examples.stream().flatMapToDouble(e -> Arrays.stream(e.reference())).toArray()
+            : UNKNOWN;
+    return new Batch(ids, labels, starts, kinds, reference);
+  }
+
+  /** Number of rows: a pair is one. */
+  public int rows() {
+    return kinds.size();
   }
 
   /** Number of tokens of all sequences. */

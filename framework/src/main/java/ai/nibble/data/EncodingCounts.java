@@ -19,6 +19,7 @@ final class EncodingCounts {
   private long callsAsText;
   private long toolsUnseen;
   private long controlsAsText;
+  private long alike;
 
   EncodingCounts(EncodingSettings settings) {
     this.settings = settings;
@@ -33,10 +34,10 @@ final class EncodingCounts {
     rows++;
     Example example = encoded.example();
     int limit = settings.sequenceLen();
-    longest = Math.max(longest, example.length());
-    if (example.length() > limit) {
+    longest = Math.max(longest, example.longest());
+    if (example.longest() > limit) {
       if (settings.excessLength() == ExcessLength.RAISE) {
-        throw tooLong(row, example.length());
+        throw tooLong(row, example.longest());
       }
       if (settings.excessLength() == ExcessLength.DROP) {
         tooLong++;
@@ -45,9 +46,12 @@ final class EncodingCounts {
       example = example.truncated(limit);
       truncated++;
     }
-    int loss = example.lossTokens();
-    if (loss == 0) {
+    if (!example.carriesLoss()) {
       withoutLoss++;
+      return Optional.empty();
+    }
+    if (example.isAlike()) {
+      alike++;
       return Optional.empty();
     }
     callsAsText += encoded.callsAsText() ? 1 : 0;
@@ -55,7 +59,7 @@ final class EncodingCounts {
     controlsAsText += encoded.controlsAsText() ? 1 : 0;
     examples++;
     tokens += example.length();
-    lossTokens += loss;
+    lossTokens += example.lossTokens();
     for (int id : example.inputIds()) {
       highestId = Math.max(highestId, id);
     }
@@ -88,7 +92,9 @@ final class EncodingCounts {
               + tooLong
               + " too long, "
               + withoutLoss
-              + " without a token that carries loss); check the file, roles_to_train and"
+              + " without a token that carries loss"
+              + (alike > 0 ? ", " + alike + " with two answers that are the same" : "")
+              + "); check the file, roles_to_train and"
               + " sequence_len");
     }
     return new EncodingSummary(
@@ -103,6 +109,7 @@ final class EncodingCounts {
         withoutLoss,
         callsAsText,
         toolsUnseen,
-        controlsAsText);
+        controlsAsText,
+        alike);
   }
 }

@@ -18,6 +18,7 @@ import java.util.List;
  * @param callsAsText rows whose tool calls the template ignores, so that they stand as JSON text
  * @param toolsUnseen rows whose tools the template ignores
  * @param controlsAsText rows that spell control tokens, which became plain text
+ * @param alike pairs left out as their two answers are the same
  */
 public record EncodingSummary(
     long rows,
@@ -31,7 +32,8 @@ public record EncodingSummary(
     long withoutLoss,
     long callsAsText,
     long toolsUnseen,
-    long controlsAsText) {
+    long controlsAsText,
+    long alike) {
 
   /** One line with the counts, then one for each thing that was unusual. */
   public List<String> lines() {
@@ -49,6 +51,7 @@ public record EncodingSummary(
     note(lines, tooLong, "left out: longer than sequence_len");
     note(lines, truncated, "cut to sequence_len");
     note(lines, withoutLoss, "left out: no token carries loss");
+    note(lines, alike, "left out: the chosen and the rejected answer are the same");
     note(lines, callsAsText, "with tool calls as JSON text: the chat template ignores tool_calls");
     note(lines, toolsUnseen, "with tools that the chat template ignores");
     note(lines, controlsAsText, "with control tokens in their text, encoded as plain text");

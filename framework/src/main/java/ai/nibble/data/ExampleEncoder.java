@@ -70,13 +70,36 @@ public final class ExampleEncoder {
   }
 
   Encoded encoded(Sample sample) {
-    if (sample instanceof Sample.Conversation conversation) {
-      return conversation(conversation);
+    if (sample instanceof Sample.Pair pair) {
+      Encoded chosen = single(pair.chosen(), false);
+      Encoded rejected = single(pair.rejected(), false);
+      return new Encoded(
+          Example.pair(chosen.example(), rejected.example()),
+          chosen.callsAsText || rejected.callsAsText,
+          chosen.toolsUnseen || rejected.toolsUnseen,
+          chosen.controlsAsText || rejected.controlsAsText);
     }
-    return new Encoded(text((Sample.Text) sample), false, false, false);
+    if (sample instanceof Sample.Judged judged) {
+      Encoded answer = single(judged.answer(), false);
+      return new Encoded(
+          Example.judged(answer.example(), judged.desirable()),
+          answer.callsAsText,
+          answer.toolsUnseen,
+          answer.controlsAsText);
+    }
+    return single((Sample.Single) sample, settings.trainOnInputs());
   }
 
-  private Encoded conversation(Sample.Conversation given) {
+  /**
+   * @param whole whether every token carries loss; of answers that are judged never
+   */
+  private Encoded single(Sample.Single sample, boolean whole) {
+    return sample instanceof Sample.Conversation conversation
+        ? conversation(conversation, whole)
+        : new Encoded(text((Sample.Text) sample, whole), false, false, false);
+  }
+
+  private Encoded conversation(Sample.Conversation given, boolean whole) {
     if (template == null) {
       throw new InvalidInputException(
           "a conversation needs a chat template; set chat_template, or train on text rows");
@@ -92,7 +115,7 @@ public final class ExampleEncoder {
       throw new InvalidInputException("the chat template renders nothing of the conversation");
     }
     int[] labels = encoding.ids().clone();
-    if (!settings.trainOnInputs()) {
+    if (!whole) {
       int eos = tokenizer.eosId().orElse(-1);
       TurnMask mask =
           new TurnMask(template, conversation, rendering, tokenizer::controlTokens, eos);
@@ -144,7 +167,7 @@ public final class ExampleEncoder {
     return plain;
   }
 
-  private Example text(Sample.Text sample) {
+  private Example text(Sample.Text sample, boolean whole) {
     if (tokenizer.eosId().isEmpty()) {
       throw new InvalidInputException(
           "the tokenizer names no eos_token, with which text rows end; add it to"
@@ -163,7 +186,7 @@ public final class ExampleEncoder {
     System.arraycopy(text, 0, ids, added, text.length);
     ids[ids.length - 1] = eos;
     int[] labels = ids.clone();
-    boolean all = settings.trainOnInputs() || sample.prompt().isEmpty();
+    boolean all = whole || sample.prompt().isEmpty();
     Rendering.Span completion = new Rendering.Span(sample.prompt().length(), Integer.MAX_VALUE);
     for (int i = 0; i < added + text.length && !all; i++) {
       int at = i - added;
@@ -171,7 +194,7 @@ public final class ExampleEncoder {
         labels[i] = Example.IGNORED;
       }
     }
-    if (settings.trainOnEos() == TrainOnEos.NONE && !settings.trainOnInputs()) {
+    if (settings.trainOnEos() == TrainOnEos.NONE && !whole) {
       labels[ids.length - 1] = Example.IGNORED;
     }
     return new Example(ids, labels);

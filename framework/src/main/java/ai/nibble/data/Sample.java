@@ -3,7 +3,9 @@ package ai.nibble.data;
 import java.util.List;
 import java.util.Map;
 
-/** What a row holds: a conversation, or text that is ready as it stands. */
+/**
+ * What a row holds: a conversation, or text that is ready as it stands; or answers that are judged.
+ */
 public sealed interface Sample {
 
   /**
@@ -15,7 +17,7 @@ public sealed interface Sample {
    */
   record Conversation(
       List<Map<String, Object>> messages, List<Map<String, Object>> tools, int context)
-      implements Sample {
+      implements Single {
     public Conversation {
       messages = List.copyOf(messages);
       tools = List.copyOf(tools);
@@ -32,5 +34,23 @@ public sealed interface Sample {
    * @param prompt carries no loss; empty where all is trained
    * @param completion carries loss, and so does the end-of-sequence token behind it
    */
-  record Text(String prompt, String completion) implements Sample {}
+  record Text(String prompt, String completion) implements Single {}
+
+  /** A sample of one sequence. */
+  sealed interface Single extends Sample permits Conversation, Text {}
+
+  /**
+   * Two answers to one prompt.
+   *
+   * @param chosen the prompt and the better answer
+   * @param rejected the same prompt and the other
+   */
+  record Pair(Single chosen, Single rejected) implements Sample {}
+
+  /**
+   * An answer that somebody liked or did not.
+   *
+   * @param answer it and its prompt
+   */
+  record Judged(Single answer, boolean desirable) implements Sample {}
 }

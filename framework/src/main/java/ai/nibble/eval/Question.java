@@ -61,7 +61,10 @@ public record Question(int[] prompt, String request, boolean standsAlone, String
       }
       return new Question(prompts.encode(text.prompt()), text.prompt(), true, text.completion());
     }
-    Sample.Conversation conversation = (Sample.Conversation) sample;
+    if (!(sample instanceof Sample.Conversation conversation)) {
+      throw new InvalidInputException(
+          "the row holds answers that are judged, expected a question and the one right answer");
+    }
     List<Map<String, Object>> messages = conversation.messages();
     Map<String, Object> last = messages.get(messages.size() - 1);
     if (messages.size() < 2

@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /**
  * The low-rank updates on a model's linears: what is trained. Closing it takes them off the model
@@ -107,6 +108,28 @@ public final class LoraAdapter implements Trainable {
             linear.attach(null);
           }
         });
+  }
+
+  /**
+   * Computes something with a model whose updates count nothing. The products are those of the
+   * adapted model, with zeros for {@code s·B}: so an adapter that has learned nothing makes no
+   * difference at all, not even in how sums are rounded.
+   *
+   * @param body is not to attach or detach adapters
+   */
+  public <T> T muted(Supplier<T> body) {
+    Map<String, Optional<LowRank>> before = new LinkedHashMap<>();
+    updates.forEach(
+        (path, update) -> {
+          Linear linear = model.linears().get(path);
+          before.put(path, linear.adapter());
+          linear.attach(new LowRank(update.a(), update.b(), 0, 0));
+        });
+    try {
+      return body.get();
+    } finally {
+      before.forEach((path, update) -> model.linears().get(path).attach(update.orElse(null)));
+    }
   }
 
   /** The configuration, its targets resolved to names that need no model to understand. */

@@ -12,6 +12,7 @@ import ai.nibble.nn.HeadWeight;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LinearCrossEntropy;
 import ai.nibble.nn.LinearGroup;
+import ai.nibble.nn.LinearLogProbs;
 import ai.nibble.nn.LogitCap;
 import ai.nibble.nn.OutputHead;
 import ai.nibble.nn.ParameterSet;
@@ -202,6 +203,22 @@ public final class CausalLm implements AutoCloseable {
   }
 
   /**
+   * Log-probabilities of the given positions' next tokens in nats, on a tape, float32 {@code
+   * [positions]}: for losses on whole answers. The logits behind them exist for a few hundred
+   * positions at a time.
+   *
+   * @param hidden from {@link #hidden}
+   * @param positions rows of hidden, ascending
+   * @param targets the tokens
+   */
+  public Variable logProbs(Tape tape, Variable hidden, int[] positions, int[] targets) {
+    try (Variable selected = tape.apply(new SelectRows(positions), hidden);
+        Variable normed = finalNorm.apply(tape, selected)) {
+      return tape.apply(new LinearLogProbs(head, targets, precision, work, logitCap), normed);
+    }
+  }
+
+  /**
    * Log-likelihoods of tokens in nats, one for each position: all that leaves the model. The logits
    * behind them exist for a few hundred positions at a time.
    *
@@ -240,8 +257,14 @@ public final class CausalLm implements AutoCloseable {
    *
    * @param value float32 {@code [1]}, to differentiate
    * @param total gives the sum
+   * @param measures what else was seen on the way, by name; empty for cross-entropy
    */
-  public record Loss(Variable value, DoubleSupplier total) {
+  public record Loss(Variable value, DoubleSupplier total, Map<String, Mean> measures) {
+    /** A loss with nothing beside it. */
+    public Loss(Variable value, DoubleSupplier total) {
+      this(value, total, Map.of());
+    }
+
     /** A loss whose sum is known: see {@link #sum}. */
     public Loss(Variable value, double sum) {
       this(value, () -> sum);

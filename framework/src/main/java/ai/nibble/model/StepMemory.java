@@ -12,6 +12,7 @@ import ai.nibble.nn.Footprint;
 import ai.nibble.nn.GroupShape;
 import ai.nibble.nn.HeadNorm;
 import ai.nibble.nn.LinearCrossEntropy;
+import ai.nibble.nn.LinearLogProbs;
 import ai.nibble.nn.Residual;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.Router;
@@ -59,6 +60,7 @@ public final class StepMemory {
   private final int lossRows;
   private final Checkpointing checkpointing;
   private final boolean training;
+  private final boolean answers;
   private final MemoryLedger ledger = new MemoryLedger();
   private final Map<Purpose, Long> workspace = new EnumMap<>(Purpose.class);
   private long kept;
@@ -70,12 +72,14 @@ public final class StepMemory {
       Extent extent,
       int lossRows,
       Checkpointing checkpointing,
-      boolean training) {
+      boolean training,
+      boolean answers) {
     this.model = model;
     this.extent = extent;
     this.lossRows = lossRows;
     this.checkpointing = checkpointing;
     this.training = training;
+    this.answers = answers;
   }
 
   /**
@@ -100,12 +104,18 @@ public final class StepMemory {
    */
   public static Result training(
       ModelShape model, Extent extent, int lossRows, Checkpointing checkpointing) {
-    return new StepMemory(model, extent, lossRows, checkpointing, true).run();
+    return new StepMemory(model, extent, lossRows, checkpointing, true, false).run();
+  }
+
+  /** The same with a loss on whole answers, by {@link LinearLogProbs}. */
+  public static Result trainingOnAnswers(
+      ModelShape model, Extent extent, int lossRows, Checkpointing checkpointing) {
+    return new StepMemory(model, extent, lossRows, checkpointing, true, true).run();
   }
 
   /** A forward pass of an evaluation. */
   public static Result evaluation(ModelShape model, Extent extent, int lossRows) {
-    return new StepMemory(model, extent, lossRows, Checkpointing.NONE, false).run();
+    return new StepMemory(model, extent, lossRows, Checkpointing.NONE, false, false).run();
   }
 
   private Result run() {
@@ -115,7 +125,7 @@ public final class StepMemory {
     hidden.close();
     kept = ledger.held();
     if (training) {
-      tape.backward(loss, ledger.take(MemoryPart.LOSS, DType.FLOAT32.bytes()));
+      tape.backward(loss, ledger.take(MemoryPart.LOSS, lossBytes()));
     }
     tape.close();
     if (ledger.held() != 0) {
@@ -129,6 +139,11 @@ public final class StepMemory {
                 bytes,
                 Long::sum));
     return new Result(all, kept, largestLayer);
+  }
+
+  /** One number, or one for each token with loss. */
+  private long lossBytes() {
+    return (answers ? lossRows : 1) * DType.FLOAT32.bytes();
   }
 
   private Variable hidden(MemoryTape tape) {
@@ -149,8 +164,11 @@ public final class StepMemory {
     int h = model.hidden();
     MemoryPart part = MemoryPart.LOSS;
     Footprint entropy =
-        LinearCrossEntropy.footprint(
-            extent, lossRows, h, model.vocabulary(), model.head(), model.trained(), training);
+        answers
+            ? LinearLogProbs.footprint(
+                extent, lossRows, h, model.vocabulary(), model.head(), model.trained())
+            : LinearCrossEntropy.footprint(
+                extent, lossRows, h, model.vocabulary(), model.head(), model.trained(), training);
     Variable selected =
         tape.apply(SelectRows.footprint(extent, h, lossRows), false, null, part, hidden);
     Variable normed =

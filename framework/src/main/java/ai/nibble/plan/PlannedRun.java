@@ -27,6 +27,7 @@ import java.util.function.Function;
  * @param generation bytes of answers before and after training; 0 without
  * @param rows bytes of the rows as they are held
  * @param merging bytes of a merge beside its process
+ * @param onAnswers whether the loss is one on whole answers
  * @param extent of a pass: precision and place; whose sequences it is of does not matter
  * @param host the process around it
  */
@@ -42,14 +43,17 @@ public record PlannedRun(
     long generation,
     long rows,
     long merging,
+    boolean onAnswers,
     Function<MicroBatch, Extent> extent,
     Host host) {
 
   /** The plan with a way of checkpointing. */
   public MemoryPlan plan(Checkpointing checkpointing) {
+    int loss = Math.max(1, train.lossTokens());
     StepMemory.Result step =
-        StepMemory.training(
-            model, extent.apply(train), Math.max(1, train.lossTokens()), checkpointing);
+        onAnswers
+            ? StepMemory.trainingOnAnswers(model, extent.apply(train), loss, checkpointing)
+            : StepMemory.training(model, extent.apply(train), loss, checkpointing);
     Map<Component, Long> loading = loaded();
     Map<Component, Long> training = trainer();
     loading.put(Component.LOADING, weights.whileLoading());

@@ -35,6 +35,7 @@ final class Conflicts {
     Conflicts conflicts = new Conflicts(values, at, whole);
     conflicts.contradictions();
     conflicts.withoutEffect();
+    PreferenceConflicts.check(conflicts, (Recipe.Method) values.get("method"));
   }
 
   private void contradictions() {
@@ -237,7 +238,7 @@ final class Conflicts {
   }
 
   /** Notices for those of the keys that the recipe sets to something else than their default. */
-  private void ignored(Collection<String> keys, String with) {
+  void ignored(Collection<String> keys, String with) {
     for (String key : keys) {
       Object value = values.get(key);
       if (value != null && !Schema.isDefault(key, value)) {
@@ -253,7 +254,17 @@ final class Conflicts {
     }
   }
 
-  private boolean is(String key, Object value) {
+  /** A key's value; null where it could not be read. */
+  Object value(String key) {
+    return values.get(key);
+  }
+
+  /** Whether the recipe names the key. */
+  boolean isWritten(String key) {
+    return at.positions().containsKey(key);
+  }
+
+  boolean is(String key, Object value) {
     return value.equals(values.get(key));
   }
 
@@ -262,7 +273,7 @@ final class Conflicts {
   }
 
   /** Whether the value asks for something: not empty, zero or none. */
-  private boolean isSet(String key) {
+  boolean isSet(String key) {
     Object value = values.get(key);
     if (value instanceof Optional<?> maybe) {
       return maybe.isPresent();
@@ -276,7 +287,7 @@ final class Conflicts {
     return Boolean.TRUE.equals(value) || value instanceof Number number && number.doubleValue() > 0;
   }
 
-  private void problem(String key, String what) {
+  void problem(String key, String what) {
     at.problems().add(at.positions().getOrDefault(key, whole), what);
   }
 

@@ -29,12 +29,10 @@ public record Dataset(
             doc = "The form of a row (datasets/README.md)",
             means = {
               @Key.Means(value = "completion", as = "text"),
-              @Key.Means(value = "chat_template|chatml|openai", as = "messages")
-            },
-            refuse =
-                @Key.Refuse(
-                    value = "preference|dpo|kto",
-                    why = "not supported yet: method sft takes no rows of preferences"))
+              @Key.Means(value = "chat_template|chatml|openai", as = "messages"),
+              @Key.Means(value = "dpo|orpo|simpo|cpo", as = "preference"),
+              @Key.Means(value = "kto", as = "unpaired_preference")
+            })
         RowType type,
     @Key(
             value = "split",
@@ -112,6 +110,8 @@ public record Dataset(
     MESSAGES,
     SHAREGPT,
     PROMPT_COMPLETION,
-    TEXT
+    TEXT,
+    PREFERENCE,
+    UNPAIRED_PREFERENCE
   }
 }

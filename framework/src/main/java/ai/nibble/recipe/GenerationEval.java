@@ -27,10 +27,14 @@ public record GenerationEval(
             value = "type",
             byDefault = "messages",
             doc = "The form of a row (datasets/README.md)",
-            refuse =
-                @Key.Refuse(
-                    value = "text|completion",
-                    why = "text without a question: use rows that have an answer of their own"))
+            refuse = {
+              @Key.Refuse(
+                  value = "text|completion",
+                  why = "text without a question: use rows that have an answer of their own"),
+              @Key.Refuse(
+                  value = "(unpaired_)?preference",
+                  why = "answers that are judged: use rows that have the one right answer")
+            })
         Dataset.RowType type,
     @Key(
             value = "split",

@@ -25,7 +25,7 @@ import java.util.function.Supplier;
  * @param evalRows rows to evaluate on
  * @param summaries what became of the rows of each entry of {@code datasets}
  * @param tokens what the rows to train on are made of
- * @param samples the first rows to train on
+ * @param samples the first rows to train on; of a pair the chosen sequence, then the rejected one
  * @param packing how full the first epoch's packs are; empty without {@code sample_packing}
  * @param stepsPerEpoch optimizer steps of the first epoch
  * @param totalSteps optimizer steps of the run
@@ -87,7 +87,11 @@ public record Inspection(
           rows.eval().size(),
           rows.summaries(recipe.data().datasets().size()),
           TokenSummary.of(tokenizer, rows.train()),
-          rows.train().stream().limit(samples).map(row -> TokenText.of(tokenizer, row)).toList(),
+          rows.train().stream()
+              .limit(samples)
+              .flatMap(row -> row.sequences().stream())
+              .map(row -> TokenText.of(tokenizer, row))
+              .toList(),
           recipe.training().samplePacking() ? Optional.of(plan.packing(0)) : Optional.empty(),
           RunSettings.steps(recipe.training(), plan.units(0)),
           totalSteps,

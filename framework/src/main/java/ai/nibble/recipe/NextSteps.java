@@ -43,6 +43,12 @@ final class NextSteps {
 
   /** What a row asks first, where nothing stands before it and an answer behind it. */
   private static Optional<Prompt> question(Sample row) {
+    if (row instanceof Sample.Pair pair) {
+      return question(pair.chosen());
+    }
+    if (row instanceof Sample.Judged judged) {
+      return question(judged.answer());
+    }
     if (row instanceof Sample.Text text) {
       return Optional.of(new Prompt(text.prompt(), true)).filter(p -> isShort(p.text()));
     }

@@ -40,6 +40,9 @@ final class PlannedRecipe {
 
   private static final long BYTES_A_ROW = 32;
 
+  /** Two numbers and the array that they are in. */
+  private static final long BYTES_A_REFERENCE = 40;
+
   private static final int ANSWERS_AT_ONCE = 32;
 
   private final Recipe recipe;
@@ -117,12 +120,15 @@ final class PlannedRecipe {
         trained.largest,
         accumulation,
         Math.round(trained.values * settings.optimizer().bytesAValue()),
-        MicroBatch.largestDrawn(
-            new EpochSampler(RunSettings.plan(recipe, rows.training()), microBatch), microBatches),
+        withPrompts(
+            MicroBatch.largestDrawn(
+                new EpochSampler(RunSettings.plan(recipe, rows.training()), microBatch),
+                microBatches)),
         rows.eval().isEmpty() ? Optional.empty() : Optional.of(largestEvaluated()),
         generation(source, quantization),
         rowBytes(),
         all ? 0 : merging(source, trained),
+        recipe.method().learnsFromPreferences(),
         batch -> new Extent(batch.sequenceStarts(), precision, where, device, threads),
         device ? Host.device() : Host.cpu(ProcessMemory.residentBytes()));
   }
@@ -149,6 +155,17 @@ final class PlannedRecipe {
             DType.UINT8,
             shape.trained(),
             shape.layers());
+  }
+
+  /** Where the chosen answers' prompts are learned, too: as if all prompts were. */
+  private MicroBatch withPrompts(MicroBatch batch) {
+    boolean learned =
+        recipe.method().learnsFromPreferences()
+            && recipe.data().trainOnInputs()
+            && (recipe.method() == Recipe.Method.ORPO || recipe.preference().rpoAlpha() > 0);
+    return learned
+        ? new MicroBatch(batch.sequenceStarts(), batch.tokens() - batch.sequences())
+        : batch;
   }
 
   private static boolean isInt8(
@@ -212,7 +229,10 @@ final class PlannedRecipe {
 
   /** Rows are in files; in memory are their places, their lengths and the order of an epoch. */
   private long rowBytes() {
-    return BYTES_A_ROW * (rows.training().perEpoch() + (long) rows.eval().size());
+    long size = BYTES_A_ROW * (rows.training().perEpoch() + (long) rows.eval().size());
+    return recipe.preference().precomputeRefLogProbs()
+        ? size + BYTES_A_REFERENCE * (rows.train().size() + (long) rows.eval().size())
+        : size;
   }
 
   /** Weights kept ready for products, unless they are read in 8 bits, and keys and values. */

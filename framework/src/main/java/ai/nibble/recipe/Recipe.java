@@ -43,12 +43,20 @@ public record Recipe(
             value = "method",
             byDefault = "sft",
             doc =
-                "What is trained towards: `sft`, the trained roles' turns; `pretrain`, every token",
+                "What is trained towards: `sft`, the trained roles' turns; `pretrain`, every token;"
+                    + " `dpo`, `orpo`, `simpo`, `cpo`, the better of two answers; `kto`, answers that"
+                    + " are good, not those that are bad (docs/preference.md)",
             means = @Key.Means(value = "pt|cpt", as = "pretrain"),
-            refuse =
-                @Key.Refuse(
-                    value = "dpo|ipo|kto|orpo|simpo|grpo|ppo|rm|reward",
-                    why = "not supported yet: what is supported is [sft, pretrain]"))
+            refuse = {
+              @Key.Refuse(
+                  value = "ipo",
+                  why = "a loss of another method: use method: dpo with loss_type: ipo"),
+              @Key.Refuse(
+                  value = "grpo|ppo|rm|reward",
+                  why =
+                      "not supported yet: what is supported is [sft, pretrain, dpo, orpo, kto,"
+                          + " simpo, cpo]")
+            })
         Method method,
     @Key(
             value = "adapter",
@@ -83,6 +91,7 @@ public record Recipe(
         DeviceMap deviceMap,
     Lora lora,
     Data data,
+    Preference preference,
     Training training,
     Optimization optimization,
     Evaluation evaluation,
@@ -109,7 +118,36 @@ public record Recipe(
     /** The turns of the trained roles, completions, and text. */
     SFT,
     /** Every token of every row. */
-    PRETRAIN
+    PRETRAIN,
+    /** Pairs of answers, against a reference. */
+    DPO,
+    /** Pairs of answers by their odds, and the chosen ones. */
+    ORPO,
+    /** Answers that are good or bad, against a reference. */
+    KTO,
+    /** Pairs of answers by their mean log-probabilities. */
+    SIMPO,
+    /** Pairs of answers, and the chosen ones. */
+    CPO;
+
+    /** The only type of rows that it takes; null: any without preferences. */
+    Dataset.RowType rows() {
+      return switch (this) {
+        case SFT, PRETRAIN -> null;
+        case KTO -> Dataset.RowType.UNPAIRED_PREFERENCE;
+        case DPO, ORPO, SIMPO, CPO -> Dataset.RowType.PREFERENCE;
+      };
+    }
+
+    /** Whether its rows are pairs of answers. */
+    public boolean comparesAnswers() {
+      return rows() == Dataset.RowType.PREFERENCE;
+    }
+
+    /** Whether its rows hold answers that are judged. */
+    boolean learnsFromPreferences() {
+      return rows() != null;
+    }
   }
 
   /** What is trained. */

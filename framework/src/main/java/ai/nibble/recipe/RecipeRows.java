@@ -177,8 +177,10 @@ record RecipeRows(
             .flatMap(List::stream)
             .anyMatch(
                 dataset ->
-                    dataset.type() != Dataset.RowType.TEXT
-                        && dataset.type() != Dataset.RowType.PROMPT_COMPLETION);
+                    switch (dataset.type()) {
+                      case TEXT, PROMPT_COMPLETION, PREFERENCE, UNPAIRED_PREFERENCE -> false;
+                      case ALPACA, MESSAGES, SHAREGPT -> true;
+                    });
     if (conversations) {
       return ChatTemplate.load(directory, Map.of());
     }

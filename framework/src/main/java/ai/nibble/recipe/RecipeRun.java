@@ -29,7 +29,6 @@ import ai.nibble.train.log.JfrRecording;
 import ai.nibble.train.log.MetricsFile;
 import ai.nibble.train.log.TensorBoardFile;
 import ai.nibble.train.log.TrainListener;
-import ai.nibble.train.objective.SupervisedFineTuning;
 import java.io.Closeable;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -170,14 +169,17 @@ public final class RecipeRun {
         listeners.all.add(0, provenance); // it knows the step when something is saved
         listeners.all.add(record);
         listeners.all.addAll(ownListeners);
+        RecipeObjective objective = new RecipeObjective(recipe);
+        RecipeRows prepared =
+            objective.prepared(rows, model, out, () -> endIfAsked("asking the reference"));
         Trainer trainer =
             new Trainer(
                 model,
                 provenance.around(trained),
-                new SupervisedFineTuning(),
+                objective.of(trained),
                 settings,
-                rows.training(),
-                rows.eval(),
+                prepared.training(),
+                prepared.eval(),
                 listeners.all);
         if (answers != null) {
           answers.before(model, output, from.isEmpty() ? listeners.all : List.of());

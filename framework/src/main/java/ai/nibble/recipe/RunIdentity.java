@@ -9,6 +9,7 @@ import ai.nibble.model.WeightSource;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -69,10 +70,12 @@ final class RunIdentity {
   static Map<String, String> of(Recipe recipe, RecipeRows rows) {
     Map<String, String> identity = new LinkedHashMap<>();
     boolean evaluationsDecide = recipe.evaluation().decides();
+    boolean preferences = recipe.method().learnsFromPreferences();
     Map<?, ?> settings = (Map<?, ?>) Schema.RECIPE.write(recipe);
     settings.forEach(
         (key, value) -> {
-          if (!FREE.contains(key) || evaluationsDecide && EVALUATING.contains(key)) {
+          boolean decides = !Schema.PREFERENCE.contains(key) || preferences;
+          if (decides && !FREE.contains(key) || evaluationsDecide && EVALUATING.contains(key)) {
             identity.put((String) key, String.valueOf(value));
           }
         });
@@ -95,7 +98,7 @@ final class RunIdentity {
     return rows.size() + " rows, " + Sha256.shortHex(rows(rows));
   }
 
-  /** The sum of every row's length, tokens and labels, to be ended. */
+  /** The sum of every row's length, tokens, labels and kind, to be ended. */
   static MessageDigest rows(List<Example> rows) {
     MessageDigest digest = Sha256.start();
     for (Example row : rows) {
@@ -108,6 +111,9 @@ final class RunIdentity {
         bytes.putInt(label);
       }
       digest.update(bytes.flip());
+      if (row.kind() != Example.Kind.PLAIN) {
+        digest.update((row.kind() + " " + row.second()).getBytes(StandardCharsets.US_ASCII));
+      }
     }
     return digest;
   }

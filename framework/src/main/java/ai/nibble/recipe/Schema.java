@@ -18,6 +18,9 @@ final class Schema {
   /** The keys that say how adapters are made. */
   static final Set<String> LORA = RecordType.of(Lora.class).settings().keySet();
 
+  /** The keys that say how preferences are weighed. */
+  static final Set<String> PREFERENCE = RecordType.of(Preference.class).settings().keySet();
+
   /** Files whose keys come first; not a setting, so that it is gone once they are merged. */
   static final String INCLUDE = "include";
 
@@ -103,6 +106,9 @@ final class Schema {
     all.putIfAbsent(
         "adam_beta2", scalar(isText(fields, "optimizer", "lion") ? "0.99" : "0.999", at));
     all.putIfAbsent("momentum", scalar(isText(fields, "optimizer", "muon") ? "0.95" : "0", at));
+    boolean simpo = isText(fields, "method", "simpo");
+    all.putIfAbsent("beta", scalar(simpo ? "2" : "0.1", at));
+    all.putIfAbsent("rpo_alpha", scalar(isText(fields, "method", "cpo") ? "1" : "0", at));
     follow(all, "eval_batch_size", "micro_batch_size", at);
     follow(all, "eval_sample_packing", "sample_packing", at);
     return new Node.Fields(all, fields.at());

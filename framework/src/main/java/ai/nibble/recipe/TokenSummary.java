@@ -6,13 +6,15 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.IntStream;
 
 /**
  * What training rows are made of.
  *
+ * @param rows how many
  * @param tokens of all rows
  * @param lossTokens of these, how many carry loss
- * @param lengths tokens of each row, ascending
+ * @param lengths tokens of each sequence, ascending: of a pair of answers two, of any other row one
  * @param turns stretches of tokens with loss: trained turns, completions, texts
  * @param ends control tokens that end such stretches, and how many each
  * @param withoutEnd stretches that end in no control token
@@ -21,6 +23,7 @@ import java.util.TreeMap;
  * @param doubledBosRows rows that begin with it twice
  */
 public record TokenSummary(
+    int rows,
     long tokens,
     long lossTokens,
     int[] lengths,
@@ -32,13 +35,14 @@ public record TokenSummary(
     long doubledBosRows) {
 
   static TokenSummary of(Tokenizer tokenizer, List<Example> rows) {
-    Count count = new Count(tokenizer, rows.size());
+    Count count = new Count(tokenizer);
     rows.forEach(count::add);
-    Arrays.sort(count.lengths);
+    int[] lengths = count.lengths.build().sorted().toArray();
     return new TokenSummary(
-        Arrays.stream(count.lengths).asLongStream().sum(),
+        rows.size(),
+        Arrays.stream(lengths).asLongStream().sum(),
         count.lossTokens,
-        count.lengths,
+        lengths,
         count.turns,
         count.ends,
         count.withoutEnd,
@@ -51,7 +55,7 @@ public record TokenSummary(
     return tokenizer.decode(new int[] {id}, false);
   }
 
-  /** The length that a share of the rows does not exceed, by nearest rank. */
+  /** The length that a share of the sequences does not exceed, by nearest rank. */
   public int length(double share) {
     int rank = (int) Math.ceil(share * lengths.length);
     return lengths[Math.max(0, rank - 1)];
@@ -60,30 +64,33 @@ public record TokenSummary(
   private static final class Count {
     private final Tokenizer tokenizer;
     private final int bosId;
-    private final int[] lengths;
+    private final IntStream.Builder lengths = IntStream.builder();
     private final Map<String, Long> ends = new TreeMap<>();
-    private int rows;
     private long lossTokens;
     private long turns;
     private long withoutEnd;
     private long bosRows;
     private long doubledBosRows;
 
-    Count(Tokenizer tokenizer, int rows) {
+    Count(Tokenizer tokenizer) {
       this.tokenizer = tokenizer;
       this.bosId = tokenizer.bosId().orElse(-1);
-      this.lengths = new int[rows];
     }
 
     void add(Example row) {
       int[] ids = row.inputIds();
-      lengths[rows++] = row.length();
       lossTokens += row.lossTokens();
       bosRows += ids[0] == bosId ? 1 : 0;
       doubledBosRows += ids.length > 1 && ids[0] == bosId && ids[1] == bosId ? 1 : 0;
+      row.sequences().forEach(this::addSequence);
+    }
+
+    private void addSequence(Example sequence) {
+      int[] ids = sequence.inputIds();
+      lengths.add(ids.length);
       for (int t = 1; t < ids.length; t++) {
-        boolean last = t + 1 == ids.length || row.labels()[t + 1] == Example.IGNORED;
-        if (row.labels()[t] != Example.IGNORED && last) {
+        boolean last = t + 1 == ids.length || sequence.labels()[t + 1] == Example.IGNORED;
+        if (sequence.labels()[t] != Example.IGNORED && last) {
           turnEnded(ids[t]);
         }
       }

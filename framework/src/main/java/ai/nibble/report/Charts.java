@@ -78,6 +78,17 @@ final class Charts {
     charts =
         Stream.of(
                 new Chart("loss", "Loss", Unit.PLAIN, true, false, loss, losses),
+                rewards(metrics),
+                evaluated(
+                    "reward_margin",
+                    "Reward margin",
+                    metrics.of(Metrics.Field.REWARD_MARGIN),
+                    metrics.of(Metrics.Field.EVAL_REWARD_MARGIN)),
+                evaluated(
+                    "reward_accuracy",
+                    "Reward accuracy",
+                    metrics.of(Metrics.Field.REWARD_ACCURACY),
+                    metrics.of(Metrics.Field.EVAL_REWARD_ACCURACY)),
                 new Chart(
                     "grad_norm",
                     "Gradient norm",
@@ -98,6 +109,27 @@ final class Charts {
                 single("memory", "Memory", Unit.BYTES, memory))
             .filter(chart -> chart.series().sorted().length > 0)
             .toList();
+  }
+
+  /** What good and bad answers are taken to be worth; empty where there are no preferences. */
+  private static Chart rewards(Metrics metrics) {
+    Metrics.Series chosen = metrics.of(Metrics.Field.REWARD_CHOSEN);
+    Metrics.Series rejected = metrics.of(Metrics.Field.REWARD_REJECTED);
+    List<Drawn> curves =
+        List.of(
+            new Drawn(Kind.LINE, Curve.smoothed("chosen", chosen)),
+            new Drawn(Kind.EVAL, Curve.smoothed("rejected", rejected)));
+    return new Chart("rewards", "Rewards, smoothed", Unit.PLAIN, false, false, chosen, curves);
+  }
+
+  /** A curve of the steps, and beside it that of the evaluations where there are any. */
+  private static Chart evaluated(
+      String id, String title, Metrics.Series series, Metrics.Series eval) {
+    List<Drawn> curves = new ArrayList<>(smoothed("of a step", "smoothed", series));
+    if (eval.size() > 0) {
+      curves.add(new Drawn(Kind.EVAL, Curve.of("of the evaluation rows", eval)));
+    }
+    return new Chart(id, title, Unit.PLAIN, false, false, series, curves);
   }
 
   private static Chart single(String id, String title, Unit unit, Metrics.Series series) {

@@ -29,7 +29,13 @@ final class Metrics {
     TOKENS("tokens"),
     EPOCH("epoch"),
     EVAL_LOSS("eval_loss"),
-    EXACT_MATCH("exact_match");
+    EXACT_MATCH("exact_match"),
+    REWARD_CHOSEN("rewards/chosen"),
+    REWARD_REJECTED("rewards/rejected"),
+    REWARD_MARGIN("rewards/margins"),
+    REWARD_ACCURACY("rewards/accuracies"),
+    EVAL_REWARD_MARGIN("eval_rewards/margins"),
+    EVAL_REWARD_ACCURACY("eval_rewards/accuracies");
 
     private final String key;
 

@@ -32,6 +32,7 @@ final class SummarySection {
     html.raw("</header>\n<dl class=\"figures\">\n");
     loss(html);
     evalLoss(html);
+    rewardMargin(html);
     exactMatch(html);
     work(html);
     memory(html);
@@ -115,6 +116,23 @@ final class SummarySection {
             ? "at step " + count(eval.step(0))
             : "best " + Html.number(eval.value(best)) + " at step " + count(eval.step(best));
     figure(html, "Evaluation loss", Html.number(eval.last()), more);
+  }
+
+  /** Of preferences: by how much the better answers are worth more. */
+  private void rewardMargin(Html html) {
+    Metrics.Series eval = metrics.of(Metrics.Field.EVAL_REWARD_MARGIN);
+    Metrics.Series steps = metrics.of(Metrics.Field.REWARD_MARGIN);
+    if (eval.size() > 0) {
+      Metrics.Series right = metrics.of(Metrics.Field.EVAL_REWARD_ACCURACY);
+      String more =
+          right.size() == 0
+              ? "of the evaluation rows"
+              : "of the evaluation rows; " + Html.percent(right.last()) + " the right way round";
+      figure(html, "Reward margin", Html.number(eval.last()), more);
+    } else if (steps.size() > 0) {
+      String more = "smoothed; first " + Html.number(steps.first());
+      figure(html, "Reward margin", Html.number(Curve.smoothed("", steps).last()), more);
+    }
   }
 
   private void exactMatch(Html html) {

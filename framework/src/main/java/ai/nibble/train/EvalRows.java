@@ -46,7 +46,9 @@ final class EvalRows {
   Optional<EvalMetrics> evaluate(int step, double epoch, BooleanSupplier stopWhen) {
     long start = System.nanoTime();
     double sum = 0;
+    double weight = 0;
     long tokens = 0;
+    Measures measures = new Measures();
     sampler.restore(new EpochSampler.Cursor(0, 0));
     while (!sampler.isAtEpochEnd()) {
       if (stopWhen.getAsBoolean()) {
@@ -55,12 +57,16 @@ final class EvalRows {
       Batch batch = sampler.next();
       Pass pass = Pass.evaluating(batch.sequenceStarts());
       try (Tape tape = Tape.inference()) {
-        int lossTokens = batch.lossTokens();
-        sum += objective.loss(tape, model, batch, pass, lossTokens, Checkpointing.NONE).sum();
+        double own = objective.weight(batch);
+        CausalLm.Loss loss = objective.loss(tape, model, batch, pass, own, Checkpointing.NONE);
+        sum += loss.sum();
+        weight += own;
+        measures.add(loss.measures());
       }
       tokens += batch.lossTokens();
     }
     double seconds = (System.nanoTime() - start) / 1e9;
-    return Optional.of(new EvalMetrics(step, epoch, sum / tokens, tokens, seconds));
+    return Optional.of(
+        new EvalMetrics(step, epoch, sum / weight, tokens, seconds, measures.values()));
   }
 }

@@ -11,6 +11,7 @@ import ai.nibble.optim.Optimizer;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.train.objective.Objective;
 import java.util.List;
+import java.util.Map;
 
 /**
  * One optimizer step, read top to bottom in {@link #run}: forward and backward of every
@@ -51,19 +52,26 @@ public final class TrainStep {
   /**
    * What a step did.
    *
-   * @param loss mean over the loss tokens of all micro-batches
+   * @param loss mean over the loss tokens of all micro-batches, or over their rows: see {@link
+   *     Objective#weight}
    * @param gradNorm global L2 norm before clipping; NaN where the loss alone decided
    * @param tokens of all micro-batches
    * @param applied false if loss or norm are not finite, or the loss is above what was allowed: the
    *     parameters are as they were
    * @param overflow whether it was not applied because float16 could not hold the gradients, and
    *     the {@link #lossScale} is smaller now
+   * @param measures what else the objective saw, means over the step by name
    */
   public record Outcome(
-      double loss, double gradNorm, int tokens, boolean applied, boolean overflow) {
-    /** Of a step whose gradients did not overflow. */
+      double loss,
+      double gradNorm,
+      int tokens,
+      boolean applied,
+      boolean overflow,
+      Map<String, Double> measures) {
+    /** Of a step whose gradients did not overflow, with nothing beside the loss. */
     public Outcome(double loss, double gradNorm, int tokens, boolean applied) {
-      this(loss, gradNorm, tokens, applied, false);
+      this(loss, gradNorm, tokens, applied, false, Map.of());
     }
   }
 
@@ -89,7 +97,8 @@ public final class TrainStep {
    */
   public Outcome run(List<Batch> batches, double learningRate, long dropoutKey, double mostLoss) {
     int tokens = batches.stream().mapToInt(Batch::tokens).sum();
-    double lossTokens = batches.stream().mapToInt(Batch::lossTokens).sum();
+    double weight = batches.stream().mapToDouble(objective::weight).sum();
+    Measures measures = new Measures();
 
     double lossSum = 0;
     gradients.begin();
@@ -97,33 +106,35 @@ public final class TrainStep {
       Batch batch = batches.get(micro);
       trained.parameters().grads().zero();
       Pass pass = new Pass(batch.sequenceStarts(), true, dropoutKey + ((long) micro << 40));
-      lossSum += forwardBackward(batch, pass, lossTokens);
+      lossSum += forwardBackward(batch, pass, weight, measures);
       scale.unscale(trained.parameters().grads());
       gradients.addMicroBatch();
     }
 
-    double loss = lossSum / lossTokens;
+    double loss = lossSum / weight;
+    Map<String, Double> seen = measures.values();
     if (!Double.isFinite(loss) || loss > mostLoss) {
-      return new Outcome(loss, Double.NaN, tokens, false);
+      return new Outcome(loss, Double.NaN, tokens, false, false, seen);
     }
     double norm = gradients.apply(learningRate, maxGradNorm);
     if (Double.isFinite(norm)) {
       scale.applied();
-      return new Outcome(loss, norm, tokens, true);
+      return new Outcome(loss, norm, tokens, true, false, seen);
     }
     boolean overflow = scale.isDynamic() && !scale.isLeast();
     if (overflow) {
       scale.overflowed();
     }
-    return new Outcome(loss, norm, tokens, false, overflow);
+    return new Outcome(loss, norm, tokens, false, overflow, seen);
   }
 
-  private double forwardBackward(Batch batch, Pass pass, double lossTokens) {
+  private double forwardBackward(Batch batch, Pass pass, double weight, Measures measures) {
     try (Tape tape = Tape.recording()) {
       // scaled from the start: behind the loss a gradient may be rounded away before backward
       // begins
       CausalLm.Loss loss =
-          objective.loss(tape, model, batch, pass, lossTokens / scale.value(), checkpointing);
+          objective.loss(tape, model, batch, pass, weight / scale.value(), checkpointing);
+      measures.add(loss.measures());
       tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
       return loss.sum(); // after backward is queued: a device has work while the host waits
     }

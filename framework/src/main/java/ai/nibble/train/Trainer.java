@@ -416,7 +416,8 @@ public final class Trainer {
             outcome.gradNorm(),
             tokensPerSecond,
             ProcessMemory.residentBytes(),
-            tokensSeen);
+            tokensSeen,
+            outcome.measures());
     return new Step(metrics, verdict.notice());
   }
 

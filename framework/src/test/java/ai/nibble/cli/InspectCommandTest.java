@@ -166,7 +166,8 @@ class InspectCommandTest {
                     new TokenText(1, "<s>", false, true),
                     new TokenText(2, "\u001b[2J\u0007", false, false),
                     new TokenText(3, "a\u009b", true, false),
-                    new TokenText(4, "</s>", true, true))));
+                    new TokenText(4, "</s>", true, true))),
+            false);
     String text = written.toString().lines().reduce((a, b) -> b).orElseThrow();
     assertEquals(
         "\u001b[35m<s>\u001b[0m\u001b[2m␛[2J␇\u001b[0m\u001b[32ma\uFFFD\u001b[0m"

@@ -143,7 +143,8 @@ class RowFormatTest {
   void anUnknownFormatListsTheKnown() {
     String message =
         assertThrows(InvalidInputException.class, () -> RowFormat.named("alpacca")).getMessage();
-    assertTrue(message.contains("[alpaca, messages, sharegpt, prompt_completion, text"), message);
+    assertTrue(
+        message.contains("[alpaca, messages, sharegpt, prompt_completion, preference"), message);
   }
 
   @Test

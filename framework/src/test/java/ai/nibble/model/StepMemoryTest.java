@@ -117,6 +117,13 @@ class StepMemoryTest {
   private record Measured(long kept, long peak) {}
 
   private static Measured measure(CausalLm model, Checkpointing checkpointing) {
+    return measure(model, checkpointing, false);
+  }
+
+  /**
+   * @param answers whether the loss is one of each token's log-probability
+   */
+  private static Measured measure(CausalLm model, Checkpointing checkpointing, boolean answers) {
     int[] ids = IntStream.range(0, STARTS[STARTS.length - 1]).map(i -> i % VOCABULARY).toArray();
     int[] targets = Arrays.stream(LOSS).map(p -> ids[p + 1]).toArray();
     Measured measured = null;
@@ -126,12 +133,17 @@ class StepMemoryTest {
       long before = TensorMemory.heldBytes(Device.Type.CPU);
       TensorMemory.forgetPeak(Device.Type.CPU);
       try (Tape tape = Tape.recording()) {
-        CausalLm.Loss loss;
+        Variable loss;
         try (Variable hidden = model.hidden(tape, ids, new Pass(STARTS, true, 7), checkpointing)) {
-          loss = model.loss(tape, hidden, LOSS, targets, LOSS.length);
+          loss =
+              answers
+                  ? model.logProbs(tape, hidden, LOSS, targets)
+                  : model.loss(tape, hidden, LOSS, targets, LOSS.length).value();
         }
         long kept = TensorMemory.heldBytes(Device.Type.CPU) - before;
-        tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
+        float[] flowing = new float[answers ? LOSS.length : 1];
+        Arrays.fill(flowing, 1);
+        tape.backward(loss, Tensor.of(flowing, flowing.length));
         measured = new Measured(kept, TensorMemory.peakBytes(Device.Type.CPU) - empty);
       }
     }
@@ -139,9 +151,14 @@ class StepMemoryTest {
   }
 
   private static void check(CausalLm model, ModelShape shape, Checkpointing checkpointing) {
-    Measured measured = measure(model, checkpointing);
+    check(
+        model,
+        measure(model, checkpointing),
+        StepMemory.training(shape, extent(model), LOSS.length, checkpointing));
+  }
+
+  private static void check(CausalLm model, Measured measured, StepMemory.Result said) {
     Extent extent = extent(model);
-    StepMemory.Result said = StepMemory.training(shape, extent, LOSS.length, checkpointing);
     assertEquals(measured.kept, said.kept());
     // loops in Java have fewer windows at once than threads would allow: at most five of 128 KiB
     boolean windows = model.precision().compute() != DType.FLOAT32;
@@ -204,6 +221,34 @@ class StepMemoryTest {
     ModelShape.Linears none = new ModelShape.Linears(path -> 0, false, path -> false);
     try (CausalLm model = load(LoadOptions.trained(DType.FLOAT32))) {
       check(model, ModelShape.of(config(), DType.FLOAT32, true, none), checkpointing);
+    }
+  }
+
+  /** Those of preferences. Where the head is trained, too, its gradient is made in backward. */
+  @ParameterizedTest
+  @EnumSource(Checkpointing.class)
+  void soItIsForLossesOnWholeAnswers(Checkpointing checkpointing) throws Exception {
+    for (DType compute : List.of(DType.FLOAT32, DType.BFLOAT16)) {
+      try (CausalLm model = load(LoadOptions.unquantized(compute));
+          ParameterSet parameters = adapt(model, 0.1)) {
+        assertTrue(parameters.numel() > 0);
+        check(
+            model,
+            measure(model, checkpointing, true),
+            StepMemory.trainingOnAnswers(
+                shape(0.1, false), extent(model), LOSS.length, checkpointing));
+      }
+    }
+    ModelShape.Linears none = new ModelShape.Linears(path -> 0, false, path -> false);
+    try (CausalLm model = load(LoadOptions.trained(DType.FLOAT32))) {
+      check(
+          model,
+          measure(model, checkpointing, true),
+          StepMemory.trainingOnAnswers(
+              ModelShape.of(config(), DType.FLOAT32, true, none),
+              extent(model),
+              LOSS.length,
+              checkpointing));
     }
   }
 

@@ -61,6 +61,7 @@ class PlannedRunTest {
         0,
         0,
         0,
+        false,
         b -> new Extent(b.sequenceStarts(), BFLOAT16, Device.Type.CUDA, true, 1),
         Host.device());
   }

@@ -157,7 +157,12 @@ final class BadRecipeTest {
         "bnb_4bit_compute_dtype: int8 | 'bnb_4bit_compute_dtype' is 'int8', which is an integer"
             + " type, which cannot hold activations or gradients; use auto, bfloat16, float16 or float32 (the"
             + " weights are 4-bit by 'load_in_4bit')",
-        "method: dpo | 'method' is 'dpo', which is not supported yet: what is supported is [sft, pretrain]",
+        "method: ppo | 'method' is 'ppo', which is not supported yet: what is supported is [sft,"
+            + " pretrain, dpo, orpo, kto, simpo, cpo]",
+        "rl: ipo | 'method' is 'ipo', which is a loss of another method: use method: dpo with"
+            + " loss_type: ipo",
+        "loss_type: orpo | 'loss_type' is 'orpo', which is a method of its own: set method to it, and"
+            + " remove loss_type",
         "device_map: cuda:1 | 'device_map' is 'cuda:1', which is not supported yet: the first GPU"
             + " is used; name another by CUDA_VISIBLE_DEVICES in the environment, and use auto or cuda",
         "device_map: {x: cpu} | 'device_map' is a map, expected one of [auto, cpu, cuda]",

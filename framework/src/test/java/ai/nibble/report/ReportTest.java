@@ -36,7 +36,7 @@ class ReportTest {
   }
 
   private RunFile run(String status) {
-    EncodingSummary encoding = new EncodingSummary(10, 8, 900, 300, 128, 500, 1, 0, 1, 0, 0, 0);
+    EncodingSummary encoding = new EncodingSummary(10, 8, 900, 300, 128, 500, 1, 0, 1, 0, 0, 0, 0);
     return new RunFile(
         RunFile.VERSION,
         "a " + ATTACK,

@@ -19,6 +19,13 @@ final class AlpacaFormat implements RowFormat {
 
   @Override
   public Sample read(Row row) {
+    List<Map<String, Object>> messages = question(row);
+    messages.add(Messages.of("assistant", row.text("output")));
+    return new Sample.Conversation(messages, List.of(), 0);
+  }
+
+  /** All that stands before the answer. */
+  static List<Map<String, Object>> question(Row row) {
     List<Map<String, Object>> messages = new ArrayList<>();
     row.optionalText("system")
         .filter(system -> !system.isEmpty())
@@ -28,8 +35,7 @@ final class AlpacaFormat implements RowFormat {
     String input = row.optionalText("input").orElse("");
     String separator = instruction.isEmpty() || input.isEmpty() ? "" : "\n";
     messages.add(Messages.of("user", instruction + separator + input));
-    messages.add(Messages.of("assistant", row.text("output")));
-    return new Sample.Conversation(messages, List.of(), 0);
+    return messages;
   }
 
   private static void history(Row row, List<Map<String, Object>> messages) {

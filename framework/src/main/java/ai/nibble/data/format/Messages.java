@@ -20,6 +20,19 @@ final class Messages {
     return message;
   }
 
+  /** An object as a message that may be changed. */
+  static Map<String, Object> copy(Map<?, ?> object) {
+    Map<String, Object> message = new LinkedHashMap<>();
+    object.forEach((key, value) -> message.put((String) key, value));
+    return message;
+  }
+
+  /** A message that stands alone in a column, checked. */
+  static Map<String, Object> checked(Row row, String column, Map<String, Object> message) {
+    check(row, column, message);
+    return message;
+  }
+
   /** The messages of a column, checked. */
   static List<Map<String, Object>> of(Row row, String column) {
     List<Map<String, Object>> messages = row.objects(column);

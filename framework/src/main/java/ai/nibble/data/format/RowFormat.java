@@ -24,6 +24,8 @@ public interface RowFormat {
         new MessagesFormat(),
         new ShareGptFormat(),
         new PromptCompletionFormat(),
+        new PreferenceFormat(),
+        new UnpairedPreferenceFormat(),
         new TextFormat("text"),
         new TextFormat("completion"));
   }

@@ -34,6 +34,11 @@ final class ShareGptFormat implements RowFormat {
 
   @Override
   public Sample read(Row row) {
+    return new Sample.Conversation(messages(row), row.tools(), 0);
+  }
+
+  /** The turns as messages, that of the column {@code system} first. */
+  static List<Map<String, Object>> messages(Row row) {
     List<Map<String, Object>> messages = new ArrayList<>();
     row.optionalText("system")
         .filter(system -> !system.isEmpty())
@@ -45,10 +50,15 @@ final class ShareGptFormat implements RowFormat {
     for (int i = 0; i < turns.size(); i++) {
       messages.add(message(row, "conversations[" + i + "]", turns.get(i)));
     }
-    return new Sample.Conversation(messages, row.tools(), 0);
+    return messages;
   }
 
-  private static Map<String, Object> message(Row row, String where, Map<String, Object> turn) {
+  /**
+   * A turn as a message.
+   *
+   * @param where its place, for messages
+   */
+  static Map<String, Object> message(Row row, String where, Map<String, Object> turn) {
     Object from = turn.get("from");
     String role = from instanceof String name ? ROLES.get(name) : null;
     if (role == null) {

@@ -6,6 +6,7 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.function.LongSupplier;
 
 /**
@@ -18,9 +19,9 @@ import java.util.function.LongSupplier;
  * </pre>
  *
  * A line is printed for every step whose number {@code logging_steps} divides, and for the last:
- * the fields of {@code metrics.jsonl} in their order, then what remains. Where the output is no
- * terminal there is no bar and every line stands for itself. On a narrow terminal the bar leaves
- * out what does not fit.
+ * the fields of {@code metrics.jsonl} in their order, then what remains; of preferences the margin
+ * and the accuracy of the rewards behind the loss. Where the output is no terminal there is no bar
+ * and every line stands for itself. On a narrow terminal the bar leaves out what does not fit.
  */
 public final class Console implements TrainListener {
   /** A terminal's, where nothing else is known. */
@@ -87,12 +88,13 @@ public final class Console implements TrainListener {
       line(
           String.format(
               Locale.ROOT,
-              "step %d/%d  epoch %.2f  loss %.4f  lr %.2e  grad_norm %.3f  tokens/s %.0f  memory %s"
+              "step %d/%d  epoch %.2f  loss %.4f%s  lr %.2e  grad_norm %.3f  tokens/s %.0f  memory %s"
                   + "  tokens %d  ETA %s",
               m.step(),
               m.totalSteps(),
               m.epoch(),
               m.loss(),
+              rewards(m.measures()),
               m.learningRate(),
               m.gradNorm(),
               m.tokensPerSecond(),
@@ -110,12 +112,24 @@ public final class Console implements TrainListener {
     line(
         String.format(
             Locale.ROOT,
-            "eval at step %d  epoch %.2f  eval_loss %.4f  tokens %d  took %s",
+            "eval at step %d  epoch %.2f  eval_loss %.4f%s  tokens %d  took %s",
             m.step(),
             m.epoch(),
             m.evalLoss(),
+            rewards(m.measures()),
             m.tokens(),
             duration(m.seconds())));
+  }
+
+  /** Of preferences, by how much the better answers are worth more, and how often they are. */
+  private static String rewards(Map<String, Double> measures) {
+    StringBuilder shown = new StringBuilder();
+    for (String name : List.of("rewards/margins", "rewards/accuracies")) {
+      if (measures.containsKey(name)) {
+        shown.append(String.format(Locale.ROOT, "  %s %.4f", name, measures.get(name)));
+      }
+    }
+    return shown.toString();
   }
 
   @Override

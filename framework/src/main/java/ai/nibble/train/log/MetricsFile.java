@@ -128,6 +128,7 @@ public final class MetricsFile implements TrainListener, AutoCloseable {
     json.put("tokens_per_second", metrics.tokensPerSecond());
     json.put("memory", metrics.memoryBytes());
     json.put("tokens", metrics.tokens());
+    metrics.measures().forEach(json::put);
     write(json);
   }
 
@@ -139,6 +140,7 @@ public final class MetricsFile implements TrainListener, AutoCloseable {
     json.put("eval_loss", metrics.evalLoss());
     json.put("eval_tokens", metrics.tokens());
     json.put("eval_seconds", metrics.seconds());
+    metrics.measures().forEach((name, value) -> json.put("eval_" + name, value));
     write(json);
   }
 

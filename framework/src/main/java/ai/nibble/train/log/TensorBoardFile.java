@@ -21,8 +21,9 @@ import java.util.regex.Pattern;
 /**
  * What TensorBoard shows of a run, by step. Curves: {@code train/loss}, {@code
  * train/learning_rate}, {@code train/grad_norm}, {@code train/tokens_per_second}, {@code eval/loss}
- * and {@code eval/exact_match}. Distributions over the adapted modules: {@code lora/update_norm},
- * and by the modules' last names, such as {@code lora/update_norm/q_proj}. Texts: {@code recipe},
+ * and {@code eval/exact_match}; of preferences also {@code train/rewards/chosen} and so on, and the
+ * same under {@code eval}. Distributions over the adapted modules: {@code lora/update_norm}, and by
+ * the modules' last names, such as {@code lora/update_norm/q_proj}. Texts: {@code recipe},
  * resolved, and {@code answers/1} and so on, before and after training.
  *
  * <p>Every run writes a file of its own; one that resumes declares what was logged after its
@@ -105,12 +106,16 @@ public final class TensorBoardFile implements TrainListener, AutoCloseable {
     scalars.put("train/learning_rate", metrics.learningRate());
     scalars.put("train/grad_norm", metrics.gradNorm());
     scalars.put("train/tokens_per_second", metrics.tokensPerSecond());
+    metrics.measures().forEach((name, value) -> scalars.put("train/" + name, value));
     write(EventProto.scalars(now(), metrics.step(), scalars));
   }
 
   @Override
   public void evaluated(EvalMetrics metrics) {
-    write(EventProto.scalars(now(), metrics.step(), Map.of("eval/loss", metrics.evalLoss())));
+    Map<String, Double> scalars = new LinkedHashMap<>();
+    scalars.put("eval/loss", metrics.evalLoss());
+    metrics.measures().forEach((name, value) -> scalars.put("eval/" + name, value));
+    write(EventProto.scalars(now(), metrics.step(), scalars));
   }
 
   @Override

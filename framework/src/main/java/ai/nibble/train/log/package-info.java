@@ -6,12 +6,17 @@
  * One JSON object a line, UTF-8, {@code \n}. An optimizer step: {@code step}, {@code epoch}, {@code
  * loss}, {@code learning_rate}, {@code grad_norm}, {@code tokens_per_second}, {@code memory}
  * (bytes), {@code tokens} (since the run's first step). An evaluation: {@code step}, {@code epoch},
- * {@code eval_loss}, {@code eval_tokens}, {@code eval_seconds}. Generated answers: {@code step},
- * {@code exact_match} (0 to 1), {@code exact_rows}, {@code answer_rows}, {@code answer_tokens},
- * {@code answer_seconds}. A notice: {@code step}, {@code notice} ({@code not_finite}, {@code
- * spike}, {@code high_loss}, {@code plateau}, {@code early_stop}, {@code best}, {@code output}),
- * {@code text}. JSON has no numbers for what is not finite: those are the strings {@code "NaN"},
- * {@code "Infinity"} and {@code "-Infinity"}, which Python's {@code float} and Java's {@code
+ * {@code eval_loss}, {@code eval_tokens}, {@code eval_seconds}. Where preferences are trained on,
+ * both have what the objective saw, under TRL's names and in an evaluation with {@code eval_}
+ * before them: {@code rewards/chosen}, {@code rewards/rejected}, {@code rewards/margins}, {@code
+ * rewards/accuracies} (0 to 1, of pairs), {@code logps/chosen}, {@code logps/rejected} (an answer's
+ * log-probability in nats, summed over its tokens), {@code nll_loss} (where the chosen answers'
+ * cross-entropy is trained, too) and {@code kl} (of KTO). Generated answers: {@code step}, {@code
+ * exact_match} (0 to 1), {@code exact_rows}, {@code answer_rows}, {@code answer_tokens}, {@code
+ * answer_seconds}. A notice: {@code step}, {@code notice} ({@code not_finite}, {@code spike},
+ * {@code high_loss}, {@code plateau}, {@code early_stop}, {@code best}, {@code output}), {@code
+ * text}. JSON has no numbers for what is not finite: those are the strings {@code "NaN"}, {@code
+ * "Infinity"} and {@code "-Infinity"}, which Python's {@code float} and Java's {@code
  * Double.valueOf} take as they are.
  *
  * <h2>TensorBoard's event files</h2>

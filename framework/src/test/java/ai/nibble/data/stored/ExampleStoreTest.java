@@ -51,13 +51,16 @@ class ExampleStoreTest {
     for (int tokens : new int[] {1, 7, 8, 9, 15, 16, 17, 1000, 100_000, 3}) {
       examples.add(example(random, tokens));
     }
+    examples.add(Example.pair(examples.get(9), examples.get(3)));
+    examples.add(Example.judged(examples.get(9), true));
+    examples.add(Example.judged(examples.get(8), false));
     return examples;
   }
 
   private EncodingSummary encode(Consumer<Example> to) {
     encoded++;
     examples().forEach(to);
-    return new EncodingSummary(11, examples().size(), 1L << 40, 3, 4, 5, 6, 7, 8, 9, 10, 11);
+    return new EncodingSummary(11, examples().size(), 1L << 40, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12);
   }
 
   private static void assertSame(List<Example> expected, List<Example> found) {
@@ -66,6 +69,8 @@ class ExampleStoreTest {
       assertEquals(expected.get(i).length(), Examples.length(found, i));
       assertArrayEquals(expected.get(i).inputIds(), found.get(i).inputIds());
       assertArrayEquals(expected.get(i).labels(), found.get(i).labels());
+      assertEquals(expected.get(i).kind(), found.get(i).kind());
+      assertEquals(expected.get(i).second(), found.get(i).second());
     }
   }
 
@@ -85,12 +90,13 @@ class ExampleStoreTest {
   void whatWasEncodedIsReadTheNextTime() throws IOException {
     try (ExampleFile first = store().get(KEY, this::encode)) {
       assertSame(examples(), first);
-      assertThrows(IndexOutOfBoundsException.class, () -> first.get(10));
+      assertThrows(IndexOutOfBoundsException.class, () -> first.get(13));
     }
     try (ExampleFile second = store().get(KEY, this::encode)) {
       assertSame(examples(), second);
       assertEquals(1L << 40, second.summary().tokens());
       assertEquals(11, second.summary().controlsAsText());
+      assertEquals(12, second.summary().alike());
     }
     assertEquals(1, encoded);
     Path file = kept();
@@ -107,14 +113,14 @@ class ExampleStoreTest {
             KEY,
             to -> {
               to.accept(new Example(new int[] {5, 6, 7}, new int[] {-100, 6, 7}));
-              return new EncodingSummary(1, 1, 3, 2, 3, 7, 0, 0, 0, 0, 0, 0);
+              return new EncodingSummary(1, 1, 3, 2, 3, 7, 0, 0, 0, 0, 0, 0, 0);
             })
         .close();
     byte[] bytes = Files.readAllBytes(kept());
-    assertEquals(8 + 13 + 4 + 96 + 32 + 4 + 8, bytes.length);
+    assertEquals(8 + 4 + 13 + 4 + 104 + 32 + 4 + 8, bytes.length);
     assertArrayEquals(
-        new byte[] {5, 0, 0, 0, 6, 0, 0, 0, 7, 0, 0, 0, 0b110, 3, 0, 0, 0},
-        Arrays.copyOfRange(bytes, 8, 25));
+        new byte[] {0, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0, 7, 0, 0, 0, 0b110, 3, 0, 0, 0},
+        Arrays.copyOfRange(bytes, 8, 29));
   }
 
   @Test

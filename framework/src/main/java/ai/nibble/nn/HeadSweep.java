@@ -1,0 +1,235 @@
+package ai.nibble.nn;
+
+import ai.nibble.cuda.CrossEntropyKernels;
+import ai.nibble.nn.Workspace.Purpose;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Ops;
+import ai.nibble.tensor.Parallel;
+import ai.nibble.tensor.Rows;
+import ai.nibble.tensor.Scope;
+import ai.nibble.tensor.Tensor;
+import java.nio.FloatBuffer;
+import java.util.Arrays;
+
+/**
+ * Rows of hidden states meet the output head in chunks, so that the logits of all of them never
+ * exist at once. What comes out is each row's negative log-likelihood of its target and, where they
+ * are wanted, the gradients of these, which cost one more product with the head.
+ */
+final class HeadSweep {
+  private static final int ROWS_A_CHUNK = 512;
+
+  /** Fewer starve a GPU's products. */
+  private static final int ROWS_A_DEVICE_CHUNK = 2048;
+
+  private final Weight head;
+  private final int[] targets;
+  private final Precision precision;
+  private final Workspace work;
+  private final LogitCap cap;
+
+  /**
+   * @param head {@code [vocabulary, hidden]}
+   * @param targets the right token of each row, not copied
+   * @param cap of the logits
+   */
+  HeadSweep(Weight head, int[] targets, Precision precision, Workspace work, LogitCap cap) {
+    this.head = head;
+    this.targets = targets;
+    this.precision = precision;
+    this.work = work;
+    this.cap = cap;
+  }
+
+  /**
+   * The gradients that a sweep makes.
+   *
+   * @param hidden takes those by the hidden states: {@code [M, hidden]} in the compute dtype; null:
+   *     none are made
+   * @param head those by a trained head are added to it: float32 {@code [vocabulary, hidden]}, or
+   *     null
+   * @param scale what each is multiplied by
+   * @param rows a factor of its own for each row's, {@code [M]}; null: 1
+   */
+  record Wanted(Tensor hidden, Tensor head, double scale, float[] rows) {}
+
+  /** Rows of one chunk. */
+  static int chunk(boolean kernels) {
+    return kernels ? ROWS_A_DEVICE_CHUNK : ROWS_A_CHUNK;
+  }
+
+  /** Bytes that a sweep holds for the moment, beside the workspace's. */
+  static long held(Extent e, int rows, int hidden, boolean gradient) {
+    long chunk = Math.min(rows, chunk(e.kernels()));
+    long losses = (e.kernels() ? 2 : 1) * e.bytes(DType.FLOAT32, rows);
+    int copies = e.precision().widens() ? gradient ? 2 : 1 : 0;
+    return losses + copies * e.product(chunk, hidden);
+  }
+
+  /**
+   * A footprint with the buffers that a sweep asks for: the logits of a chunk, the head in the
+   * product's dtype where it is held in another, its gradient's product.
+   *
+   * @param held the head's dtype
+   * @param headGradient whether the head's gradient is made
+   */
+  static Footprint using(
+      Footprint f,
+      Extent e,
+      int rows,
+      int hidden,
+      int vocabulary,
+      DType held,
+      boolean headGradient) {
+    long chunk = Math.min(rows, chunk(e.kernels()));
+    Footprint all = f.using(Purpose.LOGITS, e.product(chunk, vocabulary));
+    if (!HeadWeight.isReady(held, e.precision())) {
+      all = all.using(Purpose.HEAD, e.product(vocabulary, hidden));
+    }
+    return headGradient && e.precision().product() != DType.FLOAT32
+        ? all.using(Purpose.WEIGHT_GRAD, e.product(vocabulary, hidden))
+        : all;
+  }
+
+  /**
+   * Runs it. On a device nothing is read back, so that it need not be waited for.
+   *
+   * @param hidden {@code [M, hidden]}
+   * @return each row's loss in nats, float32 {@code [M]}, the caller's
+   */
+  Tensor run(Tensor hidden, Wanted wanted) {
+    if (hidden.size(0) != targets.length) {
+      throw new IllegalArgumentException(targets.length + " targets for hidden states " + hidden);
+    }
+    boolean kernels = Kernels.serve(hidden);
+    if (kernels && !cap.isNone()) {
+      throw new IllegalStateException("cross-entropy of capped logits has no kernel");
+    }
+    int most = chunk(kernels);
+    try (Scope scope = new Scope()) {
+      Tensor weight = scope.own(new HeadWeight(head, precision).open(work));
+      Tensor right = kernels ? scope.own(Tensor.ofInts(hidden.device(), targets)) : null;
+      Tensor losses = scope.own(Tensor.empty(hidden.device(), DType.FLOAT32, targets.length));
+      for (int begin = 0; begin < targets.length; begin += most) {
+        int rows = Math.min(targets.length - begin, most);
+        try (Scope chunk = new Scope()) {
+          Tensor input = chunk.own(input(chunk.own(hidden.narrow(0, begin, rows))));
+          Tensor logits =
+              chunk.own(work.get(Purpose.LOGITS, precision.product(), rows, head.outFeatures()));
+          Ops.mm(logits, input, chunk.own(weight.t()));
+          Tensor part = chunk.own(losses.narrow(0, begin, rows));
+          if (kernels) {
+            byKernels(part, logits, chunk.own(right.narrow(0, begin, rows)), begin, wanted);
+          } else {
+            inJava(part, logits, begin, wanted);
+          }
+          if (wanted.hidden() != null) {
+            addGradients(logits, input, weight, begin, wanted);
+          }
+        }
+      }
+      return losses.share();
+    }
+  }
+
+  private Tensor input(Tensor part) {
+    return precision.widens() ? part.to(precision.product()) : part.share();
+  }
+
+  /** From the logits' gradient, which has taken their place. */
+  private void addGradients(Tensor logits, Tensor input, Tensor weight, int begin, Wanted wanted) {
+    int rows = (int) logits.size(0);
+    try (Scope scope = new Scope()) {
+      Tensor out = scope.own(wanted.hidden().narrow(0, begin, rows));
+      Tensor product =
+          precision.widens()
+              ? scope.own(Tensor.empty(precision.product(), rows, head.inFeatures()))
+              : out;
+      Ops.mm(product, logits, weight);
+      if (wanted.head() != null) {
+        WeightGradients.addProduct(wanted.head(), logits, input, work);
+      }
+      if (product != out) {
+        out.copyFrom(product);
+      }
+    }
+  }
+
+  private static void byKernels(
+      Tensor losses, Tensor logits, Tensor targets, int begin, Wanted wanted) {
+    boolean gradient = wanted.hidden() != null;
+    CrossEntropyKernels.forward(losses, logits, targets, wanted.scale(), gradient);
+    if (gradient && wanted.rows() != null) {
+      scaleRows(logits, wanted.rows(), begin);
+    }
+  }
+
+  /**
+   * Multiplies every row of a matrix by a factor of its own, in place.
+   *
+   * @param matrix {@code [rows, columns]}
+   * @param factors those from {@code begin} on are the rows'
+   */
+  static void scaleRows(Tensor matrix, float[] factors, int begin) {
+    int rows = (int) matrix.size(0);
+    Device device = matrix.device();
+    float[] own = Arrays.copyOfRange(factors, begin, begin + rows);
+    try (Tensor column = Tensor.of(device, own, rows, 1);
+        Tensor typed = column.to(matrix.dtype())) {
+      Ops.mul(matrix, matrix, typed);
+    }
+  }
+
+  /**
+   * The losses of a chunk's rows; where gradients are wanted, these take the logits' place. A few
+   * rows at a time from start to end, so that they are read from memory once.
+   */
+  private void inJava(Tensor losses, Tensor logits, int begin, Wanted wanted) {
+    FloatBuffer to = losses.floats();
+    Parallel.forRanges(
+        logits.size(0),
+        Rows.grain(2 * logits.size(1)),
+        (first, last) -> {
+          try (Tensor rows = logits.narrow(0, first, last - first);
+              Tensor logProbs = rows.to(DType.FLOAT32);
+              Tensor tanh = cap.isNone() ? null : cap.tanh(rows.to(DType.FLOAT32))) {
+            if (tanh != null) {
+              cap.timesCap(logProbs, tanh);
+            }
+            Ops.logSoftmax(logProbs, logProbs);
+            FloatBuffer values = logProbs.floats();
+            int width = (int) logProbs.size(1);
+            for (int r = 0; r < last - first; r++) {
+              int row = begin + (int) first + r;
+              to.put((int) first + r, -values.get(r * width + targets[row]));
+            }
+            if (wanted.hidden() != null) {
+              Ops.exp(logProbs, logProbs);
+              for (int r = 0; r < last - first; r++) {
+                int row = begin + (int) first + r;
+                float scale = (float) wanted.scale();
+                scale *= wanted.rows() == null ? 1 : wanted.rows()[row];
+                finishGradient(values, r * width, width, targets[row], scale);
+              }
+              if (tanh != null) {
+                Ops.tanhBackward(logProbs, logProbs, tanh);
+              }
+              rows.copyFrom(logProbs);
+            }
+          }
+        });
+  }
+
+  /** Subtracts one at the target of a row of probabilities and multiplies by the scale. */
+  private static void finishGradient(
+      FloatBuffer values, int at, int width, int target, float scale) {
+    float[] row = new float[width];
+    values.get(at, row);
+    row[target] -= 1;
+    for (int c = 0; c < width; c++) {
+      row[c] *= scale;
+    }
+    values.put(at, row);
+  }
+}

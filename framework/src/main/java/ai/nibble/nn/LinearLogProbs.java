@@ -1,0 +1,104 @@
+package ai.nibble.nn;
+
+import ai.nibble.autograd.Function;
+import ai.nibble.autograd.Gradients;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Scope;
+import ai.nibble.tensor.Tensor;
+
+/**
+ * The output head and the log-probability of a token for each row of hidden states, for losses that
+ * weigh tokens by what all of them come to: those on whole answers. Works in chunks, as {@link
+ * LinearCrossEntropy} does.
+ *
+ * <p>The gradient by a row of hidden states is the row's own, times the one number that flows back
+ * to it. So it is made in the same sweep, and backward multiplies each row. Only where the head is
+ * trained as well backward sweeps again, since the rows' numbers are within the head's gradient.
+ *
+ * <p>Input: hidden states {@code [M, hidden]}. Output: float32 {@code [M]}, in nats.
+ */
+public final class LinearLogProbs extends Function {
+  private final Weight head;
+  private final HeadSweep sweep;
+  private Tensor gradient;
+  private Tensor hidden;
+
+  /**
+   * @param head {@code [vocabulary, hidden]}
+   * @param targets the token of each row whose log-probability is asked for
+   */
+  public LinearLogProbs(Weight head, int[] targets, Precision precision, Workspace work) {
+    this(head, targets, precision, work, new LogitCap(LogitCap.NONE));
+  }
+
+  /** As above, of logits with a soft cap. */
+  public LinearLogProbs(
+      Weight head, int[] targets, Precision precision, Workspace work, LogitCap cap) {
+    this.head = head;
+    this.sweep = new HeadSweep(head, targets.clone(), precision, work, cap);
+  }
+
+  /**
+   * What the log-probabilities of so many rows hold, where a backward follows.
+   *
+   * @param held the head's dtype
+   * @param trained whether the head is
+   */
+  public static Footprint footprint(
+      Extent e, int rows, int hidden, int vocabulary, DType held, boolean trained) {
+    Footprint f =
+        Footprint.of(e.bytes(DType.FLOAT32, rows))
+            .inForward(HeadSweep.held(e, rows, hidden, !trained));
+    f =
+        trained
+            ? f.savingInput(0)
+                .inBackward(0, HeadSweep.held(e, rows, hidden, true), e.compute(rows, hidden))
+            : f.saving(e.compute(rows, hidden));
+    return HeadSweep.using(f, e, rows, hidden, vocabulary, held, trained);
+  }
+
+  @Override
+  protected boolean hasParameters() {
+    return head.parameter().isPresent();
+  }
+
+  @Override
+  protected Tensor[] forward(Tensor[] inputs) {
+    try (Scope scope = new Scope()) {
+      boolean now = isRecording() && !hasParameters();
+      Tensor grads =
+          now ? scope.empty(inputs[0].device(), inputs[0].dtype(), inputs[0].shape()) : null;
+      if (isRecording() && hasParameters()) {
+        hidden = save(inputs[0]);
+      }
+      // of the losses: what flows back is by their negative
+      Tensor losses = scope.own(sweep.run(inputs[0], new HeadSweep.Wanted(grads, null, -1, null)));
+      gradient = now ? save(grads) : null;
+      return new Tensor[] {negative(losses)};
+    }
+  }
+
+  private static Tensor negative(Tensor losses) {
+    float[] values = losses.toFloats();
+    for (int r = 0; r < values.length; r++) {
+      values[r] = -values[r];
+    }
+    return Tensor.of(losses.device(), values, values.length);
+  }
+
+  @Override
+  protected void backward(Tensor[] gradOutputs, Gradients gradients) {
+    float[] factors = gradOutputs[0].toFloats();
+    if (gradient != null) {
+      HeadSweep.scaleRows(gradient, factors, 0);
+      gradients.pass(0, gradient);
+      return;
+    }
+    try (Scope scope = new Scope()) {
+      Tensor grads = scope.empty(hidden.device(), hidden.dtype(), hidden.shape());
+      Tensor headGrad = head.parameter().orElseThrow().grad();
+      sweep.run(hidden, new HeadSweep.Wanted(grads, headGrad, -1, factors)).close();
+      gradients.add(0, grads.share());
+    }
+  }
+}
