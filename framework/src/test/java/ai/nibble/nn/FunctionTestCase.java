@@ -39,6 +39,13 @@ abstract class FunctionTestCase {
     };
   }
 
+  /** The dtypes of a computation here; kernels multiply float16 as it is, as on a device. */
+  static Precision precision(DType dtype) {
+    try (Tensor here = Tensor.of(new float[] {0}, 1)) {
+      return Kernels.serve(here) ? new Precision(dtype, dtype) : Precision.of(dtype);
+    }
+  }
+
   /** Inverse frequencies of rotary embedding, {@code [d/2]}. */
   static float[] frequencies(int d, double theta) {
     float[] frequencies = new float[d / 2];

@@ -300,7 +300,7 @@ class FunctionsTest extends FunctionTestCase {
     assertIsTextbookAttention(
         dtype,
         (attention, pass) ->
-            (tape, in) -> attention.apply(tape, in.get(0), pass, Precision.of(dtype)));
+            (tape, in) -> attention.apply(tape, in.get(0), pass, precision(dtype)));
   }
 
   @ParameterizedTest
@@ -403,7 +403,7 @@ class FunctionsTest extends FunctionTestCase {
     Tensor w = scope.own(scope.own(Oracle.gaussian(13, 0.5, vocabulary, 6)).to(dtype));
     DenseWeight head = new DenseWeight(w);
     List<Tensor> inputs = List.of(input(14, rows, 6));
-    Precision precision = Precision.of(dtype);
+    Precision precision = precision(dtype);
     Oracle.OnTape ours =
         (tape, in) ->
             tape.apply(

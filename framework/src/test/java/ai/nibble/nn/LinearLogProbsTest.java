@@ -37,7 +37,7 @@ class LinearLogProbsTest extends FunctionTestCase {
     Tensor w = scope.own(scope.own(Oracle.gaussian(13, 0.5, VOCABULARY, 6)).to(dtype));
     DenseWeight head = new DenseWeight(w);
     List<Tensor> inputs = List.of(input(14, ROWS, 6));
-    Precision precision = Precision.of(dtype);
+    Precision precision = precision(dtype);
     Oracle.OnTape ours =
         (tape, in) -> tape.apply(new LinearLogProbs(head, targets, precision, work), in.get(0));
     Oracle.assertAgreesWithEngine(

@@ -32,8 +32,7 @@ class OutputHeadTest extends FunctionTestCase {
     List<Tensor> inputs = List.of(scope.own(Oracle.gaussian(2, 1, ROWS, HIDDEN)));
     Oracle.OnTape ours =
         (tape, in) ->
-            tape.apply(
-                new OutputHead(head, Precision.of(dtype), work, new LogitCap(cap)), in.get(0));
+            tape.apply(new OutputHead(head, precision(dtype), work, new LogitCap(cap)), in.get(0));
     Oracle.assertAgreesWithEngine(
         ours,
         (in, manager) -> {
@@ -58,7 +57,7 @@ class OutputHeadTest extends FunctionTestCase {
     DenseWeight head = scope.own(new DenseWeight(parameters.get("head")));
     List<Tensor> inputs = List.of(scope.own(Oracle.gaussian(4, 1, ROWS, HIDDEN)));
     Oracle.OnTape ours =
-        (tape, in) -> tape.apply(new OutputHead(head, Precision.of(dtype), work), in.get(0));
+        (tape, in) -> tape.apply(new OutputHead(head, precision(dtype), work), in.get(0));
     Oracle.onTape(ours, inputs, dtype, 99);
     Oracle.onTape(ours, inputs, dtype, 99);
     // dW = dyᵀ·x, in the engine's own product

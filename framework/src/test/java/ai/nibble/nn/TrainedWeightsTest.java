@@ -273,7 +273,7 @@ class TrainedWeightsTest extends FunctionTestCase {
     DenseWeight table = scope.own(new DenseWeight(parameters.get("table")));
     assertAgrees(
         parameters,
-        (tape, in) -> tape.apply(new Embedding(table, ids, Precision.of(dtype), scale)),
+        (tape, in) -> tape.apply(new Embedding(table, ids, precision(dtype), scale)),
         (in, manager) -> manager.create(ids).oneHot(131).matMul(in.get(0)).mul(scale),
         List.of(),
         dtype);
@@ -301,7 +301,7 @@ class TrainedWeightsTest extends FunctionTestCase {
     Pass pass = Pass.evaluating(0, 71);
     assertAgrees(
         parameters,
-        (tape, in) -> group.apply(tape, in.get(0), pass, Precision.of(dtype), work),
+        (tape, in) -> group.apply(tape, in.get(0), pass, precision(dtype), work),
         (in, manager) -> {
           NDArray x = in.get(0);
           return x.matMul(in.get(1).transpose())
@@ -339,7 +339,7 @@ class TrainedWeightsTest extends FunctionTestCase {
     ParameterSet parameters = groupParameters();
     LinearGroup group = group(parameters);
     Pass pass = Pass.evaluating(0, 71);
-    Precision precision = Precision.of(dtype);
+    Precision precision = precision(dtype);
     Tensor x = input(9, 71, 9);
     Oracle.onTape(
         (tape, in) -> group.apply(tape, in.get(0), pass, precision, work), List.of(x), dtype, 1);
@@ -375,7 +375,7 @@ class TrainedWeightsTest extends FunctionTestCase {
         parameters,
         (tape, in) ->
             tape.apply(
-                new LinearCrossEntropy(head, targets, 100, Precision.of(dtype), work), in.get(0)),
+                new LinearCrossEntropy(head, targets, 100, precision(dtype), work), in.get(0)),
         (in, manager) -> crossEntropy(in.get(0), in.get(1), targets, manager),
         List.of(input(14, 530, 6)),
         dtype);
@@ -390,7 +390,7 @@ class TrainedWeightsTest extends FunctionTestCase {
     ParameterSet parameters = parameters(shapes("table", size(21, 6), "w", size(6)));
     DenseWeight table = scope.own(new DenseWeight(parameters.get("table")));
     RmsNorm norm = scope.own(new RmsNorm(parameters.get("w"), 1e-5));
-    Precision precision = Precision.of(dtype);
+    Precision precision = precision(dtype);
     assertAgrees(
         parameters,
         (tape, in) ->
