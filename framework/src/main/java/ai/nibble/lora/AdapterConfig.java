@@ -10,8 +10,6 @@ import java.util.Optional;
  *     file, whose tensors are what counts
  * @param baseModel the base model's directory or hub id, as written by whoever saved the adapter
  * @param revision the base model's revision
- * @param extras what the adapter does besides; {@link AdapterExtras#NONE} where it can be put on a
- *     model
  * @param ignoredKeys keys of the file that Nibble does not know and that are set to something, in
  *     the file's order: worth a line to the user; empty for an adapter of ours
  */
@@ -19,14 +17,18 @@ public record AdapterConfig(
     LoraConfig lora,
     Optional<String> baseModel,
     Optional<String> revision,
-    AdapterExtras extras,
     List<String> ignoredKeys) {
   public AdapterConfig {
     ignoredKeys = List.copyOf(ignoredKeys);
   }
 
+  /** What the adapter does besides adding B·A. */
+  public AdapterExtras extras() {
+    return lora.extras();
+  }
+
   /** An adapter of ours on a base model. */
   public AdapterConfig(LoraConfig lora, String baseModel) {
-    this(lora, Optional.of(baseModel), Optional.empty(), AdapterExtras.NONE, List.of());
+    this(lora, Optional.of(baseModel), Optional.empty(), List.of());
   }
 }

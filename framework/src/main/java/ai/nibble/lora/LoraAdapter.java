@@ -1,12 +1,15 @@
 package ai.nibble.lora;
 
+import ai.nibble.InvalidInputException;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Trainable;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
+import ai.nibble.nn.Quant8Weight;
 import ai.nibble.nn.Weight;
+import ai.nibble.tensor.Tensor;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
@@ -31,20 +34,40 @@ public final class LoraAdapter implements Trainable {
     this.model = model;
     this.config = config;
     this.modules = modules;
+    this.parameters = new ParameterSet(shapes(model, config, modules), model.device());
+    for (String path : modules) {
+      Parameter a = parameters.get(AdapterNames.loraA(path));
+      Parameter b = parameters.get(AdapterNames.loraB(path));
+      Optional<Parameter> m = Optional.ofNullable(parameters.get(AdapterNames.magnitude(path)));
+      updates.put(path, new LowRank(a, b, config.scaling(path), config.dropout(), m));
+    }
+    attach();
+  }
+
+  private static Map<String, long[]> shapes(
+      CausalLm model, LoraConfig config, List<String> modules) {
     Map<String, long[]> shapes = new LinkedHashMap<>();
     for (String path : modules) {
       Linear linear = model.linears().get(path);
       int r = rank(config, linear);
       shapes.put(AdapterNames.loraA(path), new long[] {r, linear.weight().inFeatures()});
       shapes.put(AdapterNames.loraB(path), new long[] {linear.weight().outFeatures(), r});
+      if (config.extras().useDora()) {
+        requireDoraFits(linear);
+        shapes.put(AdapterNames.magnitude(path), new long[] {linear.weight().outFeatures()});
+      }
     }
-    this.parameters = new ParameterSet(shapes, model.device());
-    for (String path : modules) {
-      Parameter a = parameters.get(AdapterNames.loraA(path));
-      Parameter b = parameters.get(AdapterNames.loraB(path));
-      updates.put(path, new LowRank(a, b, config.scaling(path), config.dropout()));
+    return shapes;
+  }
+
+  private static void requireDoraFits(Linear linear) {
+    if (linear.weight() instanceof Quant8Weight) {
+      throw new InvalidInputException(
+          "use_dora: '"
+              + linear.path()
+              + "' is held in 8 bits, which is not supported yet: hold the base in 4 bits or as it"
+              + " is");
     }
-    attach();
   }
 
   private static int rank(LoraConfig config, Linear linear) {
@@ -67,8 +90,31 @@ public final class LoraAdapter implements Trainable {
       FloatBuffer values = FloatBuffer.allocate(Math.toIntExact(a.value().numel()));
       init.fill(path, values, a.value().size(0), a.value().size(1));
       a.value().setFloats(values);
+      if (resolved.extras().useDora()) {
+        adapter.initMagnitude(path);
+      }
     }
     return adapter;
+  }
+
+  /** The norms of the weight's own rows: B is zero. */
+  private void initMagnitude(String path) {
+    try (Tensor norms = model.linears().get(path).rowNorms(model.precision())) {
+      float[] values = norms.toFloats();
+      for (int row = 0; row < values.length; row++) {
+        if (values[row] == 0) {
+          close();
+          throw new InvalidInputException(
+              "use_dora: '"
+                  + path
+                  + "' has only zeros in row "
+                  + row
+                  + " of its weight, which has no direction to scale: leave the module out of"
+                  + " lora_target_modules");
+        }
+      }
+      parameters.get(AdapterNames.magnitude(path)).value().copyFrom(norms);
+    }
   }
 
   /** Adapters with zeros in both matrices, for a reader to fill. */
@@ -119,7 +165,7 @@ public final class LoraAdapter implements Trainable {
     return List.copyOf(modules);
   }
 
-  /** All A and B under PEFT's names, float32. */
+  /** All A and B, and magnitudes where there are, under PEFT's names, float32. */
   @Override
   public ParameterSet parameters() {
     return parameters;

@@ -20,6 +20,7 @@ import java.util.TreeSet;
  *     to listed names only, not to whole paths, and refuses them beside a pattern
  * @param layersPattern names of the module list that the layer numbers index; empty for any
  * @param initLoraWeights how the matrices begin
+ * @param extras what is trained besides A and B
  */
 public record LoraConfig(
     int r,
@@ -32,7 +33,8 @@ public record LoraConfig(
     PathValues<Double> alphaPattern,
     List<Integer> layersToTransform,
     List<String> layersPattern,
-    InitLoraWeights initLoraWeights) {
+    InitLoraWeights initLoraWeights,
+    AdapterExtras extras) {
 
   /** Rank 16, alpha 32, dropout 0.05 on every linear module except the output head. */
   public static final LoraConfig DEFAULT =
@@ -48,6 +50,34 @@ public record LoraConfig(
           List.of(),
           List.of(),
           InitLoraWeights.KAIMING);
+
+  /** A and B alone. */
+  public LoraConfig(
+      int r,
+      double alpha,
+      double dropout,
+      TargetModules targetModules,
+      TargetModules excludeModules,
+      boolean useRslora,
+      PathValues<Integer> rankPattern,
+      PathValues<Double> alphaPattern,
+      List<Integer> layersToTransform,
+      List<String> layersPattern,
+      InitLoraWeights initLoraWeights) {
+    this(
+        r,
+        alpha,
+        dropout,
+        targetModules,
+        excludeModules,
+        useRslora,
+        rankPattern,
+        alphaPattern,
+        layersToTransform,
+        layersPattern,
+        initLoraWeights,
+        AdapterExtras.NONE);
+  }
 
   /**
    * @throws InvalidInputException with every value that is out of range
@@ -156,7 +186,8 @@ public record LoraConfig(
         alphaPattern,
         layersToTransform,
         layersPattern,
-        initLoraWeights);
+        initLoraWeights,
+        extras);
   }
 
   /** The same with another dropout. */
@@ -172,7 +203,8 @@ public record LoraConfig(
         alphaPattern,
         layersToTransform,
         layersPattern,
-        initLoraWeights);
+        initLoraWeights,
+        extras);
   }
 
   /** The same on other modules: targets, exceptions and layer numbers. */
@@ -189,11 +221,29 @@ public record LoraConfig(
         alphaPattern,
         newLayers,
         newLayers.isEmpty() ? List.of() : layersPattern,
-        initLoraWeights);
+        initLoraWeights,
+        extras);
   }
 
   /** The same on other modules, all layers. */
   public LoraConfig withTargets(TargetModules newTargets) {
     return withTargets(newTargets, TargetModules.NONE, List.of());
+  }
+
+  /** The same with other extras. */
+  public LoraConfig withExtras(AdapterExtras newExtras) {
+    return new LoraConfig(
+        r,
+        alpha,
+        dropout,
+        targetModules,
+        excludeModules,
+        useRslora,
+        rankPattern,
+        alphaPattern,
+        layersToTransform,
+        layersPattern,
+        initLoraWeights,
+        newExtras);
   }
 }

@@ -7,7 +7,8 @@ import ai.nibble.tensor.Tensor;
 
 /**
  * The Frobenius norm of an update without the update itself: {@code ‖B·A‖² = tr(AᵀBᵀBA) = Σ (BᵀB) ∘
- * (A·Aᵀ)}, two matrices {@code [r, r]} in place of one {@code [out, in]}.
+ * (A·Aᵀ)}, two matrices {@code [r, r]} in place of one {@code [out, in]}. What DoRA makes of the
+ * rows afterwards is not in it.
  */
 final class UpdateNorm {
   private UpdateNorm() {}

@@ -64,7 +64,7 @@ record DecoderLayer(
 
     /** A product that a second run gets from the first, where that keeps products. */
     private Variable product(LinearGroup group, Variable x) {
-      return checkpointing == Checkpointing.SELECTIVE
+      return checkpointing == Checkpointing.SELECTIVE && group.keepsOutput(pass)
           ? recall.kept(earlier -> product(group, x, earlier))
           : product(group, x, Earlier.NONE);
     }

@@ -35,8 +35,15 @@ public record ModelShape(
    * @param rank of the adapter on a linear, 0 without
    * @param dropout whether adapters drop
    * @param int8 whether a linear is held in 8 bits
+   * @param dora whether adapters scale rows to magnitudes
    */
-  public record Linears(ToIntFunction<String> rank, boolean dropout, Predicate<String> int8) {}
+  public record Linears(
+      ToIntFunction<String> rank, boolean dropout, Predicate<String> int8, boolean dora) {
+    /** Plain adapters. */
+    public Linears(ToIntFunction<String> rank, boolean dropout, Predicate<String> int8) {
+      this(rank, dropout, int8, false);
+    }
+  }
 
   /**
    * The shape of a model that is not loaded.
@@ -60,23 +67,31 @@ public record ModelShape(
               groups.of(
                   c.hiddenSize(),
                   List.of(q, kv, kv),
+                  c.form().attentionBias(),
                   "self_attn.q_proj",
                   "self_attn.k_proj",
                   "self_attn.v_proj"),
-              groups.of(q, List.of(c.hiddenSize()), "self_attn.o_proj"),
-              groups.of(c.hiddenSize(), List.of(inner, inner), "mlp.gate_proj", "mlp.up_proj"),
-              groups.of(inner, List.of(c.hiddenSize()), "mlp.down_proj")));
+              groups.of(q, List.of(c.hiddenSize()), c.form().outputBias(), "self_attn.o_proj"),
+              groups.of(
+                  c.hiddenSize(),
+                  List.of(inner, inner),
+                  c.form().mlpBias(),
+                  "mlp.gate_proj",
+                  "mlp.up_proj"),
+              groups.of(inner, List.of(c.hiddenSize()), c.form().mlpBias(), "mlp.down_proj")));
     }
     return new ModelShape(c.hiddenSize(), c.vocabSize(), held, held, trained, layers);
   }
 
   private record Groups(String layer, boolean trained, Linears linears) {
-    GroupShape of(int in, List<Integer> out, String... names) {
+    GroupShape of(int in, List<Integer> out, boolean bias, String... names) {
       List<String> paths = List.of(names).stream().map(name -> layer + name).toList();
       List<Integer> ranks = paths.stream().map(p -> linears.rank.applyAsInt(p)).toList();
       boolean adapted = ranks.stream().anyMatch(r -> r > 0);
       boolean int8 = paths.stream().anyMatch(linears.int8);
-      return new GroupShape(in, out, ranks, adapted && linears.dropout, trained, int8);
+      boolean drops = adapted && linears.dropout;
+      boolean dora = adapted && linears.dora;
+      return new GroupShape(in, out, ranks, drops, trained, int8, dora, bias);
     }
   }
 }

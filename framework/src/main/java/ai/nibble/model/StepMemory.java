@@ -251,7 +251,7 @@ public final class StepMemory {
 
   private Variable product(Run run, GroupShape group, Variable x) {
     Footprint f = group(group);
-    return checkpointing == Checkpointing.SELECTIVE
+    return checkpointing == Checkpointing.SELECTIVE && group.keepsOutput(extent, training)
         ? run.kept(f, adapts(group), x)
         : run.apply(f, adapts(group), x);
   }

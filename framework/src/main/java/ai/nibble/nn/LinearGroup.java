@@ -27,6 +27,7 @@ public final class LinearGroup implements AutoCloseable {
   private final int layer;
   private final int outFeatures;
   private Tensor kept;
+  private DoraGains keptGains;
   private FewRowsProduct packed;
   private List<Optional<LowRank>> keptAdapters = List.of();
 
@@ -93,7 +94,33 @@ public final class LinearGroup implements AutoCloseable {
         members.stream().map(m -> m.adapter().map(LowRank::rank).orElse(0)).toList(),
         dropout() > 0,
         isTrained(),
-        Int8Product.takes(this));
+        Int8Product.takes(this),
+        isDora(),
+        isBiased());
+  }
+
+  /** Whether rows of a member's weight are scaled to magnitudes. */
+  boolean isDora() {
+    return members.stream()
+        .flatMap(m -> m.adapter().stream())
+        .anyMatch(adapter -> adapter.magnitude().isPresent());
+  }
+
+  /** Whether a member has a bias. */
+  boolean isBiased() {
+    return members.stream().anyMatch(m -> m.bias() != null);
+  }
+
+  /**
+   * Whether a checkpoint that keeps the output spares computing it again: backward reads no more
+   * than that of it.
+   */
+  public boolean keepsOutput(Pass pass) {
+    return !isDora() || keepsOutput(pass.training() && dropout() > 0);
+  }
+
+  boolean keepsOutput(boolean drops) {
+    return DoraGains.followFromOutput(this, drops);
   }
 
   /** Whether a member's own weight or bias is trained. */
@@ -170,12 +197,40 @@ public final class LinearGroup implements AutoCloseable {
       weights.close();
       throw e;
     }
+    DoraGains gains;
+    try {
+      gains = isDora() ? gains(weights, precision) : null;
+    } catch (RuntimeException e) {
+      weights.close();
+      throw e;
+    }
     dropWeights();
     kept = weights;
+    keptGains = gains;
     keptAdapters = adapters;
   }
 
-  private Device device() {
+  private DoraGains gains(Tensor weights, Precision precision) {
+    try (Tensor a = downProjections(precision.product())) {
+      return DoraGains.of(this, weights, a);
+    }
+  }
+
+  /**
+   * What the outputs are multiplied by, where rows are scaled to magnitudes; null where none are.
+   * The caller closes it.
+   */
+  DoraGains gains(Precision precision) {
+    if (!isDora()) {
+      return null;
+    }
+    try (Tensor weights = Tensor.empty(device(), precision.product(), outFeatures(), width())) {
+      writeWeights(weights, precision);
+      return gains(weights, precision);
+    }
+  }
+
+  Device device() {
     return members.get(0).weight().device();
   }
 
@@ -242,6 +297,10 @@ public final class LinearGroup implements AutoCloseable {
       kept.close();
       kept = null;
     }
+    if (keptGains != null) {
+      keptGains.close();
+      keptGains = null;
+    }
     if (packed != null) {
       packed.close();
       packed = null;
@@ -258,6 +317,11 @@ public final class LinearGroup implements AutoCloseable {
       requireSameAdapters();
     }
     return kept;
+  }
+
+  /** The gains of {@link #keptWeights}; null where nothing is kept or no row has a magnitude. */
+  DoraGains keptGains() {
+    return keptGains;
   }
 
   /**
@@ -372,7 +436,7 @@ public final class LinearGroup implements AutoCloseable {
 
   /** The members' biases, {@code [out]}, zeros where a member has none; null where none has one. */
   float[] biases() {
-    if (members.stream().allMatch(m -> m.bias() == null)) {
+    if (!isBiased()) {
       return null;
     }
     float[] all = new float[outFeatures()];
@@ -389,7 +453,7 @@ public final class LinearGroup implements AutoCloseable {
 
   /** Adds the members' biases to {@code [N, out]} in place. */
   void addBiases(Tensor y) {
-    if (members.stream().allMatch(m -> m.bias() == null)) {
+    if (!isBiased()) {
       return;
     }
     if (Kernels.serve(y)) {

@@ -53,6 +53,12 @@ final class Conflicts {
     if (is("load_in_8bit", true)) {
       eightBits();
     }
+    if (is("use_dora", true) && is("load_in_8bit", true)) {
+      problem(
+          "use_dora",
+          "'use_dora' is 'true', which is not supported yet on a base in 8 bits: use load_in_4bit,"
+              + " or neither");
+    }
     if (is("init", Recipe.Init.RANDOM) && isOtherThan("adapter", Recipe.Adapter.NONE)) {
       problem(
           "init",
@@ -82,8 +88,8 @@ final class Conflicts {
         && prepared.given().filter(path -> path.startsWith(output)).isPresent()) {
       problem(
           "dataset_prepared_path",
-          "'dataset_prepared_path' is in 'output_dir', which holds what a run made and nothing else:"
-              + " choose another");
+          "'dataset_prepared_path' is in 'output_dir', which holds what a run made and nothing"
+              + " else: choose another");
     }
     bestAndEarlyStopping();
     for (String key : EVALUATING) {
@@ -153,6 +159,14 @@ final class Conflicts {
       ignored(
           List.of("train_on_inputs", "roles_to_train", "train_on_eos"),
           "method: pretrain, which trains on every token");
+    }
+    if (is("use_dora", true)
+        && values.get("lora_dropout") instanceof Double dropout
+        && dropout > 0) {
+      notice(
+          "lora_dropout",
+          "'lora_dropout' above 0 makes 'use_dora' multiply by the base a second time: 0 is"
+              + " faster");
     }
     if (isSet("max_steps") && values.get("num_epochs") instanceof Double epochs && epochs != 1) {
       notice("num_epochs", "'num_epochs' has no effect: 'max_steps' says when to stop");

@@ -41,6 +41,11 @@ public record Lora(
             doc = "Scale the adapters by alpha / sqrt(r) instead")
         boolean useRslora,
     @Key(
+            value = "use_dora",
+            byDefault = "false",
+            doc = "Also train the norm of each adapted weight's rows (DoRA)")
+        boolean useDora,
+    @Key(
             value = "init_lora_weights",
             byDefault = "true",
             doc = "`true`: A uniform, B zero; `gaussian`: A normal, B zero",

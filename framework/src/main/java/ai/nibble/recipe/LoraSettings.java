@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.lora.AdapterExtras;
 import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.PathValues;
@@ -27,7 +28,8 @@ final class LoraSettings {
         switch (lora.initLoraWeights()) {
           case TRUE -> InitLoraWeights.KAIMING;
           case GAUSSIAN -> InitLoraWeights.GAUSSIAN;
-        });
+        },
+        AdapterExtras.NONE.withDora(lora.useDora()));
   }
 
   /**
@@ -43,6 +45,7 @@ final class LoraSettings {
             0,
             (TargetModules)
                 values.getOrDefault("lora_target_modules", new TargetModules.AllLinear()),
+            false,
             false,
             Lora.InitLoraWeights.TRUE,
             1,

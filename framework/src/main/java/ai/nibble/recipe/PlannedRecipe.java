@@ -115,7 +115,8 @@ final class PlannedRecipe {
                 path ->
                     quantization.isPresent()
                         && !(quantization.get() instanceof Quant4Config)
-                        && quantization.get().quantizes(path)));
+                        && quantization.get().quantizes(path),
+                recipe.lora().useDora()));
     long microBatches = (long) settings.totalSteps() * accumulation;
     int threads = Torch.threads();
     boolean device = where != Device.Type.CPU;
@@ -168,7 +169,7 @@ final class PlannedRecipe {
         long[] shape = source.shape(path + ".weight");
         long r = lora.rankOf(path, shape[0], shape[1]);
         ranks.put(path, (int) r);
-        values += r * (shape[0] + shape[1]);
+        values += r * (shape[0] + shape[1]) + (lora.extras().useDora() ? shape[0] : 0);
         largest = Math.max(largest, r * Math.max(shape[0], shape[1]));
       }
       return new Trained(ranks, values, largest);

@@ -25,7 +25,6 @@ final class Schema {
 
   /** A key that is known, and refused where it is switched on. */
   enum Later {
-    USE_DORA("weight-decomposed adapters", "remove it"),
     LORA_MODULES_TO_SAVE("modules trained whole", "remove it");
 
     private final String doc;

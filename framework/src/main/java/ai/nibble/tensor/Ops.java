@@ -135,6 +135,18 @@ public final class Ops {
     return out;
   }
 
+  /** {@code out = a / b}, element by element, broadcast. */
+  public static Tensor div(Tensor out, Tensor a, Tensor b) {
+    Dispatcher.call("aten::div", "out", a, b, out);
+    return out;
+  }
+
+  /** {@code out = √x}; out may be x. */
+  public static Tensor sqrt(Tensor out, Tensor x) {
+    Dispatcher.call("aten::sqrt", "out", x, out);
+    return out;
+  }
+
   /** {@code out = x · sigmoid(x)}. */
   public static Tensor silu(Tensor out, Tensor x) {
     Dispatcher.call("aten::silu", "out", x, out);

@@ -58,6 +58,7 @@ class GoldenModelTest {
   private static final Set<String> ADAPTERS =
       Set.of(
           "llama_bias_none_qv",
+          "llama_dora",
           "llama_layers",
           "llama_plain",
           "llama_rank_pattern",
@@ -66,7 +67,13 @@ class GoldenModelTest {
           "qwen3_plain");
 
   private static final Set<String> TRAINING_RUNS =
-      Set.of("llama_fp32", "llama_nf4", "llama_plain_nf4dq", "llama_plain_rslora_nf4", "qwen3_nf4");
+      Set.of(
+          "llama_dora_fp32",
+          "llama_fp32",
+          "llama_nf4",
+          "llama_plain_nf4dq",
+          "llama_plain_rslora_nf4",
+          "qwen3_nf4");
 
   @TempDir Path temp;
   private long liveBefore;

@@ -70,7 +70,7 @@ class AdapterConfigFileTest {
     String extras =
         ", 'use_dora': true, 'modules_to_save': ['lm_head', 'x.norm'], 'bias': 'lora_only',"
             + " 'lora_bias': true";
-    assertEquals(4, problemsWith(extras).size());
+    assertEquals(3, problemsWith(extras).size());
     AdapterExtras read = AdapterConfigFile.readForMerging(directory).extras();
     assertEquals(
         new AdapterExtras(true, List.of("lm_head", "x.norm"), AdapterExtras.Bias.LORA_ONLY, true),
@@ -126,7 +126,6 @@ class AdapterConfigFileTest {
             "target_parameters': ['x']",
             "trainable_token_indices': [5]",
             "use_bdlora': {'nblocks': 2}",
-            "use_dora': true",
             "use_qalora': true",
             "velora_config': {'a': 1}")) {
       List<String> problems = problemsWith(", '" + key);
@@ -141,8 +140,8 @@ class AdapterConfigFileTest {
   @Test
   void theWordsOfARefusal() {
     assertEquals(
-        List.of("'use_dora' is true: DoRA is not supported yet, expected plain LoRA"),
-        problemsWith(", 'use_dora': true"));
+        List.of("'use_qalora' is true: QA-LoRA is not supported yet, expected plain LoRA"),
+        problemsWith(", 'use_qalora': true"));
   }
 
   @Test
@@ -280,9 +279,7 @@ class AdapterConfigFileTest {
     for (Path file : files) {
       JsonNode json = new ObjectMapper().readTree(file.toFile());
       boolean plain =
-          !json.path("use_dora").asBoolean()
-              && json.path("modules_to_save").isNull()
-              && json.path("trainable_token_indices").isNull();
+          json.path("modules_to_save").isNull() && json.path("trainable_token_indices").isNull();
       if (plain) {
         AdapterConfig config = AdapterConfigFile.read(file);
         assertEquals(json.get("r").intValue(), config.lora().r());
