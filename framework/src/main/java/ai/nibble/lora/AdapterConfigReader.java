@@ -73,10 +73,10 @@ final class AdapterConfigReader {
   private static final Set<String> HARMLESS_INITS = Set.of("gaussian", "eva", "orthogonal", "mica");
 
   /** Those of {@link AdapterExtras} that an adapter on a model may have. */
-  private static final Set<String> EXTRAS = Set.of("use_dora");
+  private static final Set<String> EXTRAS = Set.of("modules_to_save", "use_dora");
 
   /** The others, which a merge takes. */
-  private static final Set<String> MERGED_EXTRAS = Set.of("lora_bias", "modules_to_save");
+  private static final Set<String> MERGED_EXTRAS = Set.of("lora_bias");
 
   private final String file;
   private final JsonNode json;

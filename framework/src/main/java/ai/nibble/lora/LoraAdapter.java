@@ -3,6 +3,7 @@ package ai.nibble.lora;
 import ai.nibble.InvalidInputException;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Trainable;
+import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Parameter;
@@ -20,8 +21,9 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * The low-rank updates on a model's linears: what is trained. Closing it takes them off the model
- * and frees their memory; close it before the model.
+ * The low-rank updates on a model's linears, and the embedding and output head where they are
+ * trained whole beside them: what is trained. Closing it takes them off the model and frees their
+ * memory; close it before the model.
  */
 public final class LoraAdapter implements Trainable {
   private final CausalLm model;
@@ -29,6 +31,9 @@ public final class LoraAdapter implements Trainable {
   private final List<String> modules;
   private final ParameterSet parameters;
   private final Map<String, LowRank> updates = new LinkedHashMap<>();
+
+  /** By module path, the tables that are trained whole. */
+  private final Map<String, DenseWeight> whole = new LinkedHashMap<>();
 
   private LoraAdapter(CausalLm model, LoraConfig config, List<String> modules) {
     this.model = model;
@@ -40,6 +45,9 @@ public final class LoraAdapter implements Trainable {
       Parameter b = parameters.get(AdapterNames.loraB(path));
       Optional<Parameter> m = Optional.ofNullable(parameters.get(AdapterNames.magnitude(path)));
       updates.put(path, new LowRank(a, b, config.scaling(path), config.dropout(), m));
+    }
+    for (String path : WholeModules.of(config)) {
+      whole.put(path, new DenseWeight(parameters.get(WholeModules.name(path))));
     }
     attach();
   }
@@ -57,6 +65,10 @@ public final class LoraAdapter implements Trainable {
         shapes.put(AdapterNames.magnitude(path), new long[] {linear.weight().outFeatures()});
       }
     }
+    for (String path : WholeModules.of(config)) {
+      shapes.put(WholeModules.name(path), model.table(path).tensor().shape());
+    }
+    WholeModules.requireFit(shapes.values());
     return shapes;
   }
 
@@ -94,6 +106,12 @@ public final class LoraAdapter implements Trainable {
         adapter.initMagnitude(path);
       }
     }
+    adapter.whole.forEach(
+        (path, table) -> {
+          model.replace(path, null);
+          table.tensor().copyFrom(model.table(path).tensor());
+          model.replace(path, table);
+        });
     return adapter;
   }
 
@@ -139,6 +157,7 @@ public final class LoraAdapter implements Trainable {
    */
   public void attach() {
     updates.forEach((path, update) -> model.linears().get(path).attach(update));
+    whole.forEach(model::replace);
   }
 
   /**
@@ -153,6 +172,12 @@ public final class LoraAdapter implements Trainable {
             linear.attach(null);
           }
         });
+    whole.forEach(
+        (path, table) -> {
+          if (model.table(path) == table) {
+            model.replace(path, null);
+          }
+        });
   }
 
   /** The configuration, its targets resolved to names that need no model to understand. */
@@ -165,7 +190,7 @@ public final class LoraAdapter implements Trainable {
     return List.copyOf(modules);
   }
 
-  /** All A and B, and magnitudes where there are, under PEFT's names, float32. */
+  /** All A and B, and magnitudes and whole weights where there are, under PEFT's names, float32. */
   @Override
   public ParameterSet parameters() {
     return parameters;
@@ -217,6 +242,7 @@ public final class LoraAdapter implements Trainable {
   @Override
   public void close() {
     detach();
+    whole.values().forEach(DenseWeight::close);
     parameters.close();
   }
 }

@@ -15,6 +15,8 @@ import java.util.function.ToIntFunction;
  * @param vocabulary rows of embedding and head
  * @param embedding the dtype that the embedding is held in
  * @param head the dtype that the output head is held in
+ * @param embeddingTrained whether the embedding is trained
+ * @param headTrained whether the output head is
  * @param trained whether all weights are trained
  */
 public record ModelShape(
@@ -22,6 +24,8 @@ public record ModelShape(
     int vocabulary,
     DType embedding,
     DType head,
+    boolean embeddingTrained,
+    boolean headTrained,
     boolean trained,
     List<LayerShape> layers) {
 
@@ -80,7 +84,21 @@ public record ModelShape(
                   "mlp.up_proj"),
               groups.of(inner, List.of(c.hiddenSize()), c.form().mlpBias(), "mlp.down_proj")));
     }
-    return new ModelShape(c.hiddenSize(), c.vocabSize(), held, held, trained, layers);
+    return new ModelShape(
+        c.hiddenSize(), c.vocabSize(), held, held, trained, trained, trained, layers);
+  }
+
+  /** The same with embedding or head trained beside adapters, in float32. */
+  public ModelShape withTrained(boolean embeddingToo, boolean headToo) {
+    return new ModelShape(
+        hidden,
+        vocabulary,
+        embeddingToo ? DType.FLOAT32 : embedding,
+        headToo ? DType.FLOAT32 : head,
+        embeddingTrained || embeddingToo,
+        headTrained || headToo,
+        trained,
+        layers);
   }
 
   private record Groups(String layer, boolean trained, Linears linears) {

@@ -129,7 +129,7 @@ public final class StepMemory {
 
   private Variable hidden(MemoryTape tape) {
     Footprint embedding = Embedding.footprint(extent, model.hidden(), model.embedding());
-    Variable x = tape.apply(embedding, model.trained(), null, MemoryPart.ACTIVATIONS);
+    Variable x = tape.apply(embedding, model.embeddingTrained(), null, MemoryPart.ACTIVATIONS);
     for (LayerShape layer : model.layers()) {
       Variable next =
           checkpointing != Checkpointing.NONE && training
@@ -146,14 +146,14 @@ public final class StepMemory {
     MemoryPart part = MemoryPart.LOSS;
     Footprint entropy =
         LinearCrossEntropy.footprint(
-            extent, lossRows, h, model.vocabulary(), model.head(), model.trained(), training);
+            extent, lossRows, h, model.vocabulary(), model.head(), model.headTrained(), training);
     Variable selected =
         tape.apply(SelectRows.footprint(extent, h, lossRows), false, null, part, hidden);
     Variable normed =
         tape.apply(
             RmsNorm.footprint(extent, lossRows, h, 0), model.trained(), null, part, selected);
     entropy.workspace().forEach((p, bytes) -> workspace.merge(p, bytes, Math::max));
-    Variable loss = tape.apply(entropy, model.trained(), null, part, normed);
+    Variable loss = tape.apply(entropy, model.headTrained(), null, part, normed);
     normed.close();
     selected.close();
     return loss;

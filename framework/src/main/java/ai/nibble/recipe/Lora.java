@@ -46,6 +46,11 @@ public record Lora(
             doc = "Also train the norm of each adapted weight's rows (DoRA)")
         boolean useDora,
     @Key(
+            value = "lora_modules_to_save",
+            byDefault = "[]",
+            doc = "Also trained, whole and in float32: `embed_tokens`, `lm_head`")
+        List<String> modulesToSave,
+    @Key(
             value = "init_lora_weights",
             byDefault = "true",
             doc = "`true`: A uniform, B zero; `gaussian`: A normal, B zero",
@@ -85,6 +90,7 @@ public record Lora(
   public Lora {
     rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
     alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
+    modulesToSave = List.copyOf(modulesToSave);
     layersToTransform = List.copyOf(layersToTransform);
   }
 

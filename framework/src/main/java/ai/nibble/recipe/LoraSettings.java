@@ -29,7 +29,7 @@ final class LoraSettings {
           case TRUE -> InitLoraWeights.KAIMING;
           case GAUSSIAN -> InitLoraWeights.GAUSSIAN;
         },
-        AdapterExtras.NONE.withDora(lora.useDora()));
+        AdapterExtras.NONE.withDora(lora.useDora()).withModulesToSave(lora.modulesToSave()));
   }
 
   /**
@@ -47,6 +47,7 @@ final class LoraSettings {
                 values.getOrDefault("lora_target_modules", new TargetModules.AllLinear()),
             false,
             false,
+            (List<String>) values.getOrDefault("lora_modules_to_save", List.of()),
             Lora.InitLoraWeights.TRUE,
             1,
             (Map<String, Integer>) readable(values, "rank_pattern"),

@@ -2,6 +2,7 @@ package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.lora.TargetMatcher;
+import ai.nibble.lora.WholeModules;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelConfig;
@@ -20,6 +21,7 @@ final class ModelCheck {
       Map.of(
           "target_modules", "lora_target_modules",
           "layers_to_transform", "layers_to_transform",
+          "modules_to_save", "lora_modules_to_save",
           "layers_pattern", "layers_to_transform",
           "rank_pattern", "rank_pattern",
           "alpha_pattern", "alpha_pattern");
@@ -54,6 +56,11 @@ final class ModelCheck {
       return;
     }
     skipped(values, linears, at);
+    try {
+      WholeModules.of(LoraSettings.of(values));
+    } catch (InvalidInputException e) {
+      report("lora_modules_to_save", e.getMessage(), at);
+    }
     try {
       new TargetMatcher(LoraSettings.of(values)).select(linears, Optional.empty());
     } catch (InvalidInputException e) {

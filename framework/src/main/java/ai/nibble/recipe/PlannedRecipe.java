@@ -4,6 +4,7 @@ import ai.nibble.data.EpochPlan;
 import ai.nibble.data.EpochSampler;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.TargetMatcher;
+import ai.nibble.lora.WholeModules;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
@@ -106,17 +107,19 @@ final class PlannedRecipe {
     DType held = all ? DType.FLOAT32 : source.heldDtype("model.embed_tokens.weight");
     ModelShape model =
         ModelShape.of(
-            config,
-            held,
-            all,
-            new ModelShape.Linears(
-                path -> trained.ranks.getOrDefault(path, 0),
-                recipe.lora().dropout() > 0,
-                path ->
-                    quantization.isPresent()
-                        && !(quantization.get() instanceof Quant4Config)
-                        && quantization.get().quantizes(path),
-                recipe.lora().useDora()));
+                config,
+                held,
+                all,
+                new ModelShape.Linears(
+                    path -> trained.ranks.getOrDefault(path, 0),
+                    recipe.lora().dropout() > 0,
+                    path ->
+                        quantization.isPresent()
+                            && !(quantization.get() instanceof Quant4Config)
+                            && quantization.get().quantizes(path),
+                    recipe.lora().useDora()))
+            .withTrained(
+                trained.whole.contains(CausalLm.EMBEDDING), trained.whole.contains(CausalLm.HEAD));
     long microBatches = (long) settings.totalSteps() * accumulation;
     int threads = Torch.threads();
     boolean device = where != Device.Type.CPU;
@@ -147,16 +150,18 @@ final class PlannedRecipe {
    * What is trained.
    *
    * @param ranks of adapters by module path
+   * @param whole modules that are trained whole
    * @param values of all of it
    * @param largest values of one tensor
    */
-  private record Trained(Map<String, Integer> ranks, long values, long largest) {
+  private record Trained(
+      Map<String, Integer> ranks, List<String> whole, long values, long largest) {
     static Trained all(WeightSource source) {
       long largest = 0;
       for (String name : source.names()) {
         largest = Math.max(largest, numel(source.shape(name)));
       }
-      return new Trained(Map.of(), AllWeights.count(source.config()), largest);
+      return new Trained(Map.of(), List.of(), AllWeights.count(source.config()), largest);
     }
 
     static Trained adapter(Recipe recipe, WeightSource source) {
@@ -172,7 +177,13 @@ final class PlannedRecipe {
         values += r * (shape[0] + shape[1]) + (lora.extras().useDora() ? shape[0] : 0);
         largest = Math.max(largest, r * Math.max(shape[0], shape[1]));
       }
-      return new Trained(ranks, values, largest);
+      List<String> whole = WholeModules.of(lora);
+      for (String path : whole) {
+        long table = (long) source.config().vocabSize() * source.config().hiddenSize();
+        values += table;
+        largest = Math.max(largest, table);
+      }
+      return new Trained(ranks, whole, values, largest);
     }
   }
 

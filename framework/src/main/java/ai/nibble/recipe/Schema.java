@@ -25,7 +25,9 @@ final class Schema {
 
   /** A key that is known, and refused where it is switched on. */
   enum Later {
-    LORA_MODULES_TO_SAVE("modules trained whole", "remove it");
+    TOKENS("new tokens in the vocabulary", "remove it"),
+    TRAINABLE_TOKEN_INDICES(
+        "embeddings of single tokens", "train them all with lora_modules_to_save: [embed_tokens]");
 
     private final String doc;
     private final String remedy;

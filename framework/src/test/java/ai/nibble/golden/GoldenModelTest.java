@@ -60,6 +60,7 @@ class GoldenModelTest {
           "llama_bias_none_qv",
           "llama_dora",
           "llama_layers",
+          "llama_modules_to_save",
           "llama_plain",
           "llama_rank_pattern",
           "llama_regex",

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.Extent;
 import ai.nibble.nn.LinearGroup;
 import ai.nibble.nn.LowRank;
@@ -18,6 +19,7 @@ import ai.nibble.quant.Quant8Config;
 import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.tensor.TensorMemory;
 import ai.nibble.tensor.Torch;
@@ -217,6 +219,30 @@ class StepMemoryTest {
                   path -> isAdapted(path) ? RANK : 0, dropout > 0, path -> false, true);
           check(model, ModelShape.of(config(), DType.FLOAT32, false, linears), checkpointing);
         }
+      }
+    }
+  }
+
+  /** Embedding and head in float32 beside adapters, each or both. */
+  @Test
+  void tablesTrainedWholeHaveGradientsOfTheirOwn() throws Exception {
+    for (List<String> whole :
+        List.of(
+            List.of(CausalLm.EMBEDDING),
+            List.of(CausalLm.HEAD),
+            List.of(CausalLm.EMBEDDING, CausalLm.HEAD))) {
+      Map<String, long[]> shapes = new LinkedHashMap<>();
+      whole.forEach(path -> shapes.put(path, new long[] {VOCABULARY, 96}));
+      try (CausalLm model = load(LoadOptions.unquantized(DType.FLOAT32));
+          ParameterSet tables = new ParameterSet(shapes);
+          ParameterSet parameters = adapt(model, 0.1);
+          Scope scope = new Scope()) {
+        assertTrue(parameters.numel() > 0);
+        whole.forEach(path -> model.replace(path, scope.own(new DenseWeight(tables.get(path)))));
+        ModelShape shape =
+            shape(0.1, false)
+                .withTrained(whole.contains(CausalLm.EMBEDDING), whole.contains(CausalLm.HEAD));
+        check(model, shape, Checkpointing.NONE);
       }
     }
   }

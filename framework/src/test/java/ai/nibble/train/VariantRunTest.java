@@ -59,7 +59,9 @@ class VariantRunTest {
   /** The kinds, all on all linears with rank 4. */
   enum Variant {
     DORA(dora(0)),
-    DORA_WITH_DROPOUT(dora(0.1));
+    DORA_WITH_DROPOUT(dora(0.1)),
+    HEAD(whole("lm_head")),
+    EMBEDDING_AND_HEAD(whole("embed_tokens", "lm_head"));
 
     private final LoraConfig config;
 
@@ -69,6 +71,10 @@ class VariantRunTest {
 
     private static LoraConfig dora(double dropout) {
       return plain(dropout).withExtras(AdapterExtras.NONE.withDora(true));
+    }
+
+    private static LoraConfig whole(String... modules) {
+      return plain(0.1).withExtras(AdapterExtras.NONE.withModulesToSave(List.of(modules)));
     }
 
     private static LoraConfig plain(double dropout) {
