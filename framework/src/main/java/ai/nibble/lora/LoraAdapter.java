@@ -3,22 +3,29 @@ package ai.nibble.lora;
 import ai.nibble.InvalidInputException;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Trainable;
+import ai.nibble.model.WeightSource;
 import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
+import ai.nibble.nn.Precision;
 import ai.nibble.nn.Quant8Weight;
 import ai.nibble.nn.Weight;
+import ai.nibble.safetensors.SafetensorsFile;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /**
  * The low-rank updates on a model's linears, and the embedding and output head where they are
@@ -39,17 +46,36 @@ public final class LoraAdapter implements Trainable {
     this.model = model;
     this.config = config;
     this.modules = modules;
+    if (config.initLoraWeights().isSubtracted() && config.dropout() > 0) {
+      throw new InvalidInputException(
+          "lora_dropout is "
+              + config.dropout()
+              + ", expected 0 with init_lora_weights: "
+              + config.initLoraWeights().text());
+    }
     this.parameters = new ParameterSet(shapes(model, config, modules), model.device());
     for (String path : modules) {
       Parameter a = parameters.get(AdapterNames.loraA(path));
       Parameter b = parameters.get(AdapterNames.loraB(path));
       Optional<Parameter> m = Optional.ofNullable(parameters.get(AdapterNames.magnitude(path)));
-      updates.put(path, new LowRank(a, b, config.scaling(path), config.dropout(), m));
+      Optional<LowRank.Fixed> fixed =
+          config.initLoraWeights().isSubtracted() ? Optional.of(fixed(a, b)) : Optional.empty();
+      updates.put(path, new LowRank(a, b, config.scaling(path), config.dropout(), m, fixed));
     }
     for (String path : WholeModules.of(config)) {
       whole.put(path, new DenseWeight(parameters.get(WholeModules.name(path))));
     }
     attach();
+  }
+
+  /** A pair of zeros of the same shapes. */
+  private LowRank.Fixed fixed(Parameter a, Parameter b) {
+    return new LowRank.Fixed(zerosLike(a), zerosLike(b));
+  }
+
+  private Tensor zerosLike(Parameter p) {
+    Tensor value = p.value();
+    return parameters.own(Tensor.empty(value.device(), DType.FLOAT32, value.shape()).zero());
   }
 
   private static Map<String, long[]> shapes(
@@ -94,34 +120,106 @@ public final class LoraAdapter implements Trainable {
    * @throws InvalidInputException if a target selects nothing; the message lists what exists
    */
   public static LoraAdapter inject(CausalLm model, LoraConfig config, long seed) {
+    return inject(model, config, seed, Optional.empty());
+  }
+
+  /**
+   * As the other {@code inject}, with what the model was loaded from: {@link
+   * InitLoraWeights.Kind#LOFTQ} asks what its quantisation has lost.
+   *
+   * @param source of the model's weights; stays the caller's
+   */
+  public static LoraAdapter inject(
+      CausalLm model, LoraConfig config, long seed, WeightSource source) {
+    return inject(model, config, seed, Optional.of(source));
+  }
+
+  private static LoraAdapter inject(
+      CausalLm model, LoraConfig config, long seed, Optional<WeightSource> source) {
     LoraConfig resolved = resolve(model, config);
     LoraAdapter adapter = new LoraAdapter(model, resolved, select(model, resolved));
-    AdapterInit init = new AdapterInit(config.initLoraWeights(), seed);
-    for (String path : adapter.modules) {
-      Parameter a = adapter.parameters.get(AdapterNames.loraA(path));
-      FloatBuffer values = FloatBuffer.allocate(Math.toIntExact(a.value().numel()));
-      init.fill(path, values, a.value().size(0), a.value().size(1));
-      a.value().setFloats(values);
-      if (resolved.extras().useDora()) {
-        adapter.initMagnitude(path);
+    try {
+      adapter.begin(new AdapterInit(config.initLoraWeights(), seed), source);
+      return adapter;
+    } catch (RuntimeException e) {
+      adapter.close();
+      throw e;
+    }
+  }
+
+  private void begin(AdapterInit init, Optional<WeightSource> source) {
+    for (String path : modules) {
+      LowRank update = updates.get(path);
+      Tensor a = update.a().value();
+      Tensor b = update.b().value();
+      AdapterInit.Place place =
+          new AdapterInit.Place(
+              path, (int) b.size(0), (int) a.size(1), update.trainedRank(), update.scaling());
+      AdapterInit.Matrices first = init.of(place, () -> decomposed(path, source));
+      a.setFloats(FloatBuffer.wrap(first.a()));
+      b.setFloats(FloatBuffer.wrap(first.b()));
+      update.fixed().ifPresent(pair -> subtract(pair, first));
+      if (config.extras().useDora()) {
+        initMagnitude(path);
       }
     }
-    adapter.whole.forEach(
+    whole.forEach(
         (path, table) -> {
           model.replace(path, null);
           table.tensor().copyFrom(model.table(path).tensor());
           model.replace(path, table);
         });
-    return adapter;
   }
 
-  /** The norms of the weight's own rows: B is zero. */
+  private static void subtract(LowRank.Fixed pair, AdapterInit.Matrices first) {
+    float[] minus = first.b().clone();
+    for (int i = 0; i < minus.length; i++) {
+      minus[i] = -minus[i];
+    }
+    pair.a().setFloats(FloatBuffer.wrap(first.a()));
+    pair.b().setFloats(FloatBuffer.wrap(minus));
+  }
+
+  /** The weight as it is held or, for LoftQ, what the stored one has more; float32 on the CPU. */
+  private Tensor decomposed(String path, Optional<WeightSource> source) {
+    Weight weight = model.linears().get(path).weight();
+    Precision wide = Precision.of(DType.FLOAT32);
+    Tensor values;
+    try (Tensor held =
+        Tensor.empty(weight.device(), DType.FLOAT32, weight.outFeatures(), weight.inFeatures())) {
+      weight.writeTo(held, 0, wide);
+      values = held.to(Device.CPU);
+    }
+    if (config.initLoraWeights().kind() != InitLoraWeights.Kind.LOFTQ) {
+      return values;
+    }
+    try (values) {
+      return lost(path, values, source);
+    }
+  }
+
+  private static Tensor lost(String path, Tensor held, Optional<WeightSource> source) {
+    if (source.isEmpty()) {
+      throw new IllegalArgumentException("LoftQ needs the source of the weights");
+    }
+    float[] stored = new float[Math.toIntExact(held.numel())];
+    source.get().read(path + ".weight", 0, stored, 0, stored.length);
+    float[] values = held.toFloats();
+    for (int i = 0; i < stored.length; i++) {
+      stored[i] -= values[i];
+    }
+    return Tensor.of(stored, held.shape());
+  }
+
+  /**
+   * The norms of the rows of the weight and the product that the adapter begins with. Where that is
+   * zero, or taken back, they are the weight's own.
+   */
   private void initMagnitude(String path) {
     try (Tensor norms = model.linears().get(path).rowNorms(model.precision())) {
       float[] values = norms.toFloats();
       for (int row = 0; row < values.length; row++) {
         if (values[row] == 0) {
-          close();
           throw new InvalidInputException(
               "use_dora: '"
                   + path
@@ -132,6 +230,27 @@ public final class LoraAdapter implements Trainable {
         }
       }
       parameters.get(AdapterNames.magnitude(path)).value().copyFrom(norms);
+    }
+  }
+
+  /**
+   * As {@link #inject} began a run, but for the trained values, which are zeros and a checkpoint's
+   * to set.
+   *
+   * @param saved the adapter of that checkpoint
+   * @throws InvalidInputException if it is of another beginning
+   */
+  public static LoraAdapter resume(CausalLm model, LoraConfig config, Path saved) {
+    LoraConfig resolved = resolve(model, config);
+    LoraAdapter adapter = new LoraAdapter(model, resolved, select(model, resolved));
+    try {
+      if (resolved.initLoraWeights().isSubtracted()) {
+        adapter.takeFixed(saved);
+      }
+      return adapter;
+    } catch (RuntimeException e) {
+      adapter.close();
+      throw e;
     }
   }
 
@@ -188,6 +307,56 @@ public final class LoraAdapter implements Trainable {
   /** Paths of the adapted modules, in the model's order. */
   public List<String> modules() {
     return List.copyOf(modules);
+  }
+
+  /** What is saved, by name: tensors that the one who gets them closes. */
+  Map<String, Supplier<Tensor>> tensors() {
+    Map<String, Supplier<Tensor>> tensors = new LinkedHashMap<>();
+    parameters.parameters().forEach(p -> tensors.put(p.name(), p.value()::share));
+    updates.forEach(
+        (path, update) -> {
+          tensors.put(AdapterNames.loraA(path), update::down);
+          tensors.put(AdapterNames.loraB(path), update::up);
+        });
+    return tensors;
+  }
+
+  /** The configuration of what is saved. */
+  LoraConfig savedConfig() {
+    return config.initLoraWeights().isSubtracted() ? config.doubled() : config;
+  }
+
+  /** What training began with and takes back, from an adapter that was saved since. */
+  private void takeFixed(Path directory) {
+    try (SafetensorsFile file = SafetensorsFile.open(AdapterStore.weights(directory))) {
+      updates.forEach(
+          (path, update) -> {
+            LowRank.Fixed pair = update.fixed().orElseThrow();
+            takeSecondHalf(file, AdapterNames.loraA(path), pair.a(), 0);
+            takeSecondHalf(file, AdapterNames.loraB(path), pair.b(), 1);
+          });
+    }
+  }
+
+  private static void takeSecondHalf(SafetensorsFile file, String name, Tensor into, int dim) {
+    long[] shape = into.shape();
+    long half = shape[dim];
+    shape[dim] = 2 * half;
+    if (!file.names().contains(name) || !Arrays.equals(file.tensor(name).dimensions(), shape)) {
+      throw new InvalidInputException(
+          file.path()
+              + ": no tensor '"
+              + name
+              + "' of the shape "
+              + Arrays.toString(shape)
+              + ", with which this run began: begin anew");
+    }
+    float[] values = new float[Math.toIntExact(into.numel() * 2)];
+    file.readFloats(name, 0, values, 0, values.length);
+    try (Tensor all = Tensor.of(values, shape);
+        Tensor second = all.narrow(dim, half, half)) {
+      into.copyFrom(second);
+    }
   }
 
   /** All A and B, and magnitudes and whole weights where there are, under PEFT's names, float32. */

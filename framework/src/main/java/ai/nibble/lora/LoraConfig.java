@@ -2,7 +2,9 @@ package ai.nibble.lora;
 
 import ai.nibble.InvalidInputException;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.TreeSet;
 
 /**
@@ -228,6 +230,48 @@ public record LoraConfig(
   /** The same on other modules, all layers. */
   public LoraConfig withTargets(TargetModules newTargets) {
     return withTargets(newTargets, TargetModules.NONE, List.of());
+  }
+
+  /**
+   * The same with twice the ranks and no other scaling: that of matrices that another pair, scaled
+   * like them, was put beside.
+   */
+  LoraConfig doubled() {
+    double factor = useRslora ? Math.sqrt(2) : 2;
+    Map<String, Integer> ranks = new LinkedHashMap<>();
+    rankPattern.map().forEach((key, rank) -> ranks.put(key, 2 * rank));
+    Map<String, Double> alphas = new LinkedHashMap<>();
+    alphaPattern.map().forEach((key, value) -> alphas.put(key, factor * value));
+    return new LoraConfig(
+        2 * r,
+        factor * alpha,
+        dropout,
+        targetModules,
+        excludeModules,
+        useRslora,
+        new PathValues<>("rank_pattern", ranks),
+        new PathValues<>("alpha_pattern", alphas),
+        layersToTransform,
+        layersPattern,
+        initLoraWeights,
+        extras);
+  }
+
+  /** The same with another beginning. */
+  public LoraConfig withInit(InitLoraWeights how) {
+    return new LoraConfig(
+        r,
+        alpha,
+        dropout,
+        targetModules,
+        excludeModules,
+        useRslora,
+        rankPattern,
+        alphaPattern,
+        layersToTransform,
+        layersPattern,
+        how,
+        extras);
   }
 
   /** The same with other extras. */

@@ -16,9 +16,9 @@ final class UpdateNorm {
   /** {@code scaling · ‖B·A‖}. */
   static double of(LowRank update) {
     int r = update.rank();
-    Tensor a = update.a().value();
-    Tensor b = update.b().value();
-    try (Tensor aT = a.t();
+    try (Tensor a = update.down();
+        Tensor b = update.up();
+        Tensor aT = a.t();
         Tensor bT = b.t();
         Tensor gramA = Tensor.empty(a.device(), DType.FLOAT32, r, r);
         Tensor gramB = Tensor.empty(a.device(), DType.FLOAT32, r, r)) {

@@ -1,8 +1,7 @@
 package ai.nibble.nn;
 
-import ai.nibble.tensor.DType;
-import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Tensor;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -98,16 +97,13 @@ public final class Linear implements AutoCloseable {
   }
 
   /**
-   * The norm of each row of the frozen weight as products take it, float32 {@code [out]}; the
-   * caller closes it.
+   * The norm of each row of the frozen weight with its adapter, as products take both, float32
+   * {@code [out]}; the caller closes it.
    */
   public Tensor rowNorms(Precision precision) {
-    try (Tensor values =
-        Tensor.empty(
-            weight.device(), precision.product(), weight.outFeatures(), weight.inFeatures())) {
-      weight.writeTo(values, 0, precision);
-      return Ops.sqrt(
-          Tensor.empty(weight.device(), DType.FLOAT32, values.size(0)), squares(values));
+    // a group of this linear alone, which has nothing to close of its own
+    try (DoraGains gains = new LinearGroup(0, List.of(this)).gains(precision)) {
+      return gains.norms().share();
     }
   }
 

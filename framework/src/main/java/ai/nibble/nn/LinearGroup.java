@@ -376,11 +376,23 @@ public final class LinearGroup implements AutoCloseable {
   /** Columns from {@code first} on: zeros, and at the member's own place its scaled B. */
   private void writeUpProjection(
       Tensor destination, long firstRow, int first, int column, Linear member) {
-    int rank = (int) destination.size(1) - first;
     LowRank adapter = member.adapter().orElse(null);
+    try (Tensor b = adapter == null ? null : adapter.up()) {
+      writeUpProjection(destination, firstRow, first, column, adapter, b, member);
+    }
+  }
+
+  private static void writeUpProjection(
+      Tensor destination,
+      long firstRow,
+      int first,
+      int column,
+      LowRank adapter,
+      Tensor b,
+      Linear member) {
+    int rank = (int) destination.size(1) - first;
     long out = member.weight().outFeatures();
     if (Kernels.serve(destination)) {
-      Tensor b = adapter == null ? null : adapter.b().value();
       double scaling = adapter == null ? 1 : adapter.scaling();
       LoraKernels.up(destination, firstRow, first, rank, column, b, scaling, out);
       return;
@@ -390,7 +402,7 @@ public final class LinearGroup implements AutoCloseable {
         Rows.grain(rank),
         (begin, end) -> {
           try (Rows to = Rows.writing(destination, firstRow + begin, firstRow + end, first, rank);
-              Rows from = adapter == null ? null : Rows.reading(adapter.b().value(), begin, end)) {
+              Rows from = adapter == null ? null : Rows.reading(b, begin, end)) {
             float[] all = new float[rank];
             float[] own = new float[adapter == null ? 0 : adapter.rank()];
             for (long r = begin; r < end; r++) {
@@ -425,8 +437,9 @@ public final class LinearGroup implements AutoCloseable {
     for (Linear member : members) {
       if (member.adapter().isPresent()) {
         LowRank adapter = member.adapter().get();
-        try (Tensor part = all.narrow(0, row, adapter.rank())) {
-          part.copyFrom(adapter.a().value());
+        try (Tensor part = all.narrow(0, row, adapter.rank());
+            Tensor a = adapter.down()) {
+          part.copyFrom(a);
         }
         row += adapter.rank();
       }

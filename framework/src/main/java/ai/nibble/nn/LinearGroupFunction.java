@@ -346,13 +346,13 @@ final class LinearGroupFunction extends Function {
         long width = member.weight().outFeatures();
         if (member.adapter().isPresent()) {
           LowRank adapter = member.adapter().get();
-          int r = adapter.rank();
+          int r = adapter.trainedRank();
           accumulate(adapter.a().grad(), scope.own(dA.narrow(0, column, r)), 1);
           Tensor dB = scope.own(Tensor.empty(dy.device(), precision.product(), width, r));
           Tensor dyOwn = scope.own(scope.own(dy.narrow(1, row, width)).t());
           Ops.mm(dB, dyOwn, scope.own(down.narrow(1, column, r)));
           accumulate(adapter.b().grad(), dB, adapter.scaling());
-          column += r;
+          column += adapter.rank();
         }
         row += width;
       }

@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.quant.Quant4Type;
 import java.nio.file.Path;
 import java.util.Collection;
@@ -59,6 +60,10 @@ final class Conflicts {
           "'use_dora' is 'true', which is not supported yet on a base in 8 bits: use load_in_4bit,"
               + " or neither");
     }
+    if (values.get("init_lora_weights") instanceof InitLoraWeights init
+        && isOtherThan("adapter", Recipe.Adapter.NONE)) {
+      initialisation(init);
+    }
     if (is("init", Recipe.Init.RANDOM) && isOtherThan("adapter", Recipe.Adapter.NONE)) {
       problem(
           "init",
@@ -97,6 +102,27 @@ final class Conflicts {
         problem(
             key, "'" + key + "' has nothing to evaluate on: add 'test_datasets' or 'val_set_size'");
       }
+    }
+  }
+
+  private void initialisation(InitLoraWeights init) {
+    if (init.kind() == InitLoraWeights.Kind.LOFTQ && is("load_in_4bit", false)) {
+      problem(
+          "init_lora_weights",
+          "'init_lora_weights' is 'loftq', which makes up for 4 bits, but the base is not held in"
+              + " them: use adapter: qlora, or another value");
+    }
+    if (init.isSubtracted()
+        && values.get("lora_dropout") instanceof Double dropout
+        && dropout > 0) {
+      problem(
+          "lora_dropout",
+          "'lora_dropout' is '"
+              + dropout
+              + "', expected 0 with 'init_lora_weights: "
+              + init.text()
+              + "': what is dropped would be missing from the weight that the adapter began as a"
+              + " part of");
     }
   }
 

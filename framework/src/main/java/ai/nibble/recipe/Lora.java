@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.TargetModules;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -25,7 +26,7 @@ public record Lora(
         double alpha,
     @Key(
             value = "lora_dropout",
-            byDefault = "0.05",
+            derived = "`0.05`; `0` with pissa and olora",
             range = "[0, 1)",
             doc = "Share of an adapter's inputs dropped in training")
         double dropout,
@@ -53,11 +54,16 @@ public record Lora(
     @Key(
             value = "init_lora_weights",
             byDefault = "true",
-            doc = "`true`: A uniform, B zero; `gaussian`: A normal, B zero",
+            doc =
+                "How adapters begin: `true` (A uniform, B zero), `gaussian`, `orthogonal`; `pissa`,"
+                    + " `pissa_niter_N` or `olora` (parts of the weight, taken back beside it);"
+                    + " `loftq` (what 4 bits took from it)",
             refuse =
                 @Key.Refuse(
-                    value = "(?i)pissa(_niter_\\d+)?|loftq|eva|olora|corda|orthogonal|false",
-                    why = "not supported yet: use true or gaussian"))
+                    value = "(?i)eva|corda|lora_ga|mica|false",
+                    why =
+                        "not supported yet: use true, gaussian, orthogonal, pissa, pissa_niter_N,"
+                            + " olora or loftq"))
         InitLoraWeights initLoraWeights,
     @Key(
             value = "loraplus_lr_ratio",
@@ -92,13 +98,5 @@ public record Lora(
     alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
     modulesToSave = List.copyOf(modulesToSave);
     layersToTransform = List.copyOf(layersToTransform);
-  }
-
-  /** How the adapters start; either way they add nothing at first. */
-  public enum InitLoraWeights {
-    /** A uniform in ±1/√in, B zero. */
-    TRUE,
-    /** A normal with variance 1/r, B zero. */
-    GAUSSIAN
   }
 }

@@ -25,10 +25,7 @@ final class LoraSettings {
         new PathValues<>("alpha_pattern", lora.alphaPattern()),
         lora.layersToTransform(),
         List.of(),
-        switch (lora.initLoraWeights()) {
-          case TRUE -> InitLoraWeights.KAIMING;
-          case GAUSSIAN -> InitLoraWeights.GAUSSIAN;
-        },
+        lora.initLoraWeights(),
         AdapterExtras.NONE.withDora(lora.useDora()).withModulesToSave(lora.modulesToSave()));
   }
 
@@ -48,7 +45,7 @@ final class LoraSettings {
             false,
             false,
             (List<String>) values.getOrDefault("lora_modules_to_save", List.of()),
-            Lora.InitLoraWeights.TRUE,
+            InitLoraWeights.KAIMING,
             1,
             (Map<String, Integer>) readable(values, "rank_pattern"),
             (Map<String, Double>) readable(values, "alpha_pattern"),

@@ -104,6 +104,8 @@ final class PlannedRecipe {
     boolean all = recipe.adapter() == Recipe.Adapter.NONE;
     ModelConfig config = source.config();
     Trained trained = all ? Trained.all(source) : Trained.adapter(recipe, source);
+    // what an adapter began with and takes back lies beside it
+    int pairs = recipe.lora().initLoraWeights().isSubtracted() ? 2 : 1;
     DType held = all ? DType.FLOAT32 : source.heldDtype("model.embed_tokens.weight");
     ModelShape model =
         ModelShape.of(
@@ -111,7 +113,7 @@ final class PlannedRecipe {
                 held,
                 all,
                 new ModelShape.Linears(
-                    path -> trained.ranks.getOrDefault(path, 0),
+                    path -> trained.ranks.getOrDefault(path, 0) * pairs,
                     recipe.lora().dropout() > 0,
                     path ->
                         quantization.isPresent()

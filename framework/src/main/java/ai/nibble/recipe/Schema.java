@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.lora.InitLoraWeights;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -103,6 +104,11 @@ final class Schema {
     all.putIfAbsent("load_in_4bit", scalar(Boolean.toString(qlora), at));
     all.putIfAbsent(
         "adam_beta2", scalar(isText(fields, "optimizer", "lion") ? "0.99" : "0.999", at));
+    boolean decomposes =
+        fields.fields().get("init_lora_weights") != null
+            && fields.fields().get("init_lora_weights").value() instanceof Node.Scalar s
+            && InitLoraWeights.of(s.text()).filter(InitLoraWeights::isSubtracted).isPresent();
+    all.putIfAbsent("lora_dropout", scalar(decomposes ? "0" : "0.05", at));
     all.putIfAbsent("momentum", scalar(isText(fields, "optimizer", "muon") ? "0.95" : "0", at));
     follow(all, "eval_batch_size", "micro_batch_size", at);
     follow(all, "eval_sample_packing", "sample_packing", at);

@@ -218,6 +218,27 @@ public final class Ops {
     }
   }
 
+  /**
+   * The QR decomposition {@code x = q · r} by LAPACK, float32 or float64. With x {@code [m, n]} and
+   * k the smaller of both.
+   *
+   * @param q {@code [m, k]}, columns orthonormal
+   * @param r {@code [k, n]}, zero below the diagonal
+   */
+  public record Qr(Tensor q, Tensor r) implements AutoCloseable {
+    @Override
+    public void close() {
+      q.close();
+      r.close();
+    }
+  }
+
+  /** Decomposes a matrix; the caller closes the result. */
+  public static Qr qr(Tensor x) {
+    Tensor[] parts = Dispatcher.results(2, "aten::qr", "", x, true);
+    return new Qr(parts[0], parts[1]);
+  }
+
   /** Decomposes a matrix; the caller closes the result. */
   public static Svd svd(Tensor x) {
     Tensor[] parts = Dispatcher.results(3, "aten::svd", "", x, true, true);

@@ -279,8 +279,7 @@ class AdapterConfigFileTest {
       assertEquals(json.get("r").intValue(), config.lora().r());
       assertEquals(json.get("lora_alpha").doubleValue(), config.lora().alpha());
       assertEquals(json.get("use_dora").asBoolean(), config.extras().useDora());
-      assertEquals(
-          json.get("modules_to_save").isNull(), config.extras().modulesToSave().isEmpty());
+      assertEquals(json.get("modules_to_save").isNull(), config.extras().modulesToSave().isEmpty());
       assertEquals(List.of(), config.ignoredKeys(), file::toString);
       assertEquals(config.lora(), read(AdapterConfigFile.toJson(config)).lora());
     }

@@ -102,7 +102,12 @@ class StepMemoryTest {
           .get(path)
           .attach(
               new LowRank(
-                  parameters.get(path + ".a"), parameters.get(path + ".b"), 2, dropout, magnitude));
+                  parameters.get(path + ".a"),
+                  parameters.get(path + ".b"),
+                  2,
+                  dropout,
+                  magnitude,
+                  Optional.empty()));
     }
     return parameters;
   }

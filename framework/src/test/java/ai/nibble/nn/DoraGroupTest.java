@@ -68,7 +68,8 @@ class DoraGroupTest extends FunctionTestCase {
                 parameters.get("b" + m),
                 SCALINGS[m],
                 dropout,
-                Optional.of(parameters.get("m" + m))));
+                Optional.of(parameters.get("m" + m)),
+                Optional.empty()));
       }
       members.add(linear);
     }
