@@ -23,11 +23,14 @@ final class ComputeDtype {
     return switch (given) {
       case "auto" -> Optional.of(LoadOptions.autoComputeDtype(device));
       case "bfloat16" -> Optional.of(DType.BFLOAT16);
+      case "float16" -> Optional.of(DType.FLOAT16);
       case "float32" -> Optional.of(DType.FLOAT32);
       default ->
           throw new ParameterException(
               spec.commandLine(),
-              "--compute-dtype is '" + given + "', expected one of [auto, bfloat16, float32]");
+              "--compute-dtype is '"
+                  + given
+                  + "', expected one of [auto, bfloat16, float16, float32]");
     };
   }
 }

@@ -123,7 +123,8 @@ final class EvaluateCommand implements Callable<Integer> {
   @Option(
       names = "--compute-dtype",
       paramLabel = "TYPE",
-      description = "auto, bfloat16 or float32; without it: as the adapter was trained, else auto.")
+      description =
+          "auto, bfloat16, float16 or float32; without it: as the adapter was trained, else auto.")
   private String computeDtype;
 
   @Mixin private DeviceOption device;

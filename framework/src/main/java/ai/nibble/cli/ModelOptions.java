@@ -55,7 +55,7 @@ final class ModelOptions {
       names = "--compute-dtype",
       paramLabel = "TYPE",
       description =
-          "auto, bfloat16 or float32; without it: as the first adapter was trained, else auto.")
+          "auto, bfloat16, float16 or float32; without it: as the first adapter was trained, else auto.")
   private String computeDtype;
 
   @Mixin private DeviceOption device;

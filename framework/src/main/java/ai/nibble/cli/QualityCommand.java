@@ -67,7 +67,8 @@ final class QualityCommand implements Callable<Integer> {
   @Option(
       names = "--compute-dtype",
       paramLabel = "TYPE",
-      description = "auto, bfloat16 or float32, where a name does not say (default: auto).")
+      description =
+          "auto, bfloat16, float16 or float32, where a name does not say (default: auto).")
   private String computeDtype = "auto";
 
   @Mixin private DeviceOption device;

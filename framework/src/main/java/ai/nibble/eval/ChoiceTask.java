@@ -93,6 +93,10 @@ public final class ChoiceTask implements EvalTask<ChoiceTask.Result> {
     List<Encoded> waiting = new ArrayList<>();
     for (int i = begin; i < end; i++) {
       Encoded item = encode(subject.text(), i);
+      if (subject.scoresApart()) {
+        results.accept(List.of(item.scored(apart(subject, item.texts))));
+        continue;
+      }
       batch.add(item.texts);
       waiting.add(item);
       if (batch.tokens() >= subject.batchTokens() || i == end - 1) {
@@ -106,6 +110,18 @@ public final class ChoiceTask implements EvalTask<ChoiceTask.Result> {
         batch = new ChoiceBatch();
       }
     }
+  }
+
+  /** Sums of texts of which none is computed beside another. */
+  private static double[] apart(Subject subject, List<ChoiceBatch.Text> texts) {
+    return texts.stream()
+        .mapToDouble(
+            text -> {
+              ChoiceBatch alone = new ChoiceBatch();
+              alone.add(List.of(text));
+              return alone.sums(subject).get(0)[0];
+            })
+        .toArray();
   }
 
   /** An item's choices as tokens. */

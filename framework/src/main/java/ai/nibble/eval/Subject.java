@@ -52,6 +52,20 @@ public record Subject(
   }
 
   /**
+   * Tokens computed at once, unless a single text has more; where what stands beside a text would
+   * move its score, one, so that every text is computed by itself.
+   */
+  @Override
+  public int batchTokens() {
+    return scoresApart() ? 1 : batchTokens;
+  }
+
+  /** Whether every text has to be computed by itself for its score to be its own. */
+  boolean scoresApart() {
+    return !model.rowsAreIndependent();
+  }
+
+  /**
    * As {@link CausalLm#logLikelihoods}.
    *
    * @throws InvalidInputException if one is not a number: nothing could be said of such a model

@@ -346,6 +346,15 @@ public final class CausalLm implements AutoCloseable {
     return layers.stream().flatMap(layer -> layer.groups().stream()).toList();
   }
 
+  /**
+   * Whether a token's values are the same whatever is computed beside it, but for rounding. With
+   * LLM.int8() they are not: which columns are left in 16 bits is decided for all rows of a product
+   * together.
+   */
+  public boolean rowsAreIndependent() {
+    return groups().stream().noneMatch(LinearGroup::mixesRows);
+  }
+
   /** Bytes of the weights as they are held. */
   public long weightBytes() {
     long linearBytes = linears.values().stream().mapToLong(l -> l.weight().bytes()).sum();

@@ -42,7 +42,7 @@ public final class Decoder implements AutoCloseable {
       openHead();
       for (LinearGroup group : model.groups()) {
         long bytes = group.keptBytes(model.precision());
-        if (group.canReadPacked()) {
+        if (group.canReadPacked(model.precision())) {
           packed.add(group);
           group.readPacked(model.precision());
           keptBytes += group.packedBytes(model.precision());

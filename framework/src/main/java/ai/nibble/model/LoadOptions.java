@@ -96,7 +96,10 @@ public record LoadOptions(
   static String autoReason(Gpu gpu) {
     return multipliesBfloat16(gpu)
         ? "compute dtype bfloat16: " + described(gpu) + " multiplies it"
-        : "compute dtype float32: " + described(gpu) + " does not multiply bfloat16";
+        : "compute dtype float32: "
+            + described(gpu)
+            + " does not multiply bfloat16"
+            + " (it does float16: bnb_4bit_compute_dtype: float16)";
   }
 
   /**
@@ -130,8 +133,8 @@ public record LoadOptions(
       throw new InvalidInputException(
           "compute dtype is bfloat16, which "
               + described(gpu)
-              + " does not multiply, expected compute capability 8.0 or more: compute in float32"
-              + " (bnb_4bit_compute_dtype: float32, or --compute-dtype float32) or on the CPU"
+              + " does not multiply, expected compute capability 8.0 or more: compute in float16"
+              + " (bnb_4bit_compute_dtype: float16, or --compute-dtype float16) or on the CPU"
               + " (device_map: cpu, or --device cpu)");
     }
   }

@@ -67,13 +67,11 @@ public final class DenseWeight implements Weight {
 
   @Override
   public void writeTo(Tensor destination, long firstRow, Precision precision) {
-    boolean round =
-        precision.compute() == DType.BFLOAT16
-            && weight.dtype() != DType.BFLOAT16
-            && destination.dtype() != DType.BFLOAT16;
+    DType rounded = precision.compute();
+    boolean round = weight.dtype() != rounded && destination.dtype() != rounded;
     try (Tensor rows = destination.narrow(0, firstRow, outFeatures());
         Tensor columns = rows.narrow(1, 0, inFeatures());
-        Tensor source = round ? weight.to(DType.BFLOAT16) : weight.share()) {
+        Tensor source = round ? weight.to(rounded) : weight.share()) {
       columns.copyFrom(source);
     }
   }

@@ -248,10 +248,19 @@ public final class LinearGroup implements AutoCloseable {
 
   /**
    * Whether a few rows at a time can be computed from the weights as they lie quantised, on this
-   * machine and JVM.
+   * machine and JVM, in these dtypes.
    */
-  public boolean canReadPacked() {
+  public boolean canReadPacked(Precision precision) {
+    if (precision.compute() == DType.FLOAT16 && device().isCpu()) {
+      return Int8Product.takes(this);
+    }
     return Int8Product.takes(this) || PackedGroup.takes(this) || DevicePackedGroup.takes(this);
+  }
+
+  /** Whether a row of the product depends on the rows beside it: see {@link Int8Product}. */
+  public boolean mixesRows() {
+    return members.stream()
+        .anyMatch(m -> m.weight() instanceof Quant8Weight held && held.threshold() > 0);
   }
 
   /** Bits of a weight that {@link #canReadPacked} is true of. */

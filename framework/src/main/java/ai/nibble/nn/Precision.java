@@ -8,15 +8,15 @@ import ai.nibble.tensor.Torch;
  * The dtypes of a computation.
  *
  * @param compute dtype of activations and of dequantised weights: every result is rounded to it
- * @param product dtype in which matrix products are done. It differs from {@code compute} only for
- *     bfloat16 on a CPU that has no instructions for it: operands are widened, which is exact, and
- *     results rounded, as such instructions do inside
+ * @param product dtype in which matrix products are done. It differs from {@code compute} only on a
+ *     CPU, for float16 and for bfloat16 without instructions for it: operands are widened, which is
+ *     exact, and results rounded, as such instructions do inside
  */
 public record Precision(DType compute, DType product) {
   public Precision {
-    if (compute != DType.FLOAT32 && compute != DType.BFLOAT16) {
+    if (compute != DType.FLOAT32 && compute != DType.BFLOAT16 && compute != DType.FLOAT16) {
       throw new IllegalArgumentException(
-          "compute dtype is " + compute.torchName() + ", expected float32 or bfloat16");
+          "compute dtype is " + compute.torchName() + ", expected float32, bfloat16 or float16");
     }
   }
 
@@ -27,8 +27,13 @@ public record Precision(DType compute, DType product) {
 
   /** The fastest way on a device to compute in a dtype. */
   public static Precision of(DType compute, Device device) {
-    boolean widen = device.isCpu() && compute == DType.BFLOAT16 && !Torch.multipliesBfloat16();
-    return new Precision(compute, widen ? DType.FLOAT32 : compute);
+    boolean multiplied =
+        switch (compute) {
+          case BFLOAT16 -> Torch.multipliesBfloat16();
+          case FLOAT16 -> false;
+          default -> true;
+        };
+    return new Precision(compute, device.isCpu() && !multiplied ? DType.FLOAT32 : compute);
   }
 
   /** Whether operands of products are widened first. */

@@ -5,7 +5,6 @@ import ai.nibble.autograd.Gradients;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.cuda.RmsNormKernels;
-import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
@@ -133,27 +132,23 @@ public final class RmsNorm implements AutoCloseable {
 
   /** What is done to a row of a dtype, with the weight as it is now. */
   Row row(DType dtype) {
-    return new Row(frozen != null ? frozen : weight.toFloats(), eps, dtype == DType.BFLOAT16);
+    return new Row(frozen != null ? frozen : weight.toFloats(), eps, dtype);
   }
 
   /**
    * The normalisation of one row.
    *
    * @param scale the weight
-   * @param round whether the normalised value is rounded before it meets the weight
+   * @param dtype that the normalised value is rounded to before it meets the weight
    */
-  record Row(float[] scale, float eps, boolean round) {
+  record Row(float[] scale, float eps, DType dtype) {
     /** Normalises in place; the result is not rounded. */
     void normalize(float[] row) {
       float inverse = inverseRms(row, eps);
       for (int c = 0; c < row.length; c++) {
         row[c] *= inverse;
       }
-      if (round) {
-        for (int c = 0; c < row.length; c++) {
-          row[c] = Bfloat16.round(row[c]);
-        }
-      }
+      dtype.round(row, 0, row.length);
       for (int c = 0; c < row.length; c++) {
         row[c] *= scale[c];
       }
@@ -191,7 +186,6 @@ public final class RmsNorm implements AutoCloseable {
       return;
     }
     int width = width();
-    boolean round = x.dtype() == DType.BFLOAT16;
     ColumnSums sums = new ColumnSums(dy.size(0), Rows.grain(width), width);
     Parallel.forRanges(
         dy.size(0),
@@ -207,8 +201,11 @@ public final class RmsNorm implements AutoCloseable {
               values.load(r, v);
               float inverse = inverseRms(v, eps);
               for (int c = 0; c < g.length; c++) {
-                float normed = v[c] * inverse;
-                sum[c] += g[c] * (round ? Bfloat16.round(normed) : normed);
+                v[c] *= inverse;
+              }
+              x.dtype().round(v, 0, width);
+              for (int c = 0; c < g.length; c++) {
+                sum[c] += g[c] * v[c];
               }
             }
           }

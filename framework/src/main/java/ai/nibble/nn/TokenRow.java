@@ -2,7 +2,6 @@ package ai.nibble.nn;
 
 import ai.nibble.nn.vector.Dense512;
 import ai.nibble.quant.PackedInput;
-import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 
 /**
@@ -52,10 +51,6 @@ final class TokenRow {
 
   /** Rounds elements {@code [begin, end)} to a dtype. */
   static void round(float[] values, int begin, int end, DType dtype) {
-    if (dtype == DType.BFLOAT16) {
-      for (int i = begin; i < end; i++) {
-        values[i] = Bfloat16.round(values[i]);
-      }
-    }
+    dtype.round(values, begin, end);
   }
 }

@@ -2,7 +2,6 @@ package ai.nibble.quant;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.cuda.Int8Kernels;
-import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Float16;
@@ -221,13 +220,14 @@ public final class Quantized8Bit implements AutoCloseable {
    * Writes the weight's values into the left columns of some rows of a matrix, on all cores, or by
    * a kernel that is queued.
    *
-   * @param destination contiguous {@code [rows, width]} on the weight's device, float32 or bfloat16
+   * @param destination contiguous {@code [rows, width]} on the weight's device, float32, bfloat16
+   *     or float16
    * @param firstRow row of the destination that takes the weight's first row
    * @param rounded dtype that values are rounded to before they are widened to the destination's
    */
   public void dequantize(Tensor destination, long firstRow, DType rounded) {
     if (device().isCpu()) {
-      dequantizeHere(destination, firstRow, rounded == DType.BFLOAT16);
+      dequantizeHere(destination, firstRow, rounded);
       return;
     }
     try (Tensor plain = Tensor.empty(device(), rounded, outFeatures(), inFeatures());
@@ -238,7 +238,7 @@ public final class Quantized8Bit implements AutoCloseable {
     }
   }
 
-  private void dequantizeHere(Tensor destination, long firstRow, boolean round) {
+  private void dequantizeHere(Tensor destination, long firstRow, DType rounded) {
     int in = (int) inFeatures();
     FloatBuffer scales = absmax.floats();
     Parallel.forRanges(
@@ -252,7 +252,7 @@ public final class Quantized8Bit implements AutoCloseable {
           try (Rows to = Rows.writing(destination, firstRow + begin, firstRow + end, 0, in)) {
             for (long r = begin; r < end; r++) {
               bytes.get((int) (r - begin) * in, q);
-              fill(table, scales.get((int) r), round);
+              fill(table, scales.get((int) r), rounded);
               for (int c = 0; c < in; c++) {
                 row[c] = table[q[c] & 0xFF];
               }
@@ -263,11 +263,11 @@ public final class Quantized8Bit implements AutoCloseable {
   }
 
   /** The values of all codes: a row has more elements than there are codes. */
-  private static void fill(float[] table, float absmax, boolean round) {
+  private static void fill(float[] table, float absmax, DType rounded) {
     for (int code = -128; code < 128; code++) {
-      float value = code * absmax / 127f;
-      table[code & 0xFF] = round ? Bfloat16.round(value) : value;
+      table[code & 0xFF] = code * absmax / 127f;
     }
+    rounded.round(table, 0, table.length);
   }
 
   /**

@@ -34,23 +34,19 @@ public record Quantization(
             value = "bnb_4bit_compute_dtype",
             byDefault = "auto",
             doc =
-                "Type of activations and dequantised weights; `auto`: bfloat16 where the device has it",
+                "Type of activations and dequantised weights; `auto`: bfloat16 where the device has"
+                    + " it; float16 trains with loss scaling",
             means = {
               @Key.Means(value = "bf16|torch\\.bfloat16", as = "bfloat16"),
+              @Key.Means(value = "fp16|half|torch\\.float16", as = "float16"),
               @Key.Means(value = "fp32|torch\\.float32|float", as = "float32")
             },
             refuse = {
               @Key.Refuse(
-                  value = "float16|fp16|half|torch\\.float16",
-                  why =
-                      "not for training on a CPU: its gradients leave float16's range (6e-8 to"
-                          + " 65504) without loss scaling, and CPUs do not compute it faster; use"
-                          + " bfloat16 or float32"),
-              @Key.Refuse(
                   value = "(torch\\.)?(u?int\\d+|long|byte|short|char)",
                   why =
                       "an integer type, which cannot hold activations or gradients; use auto,"
-                          + " bfloat16 or float32 (the weights are 4-bit by 'load_in_4bit')")
+                          + " bfloat16, float16 or float32 (the weights are 4-bit by 'load_in_4bit')")
             })
         ComputeDtype computeDtype,
     @Key(
@@ -92,6 +88,7 @@ public record Quantization(
   public enum ComputeDtype {
     AUTO,
     BFLOAT16,
+    FLOAT16,
     FLOAT32;
 
     /** The type; empty: what suits the machine. */
@@ -99,6 +96,7 @@ public record Quantization(
       return switch (this) {
         case AUTO -> Optional.empty();
         case BFLOAT16 -> Optional.of(DType.BFLOAT16);
+        case FLOAT16 -> Optional.of(DType.FLOAT16);
         case FLOAT32 -> Optional.of(DType.FLOAT32);
       };
     }

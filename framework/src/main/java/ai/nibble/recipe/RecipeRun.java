@@ -260,6 +260,9 @@ public final class RecipeRun {
     if (q.computeDtype() == ComputeDtype.AUTO) {
       out.println(LoadOptions.autoReason(device));
     }
+    if (compute == DType.FLOAT16 && device.isCpu()) {
+      out.println("float16 on a CPU takes float32's time: its products are computed wider");
+    }
     if (q.loadIn4bit() && device.isCpu()) {
       out.println("4-bit weights on a CPU save memory rather than time");
     }

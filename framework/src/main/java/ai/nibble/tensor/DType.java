@@ -40,6 +40,28 @@ public enum DType {
     return floatingPoint;
   }
 
+  /**
+   * Rounds elements {@code [begin, end)} to this dtype, to nearest even; float32 leaves them.
+   *
+   * @throws IllegalArgumentException for other types than float32, bfloat16 and float16
+   */
+  public void round(float[] values, int begin, int end) {
+    switch (this) {
+      case FLOAT32 -> {}
+      case BFLOAT16 -> {
+        for (int i = begin; i < end; i++) {
+          values[i] = Bfloat16.round(values[i]);
+        }
+      }
+      case FLOAT16 -> {
+        for (int i = begin; i < end; i++) {
+          values[i] = Float16.toFloat(Float16.of(values[i]));
+        }
+      }
+      default -> throw new IllegalArgumentException("no rounding to " + torchName);
+    }
+  }
+
   /** {@code c10::ScalarType}, whose numbers are part of libtorch's stable ABI. */
   int scalarType() {
     return scalarType;

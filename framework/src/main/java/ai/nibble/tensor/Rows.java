@@ -1,23 +1,27 @@
 package ai.nibble.tensor;
 
 import java.nio.FloatBuffer;
+import java.util.EnumSet;
+import java.util.Set;
 
 /**
- * A window on rows of a contiguous float32 or bfloat16 CPU tensor {@code [..., width]}, read and
- * written as float arrays: how elementwise loops in Java meet tensors. One instance serves one
- * thread.
+ * A window on rows of a contiguous float32, bfloat16 or float16 CPU tensor {@code [..., width]},
+ * read and written as float arrays: how elementwise loops in Java meet tensors. One instance serves
+ * one thread.
  *
- * <p>float32 is read and written where it lies. bfloat16 is converted for the whole window at once,
- * a large one by libtorch, a small one in Java ({@link FewRows}): what is written reaches the
+ * <p>float32 is read and written where it lies. The others are converted for the whole window at
+ * once, by libtorch or, few bfloat16 rows, in Java ({@link FewRows}): what is written reaches the
  * tensor, rounded to nearest even, when the window closes. The tensor stays open until then.
  *
  * <p>A window for writing must get all its rows. Closing one that did not, because an exception
- * ended the loop, throws (beside that exception, suppressed) and leaves a bfloat16 tensor as it
- * was; a float32 tensor holds the rows up to there.
+ * ended the loop, throws (beside that exception, suppressed) and leaves a 16-bit tensor as it was;
+ * a float32 tensor holds the rows up to there.
  */
 public final class Rows implements AutoCloseable {
   /** Elements of a range whose windows stay in a core's cache. */
   private static final int ELEMENTS_A_RANGE = 1 << 15;
+
+  private static final Set<DType> HELD = EnumSet.of(DType.FLOAT32, DType.BFLOAT16, DType.FLOAT16);
 
   private final long begin;
   private final int width;
@@ -95,8 +99,8 @@ public final class Rows implements AutoCloseable {
   private static Rows open(
       Tensor t, long begin, long end, int column, int width, boolean reads, boolean writes) {
     long all = t.size(-1);
-    if (t.dtype() != DType.FLOAT32 && t.dtype() != DType.BFLOAT16) {
-      throw new TensorException("rows: needs float32 or bfloat16, got " + t);
+    if (!HELD.contains(t.dtype())) {
+      throw new TensorException("rows: needs float32, bfloat16 or float16, got " + t);
     }
     if (t.dtype() == DType.BFLOAT16 && FewRows.takes(t, end - begin)) {
       FewRows few = new FewRows(t, begin, end, column, width, writes);

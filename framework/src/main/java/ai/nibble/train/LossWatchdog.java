@@ -78,6 +78,12 @@ final class LossWatchdog {
    * @param step its number, from 1
    */
   Verdict judge(int step, TrainStep.Outcome outcome) {
+    if (outcome.overflow()) {
+      return told(
+          step,
+          Kind.LOSS_SCALE,
+          "gradients overflow float16: not applied, the loss scale is halved");
+    }
     Optional<Kind> broken = broken(outcome);
     boolean spike = outcome.loss() > spikeAbove();
     double normLimit = norms.size() < LEAST ? 0 : GRADIENT_FACTOR * median(norms, WINDOW, 0);

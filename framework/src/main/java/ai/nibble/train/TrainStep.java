@@ -24,6 +24,7 @@ public final class TrainStep {
   private final GradientStep gradients;
   private final double maxGradNorm;
   private final Checkpointing checkpointing;
+  private final LossScale scale;
 
   /**
    * @param trained of the model, or on it; its parameters are what is trained
@@ -44,6 +45,7 @@ public final class TrainStep {
     this.gradients = optimizer.over(trained.parameters());
     this.maxGradNorm = maxGradNorm;
     this.checkpointing = checkpointing;
+    this.scale = LossScale.of(model.precision());
   }
 
   /**
@@ -54,8 +56,21 @@ public final class TrainStep {
    * @param tokens of all micro-batches
    * @param applied false if loss or norm are not finite, or the loss is above what was allowed: the
    *     parameters are as they were
+   * @param overflow whether it was not applied because float16 could not hold the gradients, and
+   *     the {@link #lossScale} is smaller now
    */
-  public record Outcome(double loss, double gradNorm, int tokens, boolean applied) {}
+  public record Outcome(
+      double loss, double gradNorm, int tokens, boolean applied, boolean overflow) {
+    /** Of a step whose gradients did not overflow. */
+    public Outcome(double loss, double gradNorm, int tokens, boolean applied) {
+      this(loss, gradNorm, tokens, applied, false);
+    }
+  }
+
+  /** What gradients are scaled by on their way, which steps change where float16 is computed. */
+  public LossScale lossScale() {
+    return scale;
+  }
 
   /**
    * Runs the step.
@@ -83,6 +98,7 @@ public final class TrainStep {
       trained.parameters().grads().zero();
       Pass pass = new Pass(batch.sequenceStarts(), true, dropoutKey + ((long) micro << 40));
       lossSum += forwardBackward(batch, pass, lossTokens);
+      scale.unscale(trained.parameters().grads());
       gradients.addMicroBatch();
     }
 
@@ -91,12 +107,23 @@ public final class TrainStep {
       return new Outcome(loss, Double.NaN, tokens, false);
     }
     double norm = gradients.apply(learningRate, maxGradNorm);
-    return new Outcome(loss, norm, tokens, Double.isFinite(norm));
+    if (Double.isFinite(norm)) {
+      scale.applied();
+      return new Outcome(loss, norm, tokens, true);
+    }
+    boolean overflow = scale.isDynamic() && !scale.isLeast();
+    if (overflow) {
+      scale.overflowed();
+    }
+    return new Outcome(loss, norm, tokens, false, overflow);
   }
 
   private double forwardBackward(Batch batch, Pass pass, double lossTokens) {
     try (Tape tape = Tape.recording()) {
-      CausalLm.Loss loss = objective.loss(tape, model, batch, pass, lossTokens, checkpointing);
+      // scaled from the start: behind the loss a gradient may be rounded away before backward
+      // begins
+      CausalLm.Loss loss =
+          objective.loss(tape, model, batch, pass, lossTokens / scale.value(), checkpointing);
       tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
       return loss.sum(); // after backward is queued: a device has work while the host waits
     }

@@ -160,6 +160,7 @@ public final class Trainer {
     sampler.restore(new EpochSampler.Cursor(state.epoch(), position));
     evaluations.restore(state.parts().getOrDefault(EvalHistory.PART, PartState.EMPTY));
     watchdog.restore(state.parts().getOrDefault(LossWatchdog.PART, PartState.EMPTY));
+    trainStep.lossScale().restore(state.parts().getOrDefault(LossScale.PART, PartState.EMPTY));
     runId = state.runId();
     from = Optional.of(checkpoint.directory());
     done = state.step();
@@ -344,7 +345,10 @@ public final class Trainer {
         settings.order().toString(),
         tokensSeen,
         run.identity(),
-        Map.of(EvalHistory.PART, evaluations.state(), LossWatchdog.PART, watchdog.state()));
+        Map.of(
+            EvalHistory.PART, evaluations.state(),
+            LossWatchdog.PART, watchdog.state(),
+            LossScale.PART, trainStep.lossScale().state()));
   }
 
   private boolean isDue(int interval) {
@@ -387,7 +391,9 @@ public final class Trainer {
     long start = System.nanoTime();
     heap.begin();
     List<Batch> batches = nextBatches();
-    double learningRate = settings.learningRate() * settings.schedule().multiplier(done);
+    // the schedule counts updates: a step whose gradients overflow is none
+    int updates = done - trainStep.lossScale().skipped();
+    double learningRate = settings.learningRate() * settings.schedule().multiplier(updates);
     TrainStep.Outcome outcome =
         trainStep.run(batches, learningRate, dropoutKey(done), watchdog.mostLoss());
     LossWatchdog.Verdict verdict = watchdog.judge(done + 1, outcome);

@@ -537,7 +537,7 @@ class DecoderTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"FLOAT32, 1e-5", "BFLOAT16, 0.015625"})
+  @CsvSource({"FLOAT32, 1e-5", "BFLOAT16, 0.015625", "FLOAT16, 0.001953125"})
   void sequencesThatComeInPartsOfAnyLengthHaveTheLogitsOfTheWhole(DType dtype, double most) {
     int[][] parts = {{1, 5, 1, 3}, {7, 1, 1, 2}, {140, 2, 1, 6}, {2, 30, 4, 1}};
     List<int[]> all = new ArrayList<>();

@@ -23,8 +23,8 @@ class LoadOptionsTest {
         assertThrows(InvalidInputException.class, () -> LoadOptions.requireBfloat16(T4));
     assertEquals(
         "compute dtype is bfloat16, which cuda:0 (Tesla T4, 7.5) does not multiply, expected compute"
-            + " capability 8.0 or more: compute in float32 (bnb_4bit_compute_dtype: float32, or"
-            + " --compute-dtype float32) or on the CPU (device_map: cpu, or --device cpu)",
+            + " capability 8.0 or more: compute in float16 (bnb_4bit_compute_dtype: float16, or"
+            + " --compute-dtype float16) or on the CPU (device_map: cpu, or --device cpu)",
         e.getMessage());
     assertDoesNotThrow(() -> LoadOptions.requireBfloat16(A100));
   }
@@ -41,7 +41,8 @@ class LoadOptionsTest {
         "compute dtype bfloat16: cuda:1 (NVIDIA A100, 8.0) multiplies it",
         LoadOptions.autoReason(A100));
     assertEquals(
-        "compute dtype float32: cuda:0 (Tesla T4, 7.5) does not multiply bfloat16",
+        "compute dtype float32: cuda:0 (Tesla T4, 7.5) does not multiply bfloat16 (it does"
+            + " float16: bnb_4bit_compute_dtype: float16)",
         LoadOptions.autoReason(T4));
   }
 

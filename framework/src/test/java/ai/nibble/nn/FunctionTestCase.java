@@ -27,9 +27,16 @@ abstract class FunctionTestCase {
     assertEquals(liveBefore, Tensor.live());
   }
 
-  /** bfloat16 keeps 8 bits: a few roundings of 2⁻⁹ each, relative to the largest value. */
+  /**
+   * bfloat16 keeps 8 bits: a few roundings of 2⁻⁹ each, relative to the largest value; float16
+   * three more.
+   */
   static double tolerance(DType dtype) {
-    return dtype == DType.FLOAT32 ? 1e-5 : 2e-2;
+    return switch (dtype) {
+      case FLOAT32 -> 1e-5;
+      case FLOAT16 -> 2e-2 / 8;
+      default -> 2e-2;
+    };
   }
 
   /** Inverse frequencies of rotary embedding, {@code [d/2]}. */

@@ -24,7 +24,7 @@ class FunctionsTest extends FunctionTestCase {
   private static final Precision FLOAT32 = Precision.of(DType.FLOAT32);
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void rmsNormAgreesWithTheEngine(DType dtype) {
     Tensor weight = Oracle.gaussian(1, 1, 37);
     RmsNorm norm = scope.own(new RmsNorm(weight, 1e-5));
@@ -39,7 +39,7 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void headNormAgreesWithTheEngine(DType dtype) {
     int d = 10;
     Tensor query = Oracle.gaussian(51, 1, d);
@@ -75,7 +75,7 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void swiGluAgreesWithTheEngine(DType dtype) {
     List<Tensor> inputs = List.of(input(3, 9, 26));
     Oracle.OnTape ours = (tape, in) -> tape.apply(new SwiGlu(), in.get(0));
@@ -92,7 +92,7 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void residualAndBranchShareGradientsSafely(DType dtype) {
     List<Tensor> inputs = List.of(input(4, 3, 8));
     Tensor weight = Oracle.gaussian(5, 1, 8);
@@ -117,7 +117,7 @@ class FunctionsTest extends FunctionTestCase {
 
   /** Rows and their gradients are moved, so nothing is rounded here. */
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void selectedRowsPassTheirGradientsBack(DType dtype) {
     List<Tensor> inputs = List.of(input(6, 7, 5));
     Oracle.OnTape ours = (tape, in) -> tape.apply(new SelectRows(new int[] {0, 3, 6}), in.get(0));
@@ -205,7 +205,7 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void attentionAgreesWithTheTextbook(DType dtype) {
     assertIsTextbookAttention(
         dtype,
@@ -287,7 +287,7 @@ class FunctionsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void crossEntropyAgreesWithTheEngine(DType dtype) {
     // more rows than a chunk
     int rows = 530;

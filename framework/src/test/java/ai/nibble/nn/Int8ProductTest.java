@@ -197,7 +197,7 @@ class Int8ProductTest extends FunctionTestCase {
   void fewRowsAreReadAsTheyLie(DType compute, DType product, boolean mixed) {
     Precision precision = new Precision(compute, product);
     LinearGroup group = group(true, mixed, 6);
-    assertTrue(group.canReadPacked());
+    assertTrue(group.canReadPacked(precision));
     assertEquals(8, group.packedBits());
     assertEquals(7L * (IN + 64 + 8 + 32) * product.bytes(), group.packedBytes(precision));
     for (int n : new int[] {1, 3, PackedProduct.MAX_ROWS}) {

@@ -86,9 +86,18 @@ class LinearGroupTest extends FunctionTestCase {
 
   @ParameterizedTest
   @CsvSource({
-    "FLOAT32, DENSE, 0", "FLOAT32, DENSE, 0.3", "BFLOAT16, DENSE, 0", "BFLOAT16, DENSE, 0.3",
-    "FLOAT32, NF4, 0", "FLOAT32, NF4, 0.3", "BFLOAT16, NF4, 0", "BFLOAT16, NF4, 0.3",
-    "FLOAT32, FP4_DOUBLE, 0.3", "BFLOAT16, FP4_DOUBLE, 0.3"
+    "FLOAT32, DENSE, 0",
+    "FLOAT32, DENSE, 0.3",
+    "BFLOAT16, DENSE, 0",
+    "BFLOAT16, DENSE, 0.3",
+    "FLOAT32, NF4, 0",
+    "FLOAT32, NF4, 0.3",
+    "BFLOAT16, NF4, 0",
+    "BFLOAT16, NF4, 0.3",
+    "FLOAT32, FP4_DOUBLE, 0.3",
+    "BFLOAT16, FP4_DOUBLE, 0.3",
+    "FLOAT16, DENSE, 0.3",
+    "FLOAT16, NF4, 0.3"
   })
   void agreesWithTheEngineInInputsAndParameters(DType dtype, Held held, double dropout) {
     ParameterSet parameters = parameters();

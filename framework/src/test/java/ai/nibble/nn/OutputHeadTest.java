@@ -17,7 +17,7 @@ class OutputHeadTest extends FunctionTestCase {
   private static final int HIDDEN = 6;
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void logitsOfAFrozenHeadAgreeWithTheEngine(DType dtype) {
     Tensor w = scope.own(scope.own(Oracle.gaussian(1, 0.5, VOCABULARY, HIDDEN)).to(dtype));
     DenseWeight head = new DenseWeight(w);
@@ -39,7 +39,7 @@ class OutputHeadTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void aTrainedHeadTakesItsGradientTwiceOverTwoBackwards(DType dtype) {
     ParameterSet parameters =
         scope.own(new ParameterSet(Map.of("head", new long[] {VOCABULARY, HIDDEN})));

@@ -83,7 +83,7 @@ class PackedGroupTest extends FunctionTestCase {
   void outputsAreThoseOfTheDequantisedGroup(DType compute, DType product, boolean adapted) {
     Precision precision = new Precision(compute, product);
     LinearGroup group = group(adapted);
-    assertTrue(group.canReadPacked());
+    assertTrue(group.canReadPacked(precision));
     for (int n : new int[] {1, 2, 5, PackedProduct.MAX_ROWS, PackedProduct.MAX_ROWS + 1}) {
       Tensor x = input(n, n, IN);
       float[] expected = outputs(group, x, precision);
@@ -107,6 +107,7 @@ class PackedGroupTest extends FunctionTestCase {
   @Test
   void aGroupWithAWeightOfAnotherKindIsNotReadPacked() {
     Linear dense = new Linear("d", new DenseWeight(Oracle.gaussian(1, 1, 4, IN)), null);
-    assertFalse(scope.own(new LinearGroup(0, List.of(dense))).canReadPacked());
+    assertFalse(
+        scope.own(new LinearGroup(0, List.of(dense))).canReadPacked(Precision.of(DType.FLOAT32)));
   }
 }

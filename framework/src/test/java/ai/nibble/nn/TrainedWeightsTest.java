@@ -138,7 +138,7 @@ class TrainedWeightsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void rmsNormsWeight(DType dtype) {
     // more rows than a range, an odd width
     ParameterSet parameters = parameters(shapes("w", size(37)));
@@ -156,7 +156,7 @@ class TrainedWeightsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void headNormsWeights(DType dtype) {
     int d = 10;
     ParameterSet parameters = parameters(shapes("q", size(d), "k", size(d)));
@@ -205,7 +205,7 @@ class TrainedWeightsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void embeddingOfRepeatedTokens(DType dtype) {
     ParameterSet parameters = parameters(shapes("table", size(131, 7)));
     int[] ids = new int[200];
@@ -238,7 +238,7 @@ class TrainedWeightsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void linearsWithAndWithoutBias(DType dtype) {
     ParameterSet parameters = groupParameters();
     LinearGroup group = group(parameters);
@@ -278,7 +278,7 @@ class TrainedWeightsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void aCheckpointGivesTheSameBitsAsWithoutOne(DType dtype) {
     ParameterSet parameters = groupParameters();
     LinearGroup group = group(parameters);
@@ -309,7 +309,7 @@ class TrainedWeightsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16"})
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void anUntiedHead(DType dtype) {
     // more rows than a chunk
     int[] targets = targets(530, 21);

@@ -155,7 +155,7 @@ final class BadRecipeTest {
         "bnb_4bit_blocksize: 100 | 'bnb_4bit_blocksize' is '100', expected one of [32, 64, 128,"
             + " 256, 512, 1024, 2048, 4096]",
         "bnb_4bit_compute_dtype: int8 | 'bnb_4bit_compute_dtype' is 'int8', which is an integer"
-            + " type, which cannot hold activations or gradients; use auto, bfloat16 or float32 (the"
+            + " type, which cannot hold activations or gradients; use auto, bfloat16, float16 or float32 (the"
             + " weights are 4-bit by 'load_in_4bit')",
         "method: dpo | 'method' is 'dpo', which is not supported yet: what is supported is [sft, pretrain]",
         "device_map: cuda:1 | 'device_map' is 'cuda:1', which is not supported yet: the first GPU"
@@ -362,11 +362,11 @@ final class BadRecipeTest {
   }
 
   @Test
-  void float16IsRefusedWithTheReason() throws IOException {
-    List<String> problems = files.problems("fp16: true\n");
+  void anIntegerComputeDtypeIsRefusedWithTheReason() throws IOException {
+    List<String> problems = files.problems("bnb_4bit_compute_dtype: torch.int8\n");
     assertEquals(1, problems.size());
-    assertTrue(problems.get(0).startsWith("a.yaml:6:7: 'bnb_4bit_compute_dtype' is 'float16',"));
-    assertTrue(problems.get(0).contains("without loss scaling"));
+    assertTrue(problems.get(0).startsWith("a.yaml:6:25: 'bnb_4bit_compute_dtype' is"));
+    assertTrue(problems.get(0).contains("cannot hold activations or gradients"));
   }
 
   @ParameterizedTest

@@ -416,7 +416,7 @@ final class RecipeLoaderTest {
         "seed=[ | --set seed=[: not YAML",
         "seed=!!int 3 | --set seed=!!int 3: the tag '!!int': tags are not allowed",
         "include=x.yaml | --set include=x.yaml: 'include' cannot be set",
-        "fp16=true | --set fp16=true: 'bnb_4bit_compute_dtype' is 'float16', which is not for",
+        "bnb_4bit_compute_dtype=int8 | --set bnb_4bit_compute_dtype=int8: 'bnb_4bit_compute_dtype'",
       })
   void problemsOfSetNameIt(String set, String expected) throws IOException {
     List<String> problems = files.problems("", set);

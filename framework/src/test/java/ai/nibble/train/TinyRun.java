@@ -45,11 +45,16 @@ public final class TinyRun implements AutoCloseable {
    * @param directory for the base model
    */
   public TinyRun(Path directory, int steps) throws IOException {
+    this(directory, steps, DType.FLOAT32);
+  }
+
+  /** A run that computes in another dtype. */
+  TinyRun(Path directory, int steps, DType compute) throws IOException {
     // products this small take longer to hand to a second thread than to do
     Torch.setThreads(1);
     Path base = TinyChat.write(directory);
     Quant4Config nf4 = new Quant4Config(Quant4Type.NF4, 64, true);
-    this.model = CausalLm.load(base, new LoadOptions(Optional.of(nf4), DType.FLOAT32));
+    this.model = CausalLm.load(base, new LoadOptions(Optional.of(nf4), compute));
     this.config =
         LoraConfig.DEFAULT
             .withRank(2, 4)

@@ -17,6 +17,8 @@ public record RunNotice(int step, Kind kind, String text) {
     SPIKE,
     /** A loss above the recipe's limit. */
     HIGH_LOSS,
+    /** Gradients beyond float16's range, which the next step scales less. */
+    LOSS_SCALE,
     /** A loss that no longer falls. */
     PLATEAU,
     /** The run ends before its last step. */
