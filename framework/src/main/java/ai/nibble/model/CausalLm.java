@@ -193,7 +193,7 @@ public final class CausalLm implements AutoCloseable {
    */
   public Variable hidden(Tape tape, int[] inputIds, Pass pass, Checkpointing checkpointing) {
     requireInVocabulary(inputIds);
-    Variable x = tape.apply(new Embedding(embedding(), inputIds, precision));
+    Variable x = tape.apply(new Embedding(embedding(), inputIds, pass, precision));
     for (DecoderLayer layer : layers) {
       Variable next =
           checkpointing != Checkpointing.NONE && tape.isRecording()

@@ -18,15 +18,18 @@ public final class Embedding extends Function {
 
   private final DenseWeight table;
   private final int[] ids;
+  private final Pass pass;
   private final Precision precision;
 
   /**
    * @param table {@code [vocabulary, hidden]}
    * @param ids below the vocabulary's size
+   * @param pass of these tokens
    */
-  public Embedding(DenseWeight table, int[] ids, Precision precision) {
+  public Embedding(DenseWeight table, int[] ids, Pass pass, Precision precision) {
     this.table = table;
     this.ids = ids.clone();
+    this.pass = pass;
     this.precision = precision;
   }
 
@@ -49,15 +52,28 @@ public final class Embedding extends Function {
 
   @Override
   protected Tensor[] forward(Tensor[] inputs) {
+    Tensor rows = lookedUp();
+    try {
+      if (pass.training() && pass.embeddingNoise() > 0) {
+        EmbeddingNoise.add(rows, pass);
+      }
+      return new Tensor[] {rows};
+    } catch (RuntimeException e) {
+      rows.close();
+      throw e;
+    }
+  }
+
+  private Tensor lookedUp() {
     Tensor weight = table.tensor();
     Tensor rows = Tensor.empty(weight.device(), weight.dtype(), ids.length, weight.size(1));
     try (Tensor index = Tensor.ofIndices(weight.device(), ids)) {
       Ops.indexSelect(rows, weight, index);
       if (rows.dtype() == precision.compute()) {
-        return new Tensor[] {rows};
+        return rows;
       }
       try (rows) {
-        return new Tensor[] {rows.to(precision.compute())};
+        return rows.to(precision.compute());
       }
     } catch (RuntimeException e) {
       rows.close();

@@ -60,6 +60,7 @@ final class Aliases {
               rename("target_modules", "lora_target_modules"),
               rename("additional_target", "lora_modules_to_save"),
               rename("modules_to_save", "lora_modules_to_save"),
+              rename("neftune_alpha", "neftune_noise_alpha"),
               rename("train_on_prompt", "train_on_inputs"),
               opposite("assistant_only_loss", "train_on_inputs"),
               opposite("completion_only_loss", "train_on_inputs"),

@@ -334,7 +334,7 @@ class DoraGroupTest extends FunctionTestCase {
     assertArrayEquals(expected, evaluated(group, pass, x, precision));
     group.dropWeights();
     if (PackedProduct.isAvailable()) {
-      assertTrue(group.canReadPacked());
+      assertTrue(group.canReadPacked(precision));
       group.readPacked(precision);
       Oracle.assertClose(
           "packed", expected, evaluated(group, pass, x, precision), tolerance(dtype));

@@ -217,7 +217,9 @@ class TrainedWeightsTest extends FunctionTestCase {
     DenseWeight table = scope.own(new DenseWeight(parameters.get("table")));
     assertAgrees(
         parameters,
-        (tape, in) -> tape.apply(new Embedding(table, ids, Precision.of(dtype))),
+        (tape, in) ->
+            tape.apply(
+                new Embedding(table, ids, Pass.evaluating(0, ids.length), Precision.of(dtype))),
         (in, manager) -> manager.create(ids).oneHot(131).matMul(in.get(0)),
         List.of(),
         dtype);
@@ -340,7 +342,11 @@ class TrainedWeightsTest extends FunctionTestCase {
         (tape, in) ->
             tape.apply(
                 new LinearCrossEntropy(table, targets, 100, precision, work),
-                norm.apply(tape, tape.apply(new Embedding(table, inputs, precision)))),
+                norm.apply(
+                    tape,
+                    tape.apply(
+                        new Embedding(
+                            table, inputs, Pass.evaluating(0, inputs.length), precision)))),
         (in, manager) -> {
           NDArray x = manager.create(inputs).oneHot(21).matMul(in.get(0));
           NDArray meanSquare = x.mul(x).mean(new int[] {1}, true).add(1e-5);

@@ -62,7 +62,7 @@ final class RecipeLoaderTest {
     assertEquals(Optional.empty(), recipe.data().chatTemplate());
     assertEquals(
         new Training(
-            1, 1, 1, Optional.empty(), Training.GradientCheckpointing.AUTO, false, false, false),
+            1, 1, 1, Optional.empty(), Training.GradientCheckpointing.AUTO, false, false, false, 0),
         recipe.training());
     assertEquals(
         new Optimization(

@@ -69,6 +69,8 @@ class VariantRunTest {
     PISSA_BY_ITERATIONS(begun(InitLoraWeights.pissa(4))),
     OLORA(begun(InitLoraWeights.OLORA)),
     LOFTQ(begun(InitLoraWeights.LOFTQ)),
+    /** Trained with noise on the embeddings, which a resumed run has to go on with. */
+    NEFTUNE(plain(0)),
     DORA_ON_PISSA(begun(InitLoraWeights.PISSA).withExtras(AdapterExtras.NONE.withDora(true)));
 
     private final LoraConfig config;
@@ -113,6 +115,10 @@ class VariantRunTest {
   }
 
   private Trainer trainer(LoraAdapter adapter, Checkpointing checkpointing) {
+    return trainer(adapter, checkpointing, 0);
+  }
+
+  private Trainer trainer(LoraAdapter adapter, Checkpointing checkpointing, double noise) {
     List<Example> rows = TinyRun.rows(20, 3);
     TrainSettings settings =
         new TrainSettings(
@@ -130,7 +136,17 @@ class VariantRunTest {
             2,
             7);
     return new Trainer(
-        model, adapter, new SupervisedFineTuning(), settings, rows, List.of(), List.of());
+        model,
+        adapter,
+        new SupervisedFineTuning(),
+        settings.withNeftune(noise),
+        rows,
+        List.of(),
+        List.of());
+  }
+
+  private static double noise(Variant variant) {
+    return variant == Variant.NEFTUNE ? 5 : 0;
   }
 
   private static RunPlace place(Path output) {
@@ -146,7 +162,7 @@ class VariantRunTest {
 
   private float[] trained(Variant variant, Path output, Checkpointing checkpointing) {
     try (LoraAdapter adapter = inject(variant)) {
-      trainer(adapter, checkpointing).run(place(output));
+      trainer(adapter, checkpointing, noise(variant)).run(place(output));
       return adapter.parameters().values().toFloats();
     }
   }
@@ -160,14 +176,14 @@ class VariantRunTest {
     Path cut = temp.resolve("cut");
     try (LoraAdapter adapter = inject(variant)) {
       AtomicInteger left = new AtomicInteger(2);
-      Trainer trainer = trainer(adapter, Checkpointing.NONE);
+      Trainer trainer = trainer(adapter, Checkpointing.NONE, noise(variant));
       trainer.stopWhen(() -> left.decrementAndGet() == 0);
       assertThrows(TrainingInterruptedException.class, () -> trainer.run(place(cut)));
     }
     SavedCheckpoint checkpoint = CheckpointFolder.newest(cut, line -> {}).orElseThrow();
     assertEquals(2, checkpoint.state().step());
     try (LoraAdapter adapter = resume(variant, checkpoint)) {
-      Trainer trainer = trainer(adapter, Checkpointing.NONE);
+      Trainer trainer = trainer(adapter, Checkpointing.NONE, noise(variant));
       trainer.resume(checkpoint);
       trainer.run(place(cut));
       assertArrayEquals(whole, adapter.parameters().values().toFloats());
