@@ -94,15 +94,34 @@ public final class AdapterStore {
   public static LoraAdapter load(CausalLm model, Path directory) {
     Path weights = weights(directory);
     AdapterConfig config = AdapterConfigFile.read(directory.resolve(AdapterConfigFile.NAME));
+    return filled(LoraAdapter.empty(model, config.lora()), weights);
+  }
+
+  /**
+   * Puts a saved adapter on a model to go on training it.
+   *
+   * @param config what is trained, with other dropout maybe
+   * @throws InvalidInputException if the adapter is another kind, with all that differs, or its
+   *     tensors do not fit
+   */
+  public static LoraAdapter load(CausalLm model, Path directory, LoraConfig config) {
+    Path weights = weights(directory);
+    LoraConfig saved = AdapterConfigFile.read(directory.resolve(AdapterConfigFile.NAME)).lora();
+    List<String> differences = Agreement.differences(saved, config, model.linears().keySet());
+    if (!differences.isEmpty()) {
+      throw new InvalidInputException(
+          differences.stream().map(line -> directory + ": " + line).toList());
+    }
+    return filled(LoraAdapter.untrained(model, config), weights);
+  }
+
+  private static LoraAdapter filled(LoraAdapter adapter, Path weights) {
     try (SafetensorsFile file = SafetensorsFile.open(weights)) {
-      LoraAdapter adapter = LoraAdapter.empty(model, config.lora());
-      try {
-        fill(adapter, file);
-        return adapter;
-      } catch (RuntimeException e) {
-        adapter.close();
-        throw e;
-      }
+      fill(adapter, file);
+      return adapter;
+    } catch (RuntimeException e) {
+      adapter.close();
+      throw e;
     }
   }
 

@@ -9,18 +9,14 @@ import ai.nibble.nn.Linear;
 import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
-import ai.nibble.nn.Precision;
 import ai.nibble.nn.Quant8Weight;
 import ai.nibble.nn.Weight;
-import ai.nibble.safetensors.SafetensorsFile;
 import ai.nibble.tensor.DType;
-import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -136,10 +132,10 @@ public final class LoraAdapter implements Trainable {
 
   private static LoraAdapter inject(
       CausalLm model, LoraConfig config, long seed, Optional<WeightSource> source) {
-    LoraConfig resolved = resolve(model, config);
-    LoraAdapter adapter = new LoraAdapter(model, resolved, select(model, resolved));
+    LoraAdapter adapter = untrained(model, config);
     try {
-      adapter.begin(new AdapterInit(config.initLoraWeights(), seed), source);
+      adapter.beginning().draw(seed, source);
+      adapter.copyTables();
       return adapter;
     } catch (RuntimeException e) {
       adapter.close();
@@ -147,90 +143,18 @@ public final class LoraAdapter implements Trainable {
     }
   }
 
-  private void begin(AdapterInit init, Optional<WeightSource> source) {
-    for (String path : modules) {
-      LowRank update = updates.get(path);
-      Tensor a = update.a().value();
-      Tensor b = update.b().value();
-      AdapterInit.Place place =
-          new AdapterInit.Place(
-              path, (int) b.size(0), (int) a.size(1), update.trainedRank(), update.scaling());
-      AdapterInit.Matrices first = init.of(place, () -> decomposed(path, source));
-      a.setFloats(FloatBuffer.wrap(first.a()));
-      b.setFloats(FloatBuffer.wrap(first.b()));
-      update.fixed().ifPresent(pair -> subtract(pair, first));
-      if (config.extras().useDora()) {
-        initMagnitude(path);
-      }
-    }
+  private Beginning beginning() {
+    return new Beginning(model, config, updates);
+  }
+
+  /** The tables that are trained whole begin as the model's own. */
+  private void copyTables() {
     whole.forEach(
         (path, table) -> {
           model.replace(path, null);
           table.tensor().copyFrom(model.table(path).tensor());
           model.replace(path, table);
         });
-  }
-
-  private static void subtract(LowRank.Fixed pair, AdapterInit.Matrices first) {
-    float[] minus = first.b().clone();
-    for (int i = 0; i < minus.length; i++) {
-      minus[i] = -minus[i];
-    }
-    pair.a().setFloats(FloatBuffer.wrap(first.a()));
-    pair.b().setFloats(FloatBuffer.wrap(minus));
-  }
-
-  /** The weight as it is held or, for LoftQ, what the stored one has more; float32 on the CPU. */
-  private Tensor decomposed(String path, Optional<WeightSource> source) {
-    Weight weight = model.linears().get(path).weight();
-    Precision wide = Precision.of(DType.FLOAT32);
-    Tensor values;
-    try (Tensor held =
-        Tensor.empty(weight.device(), DType.FLOAT32, weight.outFeatures(), weight.inFeatures())) {
-      weight.writeTo(held, 0, wide);
-      values = held.to(Device.CPU);
-    }
-    if (config.initLoraWeights().kind() != InitLoraWeights.Kind.LOFTQ) {
-      return values;
-    }
-    try (values) {
-      return lost(path, values, source);
-    }
-  }
-
-  private static Tensor lost(String path, Tensor held, Optional<WeightSource> source) {
-    if (source.isEmpty()) {
-      throw new IllegalArgumentException("LoftQ needs the source of the weights");
-    }
-    float[] stored = new float[Math.toIntExact(held.numel())];
-    source.get().read(path + ".weight", 0, stored, 0, stored.length);
-    float[] values = held.toFloats();
-    for (int i = 0; i < stored.length; i++) {
-      stored[i] -= values[i];
-    }
-    return Tensor.of(stored, held.shape());
-  }
-
-  /**
-   * The norms of the rows of the weight and the product that the adapter begins with. Where that is
-   * zero, or taken back, they are the weight's own.
-   */
-  private void initMagnitude(String path) {
-    try (Tensor norms = model.linears().get(path).rowNorms(model.precision())) {
-      float[] values = norms.toFloats();
-      for (int row = 0; row < values.length; row++) {
-        if (values[row] == 0) {
-          throw new InvalidInputException(
-              "use_dora: '"
-                  + path
-                  + "' has only zeros in row "
-                  + row
-                  + " of its weight, which has no direction to scale: leave the module out of"
-                  + " lora_target_modules");
-        }
-      }
-      parameters.get(AdapterNames.magnitude(path)).value().copyFrom(norms);
-    }
   }
 
   /**
@@ -241,17 +165,22 @@ public final class LoraAdapter implements Trainable {
    * @throws InvalidInputException if it is of another beginning
    */
   public static LoraAdapter resume(CausalLm model, LoraConfig config, Path saved) {
-    LoraConfig resolved = resolve(model, config);
-    LoraAdapter adapter = new LoraAdapter(model, resolved, select(model, resolved));
+    LoraAdapter adapter = untrained(model, config);
     try {
-      if (resolved.initLoraWeights().isSubtracted()) {
-        adapter.takeFixed(saved);
+      if (adapter.config.initLoraWeights().isSubtracted()) {
+        adapter.beginning().take(saved);
       }
       return adapter;
     } catch (RuntimeException e) {
       adapter.close();
       throw e;
     }
+  }
+
+  /** What {@link #inject} makes, all of it zeros. */
+  static LoraAdapter untrained(CausalLm model, LoraConfig config) {
+    LoraConfig resolved = resolve(model, config);
+    return new LoraAdapter(model, resolved, select(model, resolved));
   }
 
   /** Adapters with zeros in both matrices, for a reader to fill. */
@@ -309,6 +238,11 @@ public final class LoraAdapter implements Trainable {
     return List.copyOf(modules);
   }
 
+  /** The update of a module; null where it has none. */
+  LowRank update(String path) {
+    return updates.get(path);
+  }
+
   /** What is saved, by name: tensors that the one who gets them closes. */
   Map<String, Supplier<Tensor>> tensors() {
     Map<String, Supplier<Tensor>> tensors = new LinkedHashMap<>();
@@ -324,39 +258,6 @@ public final class LoraAdapter implements Trainable {
   /** The configuration of what is saved. */
   LoraConfig savedConfig() {
     return config.initLoraWeights().isSubtracted() ? config.doubled() : config;
-  }
-
-  /** What training began with and takes back, from an adapter that was saved since. */
-  private void takeFixed(Path directory) {
-    try (SafetensorsFile file = SafetensorsFile.open(AdapterStore.weights(directory))) {
-      updates.forEach(
-          (path, update) -> {
-            LowRank.Fixed pair = update.fixed().orElseThrow();
-            takeSecondHalf(file, AdapterNames.loraA(path), pair.a(), 0);
-            takeSecondHalf(file, AdapterNames.loraB(path), pair.b(), 1);
-          });
-    }
-  }
-
-  private static void takeSecondHalf(SafetensorsFile file, String name, Tensor into, int dim) {
-    long[] shape = into.shape();
-    long half = shape[dim];
-    shape[dim] = 2 * half;
-    if (!file.names().contains(name) || !Arrays.equals(file.tensor(name).dimensions(), shape)) {
-      throw new InvalidInputException(
-          file.path()
-              + ": no tensor '"
-              + name
-              + "' of the shape "
-              + Arrays.toString(shape)
-              + ", with which this run began: begin anew");
-    }
-    float[] values = new float[Math.toIntExact(into.numel() * 2)];
-    file.readFloats(name, 0, values, 0, values.length);
-    try (Tensor all = Tensor.of(values, shape);
-        Tensor second = all.narrow(dim, half, half)) {
-      into.copyFrom(second);
-    }
   }
 
   /** All A and B, and magnitudes and whole weights where there are, under PEFT's names, float32. */

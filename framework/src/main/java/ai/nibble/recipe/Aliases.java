@@ -58,6 +58,7 @@ final class Aliases {
               rename("lora_rank", "lora_r"),
               rename("lora_target", "lora_target_modules"),
               rename("target_modules", "lora_target_modules"),
+              rename("adapter_name_or_path", "lora_model_dir"),
               rename("additional_target", "lora_modules_to_save"),
               rename("modules_to_save", "lora_modules_to_save"),
               rename("neftune_alpha", "neftune_noise_alpha"),

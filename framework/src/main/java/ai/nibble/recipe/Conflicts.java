@@ -61,6 +61,7 @@ final class Conflicts {
               + " or neither");
     }
     if (values.get("init_lora_weights") instanceof InitLoraWeights init
+        && !isSet("lora_model_dir")
         && isOtherThan("adapter", Recipe.Adapter.NONE)) {
       initialisation(init);
     }
@@ -185,6 +186,10 @@ final class Conflicts {
       ignored(
           List.of("train_on_inputs", "roles_to_train", "train_on_eos"),
           "method: pretrain, which trains on every token");
+    }
+    if (isSet("lora_model_dir") && isOtherThan("init_lora_weights", InitLoraWeights.KAIMING)) {
+      notice(
+          "init_lora_weights", "'init_lora_weights' has no effect: 'lora_model_dir' has matrices");
     }
     if (is("use_dora", true)
         && values.get("lora_dropout") instanceof Double dropout

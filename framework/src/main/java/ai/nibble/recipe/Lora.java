@@ -2,10 +2,12 @@ package ai.nibble.recipe;
 
 import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.TargetModules;
+import java.nio.file.Path;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * The low-rank adapters: {@code y = base(x) + scaling * B(A(dropout(x)))}, with {@code scaling =
@@ -65,6 +67,11 @@ public record Lora(
                         "not supported yet: use true, gaussian, orthogonal, pissa, pissa_niter_N,"
                             + " olora or loftq"))
         InitLoraWeights initLoraWeights,
+    @Key(
+            value = "lora_model_dir",
+            byDefault = "null",
+            doc = "Begin with this adapter instead, which has the ranks, alphas and modules here")
+        Optional<Path> modelDir,
     @Key(
             value = "loraplus_lr_ratio",
             byDefault = "1",

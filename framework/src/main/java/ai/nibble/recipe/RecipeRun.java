@@ -4,6 +4,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.data.EpochPlan;
+import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
@@ -244,6 +245,9 @@ public final class RecipeRun {
     LoraConfig config = LoraSettings.of(recipe.lora());
     if (from.isPresent()) {
       return LoraAdapter.resume(model, config, from.get().directory());
+    }
+    if (recipe.lora().modelDir().isPresent()) {
+      return AdapterStore.load(model, recipe.lora().modelDir().get(), config);
     }
     if (config.initLoraWeights().kind() != InitLoraWeights.Kind.LOFTQ) {
       return LoraAdapter.inject(model, config, recipe.seed());

@@ -235,8 +235,18 @@ public final class Ops {
 
   /** Decomposes a matrix; the caller closes the result. */
   public static Qr qr(Tensor x) {
-    Tensor[] parts = Dispatcher.results(2, "aten::qr", "", x, true);
-    return new Qr(parts[0], parts[1]);
+    long k = Math.min(x.size(0), x.size(1));
+    try (Scope scope = new Scope()) {
+      Tensor[] reflectors = Dispatcher.results(2, "aten::geqrf", "", x);
+      Tensor all = scope.own(reflectors[0]);
+      Tensor factors = scope.own(reflectors[1]);
+      Tensor columns = scope.own(all.narrow(1, 0, k));
+      Tensor rows = scope.own(all.narrow(0, 0, k));
+      String product = "aten::linalg_householder_product";
+      Tensor q = scope.own(Dispatcher.results(1, product, "", columns, factors)[0]);
+      Tensor r = Dispatcher.results(1, "aten::triu", "", rows, 0L)[0];
+      return new Qr(q.share(), r);
+    }
   }
 
   /** Decomposes a matrix; the caller closes the result. */
