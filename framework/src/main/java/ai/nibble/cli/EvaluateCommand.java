@@ -9,6 +9,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -206,6 +207,16 @@ final class EvaluateCommand implements Callable<Integer> {
     }
     if (chat && !kinds.contains(TaskOption.GSM8K)) {
       throw usage("--chat is of gsm8k, which no --task measures");
+    }
+    for (TaskOption task : parsed) {
+      String own = task.name() + "=";
+      if (task.kind().equals(TaskOption.PERPLEXITY)
+          && Stream.of(numFewshot, fewshotFiles)
+              .flatMap(List::stream)
+              .anyMatch(of -> of.startsWith(own))) {
+        throw usage(
+            "--num-fewshot and --fewshot-file are not of " + task.name() + ", which is text");
+      }
     }
     if (!fewshotFiles.isEmpty() && numFewshot.isEmpty()) {
       throw usage("--fewshot-file is given without --num-fewshot, by which no example is shown");

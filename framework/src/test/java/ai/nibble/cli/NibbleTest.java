@@ -243,6 +243,8 @@ final class NibbleTest {
         "generate --adapter off=x --prompt a | --adapter off=x is named 'off', which stands for none",
         "generate --model m --prompt a --greedy --top-k 3 | --greedy draws nothing, and so has no use",
         "generate --model m --prompt a --top-k 1.5 | Invalid value for option '--top-k'",
+        "evaluate --model m --task perplexity=a --num-fewshot perplexity=2 | --num-fewshot and"
+            + " --fewshot-file are not of perplexity, which is text",
         "chat | Missing required option: --model, or --adapter, or both",
         "chat --model m --prompt a | Unknown options: '--prompt', 'a'",
         "tarin | Unmatched argument at index 0: 'tarin'",
