@@ -113,7 +113,7 @@ record Beginning(CausalLm model, LoraConfig config, Map<String, LowRank> updates
   }
 
   /**
-   * Takes what training began with and takes back from an adapter that was saved since.
+   * Takes them from an adapter that was saved since: what it takes back is what it began with.
    *
    * @throws InvalidInputException if it has no such second half
    */
@@ -124,6 +124,15 @@ record Beginning(CausalLm model, LoraConfig config, Map<String, LowRank> updates
             LowRank.Fixed pair = update.fixed().orElseThrow();
             takeSecondHalf(file, AdapterNames.loraA(path), pair.a(), 0);
             takeSecondHalf(file, AdapterNames.loraB(path), pair.b(), 1);
+            update.a().value().copyFrom(pair.a());
+            float[] plus = pair.b().toFloats();
+            for (int i = 0; i < plus.length; i++) {
+              plus[i] = -plus[i];
+            }
+            update.b().value().setFloats(FloatBuffer.wrap(plus));
+            if (config.extras().useDora()) {
+              initMagnitude(path, update);
+            }
           });
     }
   }

@@ -158,18 +158,20 @@ public final class LoraAdapter implements Trainable {
   }
 
   /**
-   * As {@link #inject} began a run, but for the trained values, which are zeros and a checkpoint's
-   * to set.
+   * What {@link #inject} began the run of a checkpoint with, where that is taken back: so nothing
+   * is decomposed again, which might give other bits.
    *
    * @param saved the adapter of that checkpoint
    * @throws InvalidInputException if it is of another beginning
    */
   public static LoraAdapter resume(CausalLm model, LoraConfig config, Path saved) {
+    if (!config.initLoraWeights().isSubtracted()) {
+      throw new IllegalArgumentException(config.initLoraWeights() + " is not taken back");
+    }
     LoraAdapter adapter = untrained(model, config);
     try {
-      if (adapter.config.initLoraWeights().isSubtracted()) {
-        adapter.beginning().take(saved);
-      }
+      adapter.beginning().take(saved);
+      adapter.copyTables();
       return adapter;
     } catch (RuntimeException e) {
       adapter.close();

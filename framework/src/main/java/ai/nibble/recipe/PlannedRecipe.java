@@ -127,9 +127,12 @@ final class PlannedRecipe {
     boolean device = where != Device.Type.CPU;
     return new PlannedRun(
         model,
-        all ? new WeightSizes(Map.of(), 0) : WeightSizes.of(source, quantization, where),
+        all
+            ? new WeightSizes(Map.of(), 0)
+            : WeightSizes.of(source, quantization, where)
+                .plus((pairs - 1) * trained.beside(config) * DType.FLOAT32.bytes()),
         trained.values,
-        trained.largest,
+        pairs * trained.largest,
         accumulation,
         Math.round(trained.values * settings.optimizer().bytesAValue()),
         MicroBatch.largestDrawn(
@@ -158,6 +161,11 @@ final class PlannedRecipe {
    */
   private record Trained(
       Map<String, Integer> ranks, List<String> whole, long values, long largest) {
+    /** Values of what lies beside weights, the tables that are trained whole left out. */
+    long beside(ModelConfig config) {
+      return values - (long) whole.size() * config.vocabSize() * config.hiddenSize();
+    }
+
     static Trained all(WeightSource source) {
       long largest = 0;
       for (String name : source.names()) {

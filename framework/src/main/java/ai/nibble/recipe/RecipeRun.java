@@ -243,7 +243,7 @@ public final class RecipeRun {
       return new AllWeights(model, baseFiles.orElseThrow());
     }
     LoraConfig config = LoraSettings.of(recipe.lora());
-    if (from.isPresent()) {
+    if (from.isPresent() && config.initLoraWeights().isSubtracted()) {
       return LoraAdapter.resume(model, config, from.get().directory());
     }
     if (recipe.lora().modelDir().isPresent()) {

@@ -191,7 +191,9 @@ class VariantRunTest {
   }
 
   private LoraAdapter resume(Variant variant, SavedCheckpoint checkpoint) {
-    return LoraAdapter.resume(model, variant.config, checkpoint.directory());
+    return variant.config.initLoraWeights().isSubtracted()
+        ? LoraAdapter.resume(model, variant.config, checkpoint.directory())
+        : inject(variant);
   }
 
   @ParameterizedTest
