@@ -29,7 +29,7 @@ class LayersTest {
           List.of("autograd"),
           List.of("quant"),
           List.of("cuda"),
-          List.of("safetensors", "gguf", "tensor"));
+          List.of("safetensors", "gguf", "hub", "tensor"));
 
   private static final Pattern IMPORT =
       Pattern.compile("^import (?:static )?([\\w.]+);", Pattern.MULTILINE);

@@ -33,6 +33,9 @@ public final class TinyChat {
     model.fields.putAll(fields);
     model.add(EMBEDDING, VOCABULARY, HIDDEN);
     model.add(HEAD, VOCABULARY, HIDDEN);
+    if (model.fields.get("tie_word_embeddings").equals("true")) {
+      model.remove(HEAD);
+    }
     return write(model, directory);
   }
 

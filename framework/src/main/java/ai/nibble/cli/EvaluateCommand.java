@@ -42,7 +42,8 @@ final class EvaluateCommand implements Callable<Integer> {
 
   @Option(
       names = "--model",
-      paramLabel = "DIR|GGUF",
+      paramLabel = BaseArgument.LABEL,
+      converter = BaseArgument.class,
       description = "The base model; without it: what the adapter was trained on.")
   private Path model;
 
@@ -66,8 +67,8 @@ final class EvaluateCommand implements Callable<Integer> {
       split = ",",
       paramLabel = "NAME",
       description =
-          "Models to put side by side, differences to the first: base (as stored), fp32, bf16,"
-              + " nf4, nf4-dq, fp4, fp4-dq, int8, adapter (on the base as it was trained), NAME+adapter,"
+          "Models to put side by side, differences to the first: base (as stored), fp32, bf16, nf4,"
+              + " nf4-dq, fp4, fp4-dq, int8, adapter (on the base as it was trained), NAME+adapter,"
               + " or another .gguf file. Default: adapter if there is one, else base.")
   private List<String> compare = List.of();
 

@@ -34,7 +34,8 @@ final class ExtractCommand implements Callable<Integer> {
 
   @Option(
       names = "--model",
-      paramLabel = "DIR|GGUF",
+      paramLabel = BaseArgument.LABEL,
+      converter = BaseArgument.class,
       required = true,
       description = "The base model.")
   private Path model;

@@ -18,14 +18,16 @@ import picocli.CommandLine.Spec;
     name = "inspect",
     description =
         "Shows what a recipe would train and on what: rows as tokens with their loss mask, lengths,"
-            + " packing, the adapter's coverage. Reads no weights.",
+            + " packing, the adapter's coverage. Of a model: what it is, how its weights are held,"
+            + " and what an adapter can be put on. Reads no weights.",
     sortOptions = false,
     footer = {
       "",
       "Exit code: 0 train would begin; 2 it would refuse, and says so here in the same words.",
-      "Example:",
+      "Examples:",
       "  nibble inspect --config recipes/a.yaml --rows 1 \\",
-      "      --set datasets.0.path=rows.jsonl"
+      "      --set datasets.0.path=rows.jsonl",
+      "  nibble inspect models/base.gguf"
     })
 final class InspectCommand implements Callable<Integer> {
   private final boolean colours;
@@ -58,6 +60,15 @@ final class InspectCommand implements Callable<Integer> {
     }
     PrintWriter out = spec.commandLine().getOut();
     PrintWriter err = spec.commandLine().getErr();
+    if (ModelInspection.isModel(named.file())) {
+      refuseForModel();
+      ModelInspection model =
+          ModelInspection.of(named.file(), line -> err.println("note: " + line));
+      err.flush();
+      out.println(json ? model.json().toPrettyString() : model.text());
+      out.flush();
+      return 0;
+    }
     Recipe recipe = RecipeLoader.load(named.file(), named.sets());
     recipe.notices().forEach(notice -> err.println("note: " + notice));
     tellOutput(err);
@@ -70,6 +81,13 @@ final class InspectCommand implements Callable<Integer> {
       new InspectText(found, recipe, out, colours).print();
     }
     return 0;
+  }
+
+  private void refuseForModel() {
+    if (!named.sets().isEmpty()) {
+      throw new ParameterException(
+          spec.commandLine(), "--set sets keys of a recipe: leave it out for a model");
+    }
   }
 
   /** An output directory in the way is no fault of the recipe: it is often an earlier run's. */

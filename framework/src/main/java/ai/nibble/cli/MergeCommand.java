@@ -34,8 +34,8 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "merge",
     description =
-        "Writes adapters into their base, as a Hugging Face directory that is proven to compute what"
-            + " base and adapters do.",
+        "Writes adapters into their base, as a Hugging Face directory that is proven to compute"
+            + " what base and adapters do.",
     sortOptions = false,
     footer = {
       "",
@@ -51,15 +51,13 @@ import picocli.CommandLine.Spec;
     })
 final class MergeCommand implements Callable<Integer> {
   private static final Pattern WEIGHTED = Pattern.compile("(.+)=([^=/\\\\]*)");
-  private static final Pattern SIZE =
-      Pattern.compile("(\\d{1,9})(MB|GB)", Pattern.CASE_INSENSITIVE);
-
   @Spec private CommandSpec spec;
   @Mixin private CommonOptions common;
 
   @Option(
       names = "--model",
-      paramLabel = "DIR|GGUF",
+      paramLabel = BaseArgument.LABEL,
+      converter = BaseArgument.class,
       description =
           "The base model; without it: what the adapter was trained on. With --undo the merged"
               + " model.")
@@ -70,8 +68,8 @@ final class MergeCommand implements Callable<Integer> {
       paramLabel = "DIR[=WEIGHT]",
       required = true,
       description =
-          "An adapter in PEFT's form, and the factor of its update (default: 1). Several are summed:"
-              + " PEFT's combination 'cat'.")
+          "An adapter in PEFT's form, and the factor of its update (default: 1). Several are"
+              + " summed: PEFT's combination 'cat'.")
   private List<String> adapters;
 
   @Option(
@@ -135,7 +133,7 @@ final class MergeCommand implements Callable<Integer> {
   private MergeRequest request(PrintWriter err) {
     checkBaseWeights();
     Optional<DType> outputDtype = dtype();
-    long maxShardBytes = shardBytes();
+    long maxShardBytes = ShardSize.parse(maxShardSize, spec);
     List<Adapter> parsed = adapters.stream().map(this::adapter).toList();
     Map<Path, Optional<TrainedWith>> trained = new LinkedHashMap<>();
     parsed.forEach(a -> trained.put(a.directory(), TrainedWith.read(a.directory())));
@@ -224,18 +222,6 @@ final class MergeCommand implements Callable<Integer> {
       default ->
           throw usage("--dtype is '" + dtype + "', expected one of [bfloat16, float16, float32]");
     };
-  }
-
-  private long shardBytes() {
-    Matcher size = SIZE.matcher(maxShardSize);
-    if (!size.matches() || size.group(1).matches("0+")) {
-      throw usage(
-          "--max-shard-size is '"
-              + maxShardSize
-              + "', expected a number and MB or GB, such as 5GB");
-    }
-    return Long.parseLong(size.group(1))
-        * (size.group(2).equalsIgnoreCase("GB") ? 1_000_000_000L : 1_000_000);
   }
 
   private void print(MergeReport report, PrintWriter out) {

@@ -139,11 +139,12 @@ final class ModelFiles implements AutoCloseable {
     Optional<TrainedWith> first = Optional.ofNullable(trained.get(request.firstAdapter()));
     Optional<QuantConfig> quantization =
         request.quantization().or(() -> first.flatMap(TrainedWith::quantization));
-    quantization.ifPresent(q -> notes.accept("base weights in " + q.description()));
-    trained.forEach((name, with) -> sayIfOther(name, with, quantization));
     DType dtype = computeDtype(first);
-    LoadOptions options = new LoadOptions(quantization, dtype, false, request.device());
     try (WeightSource source = WeightSource.open(base, notes)) {
+      Optional<QuantConfig> held = source.settle(quantization, notes);
+      held.ifPresent(q -> notes.accept("base weights in " + q.description()));
+      trained.forEach((name, with) -> sayIfOther(name, with, quantization));
+      LoadOptions options = new LoadOptions(held, dtype, false, request.device());
       CausalLm model = CausalLm.load(source, base, options, (done, total) -> {});
       return LoadedModel.of(model, request);
     }

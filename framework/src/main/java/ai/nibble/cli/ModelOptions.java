@@ -27,7 +27,8 @@ final class ModelOptions {
 
   @Option(
       names = "--model",
-      paramLabel = "DIR|GGUF",
+      paramLabel = BaseArgument.LABEL,
+      converter = BaseArgument.class,
       description = "The base model; without it: what the adapter was trained on.")
   private Path model;
 

@@ -37,7 +37,12 @@ final class QualityCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
   @Mixin private CommonOptions common;
 
-  @Option(names = "--model", required = true, paramLabel = "DIR|GGUF", description = "The base.")
+  @Option(
+      names = "--model",
+      required = true,
+      paramLabel = BaseArgument.LABEL,
+      converter = BaseArgument.class,
+      description = "The base.")
   private Path model;
 
   @Option(

@@ -6,7 +6,6 @@ import java.io.BufferedInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
-import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.Iterator;
 import java.util.List;
@@ -67,17 +66,16 @@ public final class RowFile implements Iterator<Row>, AutoCloseable {
   }
 
   /**
-   * Refuses what is no file by itself: the file behind a link may be another tomorrow, and reading
-   * a pipe may never end.
+   * Refuses what is no file: reading a pipe may never end. A symbolic link is followed, as the
+   * cache of Hugging Face's tools consists of them; that what it leads to may be another file
+   * tomorrow is seen by the sums of what was read, which a run records and resuming compares.
    */
   static void requireFile(Path path) {
     String seen = null;
-    if (Files.isSymbolicLink(path)) {
-      seen = "a symbolic link; give the file it points to";
-    } else if (Files.isDirectory(path)) {
+    if (Files.isDirectory(path)) {
       seen = "a directory";
-    } else if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)) {
-      seen = "not there";
+    } else if (!Files.exists(path)) {
+      seen = Files.isSymbolicLink(path) ? "a symbolic link to what is not there" : "not there";
     } else if (!Files.isRegularFile(path)) {
       seen = "a pipe or device";
     }

@@ -44,9 +44,13 @@ public record Subject(
   }
 
   private static CausalLm weights(Variant variant, Consumer<String> notes) {
-    LoadOptions options =
-        new LoadOptions(variant.quantization(), variant.computeDtype(), false, variant.device());
     try (WeightSource source = WeightSource.open(variant.base(), notes)) {
+      LoadOptions options =
+          new LoadOptions(
+              source.settle(variant.quantization(), notes),
+              variant.computeDtype(),
+              false,
+              variant.device());
       return CausalLm.load(source, variant.base(), options, (done, total) -> {});
     }
   }

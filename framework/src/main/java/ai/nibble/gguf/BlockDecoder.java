@@ -21,6 +21,11 @@ final class BlockDecoder {
 
   private static final int HALF = B / 2;
 
+  /** The values of IQ4's codes, closer together around 0, as weights are. */
+  static final byte[] IQ4 = {
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113
+  };
+
   private BlockDecoder() {}
 
   /**
@@ -49,11 +54,13 @@ final class BlockDecoder {
       case Q5_0 -> q5x0(in, blocks, out, offset);
       case Q5_1 -> q5x1(in, blocks, out, offset);
       case Q8_0 -> q8x0(in, blocks, out, offset);
+      case IQ4_NL -> iq4nl(in, blocks, out, offset);
       case Q2_K -> SuperBlockDecoder.q2k(in, blocks, out, offset);
       case Q3_K -> SuperBlockDecoder.q3k(in, blocks, out, offset);
       case Q4_K -> SuperBlockDecoder.q4k(in, blocks, out, offset);
       case Q5_K -> SuperBlockDecoder.q5k(in, blocks, out, offset);
       case Q6_K -> SuperBlockDecoder.q6k(in, blocks, out, offset);
+      case IQ4_XS -> SuperBlockDecoder.iq4xs(in, blocks, out, offset);
       default -> throw new IllegalArgumentException(type + " is not decoded");
     }
   }
@@ -111,6 +118,17 @@ final class BlockDecoder {
       float d = half(in, at);
       for (int i = 0; i < B; i++) {
         out[offset + i] = d * in[at + 2 + i];
+      }
+    }
+  }
+
+  private static void iq4nl(byte[] in, int blocks, float[] out, int offset) {
+    for (int b = 0, at = 0; b < blocks; b++, at += 18, offset += B) {
+      float d = half(in, at);
+      for (int i = 0; i < HALF; i++) {
+        int q = in[at + 2 + i];
+        out[offset + i] = d * IQ4[q & 15];
+        out[offset + HALF + i] = d * IQ4[q >> 4 & 15];
       }
     }
   }

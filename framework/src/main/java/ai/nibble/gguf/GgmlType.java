@@ -4,8 +4,8 @@ package ai.nibble.gguf;
  * The element types of GGUF tensors, with their numbers and block sizes.
  *
  * <p>All types in use are known, so that any well-formed file can be opened and listed; those with
- * {@link #isSupported} can be turned into float32 and back. Source: {@code ggml.h}, {@code
- * gguf-py/gguf/constants.py}.
+ * {@link #isSupported} can be turned into float32, those with {@link #isWritten} made of it.
+ * Source: {@code ggml.h}, {@code gguf-py/gguf/constants.py}.
  */
 public enum GgmlType {
   F32(0, 1, 4, true),
@@ -26,10 +26,10 @@ public enum GgmlType {
   IQ2_XS(17, 256, 74, false),
   IQ3_XXS(18, 256, 98, false),
   IQ1_S(19, 256, 50, false),
-  IQ4_NL(20, 32, 18, false),
+  IQ4_NL(20, 32, 18, true),
   IQ3_S(21, 256, 110, false),
   IQ2_S(22, 256, 82, false),
-  IQ4_XS(23, 256, 136, false),
+  IQ4_XS(23, 256, 136, true),
   I8(24, 1, 1, false),
   I16(25, 1, 2, false),
   I32(26, 1, 4, false),
@@ -72,9 +72,17 @@ public enum GgmlType {
     return blockBytes;
   }
 
-  /** True where {@link GgufFile#dequantize} reads the type and {@link GgufWriter} writes it. */
+  /** True where {@link GgufFile#dequantize} reads the type. */
   public boolean isSupported() {
     return supported;
+  }
+
+  /**
+   * True where {@link GgufWriter} writes the type: all that are read but those whose good codes
+   * only come of weighing each column by how much a model uses it.
+   */
+  public boolean isWritten() {
+    return supported && this != IQ4_NL && this != IQ4_XS;
   }
 
   /** The type of that number, or null where there is none. */

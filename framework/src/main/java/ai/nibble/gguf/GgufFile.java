@@ -7,14 +7,20 @@ import java.io.UncheckedIOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.stream.Collectors;
 
 /**
- * One open GGUF file of any size, every rule of the format checked on opening.
+ * One open GGUF model of any size, every rule of the format checked on opening: a file, or the
+ * parts of a split model, opened by the first.
  *
  * <p>Opening reads only what precedes the data, and dequantising only the rows asked for, into a
  * buffer of some kilobytes. All methods may be called from several threads at once; what reads the
@@ -26,22 +32,61 @@ public final class GgufFile implements AutoCloseable {
   /** Small enough that a chunk stays in a core's cache between copying and decoding. */
   private static final int CHUNK_BYTES = 1 << 14;
 
-  private final OpenFile file;
-  private final GgufReader.Contents contents;
+  /** A file of the model: all of it, or a part. */
+  private record Part(OpenFile file, GgufReader.Contents contents) {}
 
-  private GgufFile(OpenFile file, GgufReader.Contents contents) {
-    this.file = file;
-    this.contents = contents;
+  private final List<Part> parts;
+  private final Map<String, GgufTensor> tensors;
+  private final Map<String, OpenFile> files;
+
+  private GgufFile(List<Part> parts, Map<String, GgufTensor> tensors, Map<String, OpenFile> files) {
+    this.parts = List.copyOf(parts);
+    this.tensors = Collections.unmodifiableMap(tensors);
+    this.files = files;
   }
 
   /**
-   * Opens and checks a file.
+   * Opens and checks a model.
    *
-   * @throws InvalidInputException if it is missing, no regular file, part of a split model, or
-   *     breaks a rule of the format
+   * @param path of the file, of a split model its first part; may be a symbolic link
+   * @throws InvalidInputException if it is missing, no regular file, another part than the first,
+   *     lacks a part, or breaks a rule of the format
    * @throws UncheckedIOException if it cannot be read
    */
   public static GgufFile open(Path path) {
+    List<Part> parts = new ArrayList<>();
+    boolean done = false;
+    try {
+      parts.add(part(path));
+      GgufMetadata metadata = parts.get(0).contents.metadata();
+      List<Path> others = SplitParts.after(path, metadata);
+      for (Path other : others) {
+        parts.add(part(other));
+        SplitParts.require(
+            other,
+            parts.get(parts.size() - 1).contents.metadata(),
+            parts.size(),
+            others.size() + 1);
+      }
+      GgufFile opened = join(parts);
+      if (!others.isEmpty()) {
+        SplitParts.requireTensors(path, metadata, opened.tensors.size());
+      }
+      done = true;
+      return opened;
+    } finally {
+      if (!done) {
+        parts.forEach(part -> closeAfterFailure(part.file));
+      }
+    }
+  }
+
+  /** The files of the model that a file is, or is named as a part of; they need not be there. */
+  public static List<Path> files(Path path) {
+    return SplitParts.named(path);
+  }
+
+  private static Part part(Path path) {
     if (!Files.isRegularFile(path)) {
       throw new InvalidInputException(
           path
@@ -51,7 +96,7 @@ public final class GgufFile implements AutoCloseable {
     OpenFile file = null;
     try {
       file = new OpenFile(path);
-      GgufFile opened = new GgufFile(file, GgufReader.read(file));
+      Part opened = new Part(file, GgufReader.read(file));
       file = null;
       return opened;
     } catch (IOException e) {
@@ -63,6 +108,25 @@ public final class GgufFile implements AutoCloseable {
     }
   }
 
+  private static GgufFile join(List<Part> parts) {
+    Map<String, GgufTensor> tensors = new LinkedHashMap<>();
+    Map<String, OpenFile> files = new HashMap<>();
+    for (Part part : parts) {
+      part.contents
+          .tensors()
+          .forEach(
+              (name, tensor) -> {
+                if (tensors.put(name, tensor) != null) {
+                  throw new InvalidInputException(
+                      "%s: tensor %s is in another part too, expected once; get all parts of one model"
+                          .formatted(part.file.path(), Cursor.shown(name)));
+                }
+                files.put(name, part.file);
+              });
+    }
+    return new GgufFile(parts, tensors, files);
+  }
+
   /** What made the opening fail is what matters. */
   private static void closeAfterFailure(OpenFile file) {
     try {
@@ -72,28 +136,29 @@ public final class GgufFile implements AutoCloseable {
     }
   }
 
-  /** The file this was opened from, as given. */
+  /** The file this was opened from, as given; of a split model the first part. */
   public Path path() {
-    return file.path();
+    return parts.get(0).file.path();
   }
 
   /** The format's version, 2 or 3. */
   public int version() {
-    return contents.version();
+    return parts.get(0).contents.version();
   }
 
+  /** Of a split model the first part's. */
   public GgufMetadata metadata() {
-    return contents.metadata();
+    return parts.get(0).contents.metadata();
   }
 
-  /** The tensors' names in the order of their bytes. */
+  /** The tensors' names in the order of their bytes, part by part. */
   public Set<String> names() {
-    return contents.tensors().keySet();
+    return tensors.keySet();
   }
 
   /** The tensors by name in the order of their bytes; cannot be changed. */
   public Map<String, GgufTensor> tensors() {
-    return contents.tensors();
+    return tensors;
   }
 
   /**
@@ -162,7 +227,7 @@ public final class GgufFile implements AutoCloseable {
   /** Bytes of a tensor's blocks, from {@code offset} on, to the start of {@code out}. */
   void readBlocks(GgufTensor tensor, long offset, byte[] out, int count) {
     Objects.checkFromIndexSize(offset, (long) count, tensor.bytes());
-    file.read(tensor.position() + offset, out, 0, count);
+    files.get(tensor.name()).read(tensor.position() + offset, out, 0, count);
   }
 
   /** Decodes {@code [at, end)} or as much of it as lies in the block of {@code at}. */
@@ -180,7 +245,7 @@ public final class GgufFile implements AutoCloseable {
   private void decode(
       GgufTensor tensor, long firstBlock, int blocks, byte[] chunk, float[] out, int offset) {
     int bytes = tensor.type().blockBytes();
-    file.read(tensor.position() + firstBlock * bytes, chunk, 0, blocks * bytes);
+    files.get(tensor.name()).read(tensor.position() + firstBlock * bytes, chunk, 0, blocks * bytes);
     BlockDecoder.decode(tensor.type(), chunk, blocks, out, offset);
   }
 
@@ -208,10 +273,13 @@ public final class GgufFile implements AutoCloseable {
 
   @Override
   public void close() {
-    try {
-      file.close();
-    } catch (IOException e) {
-      throw new UncheckedIOException(path() + ": cannot be closed: " + FileProblem.reason(e), e);
+    for (Part part : parts) {
+      try {
+        part.file.close();
+      } catch (IOException e) {
+        throw new UncheckedIOException(
+            part.file.path() + ": cannot be closed: " + FileProblem.reason(e), e);
+      }
     }
   }
 }

@@ -148,7 +148,7 @@ public final class GgufMetadata {
   }
 
   /** A problem with a key's value. */
-  InvalidInputException bad(String key, String problem) {
+  public InvalidInputException bad(String key, String problem) {
     return new InvalidInputException(
         file.path() + ": metadata " + Cursor.shown(key) + ": " + problem);
   }

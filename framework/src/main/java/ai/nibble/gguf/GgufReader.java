@@ -58,7 +58,6 @@ final class GgufReader {
     long metadataCount = cursor.count("the number of metadata keys", MAX_COUNT, MIN_METADATA_BYTES);
     GgufMetadata metadata = metadata(metadataCount);
     int alignment = alignment(metadata);
-    SplitParts.refuse(file.path(), metadata);
     MetadataRules.check(metadata);
     return new Contents(version, metadata, tensors(tensorCount, alignment));
   }
@@ -81,7 +80,8 @@ final class GgufReader {
     }
     if (version == 1) {
       throw cursor.bad(
-          "version is 1, which llama.cpp dropped in 2023, expected 2 or 3; convert the model again");
+          "version is 1, which llama.cpp dropped in 2023, expected 2 or 3; convert the model"
+              + " again");
     }
     if ((version & 0xffff) == 0) {
       throw bigEndian();

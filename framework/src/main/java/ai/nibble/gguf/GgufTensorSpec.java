@@ -23,7 +23,7 @@ public record GgufTensorSpec(String name, GgmlType type, List<Long> shape) {
           "tensor '%s': the name has %d bytes, expected 1 to %d"
               .formatted(name, nameBytes, GgufReader.MAX_NAME_BYTES));
     }
-    if (!type.isSupported()) {
+    if (!type.isWritten()) {
       throw new IllegalArgumentException("tensor '" + name + "': " + type + " is not written");
     }
     if (shape.isEmpty() || shape.size() > GgufTensor.MAX_RANK) {

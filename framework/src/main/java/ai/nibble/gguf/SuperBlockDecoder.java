@@ -6,8 +6,8 @@ import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 
 /**
- * Whole super-blocks of the K types to float32: the arithmetic of {@code gguf-py/gguf/quants.py},
- * bit for bit.
+ * Whole super-blocks, of the K types and IQ4_XS, to float32: the arithmetic of {@code
+ * gguf-py/gguf/quants.py}, bit for bit.
  */
 final class SuperBlockDecoder {
   private static final VarHandle SHORTS =
@@ -81,6 +81,22 @@ final class SuperBlockDecoder {
         for (int e = 16 * j; e < 16 * j + 16; e++) {
           int q = SuperBlock.nibbleQ6(in, at, e) | SuperBlock.pair(in, at + 128, e) << 4;
           out[offset + e] = scale * (q - 32);
+        }
+      }
+    }
+  }
+
+  static void iq4xs(byte[] in, int blocks, float[] out, int offset) {
+    for (int b = 0, at = 0; b < blocks; b++, at += 136, offset += B) {
+      float d = half(in, at);
+      int high = (short) SHORTS.get(in, at + 2);
+      for (int j = 0; j < B / 32; j++) {
+        int low = in[at + 4 + j / 2] >> (j % 2 << 2) & 15;
+        float scale = d * ((low | (high >> 2 * j & 3) << 4) - 32);
+        for (int i = 0; i < 16; i++) {
+          int q = in[at + 8 + 16 * j + i];
+          out[offset + 32 * j + i] = scale * BlockDecoder.IQ4[q & 15];
+          out[offset + 32 * j + 16 + i] = scale * BlockDecoder.IQ4[q >> 4 & 15];
         }
       }
     }

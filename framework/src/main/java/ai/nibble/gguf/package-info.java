@@ -28,6 +28,8 @@
  * Q5_0  d | qh u32 | qs[16]    x = d * (q - 16), bit i of qh is the fifth bit of element i
  * Q5_1  d | m | qh u32 | qs[16]  x = d * q + m
  * Q8_0  d | i8[32]             x = d * q
+ * IQ4_NL  d | qs[16]           x = d * v[q], of the sixteen values v of {@link
+ *                              ai.nibble.gguf.BlockDecoder}
  * </pre>
  *
  * <p>Super-blocks of 256 elements, the K types, with {@code d} and {@code dmin} binary16; scales s
@@ -40,7 +42,12 @@
  * Q4_K  d | dmin | s, m[12] of 6 bits | nibbles[128]          x = d s q - dmin m
  * Q5_K  d | dmin | s, m[12] | bits[32] | nibbles[128]         x = d s q - dmin m, the bit is q's fifth
  * Q6_K  nibbles[128] | pairs[64] | s i8[16] | d               x = d s (q - 32), the pair is q's upper two bits
+ * IQ4_XS  d | s's upper two bits u16 | lower four u8[4] | qs[128]  x = d (s - 32) v[q], qs as IQ4_NL's for each 32
  * </pre>
+ *
+ * <p>A split model is several such files, {@code NAME-00001-of-0000N.gguf} and so on: the first
+ * holds the metadata of all, each its own tensors, and {@code split.no} (from 0), {@code
+ * split.count} and {@code split.tensors.count} (of all parts).
  *
  * <p>The arithmetic is float32, each product and sum rounded once, as in the reference package
  * {@code gguf}. Source: ggml's {@code docs/gguf.md}, {@code ggml-quants.c}, {@code

@@ -1,5 +1,7 @@
 package ai.nibble.lora;
 
+import ai.nibble.hub.HubId;
+import ai.nibble.hub.HubModels;
 import java.util.List;
 import java.util.Optional;
 
@@ -27,8 +29,17 @@ public record AdapterConfig(
     return lora.extras();
   }
 
-  /** An adapter of ours on a base model. */
+  /**
+   * An adapter of ours on a base model.
+   *
+   * @param baseModel its path; where that is in the hub's cache, the adapter names the hub's model
+   *     and its commit in its place, which others have too
+   */
   public AdapterConfig(LoraConfig lora, String baseModel) {
-    this(lora, Optional.of(baseModel), Optional.empty(), List.of());
+    this(
+        lora,
+        Optional.of(HubModels.idOf(baseModel).map(HubId::repository).orElse(baseModel)),
+        HubModels.idOf(baseModel).flatMap(HubId::revision),
+        List.of());
   }
 }

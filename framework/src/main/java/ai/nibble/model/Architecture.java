@@ -1,7 +1,11 @@
 package ai.nibble.model;
 
+import ai.nibble.nn.Activation;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.Consumer;
 
 /**
  * A family of decoders: how its {@code config.json} is told, what that says of the layers, and how
@@ -11,7 +15,8 @@ import java.util.OptionalInt;
  * <p>Fields, defaults and their meanings are those of the family's configuration class in
  * transformers 5.23.
  */
-public abstract sealed class Architecture permits Llama, Mistral, Qwen2, Qwen3, SmolLm3 {
+public abstract sealed class Architecture
+    permits Gemma2, Gemma3, Llama, Mistral, Olmo2, Phi3, Qwen2, Qwen3, SmolLm3 {
   private final String className;
   private final String modelType;
   private final Gguf gguf;
@@ -73,12 +78,63 @@ public abstract sealed class Architecture permits Llama, Mistral, Qwen2, Qwen3, 
 
   abstract Defaults defaults();
 
+  /** What is added to mean squares where the file does not say. */
+  double rmsNormEps() {
+    return 1e-6;
+  }
+
+  /** Integers that a GGUF file says of the family beside those of every one, without its prefix. */
+  Map<String, Integer> ggufIntegers(ModelConfig config) {
+    return Map.of();
+  }
+
+  /** The same of numbers. */
+  Map<String, Double> ggufNumbers(ModelConfig config) {
+    return Map.of();
+  }
+
+  /** Whether llama.cpp knows of the windows of the family's layers. */
+  boolean slidesInGguf() {
+    return false;
+  }
+
+  /** What llama.cpp takes for granted of the family and such a model has otherwise. */
+  Optional<String> inexpressible(ModelConfig config) {
+    return Optional.empty();
+  }
+
+  /** The rotary fields: of layers that see everything, where those that slide have their own. */
+  RopeFields rope(
+      ConfigFields fields, int length, List<String> problems, Consumer<String> notices) {
+    return new RopeFields(fields, length, problems, notices);
+  }
+
+  /** The share of a head's elements that positions rotate. */
+  double rotaryShare(RopeFields rope) {
+    return 1;
+  }
+
+  /** The rotary fields of layers that slide, where they have their own. */
+  Optional<DecoderForm.Rope> slidingRope(
+      ConfigFields fields, int length, List<String> problems, Consumer<String> notices) {
+    return Optional.empty();
+  }
+
   /**
    * Reads the fields that say how layers compute; a field of a wrong value is noted there.
    *
    * @param layers how many the model has, at least 1
    */
   abstract DecoderForm form(ConfigFields fields, int layers);
+
+  /** What {@code hidden_act} names, of those that gate by SiLU alone. */
+  static Activation silu(ConfigFields f) {
+    String act = f.string("hidden_act", "silu");
+    if (!act.equals("silu") && !act.equals("swish")) {
+      f.wrong("hidden_act", "'silu' (or its other name 'swish')");
+    }
+    return Activation.SILU;
+  }
 
   /** {@code LlamaForCausalLM (llama)}. */
   @Override

@@ -5,12 +5,14 @@ import ai.nibble.autograd.Checkpoint;
 import ai.nibble.autograd.Recall;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.model.DecoderForm.Scales;
 import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.Embedding;
 import ai.nibble.nn.HeadWeight;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LinearCrossEntropy;
 import ai.nibble.nn.LinearGroup;
+import ai.nibble.nn.LogitCap;
 import ai.nibble.nn.OutputHead;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Pass;
@@ -52,6 +54,7 @@ public final class CausalLm implements AutoCloseable {
   private final Weight head;
   private final ParameterSet parameters;
   private final Workspace work;
+  private final LogitCap logitCap;
   private final Map<String, Linear> linears = new LinkedHashMap<>();
 
   /** What is computed with in place of the embedding and of the head; null for the model's own. */
@@ -80,6 +83,7 @@ public final class CausalLm implements AutoCloseable {
     this.head = head;
     this.parameters = parameters;
     this.work = new Workspace(embedding.device());
+    this.logitCap = new LogitCap(config.form().scales().logitCap().orElse(LogitCap.NONE));
     for (DecoderLayer layer : layers) {
       layer
           .groups()
@@ -193,7 +197,8 @@ public final class CausalLm implements AutoCloseable {
    */
   public Variable hidden(Tape tape, int[] inputIds, Pass pass, Checkpointing checkpointing) {
     requireInVocabulary(inputIds);
-    Variable x = tape.apply(new Embedding(embedding(), inputIds, pass, precision));
+    Variable x =
+        tape.apply(new Embedding(embedding(), inputIds, pass, precision, embeddingScale()));
     for (DecoderLayer layer : layers) {
       Variable next =
           checkpointing != Checkpointing.NONE && tape.isRecording()
@@ -207,6 +212,10 @@ public final class CausalLm implements AutoCloseable {
       x = next;
     }
     return x;
+  }
+
+  private double embeddingScale() {
+    return config.form().scales().embedding() ? Math.sqrt(config.hiddenSize()) : 1;
   }
 
   private DecoderLayer.Run run(Tape tape, Pass pass, Checkpointing checkpointing, Recall recall) {
@@ -234,13 +243,16 @@ public final class CausalLm implements AutoCloseable {
    * @param normalizer what the summed loss is divided by
    */
   public Loss loss(Tape tape, Variable hidden, int[] positions, int[] targets, double normalizer) {
-    LinearCrossEntropy entropy =
-        new LinearCrossEntropy(head(), targets, normalizer, precision, work);
+    LinearCrossEntropy entropy = entropy(targets, normalizer);
     try (Variable selected = tape.apply(new SelectRows(positions), hidden);
         Variable normed = finalNorm.apply(tape, selected)) {
       Variable value = tape.apply(entropy, normed);
       return new Loss(value, () -> entropy.lossSum(value.value()));
     }
+  }
+
+  private LinearCrossEntropy entropy(int[] targets, double normalizer) {
+    return new LinearCrossEntropy(head(), targets, normalizer, precision, work, logitCap);
   }
 
   /**
@@ -252,7 +264,7 @@ public final class CausalLm implements AutoCloseable {
    * @param targets the tokens
    */
   public double[] logLikelihoods(int[] inputIds, Pass pass, int[] positions, int[] targets) {
-    LinearCrossEntropy entropy = new LinearCrossEntropy(head(), targets, 1, precision, work);
+    LinearCrossEntropy entropy = entropy(targets, 1);
     try (Tape tape = Tape.inference();
         Variable hidden = hidden(tape, inputIds, pass, Checkpointing.NONE);
         Variable selected = tape.apply(new SelectRows(positions), hidden);
@@ -273,7 +285,7 @@ public final class CausalLm implements AutoCloseable {
   public Variable logits(Tape tape, Variable hidden, int[] positions) {
     try (Variable selected = tape.apply(new SelectRows(positions), hidden);
         Variable normed = finalNorm.apply(tape, selected)) {
-      return tape.apply(new OutputHead(head(), precision, work), normed);
+      return tape.apply(new OutputHead(head(), precision, work, logitCap), normed);
     }
   }
 
@@ -320,7 +332,9 @@ public final class CausalLm implements AutoCloseable {
         Tensor transposed = weight.t();
         Tensor result =
             Tensor.empty(device(), precision.product(), positions.length, weight.size(0))) {
-      return Ops.mm(result, input, transposed).to(DType.FLOAT32);
+      Tensor logits = Ops.mm(result, input, transposed).to(DType.FLOAT32);
+      logitCap.apply(logits);
+      return logits;
     }
   }
 
@@ -330,7 +344,11 @@ public final class CausalLm implements AutoCloseable {
    * @param weight the {@link #headWeight} opened, which stays open as long as this is used
    */
   Optional<TokenPass> tokenPass(Tensor weight) {
-    List<TokenPass.Block> blocks = layers.stream().map(DecoderLayer::block).toList();
+    List<TokenPass.Block> blocks =
+        layers.stream().map(DecoderLayer::block).flatMap(Optional::stream).toList();
+    if (blocks.size() < layers.size() || !config.form().scales().equals(Scales.NONE)) {
+      return Optional.empty();
+    }
     return TokenPass.takes(blocks, weight, precision)
         ? Optional.of(new TokenPass(blocks, embedding(), finalNorm, weight, precision))
         : Optional.empty();

@@ -134,6 +134,17 @@ final class ConfigFields {
     return Optional.of(elements(node).map(JsonNode::intValue).toList());
   }
 
+  /** The numbers of a list; a list of none where the key is something else. */
+  List<Double> numbers(String key) {
+    read.add(key);
+    JsonNode node = object.get(key);
+    if (node == null || !node.isArray() || !all(node, JsonNode::isNumber)) {
+      wrong(key, "a list of numbers");
+      return List.of();
+    }
+    return elements(node).map(JsonNode::doubleValue).toList();
+  }
+
   /** An integer or a list of integers; null means none, absent means the default. */
   List<Integer> tokenIds(String key, List<Integer> defaultValue) {
     read.add(key);
@@ -164,6 +175,12 @@ final class ConfigFields {
     }
     wrong(key, "an object or null");
     return Optional.empty();
+  }
+
+  /** A nested object as it stands; empty where the key is absent, null or something else. */
+  Optional<ObjectNode> node(String key) {
+    read.add(key);
+    return object.get(key) instanceof ObjectNode nested ? Optional.of(nested) : Optional.empty();
   }
 
   /** A nested object without fields, for one that is absent. */
@@ -207,12 +224,13 @@ final class ConfigFields {
         : text.substring(0, LONGEST_VALUE_SHOWN) + "…";
   }
 
-  /** Keys nobody asked for, sorted. */
+  /** Keys nobody asked for that have a value, sorted. */
   List<String> unread(Set<String> known) {
     Set<String> names = new LinkedHashSet<>();
     object.fieldNames().forEachRemaining(names::add);
     names.removeAll(read);
     names.removeAll(known);
+    names.removeIf(name -> object.get(name).isNull()); // says nothing
     return names.stream().sorted().map(ConfigFields::cut).toList();
   }
 

@@ -9,6 +9,7 @@ import ai.nibble.nn.TokenPass;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 
@@ -169,6 +170,35 @@ public final class Decoder implements AutoCloseable {
    *     the CPU; the caller closes them
    */
   public Tensor next(List<int[]> tokens, List<KvCache> caches) {
+    List<int[]> due = new ArrayList<>();
+    for (int s = 0; s < caches.size(); s++) {
+      due.add(due(tokens.get(s), caches.get(s)));
+    }
+    return compute(due, caches);
+  }
+
+  /**
+   * What is to be computed of a sequence: its new tokens, or all of it where a cache is of no use.
+   * LongRoPE rotates all of a sequence otherwise once it is longer than some length, and with the
+   * first layer's attention all that follows is another.
+   */
+  private int[] due(int[] tokens, KvCache cache) {
+    int held = cache.length();
+    int before = cache.computedAt();
+    cache.note(tokens);
+    if (held == 0
+        || !(model.config().ropeScaling() instanceof RopeScaling.LongRope rope)
+        || rope.isLong(before) == rope.isLong(held + tokens.length)) {
+      return tokens;
+    }
+    int[] all = Arrays.copyOf(cache.tokens(), held + tokens.length);
+    System.arraycopy(tokens, 0, all, held, tokens.length);
+    cache.truncate(0);
+    cache.note(all);
+    return all;
+  }
+
+  private Tensor compute(List<int[]> tokens, List<KvCache> caches) {
     if (tokenPass != null
         && tokens.size() == 1
         && tokens.get(0).length == 1
@@ -188,7 +218,7 @@ public final class Decoder implements AutoCloseable {
       starts[s + 1] = starts[s] + tokens.get(s).length;
       last[s] = starts[s + 1] - 1;
     }
-    int[] ids = tokens.stream().flatMapToInt(java.util.Arrays::stream).toArray();
+    int[] ids = tokens.stream().flatMapToInt(Arrays::stream).toArray();
     Pass pass = Pass.cached(caches, starts);
     Tensor logits =
         head == null ? model.logits(ids, pass, last) : model.logits(ids, pass, last, head);

@@ -1,9 +1,12 @@
 package ai.nibble.model;
 
 import ai.nibble.model.DecoderForm.LayerAttention;
+import ai.nibble.model.DecoderForm.Norms;
+import ai.nibble.model.DecoderForm.Projections;
 import ai.nibble.nn.Attention;
 import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.HeadNorm;
+import ai.nibble.nn.Linear;
 import ai.nibble.nn.LinearGroup;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.RotaryTable;
@@ -27,10 +30,15 @@ final class DecoderAssembly {
           "mlp.up_proj",
           "mlp.down_proj");
 
+  private static final List<String> FUSED_LINEARS =
+      List.of(
+          DecoderParameters.QKV, "self_attn.o_proj", DecoderParameters.GATE_UP, "mlp.down_proj");
+
   private DecoderAssembly() {}
 
   static CausalLm load(WeightLoader weights, CausalLm.LoadProgress progress) {
     ModelConfig config = weights.config();
+    weights.requireKernels(withoutKernels(config));
     try (Scope parts = new Scope()) {
       weights.parameters().ifPresent(parts::own);
       DenseWeight embedding =
@@ -46,7 +54,7 @@ final class DecoderAssembly {
       Weight head =
           config.tieWordEmbeddings()
               ? embedding
-              : parts.own(weights.dense("lm_head.weight", config.vocabSize(), config.hiddenSize()));
+              : parts.own(weights.head("lm_head.weight", config.vocabSize(), config.hiddenSize()));
       CausalLm model =
           new CausalLm(
               config,
@@ -61,31 +69,68 @@ final class DecoderAssembly {
     }
   }
 
+  /** What of a model there is no kernel for. */
+  private static List<String> withoutKernels(ModelConfig config) {
+    List<String> parts = new ArrayList<>(config.form().withoutKernels());
+    if (config.ropeScaling() instanceof RopeScaling.LongRope) {
+      parts.add("rotary positions by LongRoPE");
+    }
+    return parts;
+  }
+
   static List<String> linearPaths(ModelConfig config) {
     List<String> paths = new ArrayList<>();
     for (int i = 0; i < config.numHiddenLayers(); i++) {
-      for (String linear : LINEARS) {
+      for (String linear : config.form().projections().fused() ? FUSED_LINEARS : LINEARS) {
         paths.add("model.layers." + i + "." + linear);
       }
     }
     return paths;
   }
 
-  /** The tables that layers share: of the model's frequencies, and one that turns nothing. */
+  /**
+   * The tables that layers share: of the model's frequencies, of those of layers that slide, and
+   * one that turns nothing.
+   */
   private static final class Rotaries {
     private final RotaryTable rotating;
+    private final RotaryTable sliding;
     private final RotaryTable still;
 
     Rotaries(ModelConfig config) {
-      RotaryFrequencies frequencies = RotaryFrequencies.of(config);
-      rotating = new RotaryTable(frequencies.inverseFrequencies(), frequencies.attentionScaling());
+      rotating = table(RotaryFrequencies.of(config), config);
+      sliding =
+          config
+              .form()
+              .slidingRope()
+              .map(
+                  r ->
+                      table(
+                          RotaryFrequencies.of(config.rotaryDim(), r.theta(), r.scaling()), config))
+              .orElse(rotating);
       // without positions: every position is the angle 0, whose rotation leaves all bits as they
       // are
       still = new RotaryTable(new float[config.headDim() / 2], 1);
     }
 
     RotaryTable of(LayerAttention attention) {
-      return attention.rotary() ? rotating : still;
+      if (!attention.rotary()) {
+        return still;
+      }
+      return attention.slidingWindow().isPresent() ? sliding : rotating;
+    }
+
+    private static RotaryTable table(RotaryFrequencies frequencies, ModelConfig config) {
+      float factor = frequencies.attentionScaling();
+      float[] inverse = frequencies.inverseFrequencies();
+      return config.ropeScaling() instanceof RopeScaling.LongRope scaling
+          ? new RotaryTable(
+              inverse,
+              factor,
+              config.headDim(),
+              frequencies.longFrequencies().orElseThrow(),
+              scaling.originalMaxPositionEmbeddings())
+          : new RotaryTable(inverse, factor, config.headDim());
     }
   }
 
@@ -96,50 +141,95 @@ final class DecoderAssembly {
     String mlp = at + "mlp.";
     long hidden = c.hiddenSize();
     long q = (long) c.numAttentionHeads() * c.headDim();
-    long kv = (long) c.numKeyValueHeads() * c.headDim();
     long inner = c.intermediateSize();
     int key = index * GROUPS_A_LAYER;
-    boolean bias = c.form().attentionBias();
-    boolean outputBias = c.form().outputBias();
-    boolean mlpBias = c.form().mlpBias();
+    Projections with = c.form().projections();
     try (Scope parts = new Scope()) {
       DecoderLayer layer =
           new DecoderLayer(
               index,
-              parts.own(weights.norm(at + "input_layernorm.weight", hidden)),
-              new LinearGroup(
-                  key,
-                  List.of(
-                      parts.own(weights.linear(self + "q_proj", q, hidden, bias)),
-                      parts.own(weights.linear(self + "k_proj", kv, hidden, bias)),
-                      parts.own(weights.linear(self + "v_proj", kv, hidden, bias)))),
+              norms(weights, c, at, parts),
+              new LinearGroup(key, qkv(weights, c, at, parts)),
               headNorm(weights, c, at, parts),
               attention(c, c.form().layers().get(index), rotaries),
               new LinearGroup(
                   key + 1,
-                  List.of(parts.own(weights.linear(self + "o_proj", hidden, q, outputBias)))),
-              parts.own(weights.norm(at + "post_attention_layernorm.weight", hidden)),
-              new LinearGroup(
-                  key + 2,
                   List.of(
-                      parts.own(weights.linear(mlp + "gate_proj", inner, hidden, mlpBias)),
-                      parts.own(weights.linear(mlp + "up_proj", inner, hidden, mlpBias)))),
-              new LinearGroup(
-                  key + 3,
-                  List.of(parts.own(weights.linear(mlp + "down_proj", hidden, inner, mlpBias)))));
+                      parts.own(weights.linear(self + "o_proj", hidden, q, with.outputBias())))),
+              new GatedMlp(
+                  new LinearGroup(key + 2, gateUp(weights, c, at, parts)),
+                  c.form().activation(),
+                  new LinearGroup(
+                      key + 3,
+                      List.of(
+                          parts.own(
+                              weights.linear(mlp + "down_proj", hidden, inner, with.mlpBias()))))));
       parts.release();
       return layer;
     }
   }
 
+  private static List<Linear> qkv(WeightLoader weights, ModelConfig c, String layer, Scope parts) {
+    boolean bias = c.form().projections().attentionBias();
+    long hidden = c.hiddenSize();
+    long q = (long) c.numAttentionHeads() * c.headDim();
+    long kv = (long) c.numKeyValueHeads() * c.headDim();
+    if (c.form().projections().fused()) {
+      String path = layer + DecoderParameters.QKV;
+      return List.of(parts.own(weights.linear(path, q + 2 * kv, hidden, bias)));
+    }
+    String self = layer + "self_attn.";
+    return List.of(
+        parts.own(weights.linear(self + "q_proj", q, hidden, bias)),
+        parts.own(weights.linear(self + "k_proj", kv, hidden, bias)),
+        parts.own(weights.linear(self + "v_proj", kv, hidden, bias)));
+  }
+
+  private static List<Linear> gateUp(
+      WeightLoader weights, ModelConfig c, String layer, Scope parts) {
+    boolean bias = c.form().projections().mlpBias();
+    long hidden = c.hiddenSize();
+    long inner = c.intermediateSize();
+    if (c.form().projections().fused()) {
+      String path = layer + DecoderParameters.GATE_UP;
+      return List.of(parts.own(weights.linear(path, 2 * inner, hidden, bias)));
+    }
+    return List.of(
+        parts.own(weights.linear(layer + "mlp.gate_proj", inner, hidden, bias)),
+        parts.own(weights.linear(layer + "mlp.up_proj", inner, hidden, bias)));
+  }
+
+  private static DecoderLayer.Norms norms(
+      WeightLoader weights, ModelConfig c, String layer, Scope parts) {
+    Norms norms = c.form().norms();
+    return new DecoderLayer.Norms(
+        norm(weights, norms.before(), layer + DecoderParameters.INPUT_NORM, parts),
+        norm(weights, norms.after(), layer + DecoderParameters.afterAttention(), parts),
+        norm(weights, norms.before(), layer + DecoderParameters.beforeMlp(norms), parts),
+        norm(weights, norms.after(), layer + DecoderParameters.POST_MLP_NORM, parts));
+  }
+
+  private static Optional<RmsNorm> norm(
+      WeightLoader weights, boolean present, String name, Scope parts) {
+    return present
+        ? Optional.of(parts.own(weights.norm(name, weights.config().hiddenSize())))
+        : Optional.empty();
+  }
+
   private static Optional<HeadNorm> headNorm(
       WeightLoader weights, ModelConfig c, String layer, Scope parts) {
-    if (!c.form().headNorm()) {
+    if (c.form().norms().heads() == Norms.Heads.NONE) {
       return Optional.empty();
     }
-    RmsNorm query = parts.own(weights.norm(layer + DecoderParameters.Q_NORM, c.headDim()));
-    RmsNorm key = parts.own(weights.norm(layer + DecoderParameters.K_NORM, c.headDim()));
-    return Optional.of(new HeadNorm(query, key, c.numAttentionHeads(), c.numKeyValueHeads()));
+    boolean all = c.form().norms().heads() == Norms.Heads.ALL;
+    int queries = c.numAttentionHeads();
+    int keys = c.numKeyValueHeads();
+    // all heads together are one wide head
+    long queryWidth = (long) c.headDim() * (all ? queries : 1);
+    long keyWidth = (long) c.headDim() * (all ? keys : 1);
+    RmsNorm query = parts.own(weights.norm(layer + DecoderParameters.Q_NORM, queryWidth));
+    RmsNorm key = parts.own(weights.norm(layer + DecoderParameters.K_NORM, keyWidth));
+    return Optional.of(new HeadNorm(query, key, all ? 1 : queries, all ? 1 : keys));
   }
 
   private static Attention attention(ModelConfig c, LayerAttention layer, Rotaries rotaries) {
@@ -147,7 +237,8 @@ final class DecoderAssembly {
         c.numAttentionHeads(),
         c.numKeyValueHeads(),
         rotaries.of(layer),
-        1 / Math.sqrt(c.headDim()),
-        layer.slidingWindow().orElse(Attention.NO_WINDOW));
+        c.form().scales().attention().orElse(1 / Math.sqrt(c.headDim())),
+        layer.slidingWindow().orElse(Attention.NO_WINDOW),
+        c.form().scales().scoreCap().orElse(Attention.NO_CAP));
   }
 }

@@ -1,25 +1,33 @@
 package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.nn.Activation;
+import ai.nibble.nn.NormScale;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 
 /**
  * How the layers of a decoder compute where families differ: what a {@link DecoderLayer} is
  * assembled by.
  *
- * @param attentionBias whether q, k and v projections have biases
- * @param outputBias whether the o projection has one
- * @param mlpBias whether gate, up and down projections have biases
- * @param headNorm whether each head of queries and keys is normalised before it is rotated
+ * @param projections of attention and MLP
+ * @param activation what gates the MLP
+ * @param slidingRope how layers that slide rotate, where it is not as the others do
+ * @param rotaryShare the share of a head's elements that positions rotate, the first of them; above
+ *     0, up to 1
  * @param layers how each layer attends
  */
 public record DecoderForm(
-    boolean attentionBias,
-    boolean outputBias,
-    boolean mlpBias,
-    boolean headNorm,
+    Projections projections,
+    Norms norms,
+    Activation activation,
+    Scales scales,
+    Optional<Rope> slidingRope,
+    double rotaryShare,
     List<LayerAttention> layers) {
 
   /** Every token before, all positions rotated. */
@@ -27,6 +35,138 @@ public record DecoderForm(
 
   public DecoderForm {
     layers = List.copyOf(layers);
+  }
+
+  /** Llama's, but for biases and attention. */
+  static DecoderForm plain(
+      Projections projections, Activation activation, List<LayerAttention> layers) {
+    return new DecoderForm(
+        projections, Norms.LLAMA, activation, Scales.NONE, Optional.empty(), 1, layers);
+  }
+
+  /** The same with other norms. */
+  DecoderForm with(Norms other) {
+    return new DecoderForm(
+        projections, other, activation, scales, slidingRope, rotaryShare, layers);
+  }
+
+  /** The same with other scales. */
+  DecoderForm with(Scales other) {
+    return new DecoderForm(projections, norms, activation, other, slidingRope, rotaryShare, layers);
+  }
+
+  /** The same where layers that slide rotate otherwise. */
+  DecoderForm withSlidingRope(Optional<Rope> other) {
+    return new DecoderForm(projections, norms, activation, scales, other, rotaryShare, layers);
+  }
+
+  /** The same where positions rotate a share of each head. */
+  DecoderForm withRotaryShare(double share) {
+    return new DecoderForm(projections, norms, activation, scales, slidingRope, share, layers);
+  }
+
+  /**
+   * How positions are rotated in.
+   *
+   * @param theta base of the frequencies, finite and above 1
+   */
+  public record Rope(double theta, RopeScaling scaling) {
+    /**
+     * @throws InvalidInputException if theta is out of range
+     */
+    public Rope {
+      if (!(theta > 1 && (float) theta <= Float.MAX_VALUE)) {
+        throw new InvalidInputException(
+            "the base of the rotary frequencies of layers that slide is "
+                + theta
+                + ", expected a finite number above 1");
+      }
+    }
+  }
+
+  /**
+   * The linears of a layer.
+   *
+   * @param attentionBias whether q, k and v projections have biases
+   * @param outputBias whether the o projection has one
+   * @param mlpBias whether gate, up and down projections have biases
+   * @param fused whether q, k and v are one linear, and gate and up another
+   */
+  public record Projections(
+      boolean attentionBias, boolean outputBias, boolean mlpBias, boolean fused) {
+    static final Projections PLAIN = new Projections(false, false, false);
+    static final Projections FUSED = new Projections(false, false, false, true);
+
+    Projections(boolean attentionBias, boolean outputBias, boolean mlpBias) {
+      this(attentionBias, outputBias, mlpBias, false);
+    }
+
+    /** With biases on all four projections of attention, or none. */
+    static Projections attention(boolean bias) {
+      return new Projections(bias, bias, false);
+    }
+  }
+
+  /**
+   * Where a layer normalises.
+   *
+   * @param place before what, or behind it
+   * @param heads of queries and keys, before they are rotated
+   * @param scale how the weights count
+   */
+  public record Norms(Place place, Heads heads, NormScale scale) {
+    static final Norms LLAMA = new Norms(Place.BEFORE, Heads.NONE, NormScale.ROUNDED);
+
+    /** Norms of the hidden state by attention and by the MLP. */
+    public enum Place {
+      /** What they read is normalised. */
+      BEFORE,
+      /** What they read and what they give. */
+      AROUND,
+      /** What they give. */
+      AFTER
+    }
+
+    /** Norms of queries and keys. */
+    public enum Heads {
+      NONE,
+      /** Each head by itself. */
+      EACH,
+      /** All heads of queries together, and all of keys. */
+      ALL
+    }
+
+    /** Whether what attention and MLP read is normalised. */
+    boolean before() {
+      return place != Place.AFTER;
+    }
+
+    /** Whether what they give is. */
+    boolean after() {
+      return place != Place.BEFORE;
+    }
+  }
+
+  /**
+   * Factors and bounds of what a model computes.
+   *
+   * @param embedding whether embeddings are multiplied by the root of the hidden size
+   * @param attention of scores; empty: {@code 1/√headDim}
+   * @param scoreCap above 0: no score of attention is further from 0 ({@code cap·tanh(s/cap)})
+   * @param logitCap the same of logits
+   */
+  public record Scales(
+      boolean embedding,
+      OptionalDouble attention,
+      OptionalDouble scoreCap,
+      OptionalDouble logitCap) {
+    static final Scales NONE =
+        new Scales(false, OptionalDouble.empty(), OptionalDouble.empty(), OptionalDouble.empty());
+
+    /** The same with embeddings as they are looked up. */
+    Scales withPlainEmbedding() {
+      return new Scales(false, attention, scoreCap, logitCap);
+    }
   }
 
   /**
@@ -65,9 +205,36 @@ public record DecoderForm(
     return layers.stream().flatMapToInt(layer -> layer.slidingWindow().stream()).min();
   }
 
-  /** The same of one layer alone. */
+  /** The same of one layer alone, which reads hidden states for embeddings. */
   DecoderForm layer(int index) {
     return new DecoderForm(
-        attentionBias, outputBias, mlpBias, headNorm, List.of(layers.get(index)));
+        projections,
+        norms,
+        activation,
+        scales.withPlainEmbedding(),
+        slidingRope,
+        rotaryShare,
+        List.of(layers.get(index)));
+  }
+
+  /** What of it there is no kernel for; empty where a GPU computes all of it. */
+  List<String> withoutKernels() {
+    List<String> parts = new ArrayList<>();
+    if (norms.scale() != NormScale.ROUNDED) {
+      parts.add("norms with weights in float32");
+    }
+    if (activation != Activation.SILU) {
+      parts.add("an MLP gated by " + activation.hiddenAct());
+    }
+    if (scales.embedding()) {
+      parts.add("scaled embeddings");
+    }
+    if (scales.scoreCap().isPresent() || scales.logitCap().isPresent()) {
+      parts.add("soft caps");
+    }
+    if (rotaryShare != 1) {
+      parts.add("heads that are rotated in part");
+    }
+    return parts;
   }
 }

@@ -4,6 +4,7 @@ import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Recall;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.nn.Activation;
 import ai.nibble.nn.Attention;
 import ai.nibble.nn.HeadNorm;
 import ai.nibble.nn.LinearGroup;
@@ -11,7 +12,6 @@ import ai.nibble.nn.Pass;
 import ai.nibble.nn.Precision;
 import ai.nibble.nn.Residual;
 import ai.nibble.nn.RmsNorm;
-import ai.nibble.nn.SwiGlu;
 import ai.nibble.nn.TokenPass;
 import ai.nibble.nn.Workspace;
 import java.util.List;
@@ -19,34 +19,70 @@ import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
- * One block of a decoder of any {@link Architecture}: attention and a gated MLP, each on the
- * normalised hidden state and added to it.
+ * One block of a decoder of any {@link Architecture}: attention and a gated MLP, each added to the
+ * hidden state, with norms where the family has them.
  *
  * @param index of the layer, from 0
  * @param qkv q, k and v projections
  * @param headNorm normalises their queries and keys, where the architecture does
- * @param gateUp gate and up projections
  */
 record DecoderLayer(
     int index,
-    RmsNorm inputNorm,
+    Norms norms,
     LinearGroup qkv,
     Optional<HeadNorm> headNorm,
     Attention attention,
     LinearGroup output,
-    RmsNorm postAttentionNorm,
-    LinearGroup gateUp,
-    LinearGroup down)
+    GatedMlp mlp)
     implements AutoCloseable {
 
-  List<LinearGroup> groups() {
-    return List.of(qkv, output, gateUp, down);
+  /**
+   * Norms of the hidden state.
+   *
+   * @param beforeAttention of what attention reads
+   * @param afterAttention of what it gives
+   * @param beforeMlp of what the MLP reads
+   * @param afterMlp of what it gives
+   */
+  record Norms(
+      Optional<RmsNorm> beforeAttention,
+      Optional<RmsNorm> afterAttention,
+      Optional<RmsNorm> beforeMlp,
+      Optional<RmsNorm> afterMlp) {
+    Stream<RmsNorm> all() {
+      return Stream.of(beforeAttention, afterAttention, beforeMlp, afterMlp)
+          .flatMap(Optional::stream);
+    }
+
+    /** Whether they are where Llama has them. */
+    boolean areBefore() {
+      return beforeAttention.isPresent()
+          && beforeMlp.isPresent()
+          && afterAttention.isEmpty()
+          && afterMlp.isEmpty();
+    }
   }
 
-  /** The parts, as a pass over one token takes them. */
-  TokenPass.Block block() {
-    return new TokenPass.Block(
-        inputNorm, qkv, headNorm, attention, output, postAttentionNorm, gateUp, down);
+  /** In the order in which they are computed. */
+  List<LinearGroup> groups() {
+    return Stream.concat(Stream.of(qkv, output), mlp.groups().stream()).toList();
+  }
+
+  /** The parts, as a pass over one token takes them; empty where it has no such layers. */
+  Optional<TokenPass.Block> block() {
+    if (!norms.areBefore() || mlp.activation() != Activation.SILU) {
+      return Optional.empty();
+    }
+    return Optional.of(
+        new TokenPass.Block(
+            norms.beforeAttention.orElseThrow(),
+            qkv,
+            headNorm,
+            attention,
+            output,
+            norms.beforeMlp.orElseThrow(),
+            mlp.gateUp(),
+            mlp.down()));
   }
 
   /**
@@ -63,14 +99,19 @@ record DecoderLayer(
       Recall recall) {
 
     /** A product that a second run gets from the first, where that keeps products. */
-    private Variable product(LinearGroup group, Variable x) {
+    Variable product(LinearGroup group, Variable x) {
       return checkpointing == Checkpointing.SELECTIVE && group.keepsOutput(pass)
           ? recall.kept(earlier -> product(group, x, earlier))
-          : product(group, x, Earlier.NONE);
+          : plainProduct(group, x);
+    }
+
+    /** A product that is computed in both runs. */
+    Variable plainProduct(LinearGroup group, Variable x) {
+      return product(group, x, Earlier.NONE);
     }
 
     /** A product that nothing in a second run reads. */
-    private Variable unreadProduct(LinearGroup group, Variable x) {
+    Variable unreadProduct(LinearGroup group, Variable x) {
       return recall.unread(earlier -> product(group, x, earlier));
     }
 
@@ -81,25 +122,64 @@ record DecoderLayer(
 
   /** From a hidden state {@code [N, hidden]} to the next; values in between are given up early. */
   Variable forward(Run run, Variable x) {
-    Tape tape = run.tape;
     Recall recall = run.recall;
     Variable attended;
-    try (Variable normed = inputNorm.apply(tape, x, qkv.room(run.precision));
-        Variable projected = run.product(qkv, normed);
-        Variable heads = attend(run, projected);
-        Variable mixed = run.unreadProduct(output, heads)) {
-      attended = recall.kept(earlier -> tape.apply(new Residual(earlier), x, mixed));
+    try (Variable mixed = attend(run, x)) {
+      attended = recall.kept(earlier -> run.tape.apply(new Residual(earlier), x, mixed));
     }
     try (attended;
-        Variable normed = postAttentionNorm.apply(tape, attended, gateUp.room(run.precision));
-        Variable gated = run.product(gateUp, normed);
-        Variable active = tape.apply(new SwiGlu(down.room(run.precision)), gated);
-        Variable lowered = run.unreadProduct(down, active)) {
-      return recall.unread(earlier -> tape.apply(new Residual(earlier), attended, lowered));
+        Variable lowered = gate(run, attended)) {
+      return recall.unread(earlier -> run.tape.apply(new Residual(earlier), attended, lowered));
     }
   }
 
-  private Variable attend(Run run, Variable projected) {
+  /** What attention adds. */
+  private Variable attend(Run run, Variable x) {
+    try (Step normed = Step.of(norms.beforeAttention, run, x, qkv.room(run.precision));
+        Variable projected = run.product(qkv, normed.value);
+        Variable heads = normalizeAndAttend(run, projected)) {
+      if (norms.afterAttention.isEmpty()) {
+        return run.unreadProduct(output, heads);
+      }
+      try (Variable mixed = run.plainProduct(output, heads)) {
+        return norms.afterAttention.get().apply(run.tape, mixed);
+      }
+    }
+  }
+
+  /** What the MLP adds. */
+  private Variable gate(Run run, Variable attended) {
+    try (Step normed = Step.of(norms.beforeMlp, run, attended, mlp.room(run.precision))) {
+      if (norms.afterMlp.isEmpty()) {
+        return mlp.apply(run, normed.value, false);
+      }
+      try (Variable lowered = mlp.apply(run, normed.value, true)) {
+        return norms.afterMlp.get().apply(run.tape, lowered);
+      }
+    }
+  }
+
+  /**
+   * What is read: normalised, or a hidden state as it is, which is not given up here.
+   *
+   * @param made whether it is to be closed
+   */
+  private record Step(Variable value, boolean made) implements AutoCloseable {
+    static Step of(Optional<RmsNorm> norm, Run run, Variable x, int room) {
+      return norm.isEmpty()
+          ? new Step(x, false)
+          : new Step(norm.get().apply(run.tape, x, room), true);
+    }
+
+    @Override
+    public void close() {
+      if (made) {
+        value.close();
+      }
+    }
+  }
+
+  private Variable normalizeAndAttend(Run run, Variable projected) {
     if (headNorm.isEmpty()) {
       return attendTo(run, projected);
     }
@@ -117,7 +197,7 @@ record DecoderLayer(
 
   @Override
   public void close() {
-    Stream.of(inputNorm, postAttentionNorm).forEach(RmsNorm::close);
+    norms.all().forEach(RmsNorm::close);
     headNorm.ifPresent(HeadNorm::close);
     attention.rotary().close();
     groups().forEach(LinearGroup::close);

@@ -1,5 +1,7 @@
 package ai.nibble.model;
 
+import ai.nibble.model.DecoderForm.Norms;
+import ai.nibble.model.DecoderForm.Projections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -11,12 +13,39 @@ final class DecoderParameters {
   static final String HEAD = "lm_head.weight";
   static final String LAYERS = "model.layers.";
 
-  /** Behind a layer's prefix: weights of the norms of query and of key heads, {@code [headDim]}. */
+  /**
+   * Behind a layer's prefix: weights of the norms of query and of key heads, {@code [headDim]}, or
+   * of all heads together.
+   */
   static final String Q_NORM = "self_attn.q_norm.weight";
 
   static final String K_NORM = "self_attn.k_norm.weight";
 
+  /** Behind a layer's prefix: of what attention reads, {@code [hidden]}. */
+  static final String INPUT_NORM = "input_layernorm.weight";
+
+  private static final String POST_ATTENTION_NORM = "post_attention_layernorm.weight";
+
+  /** Of what the MLP gives. */
+  static final String POST_MLP_NORM = "post_feedforward_layernorm.weight";
+
+  /** q, k and v as one linear. */
+  static final String QKV = "self_attn.qkv_proj";
+
+  /** Gate and up as one linear. */
+  static final String GATE_UP = "mlp.gate_up_proj";
+
   private DecoderParameters() {}
+
+  /** The norm of what attention gives, where there is one. */
+  static String afterAttention() {
+    return POST_ATTENTION_NORM;
+  }
+
+  /** The norm of what the MLP reads: Llama's name for it means something else in Gemma. */
+  static String beforeMlp(Norms norms) {
+    return norms.after() ? "pre_feedforward_layernorm.weight" : POST_ATTENTION_NORM;
+  }
 
   /** Name to shape ({@code [out, in]} of a weight), embedding first, then layer by layer. */
   static Map<String, List<Long>> shapes(ModelConfig c) {
@@ -40,19 +69,37 @@ final class DecoderParameters {
     long intermediate = c.intermediateSize();
     long queries = (long) c.numAttentionHeads() * c.headDim();
     long keys = (long) c.numKeyValueHeads() * c.headDim();
-    shapes.put(prefix + "input_layernorm.weight", List.of(hidden));
-    linear(shapes, prefix + "self_attn.q_proj", queries, hidden, form.attentionBias());
-    linear(shapes, prefix + "self_attn.k_proj", keys, hidden, form.attentionBias());
-    linear(shapes, prefix + "self_attn.v_proj", keys, hidden, form.attentionBias());
-    linear(shapes, prefix + "self_attn.o_proj", hidden, queries, form.outputBias());
-    if (form.headNorm()) {
-      shapes.put(prefix + Q_NORM, List.of((long) c.headDim()));
-      shapes.put(prefix + K_NORM, List.of((long) c.headDim()));
+    Projections with = form.projections();
+    Norms norms = form.norms();
+    norm(shapes, norms.before(), prefix + INPUT_NORM, hidden);
+    if (with.fused()) {
+      linear(shapes, prefix + QKV, queries + 2 * keys, hidden, with.attentionBias());
+    } else {
+      linear(shapes, prefix + "self_attn.q_proj", queries, hidden, with.attentionBias());
+      linear(shapes, prefix + "self_attn.k_proj", keys, hidden, with.attentionBias());
+      linear(shapes, prefix + "self_attn.v_proj", keys, hidden, with.attentionBias());
     }
-    shapes.put(prefix + "post_attention_layernorm.weight", List.of(hidden));
-    linear(shapes, prefix + "mlp.gate_proj", intermediate, hidden, form.mlpBias());
-    linear(shapes, prefix + "mlp.up_proj", intermediate, hidden, form.mlpBias());
-    linear(shapes, prefix + "mlp.down_proj", hidden, intermediate, form.mlpBias());
+    linear(shapes, prefix + "self_attn.o_proj", hidden, queries, with.outputBias());
+    boolean all = norms.heads() == Norms.Heads.ALL;
+    norm(shapes, norms.heads() != Norms.Heads.NONE, prefix + Q_NORM, all ? queries : c.headDim());
+    norm(shapes, norms.heads() != Norms.Heads.NONE, prefix + K_NORM, all ? keys : c.headDim());
+    norm(shapes, norms.after(), prefix + afterAttention(), hidden);
+    norm(shapes, norms.before(), prefix + beforeMlp(norms), hidden);
+    if (with.fused()) {
+      linear(shapes, prefix + GATE_UP, 2 * intermediate, hidden, with.mlpBias());
+    } else {
+      linear(shapes, prefix + "mlp.gate_proj", intermediate, hidden, with.mlpBias());
+      linear(shapes, prefix + "mlp.up_proj", intermediate, hidden, with.mlpBias());
+    }
+    linear(shapes, prefix + "mlp.down_proj", hidden, intermediate, with.mlpBias());
+    norm(shapes, norms.after(), prefix + POST_MLP_NORM, hidden);
+  }
+
+  private static void norm(
+      Map<String, List<Long>> shapes, boolean present, String name, long length) {
+    if (present) {
+      shapes.put(name, List.of(length));
+    }
   }
 
   private static void linear(

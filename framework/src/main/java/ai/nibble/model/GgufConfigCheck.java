@@ -71,32 +71,40 @@ final class GgufConfigCheck {
       GgufHyperparameters.ropeScalingNumbers(config).forEach(this::number);
       GgufHyperparameters.ropeScalingIntegers(config).forEach(this::integer);
     }
-    boolean tensor = file.names().contains(ROPE_FREQS);
-    boolean llama3 = config.ropeScaling() instanceof RopeScaling.Llama3;
-    if (tensor) {
-      divisors();
-    } else if (llama3) {
-      notices.accept(
-          "has no tensor '" + ROPE_FREQS + "'; the rope scaling of config.json, llama3, is used");
+    if (file.names().contains(ROPE_FREQS)) {
+      divisors(ROPE_FREQS, RotaryFrequencies.divisors(config));
     }
+    GgufHyperparameters.ropeTensors(config)
+        .forEach(
+            (name, values) -> {
+              if (!file.names().contains(name)) {
+                notices.accept(
+                    "has no tensor '"
+                        + name
+                        + "'; the rope scaling of config.json, "
+                        + config.ropeScaling().ropeType()
+                        + ", is used");
+              } else if (!name.equals(ROPE_FREQS)) {
+                divisors(name, values);
+              }
+            });
   }
 
   /** The converter computes with other roundings. */
-  private void divisors() {
-    float[] expected = RotaryFrequencies.divisors(config);
-    if (!file.tensor(ROPE_FREQS).shape().equals(List.of((long) expected.length))) {
+  private void divisors(String tensor, float[] expected) {
+    if (!file.tensor(tensor).shape().equals(List.of((long) expected.length))) {
       problems.add(
-          "tensor '%s' has shape %s, expected [%d], half of 'head_dim'"
-              .formatted(ROPE_FREQS, file.tensor(ROPE_FREQS).shape(), expected.length));
+          "tensor '%s' has shape %s, expected [%d], half of the rotated elements of a head"
+              .formatted(tensor, file.tensor(tensor).shape(), expected.length));
       return;
     }
     float[] divisors = new float[expected.length];
-    file.dequantize(ROPE_FREQS, 0, divisors.length, divisors, 0);
+    file.dequantize(tensor, 0, divisors.length, divisors, 0);
     for (int j = 0; j < divisors.length; j++) {
       if (!(Math.abs(divisors[j] - expected[j]) <= 1e-4f * expected[j])) {
         problems.add(
             "tensor '%s' holds %s at %d, expected %s by the rope scaling of config.json"
-                .formatted(ROPE_FREQS, divisors[j], j, expected[j]));
+                .formatted(tensor, divisors[j], j, expected[j]));
         return;
       }
     }

@@ -1,9 +1,11 @@
 package ai.nibble.model;
 
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.Set;
 
 /**
  * What a GGUF file says of a model's shape and constants, by key under llama.cpp's name of its
@@ -14,6 +16,11 @@ import java.util.OptionalInt;
 public final class GgufHyperparameters {
   /** Divisors of the rotary frequencies, {@code [headDim / 2]}: Llama 3's scaling. */
   public static final String ROPE_FREQS = "rope_freqs.weight";
+
+  private static final String ROPE_FACTORS_LONG = "rope_factors_long.weight";
+  private static final String ROPE_FACTORS_SHORT = "rope_factors_short.weight";
+  private static final Set<String> ROPE_TENSORS =
+      Set.of(ROPE_FREQS, ROPE_FACTORS_LONG, ROPE_FACTORS_SHORT);
 
   private static final double DEFAULT_BETA_FAST = 32;
   private static final double DEFAULT_BETA_SLOW = 1;
@@ -35,7 +42,10 @@ public final class GgufHyperparameters {
     return key(config, "rope.freq_base");
   }
 
-  /** Key: {@code none}, {@code linear} or {@code yarn}; Llama 3's scaling is a tensor. */
+  /**
+   * Key: {@code none}, {@code linear}, {@code yarn} or {@code longrope}; Llama 3's scaling is a
+   * tensor.
+   */
   public static String ropeScalingTypeKey(ModelConfig config) {
     return key(config, "rope.scaling.type");
   }
@@ -53,21 +63,34 @@ public final class GgufHyperparameters {
     put(values, config, "attention.head_count", config.numAttentionHeads());
     put(values, config, "attention.head_count_kv", config.numKeyValueHeads());
     put(values, config, "vocab_size", config.vocabSize());
-    put(values, config, "rope.dimension_count", config.headDim());
+    put(values, config, "rope.dimension_count", config.rotaryDim());
     put(values, config, "attention.key_length", config.headDim());
     put(values, config, "attention.value_length", config.headDim());
+    config
+        .architecture()
+        .ggufIntegers(config)
+        .forEach((name, value) -> put(values, config, name, value));
     return values;
   }
 
   /** The numbers, all but {@link #ropeFreqBase} and those of the rope scaling. */
   public static Map<String, Double> numbers(ModelConfig config) {
-    return Map.of(key(config, "attention.layer_norm_rms_epsilon"), config.rmsNormEps());
+    Map<String, Double> values = new LinkedHashMap<>();
+    values.put(key(config, "attention.layer_norm_rms_epsilon"), config.rmsNormEps());
+    config
+        .architecture()
+        .ggufNumbers(config)
+        .forEach((name, value) -> values.put(key(config, name), value));
+    return values;
   }
 
   /** The value of {@link #ropeScalingTypeKey}. */
   public static String ropeScalingType(ModelConfig config) {
     if (config.ropeScaling() instanceof RopeScaling.Linear) {
       return "linear";
+    }
+    if (config.ropeScaling() instanceof RopeScaling.LongRope) {
+      return "longrope";
     }
     return config.ropeScaling() instanceof RopeScaling.Yarn ? "yarn" : "none";
   }
@@ -78,6 +101,9 @@ public final class GgufHyperparameters {
     if (config.ropeScaling() instanceof RopeScaling.Linear linear) {
       return Map.of(key, linear.factor());
     }
+    if (config.ropeScaling() instanceof RopeScaling.LongRope s) {
+      return Map.of(key(config, "rope.scaling.attn_factor"), s.attentionFactor());
+    }
     return config.ropeScaling() instanceof RopeScaling.Yarn yarn
         ? Map.of(key, yarn.factor())
         : Map.of();
@@ -85,11 +111,41 @@ public final class GgufHyperparameters {
 
   /** The integers of such a rope scaling. */
   public static Map<String, Integer> ropeScalingIntegers(ModelConfig config) {
+    String original = key(config, "rope.scaling.original_context_length");
+    if (config.ropeScaling() instanceof RopeScaling.LongRope s) {
+      return Map.of(original, s.originalMaxPositionEmbeddings());
+    }
     return config.ropeScaling() instanceof RopeScaling.Yarn yarn
-        ? Map.of(
-            key(config, "rope.scaling.original_context_length"),
-            yarn.originalMaxPositionEmbeddings())
+        ? Map.of(original, yarn.originalMaxPositionEmbeddings())
         : Map.of();
+  }
+
+  /**
+   * Tensors that say what positions are divided by, float32 {@code [rotaryDim / 2]} each: Llama 3's
+   * scaling, LongRoPE's factors. They follow from the configuration.
+   */
+  public static Map<String, float[]> ropeTensors(ModelConfig config) {
+    Map<String, float[]> tensors = new LinkedHashMap<>();
+    if (config.ropeScaling() instanceof RopeScaling.Llama3) {
+      tensors.put(ROPE_FREQS, RotaryFrequencies.divisors(config));
+    } else if (config.ropeScaling() instanceof RopeScaling.LongRope s) {
+      tensors.put(ROPE_FACTORS_LONG, floats(s.longFactor()));
+      tensors.put(ROPE_FACTORS_SHORT, floats(s.shortFactor()));
+    }
+    return tensors;
+  }
+
+  /** Whether a tensor of a file is one of {@link #ropeTensors}. */
+  static boolean isRopeTensor(String name) {
+    return ROPE_TENSORS.contains(name);
+  }
+
+  private static float[] floats(List<Double> values) {
+    float[] floats = new float[values.size()];
+    for (int i = 0; i < floats.length; i++) {
+      floats[i] = values.get(i).floatValue();
+    }
+    return floats;
   }
 
   /** What of the model a file cannot say to llama.cpp; empty where it says all. */
@@ -111,6 +167,10 @@ public final class GgufHyperparameters {
               + " 'llama' alone, this is '"
               + architecture(config)
               + "'");
+    }
+    Optional<String> ofFamily = config.architecture().inexpressible(config);
+    if (ofFamily.isPresent()) {
+      return ofFamily;
     }
     return rotatesElsewhere(config)
         ? Optional.of(
@@ -139,6 +199,9 @@ public final class GgufHyperparameters {
    */
   public static Optional<String> leftOut(ModelConfig config) {
     OptionalInt window = config.form().slidingWindow();
+    if (config.architecture().slidesInGguf()) {
+      return Optional.empty();
+    }
     return window.isPresent() && window.getAsInt() < config.maxPositionEmbeddings()
         ? Optional.of(
             "llama.cpp's architecture '%s' has no sliding window: beyond %d tokens it attends to"

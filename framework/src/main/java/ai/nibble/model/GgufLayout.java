@@ -1,5 +1,7 @@
 package ai.nibble.model;
 
+import ai.nibble.nn.NormScale;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.regex.Matcher;
@@ -36,6 +38,22 @@ public final class GgufLayout {
           Map.entry("mlp.up_proj", "ffn_up"),
           Map.entry("mlp.down_proj", "ffn_down"));
 
+  /** Where q, k and v are one linear, and gate and up another. */
+  private static final Map<String, String> FUSED =
+      Map.of(
+          "input_layernorm",
+          "attn_norm",
+          "post_attention_layernorm",
+          "ffn_norm",
+          DecoderParameters.QKV,
+          "attn_qkv",
+          "self_attn.o_proj",
+          "attn_output",
+          DecoderParameters.GATE_UP,
+          "ffn_up",
+          "mlp.down_proj",
+          "ffn_down");
+
   private static final Pattern GGUF_NAME =
       Pattern.compile("(?<layer>blk\\.(?<index>\\d{1,9})\\.)?(?<module>.+)\\.(?<kind>weight|bias)");
 
@@ -45,18 +63,41 @@ public final class GgufLayout {
 
   private GgufLayout() {}
 
-  /** The name in a GGUF file; empty where no architecture has such a tensor. */
-  public static Optional<String> ggufName(String name) {
-    return translate(HUGGING_FACE_NAME.matcher(name), "blk.", IN_LAYERS, OUTSIDE_LAYERS);
+  /** The name in a GGUF file of such a model; empty where it has no such tensor. */
+  public static Optional<String> ggufName(ModelConfig config, String name) {
+    return translate(HUGGING_FACE_NAME.matcher(name), "blk.", inLayers(config), OUTSIDE_LAYERS);
   }
 
-  /** The Hugging Face name; empty where no architecture has such a tensor. */
-  public static Optional<String> huggingFaceName(String ggufName) {
+  /** The Hugging Face name; empty where such a model has no such tensor. */
+  public static Optional<String> huggingFaceName(ModelConfig config, String ggufName) {
     return translate(
         GGUF_NAME.matcher(ggufName),
         DecoderParameters.LAYERS,
-        inverse(IN_LAYERS),
+        inverse(inLayers(config)),
         inverse(OUTSIDE_LAYERS));
+  }
+
+  /** Names behind a layer's prefix; where norms stand behind attention, one means another. */
+  private static Map<String, String> inLayers(ModelConfig config) {
+    if (config.form().projections().fused()) {
+      return FUSED;
+    }
+    if (!config.form().norms().after()) {
+      return IN_LAYERS;
+    }
+    Map<String, String> names = new HashMap<>(IN_LAYERS);
+    names.put("post_attention_layernorm", "post_attention_norm");
+    names.put("pre_feedforward_layernorm", "ffn_norm");
+    names.put("post_feedforward_layernorm", "post_ffw_norm");
+    return names;
+  }
+
+  /**
+   * What llama.cpp's converter adds to a tensor's values: 1 to norms that are distances from it.
+   */
+  public static float shift(ModelConfig config, String name) {
+    boolean offset = config.form().norms().scale() == NormScale.OFFSET;
+    return offset && name.endsWith("norm.weight") ? 1 : 0;
   }
 
   /**

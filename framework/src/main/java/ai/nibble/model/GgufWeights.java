@@ -38,7 +38,7 @@ public final class GgufWeights implements WeightSource {
       new GgufConfigCheck(file, config, notices).run();
       Parameters parameters =
           Parameters.match(
-              gguf.toString(), config, stored(file), (a, b) -> same(file, a, b), notices);
+              gguf.toString(), config, stored(file, config), (a, b) -> same(file, a, b), notices);
       return new GgufWeights(file, parameters);
     } catch (RuntimeException e) {
       file.close();
@@ -72,10 +72,20 @@ public final class GgufWeights implements WeightSource {
   }
 
   @Override
+  public StoredForm storedForm(String name) {
+    GgufTensor tensor = file.tensor(parameters.get(name).storedName());
+    return new StoredForm(tensor.type().name(), tensor.bytes());
+  }
+
+  @Override
   public void read(String name, long firstElement, float[] out, int offset, int count) {
     StoredTensor tensor = parameters.get(name, firstElement, out, offset, count);
     if (!GgufLayout.isPermuted(config(), name)) {
       file.dequantize(tensor.storedName(), firstElement, count, out, offset);
+      float shift = GgufLayout.shift(config(), name);
+      for (int i = offset; i < offset + count && shift != 0; i++) {
+        out[i] -= shift;
+      }
       return;
     }
     long width = tensor.shape().size() == 1 ? 1 : tensor.shape().get(1);
@@ -94,16 +104,16 @@ public final class GgufWeights implements WeightSource {
     file.close();
   }
 
-  private static Map<String, StoredTensor> stored(GgufFile file) {
+  private static Map<String, StoredTensor> stored(GgufFile file, ModelConfig config) {
     Map<String, StoredTensor> stored = new LinkedHashMap<>();
     for (String name : file.names()) {
-      if (name.equals(GgufHyperparameters.ROPE_FREQS)) {
+      if (GgufHyperparameters.isRopeTensor(name)) {
         continue; // checked against the configuration, from which it follows
       }
       GgufTensor tensor = file.tensor(name);
       // A name without counterpart stays as it is, and is refused as not part of the model.
       stored.put(
-          GgufLayout.huggingFaceName(name).orElse(name),
+          GgufLayout.huggingFaceName(config, name).orElse(name),
           new StoredTensor(name, tensor.shape(), dtype(tensor.type()), tensor.type().name()));
     }
     return stored;

@@ -10,14 +10,14 @@ import java.util.List;
  * @param heads query heads
  * @param keyValueHeads heads of keys and of values
  * @param headDim elements of a head
- * @param headNorm whether heads of queries and keys are normalised
+ * @param form how it computes, of one layer alone
  */
 public record LayerShape(
     int hidden,
     int heads,
     int keyValueHeads,
     int headDim,
-    boolean headNorm,
+    DecoderForm form,
     GroupShape qkv,
     GroupShape output,
     GroupShape gateUp,
@@ -25,6 +25,10 @@ public record LayerShape(
 
   List<GroupShape> groups() {
     return List.of(qkv, output, gateUp, down);
+  }
+
+  boolean headNorm() {
+    return form.norms().heads() != DecoderForm.Norms.Heads.NONE;
   }
 
   /** Features between the projections of the MLP. */

@@ -1,5 +1,6 @@
 package ai.nibble.model;
 
+import ai.nibble.model.DecoderForm.Projections;
 import java.util.List;
 import java.util.OptionalInt;
 
@@ -31,7 +32,9 @@ final class Llama extends Architecture {
   DecoderForm form(ConfigFields f, int layers) {
     boolean bias = f.flag("attention_bias", false);
     boolean mlpBias = f.flag("mlp_bias", false);
-    return new DecoderForm(
-        bias, bias, mlpBias, false, DecoderForm.everywhere(DecoderForm.FULL, layers));
+    return DecoderForm.plain(
+        new Projections(bias, bias, mlpBias),
+        silu(f),
+        DecoderForm.everywhere(DecoderForm.FULL, layers));
   }
 }

@@ -1,6 +1,7 @@
 package ai.nibble.model;
 
 import ai.nibble.model.DecoderForm.LayerAttention;
+import ai.nibble.model.DecoderForm.Projections;
 import java.util.List;
 import java.util.OptionalInt;
 
@@ -39,7 +40,7 @@ final class Mistral extends Architecture {
         f.has("sliding_window")
             ? f.integerOrNull("sliding_window")
             : OptionalInt.of(DEFAULT_WINDOW);
-    return new DecoderForm(
-        false, false, false, false, DecoderForm.everywhere(LayerAttention.rotary(window), layers));
+    return DecoderForm.plain(
+        Projections.PLAIN, silu(f), DecoderForm.everywhere(LayerAttention.rotary(window), layers));
   }
 }

@@ -67,7 +67,7 @@ public record ModelConfig(
   private static final int MAX_INTERMEDIATE_SIZE = 1 << 21;
   static final int MAX_LAYERS = 4096;
   private static final int MAX_HEADS = 1 << 14;
-  private static final int MAX_HEAD_DIM = 1 << 14;
+  static final int MAX_HEAD_DIM = 1 << 14;
 
   /**
    * @throws InvalidInputException with one line for each value that no such model can have
@@ -93,6 +93,7 @@ public record ModelConfig(
     if (headDim % 2 != 0) {
       problems.add("'head_dim' is " + headDim + ", expected an even number: rotary pairs halves");
     }
+    rotary(headDim, form.rotaryShare(), ropeScaling, problems);
     if (!((float) rmsNormEps > 0 && rmsNormEps < 1)) {
       problems.add("'rms_norm_eps' is " + rmsNormEps + ", expected a number between 0 and 1");
     }
@@ -134,6 +135,46 @@ public record ModelConfig(
    */
   public static ModelConfig read(Path configJson, Consumer<String> notices) {
     return new ModelConfigFile(configJson, notices).read();
+  }
+
+  /** Elements of a head that positions rotate, the first of them; even. */
+  public int rotaryDim() {
+    return rotaryDim(headDim, form.rotaryShare());
+  }
+
+  private static int rotaryDim(int headDim, double share) {
+    return (int) (headDim * share);
+  }
+
+  private static void rotary(
+      int headDim, double share, RopeScaling scaling, List<String> problems) {
+    int rotated = rotaryDim(headDim, share);
+    if (headDim % 2 == 0 && headDim > 0 && (rotated < 2 || rotated > headDim || rotated % 2 != 0)) {
+      problems.add(
+          "'partial_rotary_factor' is "
+              + share
+              + ", of which "
+              + rotated
+              + " elements of a head of "
+              + headDim
+              + " follow, expected an even number of them");
+    } else if (scaling instanceof RopeScaling.LongRope s) {
+      factors("short_factor", s.shortFactor().size(), rotated / 2, problems);
+      factors("long_factor", s.longFactor().size(), rotated / 2, problems);
+    }
+  }
+
+  private static void factors(String key, int count, int expected, List<String> problems) {
+    if (count != expected) {
+      problems.add(
+          "'"
+              + key
+              + "' has "
+              + count
+              + " numbers, expected "
+              + expected
+              + ", one for each pair of rotated elements of a head");
+    }
   }
 
   /** The same model with the output head tied to the embedding, or not. */

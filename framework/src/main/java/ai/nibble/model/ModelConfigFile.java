@@ -1,6 +1,7 @@
 package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.quant.stored.QuantizationConfig;
 import ai.nibble.tensor.DType;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -15,6 +16,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.Consumer;
@@ -30,8 +32,17 @@ final class ModelConfigFile {
   private static final int MAX_BYTES = 16 << 20;
 
   /** The supported ones. */
-  private static final List<Architecture> ARCHITECTURES =
-      List.of(new Llama(), new Mistral(), new Qwen2(), new Qwen3(), new SmolLm3());
+  static final List<Architecture> ARCHITECTURES =
+      List.of(
+          new Llama(),
+          new Mistral(),
+          new Qwen2(),
+          new Qwen3(),
+          new SmolLm3(),
+          new Gemma2(),
+          new Gemma3(),
+          new Phi3(),
+          new Olmo2());
 
   private static final List<String> CODE_FIELDS =
       List.of(
@@ -77,7 +88,7 @@ final class ModelConfigFile {
 
   ModelConfig read() {
     try {
-      ConfigFields fields = new ConfigFields(parse(), "", problems);
+      ConfigFields fields = new ConfigFields(text(parse()), "", problems);
       Architecture architecture = architecture(fields);
       refuseIfAnyProblem();
       ModelConfig config = config(fields, architecture);
@@ -88,6 +99,16 @@ final class ModelConfigFile {
       // Problems found below this class do not know the file.
       throw new InvalidInputException(e.problems().stream().map(p -> path + ": " + p).toList());
     }
+  }
+
+  private ObjectNode text(ObjectNode whole) {
+    Optional<ObjectNode> text = TextConfig.of(whole);
+    text.ifPresent(
+        part ->
+            notices.accept(
+                "describes a model of text and images, of which the text model alone is read: "
+                    + part.get("model_type").textValue()));
+    return text.orElse(whole);
   }
 
   private ModelConfig config(ConfigFields f, Architecture architecture) {
@@ -102,13 +123,17 @@ final class ModelConfigFile {
     int divisor = Math.max(heads, 1); // heads below 1 are refused with the ranges
     int keyValueHeads = count(f, "num_key_value_heads", d.numKeyValueHeads(), divisor);
     int headDim = count(f, "head_dim", d.headDim(), hidden / divisor);
-    double eps = f.number("rms_norm_eps", 1e-6);
-    RopeFields rope = new RopeFields(f, length, problems, notices);
+    double eps = f.number("rms_norm_eps", architecture.rmsNormEps());
+    RopeFields rope = architecture.rope(f, length, problems, notices);
     double theta = rope.theta(d.ropeTheta());
     RopeScaling scaling = rope.scaling();
     boolean tied = f.flag("tie_word_embeddings", d.tieWordEmbeddings());
     // numbers of layers out of range are refused below
-    DecoderForm form = architecture.form(f, Math.max(1, Math.min(layers, ModelConfig.MAX_LAYERS)));
+    DecoderForm form =
+        architecture
+            .form(f, Math.max(1, Math.min(layers, ModelConfig.MAX_LAYERS)))
+            .withSlidingRope(architecture.slidingRope(f, length, problems, notices))
+            .withRotaryShare(architecture.rotaryShare(rope));
     double initializerRange = f.number("initializer_range", 0.02);
     DType dtype = dtype(f);
     OptionalInt bos = f.has("bos_token_id") ? f.integerOrNull("bos_token_id") : d.bosTokenId();
@@ -124,7 +149,7 @@ final class ModelConfigFile {
         heads,
         keyValueHeads,
         headDim,
-        "silu",
+        form.activation().hiddenAct(),
         length,
         eps,
         theta,
@@ -232,22 +257,32 @@ final class ModelConfigFile {
 
   /** Fields that would change what the model computes in a way this reader does not follow. */
   private void refuseWhatNoneHas(ConfigFields f) {
-    String act = f.string("hidden_act", "silu");
-    if (!act.equals("silu") && !act.equals("swish")) {
-      f.wrong("hidden_act", "'silu' (or its other name 'swish')");
-    }
-    if (f.hasValue("quantization_config")) {
-      f.wrong(
-          "quantization_config",
-          "none: the weights must not be quantised yet; use the original model");
-    }
+    quantization(f);
     if (f.hasValue("per_layer_config")) {
       f.wrong("per_layer_config", "none: all layers must have the same shape");
     }
-    double dropout = f.number("attention_dropout", 0);
-    if (dropout != 0) {
-      notices.accept(
-          "'attention_dropout' is " + dropout + ": ignored, attention is computed without dropout");
+    for (String key : List.of("attention_dropout", "resid_pdrop", "embd_pdrop")) {
+      double dropout = f.number(key, 0);
+      if (dropout != 0) {
+        notices.accept(
+            "'" + key + "' is " + dropout + ": ignored, the base is computed without dropout");
+      }
+    }
+  }
+
+  /** Whether the weights' own quantisation can be followed; what it is, their reader looks up. */
+  private void quantization(ConfigFields f) {
+    if (f.hasValue(QuantizationConfig.KEY)) {
+      Optional<ObjectNode> object = f.node(QuantizationConfig.KEY);
+      if (object.isEmpty()) {
+        f.wrong(QuantizationConfig.KEY, "an object or null");
+        return;
+      }
+      try {
+        QuantizationConfig.of(object.get());
+      } catch (InvalidInputException e) {
+        problems.addAll(e.problems());
+      }
     }
   }
 

@@ -60,6 +60,10 @@ public record ModelShape(
     int inner = c.intermediateSize();
     List<LayerShape> layers = new ArrayList<>();
     for (int i = 0; i < c.numHiddenLayers(); i++) {
+      boolean fused = c.form().projections().fused();
+      boolean attention = c.form().projections().attentionBias();
+      boolean output = c.form().projections().outputBias();
+      boolean mlp = c.form().projections().mlpBias();
       Groups groups = new Groups("model.layers." + i + ".", trained, linears);
       layers.add(
           new LayerShape(
@@ -67,22 +71,22 @@ public record ModelShape(
               c.numAttentionHeads(),
               c.numKeyValueHeads(),
               c.headDim(),
-              c.form().headNorm(),
-              groups.of(
-                  c.hiddenSize(),
-                  List.of(q, kv, kv),
-                  c.form().attentionBias(),
-                  "self_attn.q_proj",
-                  "self_attn.k_proj",
-                  "self_attn.v_proj"),
-              groups.of(q, List.of(c.hiddenSize()), c.form().outputBias(), "self_attn.o_proj"),
-              groups.of(
-                  c.hiddenSize(),
-                  List.of(inner, inner),
-                  c.form().mlpBias(),
-                  "mlp.gate_proj",
-                  "mlp.up_proj"),
-              groups.of(inner, List.of(c.hiddenSize()), c.form().mlpBias(), "mlp.down_proj")));
+              c.form().layer(i),
+              fused
+                  ? groups.of(c.hiddenSize(), List.of(q + 2 * kv), attention, DecoderParameters.QKV)
+                  : groups.of(
+                      c.hiddenSize(),
+                      List.of(q, kv, kv),
+                      attention,
+                      "self_attn.q_proj",
+                      "self_attn.k_proj",
+                      "self_attn.v_proj"),
+              groups.of(q, List.of(c.hiddenSize()), output, "self_attn.o_proj"),
+              fused
+                  ? groups.of(c.hiddenSize(), List.of(2 * inner), mlp, DecoderParameters.GATE_UP)
+                  : groups.of(
+                      c.hiddenSize(), List.of(inner, inner), mlp, "mlp.gate_proj", "mlp.up_proj"),
+              groups.of(inner, List.of(c.hiddenSize()), mlp, "mlp.down_proj")));
     }
     return new ModelShape(
         c.hiddenSize(), c.vocabSize(), held, held, trained, trained, trained, layers);

@@ -4,6 +4,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
+import ai.nibble.quant.stored.QuantizationConfig;
 import ai.nibble.safetensors.SafetensorsWriter;
 import ai.nibble.safetensors.TensorSpec;
 import ai.nibble.tensor.Bfloat16;
@@ -103,7 +104,18 @@ public final class ModelStore {
    */
   public static void saveFiles(BaseFiles base, ModelConfig config, DType dtype, Path directory)
       throws IOException {
-    byte[] json = configJson(base.config(), config, dtype);
+    saveFiles(base, config, dtype, directory, null);
+  }
+
+  /**
+   * As {@link #saveFiles(BaseFiles, ModelConfig, DType, Path)}, of weights that are quantised.
+   *
+   * @param quantization {@code quantization_config}; null where they are plain
+   */
+  public static void saveFiles(
+      BaseFiles base, ModelConfig config, DType dtype, Path directory, ObjectNode quantization)
+      throws IOException {
+    byte[] json = configJson(base.config(), config, dtype, quantization);
     for (Map.Entry<String, byte[]> file : base.copied().entrySet()) {
       WholeFile.write(directory.resolve(file.getKey()), file.getValue());
     }
@@ -155,11 +167,15 @@ public final class ModelStore {
   }
 
   /** The base's configuration; unchanged, byte for byte, where it says already what was written. */
-  private static byte[] configJson(byte[] original, ModelConfig config, DType dtype)
+  private static byte[] configJson(
+      byte[] original, ModelConfig config, DType dtype, ObjectNode quantization)
       throws IOException {
-    ObjectNode json = (ObjectNode) JSON.readTree(original);
-    ObjectNode before = json.deepCopy();
-    json.remove("quantization_config"); // what was written is plain
+    ObjectNode before = (ObjectNode) JSON.readTree(original);
+    ObjectNode json = TextConfig.of(before).orElseGet(before::deepCopy);
+    json.remove(QuantizationConfig.KEY); // what the base was is no matter
+    if (quantization != null) {
+      json.set(QuantizationConfig.KEY, quantization);
+    }
     if (json.has("dtype")) {
       json.put("dtype", dtype.torchName());
     }

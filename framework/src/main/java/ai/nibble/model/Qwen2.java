@@ -1,6 +1,7 @@
 package ai.nibble.model;
 
 import ai.nibble.model.DecoderForm.LayerAttention;
+import ai.nibble.model.DecoderForm.Projections;
 import java.util.List;
 import java.util.OptionalInt;
 
@@ -41,7 +42,7 @@ final class Qwen2 extends Architecture {
 
   @Override
   DecoderForm form(ConfigFields f, int layers) {
-    return new DecoderForm(true, false, false, false, attention(f, layers));
+    return DecoderForm.plain(new Projections(true, false, false), silu(f), attention(f, layers));
   }
 
   /** As Qwen 2 and Qwen 3 say it. */

@@ -1,5 +1,8 @@
 package ai.nibble.model;
 
+import ai.nibble.model.DecoderForm.Norms;
+import ai.nibble.model.DecoderForm.Projections;
+import ai.nibble.nn.NormScale;
 import java.util.OptionalInt;
 
 /**
@@ -7,6 +10,8 @@ import java.util.OptionalInt;
  * before it is rotated; windows as Qwen 2's.
  */
 final class Qwen3 extends Architecture {
+  static final Norms NORMS = new Norms(Norms.Place.BEFORE, Norms.Heads.EACH, NormScale.ROUNDED);
+
   Qwen3() {
     super("Qwen3ForCausalLM", "qwen3", new Gguf("qwen3", false, false));
   }
@@ -19,6 +24,7 @@ final class Qwen3 extends Architecture {
   @Override
   DecoderForm form(ConfigFields f, int layers) {
     boolean bias = f.flag("attention_bias", false);
-    return new DecoderForm(bias, bias, false, true, Qwen2.attention(f, layers));
+    return DecoderForm.plain(Projections.attention(bias), silu(f), Qwen2.attention(f, layers))
+        .with(NORMS);
   }
 }

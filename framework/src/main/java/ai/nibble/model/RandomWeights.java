@@ -4,6 +4,7 @@ import static ai.nibble.SplitMix64.GOLDEN_GAMMA;
 import static ai.nibble.SplitMix64.mix;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.nn.NormScale;
 import ai.nibble.tensor.DType;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -16,8 +17,8 @@ import java.util.function.Consumer;
 
 /**
  * Weights of a model that was never trained, as transformers initialises one: linears and embedding
- * normal with mean 0 and standard deviation {@code initializer_range}, norms 1, biases 0, and the
- * embedding of {@code pad_token_id} 0.
+ * normal with mean 0 and standard deviation {@code initializer_range}, norms 1 (Gemma's, which are
+ * distances from 1, 0), biases 0, and the embedding of {@code pad_token_id} 0.
  *
  * <p>Each value is a function of the seed, the tensor's name and the element's index alone: the
  * same on every machine, however many threads read, and in whatever order.
@@ -90,7 +91,8 @@ public final class RandomWeights implements WeightSource {
     Objects.checkFromIndexSize(firstElement, (long) count, elements);
     Objects.checkFromIndexSize(offset, count, out.length);
     if (shape.length == 1) {
-      Arrays.fill(out, offset, offset + count, name.endsWith(".bias") ? 0 : 1);
+      boolean zero = name.endsWith(".bias") || config.form().norms().scale() == NormScale.OFFSET;
+      Arrays.fill(out, offset, offset + count, zero ? 0 : 1);
       return;
     }
     normals(seed * GOLDEN_GAMMA + hash(name), firstElement, out, offset, count);

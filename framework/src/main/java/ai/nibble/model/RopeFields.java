@@ -10,6 +10,10 @@ import java.util.function.Consumer;
  * The rotary fields of a {@code config.json}, older form or newer: {@code rope_theta} and {@code
  * rope_scaling} beside the other fields, or both inside {@code rope_parameters}.
  *
+ * <p>Gemma 3 has them for each type of layer: inside {@code rope_parameters} under the type's name,
+ * in the older form as {@code rope_theta} with {@code rope_scaling} for layers that see everything
+ * and {@code rope_local_base_freq} for those that slide.
+ *
  * <p>Precedence is transformers 5.23's: a non-empty {@code rope_scaling} replaces {@code
  * rope_parameters}; a {@code rope_theta} inside wins over one outside; {@code rope_type} is the
  * newer name of {@code type}; an {@code original_max_position_embeddings} outside wins over one
@@ -18,12 +22,26 @@ import java.util.function.Consumer;
  */
 final class RopeFields {
   private static final String ORIGINAL = "original_max_position_embeddings";
+  private static final String PARAMETERS = "rope_parameters";
+  private static final String SCALING = "rope_scaling";
+  private static final String THETA = "rope_theta";
+  private static final String LOCAL_THETA = "rope_local_base_freq";
+  private static final String FULL = "full_attention";
+  private static final String SLIDING = "sliding_attention";
+  private static final Set<String> LAYER_TYPES = Set.of(FULL, SLIDING);
   private static final String PARTIAL = "partial_rotary_factor";
 
   private static final List<String> TYPES = List.of("default", "linear", "llama3", "yarn");
 
+  /** Phi 3's; the last two are its older names of the second. */
+  private static final List<String> PHI_TYPES = List.of("default", "longrope", "su", "yarn");
+
+  private static final int PHI_ORIGINAL_LENGTH = 4096;
+
   private final ConfigFields model;
   private final ConfigFields rope;
+  private final String thetaKey;
+  private final boolean phi;
   private final int maxPositionEmbeddings;
   private final List<String> problems;
   private final Consumer<String> notices;
@@ -38,34 +56,105 @@ final class RopeFields {
       int maxPositionEmbeddings,
       List<String> problems,
       Consumer<String> notices) {
+    this(model, ofAll(model, notices), THETA, false, maxPositionEmbeddings, problems, notices);
+  }
+
+  private RopeFields(
+      ConfigFields model,
+      ConfigFields rope,
+      String thetaKey,
+      boolean phi,
+      int maxPositionEmbeddings,
+      List<String> problems,
+      Consumer<String> notices) {
     this.model = model;
+    this.rope = rope;
+    this.thetaKey = thetaKey;
+    this.phi = phi;
     this.maxPositionEmbeddings = maxPositionEmbeddings;
     this.problems = problems;
     this.notices = notices;
-    ConfigFields parameters = object("rope_parameters");
-    ConfigFields scaling = object("rope_scaling");
+  }
+
+  private static ConfigFields ofAll(ConfigFields model, Consumer<String> notices) {
+    ConfigFields parameters = object(model, PARAMETERS);
+    ConfigFields scaling = object(model, SCALING);
     if (!scaling.isEmpty() && !parameters.isEmpty()) {
       notices.accept("'rope_parameters' is ignored because 'rope_scaling' is there");
     }
-    this.rope = scaling.isEmpty() ? parameters : scaling;
+    return scaling.isEmpty() ? parameters : scaling;
   }
 
-  private ConfigFields object(String key) {
-    return model.object(key).orElseGet(() -> model.none(key));
+  /** Phi 3's, which may rotate a part of each head, and stretch by LongRoPE alone. */
+  static RopeFields phi(
+      ConfigFields model,
+      int maxPositionEmbeddings,
+      List<String> problems,
+      Consumer<String> notices) {
+    ConfigFields rope = ofAll(model, notices);
+    return new RopeFields(model, rope, THETA, true, maxPositionEmbeddings, problems, notices);
+  }
+
+  /** The share of a head's elements that is rotated: what is inside wins over what is outside. */
+  double partialRotaryFactor() {
+    ConfigFields fields = rope.hasValue(PARTIAL) ? rope : model;
+    double share = fields.hasValue(PARTIAL) ? fields.number(PARTIAL, 1) : 1;
+    if (!(share > 0 && share <= 1)) {
+      fields.wrong(PARTIAL, "a number above 0, up to 1");
+      return 1;
+    }
+    return share;
+  }
+
+  /** The fields of layers that see everything, where those that slide have their own. */
+  static RopeFields full(
+      ConfigFields model,
+      int maxPositionEmbeddings,
+      List<String> problems,
+      Consumer<String> notices) {
+    ConfigFields parameters = object(model, PARAMETERS);
+    ConfigFields scaling = object(model, SCALING);
+    if (!parameters.unread(LAYER_TYPES).isEmpty()) {
+      model.wrong(PARAMETERS, "an object for each of " + LAYER_TYPES.stream().sorted().toList());
+    }
+    if (!scaling.isEmpty() && !parameters.isEmpty()) {
+      model.wrong(SCALING, "none, as 'rope_parameters' is there");
+    }
+    ConfigFields rope = scaling.isEmpty() ? object(parameters, FULL) : scaling;
+    return new RopeFields(model, rope, THETA, false, maxPositionEmbeddings, problems, notices);
+  }
+
+  /** The fields of layers that slide. */
+  static RopeFields sliding(
+      ConfigFields model,
+      int maxPositionEmbeddings,
+      List<String> problems,
+      Consumer<String> notices) {
+    ConfigFields rope = object(object(model, PARAMETERS), SLIDING);
+    return new RopeFields(
+        model, rope, LOCAL_THETA, false, maxPositionEmbeddings, problems, notices);
+  }
+
+  private static ConfigFields object(ConfigFields parent, String key) {
+    return parent.object(key).orElseGet(() -> parent.none(key));
   }
 
   /**
    * @param defaultTheta where the file names none
    */
   double theta(double defaultTheta) {
-    double outside = model.number("rope_theta", defaultTheta);
-    return rope.number("rope_theta", outside);
+    double outside = model.number(thetaKey, defaultTheta);
+    return rope.number(THETA, outside);
   }
 
   RopeScaling scaling() {
     int before = problems.size();
-    refusePartialRotation(model);
-    refusePartialRotation(rope);
+    if (phi) {
+      rope.hasValue(PARTIAL); // partialRotaryFactor's
+    } else {
+      refusePartialRotation(model);
+      refusePartialRotation(rope);
+    }
     String type = type();
     if (problems.size() > before) {
       return new RopeScaling.Default();
@@ -89,7 +178,7 @@ final class RopeFields {
   private String type() {
     String type = rope.string("rope_type", rope.string("type", ""));
     if (type.isEmpty()) {
-      List<String> values = rope.unread(Set.of("rope_theta", PARTIAL, ORIGINAL));
+      List<String> values = rope.unread(Set.of(THETA, PARTIAL, ORIGINAL));
       if (!values.isEmpty() || rope.has("rope_type") || rope.has("type")) {
         wrongType(rope.has("type") && !rope.has("rope_type") ? "type" : "rope_type");
       }
@@ -97,14 +186,18 @@ final class RopeFields {
     }
     if (!type.equals(rope.string("type", type))) {
       rope.wrong("type", "the same as 'rope_type', which is '" + type + "'");
-    } else if (!TYPES.contains(type)) {
+    } else if (!types().contains(type)) {
       wrongType(rope.has("rope_type") ? "rope_type" : "type");
     }
     return type;
   }
 
   private void wrongType(String key) {
-    rope.wrong(key, "one of " + TYPES);
+    rope.wrong(key, "one of " + types());
+  }
+
+  private List<String> types() {
+    return phi ? PHI_TYPES : TYPES;
   }
 
   private void refusePartialRotation(ConfigFields fields) {
@@ -114,6 +207,9 @@ final class RopeFields {
   }
 
   private RopeScaling build(String type) {
+    if (phi && !type.equals("default")) {
+      return longRope();
+    }
     return switch (type) {
       case "linear" -> new RopeScaling.Linear(required("factor"));
       case "llama3" ->
@@ -125,6 +221,19 @@ final class RopeFields {
       case "yarn" -> yarn();
       default -> new RopeScaling.Default();
     };
+  }
+
+  private RopeScaling longRope() {
+    List<Double> shorter = rope.numbers("short_factor");
+    List<Double> longer = rope.numbers("long_factor");
+    int original = originalLength();
+    double factor =
+        rope.hasValue("factor")
+            ? rope.number("factor", 1)
+            : (double) maxPositionEmbeddings / Math.max(1, original);
+    return rope.hasValue("attention_factor")
+        ? new RopeScaling.LongRope(shorter, longer, rope.number("attention_factor", 1), original)
+        : RopeScaling.LongRope.suggested(shorter, longer, factor, original);
   }
 
   private RopeScaling yarn() {
@@ -174,6 +283,9 @@ final class RopeFields {
     }
     if (rope.has(ORIGINAL)) {
       return rope.integer(ORIGINAL, maxPositionEmbeddings);
+    }
+    if (phi) {
+      return PHI_ORIGINAL_LENGTH; // the configuration class has a default for it
     }
     notices.accept(
         rope.quoted(ORIGINAL)

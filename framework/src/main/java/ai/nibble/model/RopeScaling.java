@@ -8,9 +8,9 @@ import java.util.OptionalDouble;
 /**
  * How the rotary frequencies are stretched beyond the length a model was first trained for.
  *
- * <p>The names in {@code config.json} are {@code default}, {@code linear}, {@code llama3} and
- * {@code yarn}; {@link RotaryFrequencies} holds the arithmetic. Every record refuses values for
- * which that arithmetic has no finite answer.
+ * <p>The names in {@code config.json} are {@code default}, {@code linear}, {@code llama3}, {@code
+ * yarn} and {@code longrope}; {@link RotaryFrequencies} holds the arithmetic. Every record refuses
+ * values for which that arithmetic has no finite answer.
  */
 public sealed interface RopeScaling {
 
@@ -120,6 +120,54 @@ public sealed interface RopeScaling {
     @Override
     public String ropeType() {
       return "yarn";
+    }
+  }
+
+  /**
+   * LongRoPE (arXiv 2402.13753): every frequency divided by a factor of its own, those of sequences
+   * beyond the original length by others; cosine and sine are scaled as well.
+   *
+   * @param shortFactor of sequences up to the original length, one a pair of rotated elements
+   * @param longFactor of longer ones
+   * @param attentionFactor scale of cosine and sine, above 0
+   * @param originalMaxPositionEmbeddings tokens of context before stretching, at least 1
+   */
+  record LongRope(
+      List<Double> shortFactor,
+      List<Double> longFactor,
+      double attentionFactor,
+      int originalMaxPositionEmbeddings)
+      implements RopeScaling {
+    public LongRope {
+      List<String> problems = new ArrayList<>();
+      shortFactor = List.copyOf(shortFactor);
+      longFactor = List.copyOf(longFactor);
+      shortFactor.forEach(value -> positive("short_factor", value, problems));
+      longFactor.forEach(value -> positive("long_factor", value, problems));
+      positive("attention_factor", attentionFactor, problems);
+      originalLength(originalMaxPositionEmbeddings, problems);
+      refuse(problems);
+    }
+
+    /** Whether a sequence of so many tokens has the factors of longer ones. */
+    boolean isLong(int tokens) {
+      return tokens > originalMaxPositionEmbeddings;
+    }
+
+    /**
+     * With the attention factor that the paper suggests.
+     *
+     * @param factor by which the context is longer
+     */
+    static LongRope suggested(
+        List<Double> shortFactor, List<Double> longFactor, double factor, int original) {
+      double attention = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original));
+      return new LongRope(shortFactor, longFactor, attention, original);
+    }
+
+    @Override
+    public String ropeType() {
+      return "longrope";
     }
   }
 

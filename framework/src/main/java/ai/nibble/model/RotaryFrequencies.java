@@ -1,5 +1,8 @@
 package ai.nibble.model;
 
+import java.util.List;
+import java.util.Optional;
+
 /**
  * The inverse frequencies of the rotary embedding and the factor on its cosine and sine.
  *
@@ -12,15 +15,22 @@ package ai.nibble.model;
 public final class RotaryFrequencies {
   private final float[] inverseFrequencies;
   private final float attentionScaling;
+  private final Optional<float[]> longFrequencies;
 
   private RotaryFrequencies(float[] inverseFrequencies, double attentionScaling) {
-    this.inverseFrequencies = inverseFrequencies;
-    this.attentionScaling = (float) attentionScaling;
+    this(inverseFrequencies, attentionScaling, Optional.empty());
   }
 
-  /** The frequencies of a model's {@code headDim}, {@code ropeTheta} and {@code ropeScaling}. */
+  private RotaryFrequencies(
+      float[] inverseFrequencies, double attentionScaling, Optional<float[]> longFrequencies) {
+    this.inverseFrequencies = inverseFrequencies;
+    this.attentionScaling = (float) attentionScaling;
+    this.longFrequencies = longFrequencies;
+  }
+
+  /** The frequencies of a model's {@code rotaryDim}, {@code ropeTheta} and {@code ropeScaling}. */
   public static RotaryFrequencies of(ModelConfig config) {
-    return of(config.headDim(), config.ropeTheta(), config.ropeScaling());
+    return of(config.rotaryDim(), config.ropeTheta(), config.ropeScaling());
   }
 
   /**
@@ -38,6 +48,12 @@ public final class RotaryFrequencies {
     if (scaling instanceof RopeScaling.Yarn yarn) {
       return new RotaryFrequencies(yarn(headDim, theta, yarn), attentionFactor(yarn));
     }
+    if (scaling instanceof RopeScaling.LongRope longRope) {
+      return new RotaryFrequencies(
+          stretched(headDim, theta, longRope.shortFactor()),
+          longRope.attentionFactor(),
+          Optional.of(stretched(headDim, theta, longRope.longFactor())));
+    }
     return new RotaryFrequencies(inverses(headDim, theta), 1);
   }
 
@@ -47,7 +63,7 @@ public final class RotaryFrequencies {
    * 1 or the factor, as in llama.cpp's converter.
    */
   public static float[] divisors(ModelConfig config) {
-    float[] plain = inverses(config.headDim(), config.ropeTheta());
+    float[] plain = inverses(config.rotaryDim(), config.ropeTheta());
     float[] scaled = of(config).inverseFrequencies();
     for (int j = 0; j < plain.length; j++) {
       float divisor = plain[j] / scaled[j];
@@ -64,7 +80,12 @@ public final class RotaryFrequencies {
     return inverseFrequencies.clone();
   }
 
-  /** The factor on cosine and sine; 1 for all but YaRN. */
+  /** Of sequences beyond the original length, where theirs are others; a copy. */
+  public Optional<float[]> longFrequencies() {
+    return longFrequencies.map(float[]::clone);
+  }
+
+  /** The factor on cosine and sine; 1 for all but YaRN and LongRoPE. */
   public float attentionScaling() {
     return attentionScaling;
   }
@@ -85,6 +106,14 @@ public final class RotaryFrequencies {
       inverses[j] = 1f / inverses[j];
     }
     return inverses;
+  }
+
+  private static float[] stretched(int headDim, double theta, List<Double> factors) {
+    float[] powers = powers(headDim, theta);
+    for (int j = 0; j < powers.length; j++) {
+      powers[j] = 1f / (factors.get(j).floatValue() * powers[j]);
+    }
+    return powers;
   }
 
   private static float[] linear(float[] inverses, double factor) {

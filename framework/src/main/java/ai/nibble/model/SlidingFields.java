@@ -26,6 +26,23 @@ final class SlidingFields {
   static List<OptionalInt> windows(
       ConfigFields f, int layers, OptionalInt defaultWindow, IntPredicate slides) {
     boolean used = f.flag("use_sliding_window", false);
+    String why = "'use_sliding_window' is " + used + " and ";
+    return windows(f, layers, used, why, defaultWindow, slides);
+  }
+
+  /** The same of a family whose layers slide wherever there is a window. */
+  static List<OptionalInt> windowsAlways(
+      ConfigFields f, int layers, OptionalInt defaultWindow, IntPredicate slides) {
+    return windows(f, layers, true, "", defaultWindow, slides);
+  }
+
+  private static List<OptionalInt> windows(
+      ConfigFields f,
+      int layers,
+      boolean used,
+      String why,
+      OptionalInt defaultWindow,
+      IntPredicate slides) {
     OptionalInt window =
         f.has("sliding_window") ? f.integerOrNull("sliding_window") : defaultWindow;
     boolean named = f.hasValue(LAYER_TYPES);
@@ -47,9 +64,9 @@ final class SlidingFields {
           LAYER_TYPES,
           "'"
               + FULL
-              + "' alone, as 'use_sliding_window' is "
-              + used
-              + " and 'sliding_window' is "
+              + "' alone, as "
+              + why
+              + "'sliding_window' is "
               + (window.isEmpty() ? "none" : window.getAsInt()));
     } else {
       return types.stream()

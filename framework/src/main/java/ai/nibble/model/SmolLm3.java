@@ -1,6 +1,7 @@
 package ai.nibble.model;
 
 import ai.nibble.model.DecoderForm.LayerAttention;
+import ai.nibble.model.DecoderForm.Projections;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -50,7 +51,7 @@ final class SmolLm3 extends Architecture {
     }
     boolean bias = f.flag("attention_bias", false);
     boolean mlpBias = f.flag("mlp_bias", false);
-    return new DecoderForm(bias, bias, mlpBias, false, attention);
+    return DecoderForm.plain(new Projections(bias, bias, mlpBias), silu(f), attention);
   }
 
   /** Which layers rotate: {@code no_rope_layers} has a 1 for those that do. */

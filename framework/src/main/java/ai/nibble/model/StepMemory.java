@@ -1,5 +1,6 @@
 package ai.nibble.model;
 
+import ai.nibble.model.DecoderForm.Norms;
 import ai.nibble.model.MemoryLedger.Value;
 import ai.nibble.model.MemoryTape.Variable;
 import ai.nibble.nn.Attention;
@@ -12,7 +13,6 @@ import ai.nibble.nn.LinearCrossEntropy;
 import ai.nibble.nn.Residual;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.SelectRows;
-import ai.nibble.nn.SwiGlu;
 import ai.nibble.nn.Workspace.Purpose;
 import ai.nibble.tensor.DType;
 import java.util.ArrayDeque;
@@ -42,7 +42,8 @@ import java.util.function.LongConsumer;
  *   <li>{@code block}: {@code N·c·(2h + q)}: input, attention's output, the state after attention
  * </ul>
  *
- * Where heads are normalised, {@code none} keeps what is normalised too: {@code N·c·(q + 2kv)}.
+ * Where heads are normalised, {@code none} keeps what is normalised too: {@code N·c·(q + 2kv)};
+ * where norms stand behind attention and MLP as well, what they read: {@code 2N·c·h}.
  *
  * <p>On a device attention keeps queries, keys and values rotated in one tensor with a float32
  * log-sum-exp for each head, and {@code xAᵀ} lies in columns behind x, up to a multiple of 64.
@@ -226,27 +227,61 @@ public final class StepMemory {
     layerBytes = 0;
     boolean once = training && checkpointing == Checkpointing.NONE;
     boolean trained = model.trained();
-    Variable normed = run.apply(norm(l.qkv()), trained, x);
+    Norms norms = l.form().norms();
+    Variable normed = norms.before() ? run.apply(norm(l.qkv()), trained, x) : x;
     Variable projected = product(run, l.qkv(), normed);
     Variable queries = l.headNorm() ? run.apply(headNorm(l), trained, projected) : projected;
     Variable heads =
         run.kept(
-            Attention.footprint(extent, l.heads(), l.keyValueHeads(), l.headDim(), once),
+            Attention.footprint(
+                extent,
+                l.heads(),
+                l.keyValueHeads(),
+                l.headDim(),
+                l.form().scales().scoreCap().isPresent(),
+                once),
             false,
             queries);
     queries.close();
-    Variable mixed = run.apply(group(l.output()), adapts(l.output()), heads);
+    Variable product = run.apply(group(l.output()), adapts(l.output()), heads);
+    Variable mixed = norms.after() ? after(run, product) : product;
+    List.of(heads, projected).forEach(Variable::close);
+    closeIfMade(normed, x);
     Variable attended = run.kept(Residual.footprint(extent, l.hidden()), false, x, mixed);
-    List.of(mixed, heads, projected, normed).forEach(Variable::close);
-    Variable normed2 = run.apply(norm(l.gateUp()), trained, attended);
-    Variable gated = product(run, l.gateUp(), normed2);
-    int room = l.down().room(extent);
-    Variable active = run.apply(SwiGlu.footprint(extent, l.intermediate(), room), false, gated);
-    Variable lowered = run.apply(group(l.down()), adapts(l.down()), active);
-    Variable next = run.apply(Residual.footprint(extent, l.hidden()), false, attended, lowered);
-    List.of(lowered, active, gated, normed2, attended).forEach(Variable::close);
+    mixed.close();
+    Variable normed2 = norms.before() ? run.apply(norm(l.gateUp()), trained, attended) : attended;
+    Variable lowered = gatedMlp(run, l, normed2);
+    Variable given = norms.after() ? after(run, lowered) : lowered;
+    closeIfMade(normed2, attended);
+    Variable next = run.apply(Residual.footprint(extent, l.hidden()), false, attended, given);
+    List.of(given, attended).forEach(Variable::close);
     largestLayer = Math.max(largestLayer, layerBytes);
     return next;
+  }
+
+  /** As {@link GatedMlp#apply}. */
+  private Variable gatedMlp(Run run, LayerShape l, Variable x) {
+    Variable gated = product(run, l.gateUp(), x);
+    int room = l.down().room(extent);
+    Footprint act = l.form().activation().footprint(extent, l.intermediate(), room);
+    Variable active = run.apply(act, false, gated);
+    Variable lowered = run.apply(group(l.down()), adapts(l.down()), active);
+    List.of(active, gated).forEach(Variable::close);
+    return lowered;
+  }
+
+  /** A norm of what was computed, which is given up. */
+  private Variable after(Run run, Variable given) {
+    Footprint f = RmsNorm.footprint(extent, extent.tokens(), model.hidden(), 0);
+    Variable normed = run.apply(f, model.trained(), given);
+    given.close();
+    return normed;
+  }
+
+  private static void closeIfMade(Variable normed, Variable read) {
+    if (normed != read) {
+      normed.close();
+    }
   }
 
   private Variable product(Run run, GroupShape group, Variable x) {

@@ -2,7 +2,9 @@ package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.nn.DenseWeight;
+import ai.nibble.nn.GroupedWeight;
 import ai.nibble.nn.Linear;
+import ai.nibble.nn.NormScale;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Precision;
@@ -11,9 +13,14 @@ import ai.nibble.nn.Quant8Weight;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.Weight;
 import ai.nibble.quant.ElementSource;
+import ai.nibble.quant.GroupedMatrix;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant8Config;
 import ai.nibble.quant.QuantConfig;
+import ai.nibble.quant.Quantized4Bit;
+import ai.nibble.quant.Quantized8Bit;
+import ai.nibble.quant.QuantizedMatrix;
+import ai.nibble.quant.stored.StoredMatrix;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Parallel;
@@ -21,6 +28,7 @@ import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -44,16 +52,42 @@ final class WeightLoader {
     this.base = base;
     this.options = options;
     options.quantization().ifPresent(config -> requireNamesModules(config, source.config(), base));
+    if (options.trained() && source.quantization().isPresent()) {
+      throw new InvalidInputException(
+          base
+              + ": is quantised ("
+              + source.quantization().get()
+              + "), whose weights cannot be trained themselves: train an adapter (adapter: qlora),"
+              + " or use the original model");
+    }
     this.parameters = options.trained() ? allWeights(source, base, options.device()) : null;
   }
 
   private static void requireNamesModules(QuantConfig config, ModelConfig model, Path base) {
-    if (config instanceof Quant8Config int8) {
-      try {
-        int8.requireModulesAmong(CausalLm.linearPaths(model));
-      } catch (InvalidInputException e) {
-        throw new InvalidInputException(base + ": " + e.getMessage(), e);
-      }
+    try {
+      config.skipModules().requireAmong(CausalLm.linearPaths(model));
+    } catch (InvalidInputException e) {
+      throw new InvalidInputException(base + ": " + e.getMessage(), e);
+    }
+  }
+
+  /**
+   * Checks that the device computes what a model needs.
+   *
+   * @param missing parts that there is no kernel for
+   * @throws InvalidInputException if the device is not the CPU, and there are any
+   */
+  void requireKernels(List<String> missing) {
+    if (!device().isCpu() && !missing.isEmpty()) {
+      throw new InvalidInputException(
+          base
+              + ": is of "
+              + config().architecture()
+              + ", whose "
+              + String.join(" and ", missing)
+              + " have no kernel for "
+              + device()
+              + " yet: set device_map: cpu");
     }
   }
 
@@ -81,18 +115,13 @@ final class WeightLoader {
     return options.precision();
   }
 
-  /** A linear of the module at a path, quantised if the options say so. */
+  /** A linear of the module at a path, held as it is stored if that is quantised, else as asked. */
   Linear linear(String path, long out, long in, boolean bias) {
     String name = path + ".weight";
     if (parameters != null) {
       return Linear.trained(path, filled(name), bias ? filled(path + ".bias") : null);
     }
-    Weight weight =
-        options
-            .quantization()
-            .filter(config -> config.quantizes(path))
-            .map(config -> quantized(config, name, out, in))
-            .orElseGet(() -> dense(name, out, in));
+    Weight weight = weight(path, name, out, in);
     try {
       return new Linear(path, weight, bias ? vector(path + ".bias", out) : null);
     } catch (RuntimeException e) {
@@ -101,18 +130,76 @@ final class WeightLoader {
     }
   }
 
+  private Weight weight(String path, String name, long out, long in) {
+    Optional<StoredMatrix> stored = source.quantized(name);
+    if (stored.isPresent()) {
+      return stored(stored.get());
+    }
+    // of a base that is quantised already, the rest is meant to be as it is
+    return options
+        .quantization()
+        .filter(config -> config.quantizes(path) && source.quantization().isEmpty())
+        .map(config -> quantized(config, name, out, in))
+        .orElseGet(() -> dense(name, out, in));
+  }
+
+  /** The output head, where it is not the embedding: plain, or as it is stored quantised. */
+  Weight head(String name, long rows, long columns) {
+    return source.quantized(name).map(this::stored).orElseGet(() -> dense(name, rows, columns));
+  }
+
+  private Weight stored(StoredMatrix matrix) {
+    QuantizedMatrix held = matrix.read();
+    try {
+      if (held instanceof Quantized4Bit weight) {
+        return onDevice(new Quant4Weight(weight));
+      }
+      if (held instanceof Quantized8Bit weight) {
+        return onDevice(new Quant8Weight(weight, matrix.threshold()));
+      }
+      requireHost(matrix);
+      return new GroupedWeight((GroupedMatrix) held);
+    } catch (RuntimeException e) {
+      held.close();
+      throw e;
+    }
+  }
+
+  private void requireHost(StoredMatrix matrix) {
+    if (!device().isCpu()) {
+      throw new InvalidInputException(
+          base
+              + ": '"
+              + matrix.name()
+              + "' is held in "
+              + matrix.description()
+              + ", which is computed on the CPU only, not on "
+              + device()
+              + ": compute there (device_map: cpu, or --device cpu), or quantise the original model"
+              + " with 'nibble quantize'");
+    }
+  }
+
   private Weight quantized(QuantConfig config, String name, long out, long in) {
     ElementSource values = (first, into, count) -> source.readHeld(name, first, into, 0, count);
     if (config instanceof Quant4Config c) {
-      Quant4Weight weight = Quant4Weight.quantize(name, c, source.heldDtype(name), out, in, values);
-      if (device().isCpu()) {
-        return weight;
-      }
-      try (weight) {
-        return weight.to(device());
-      }
+      return onDevice(Quant4Weight.quantize(name, c, source.heldDtype(name), out, in, values));
     }
-    Quant8Weight weight = Quant8Weight.quantize(name, (Quant8Config) config, out, in, values);
+    return onDevice(Quant8Weight.quantize(name, (Quant8Config) config, out, in, values));
+  }
+
+  /** The weight itself on the CPU, else a copy in its place. */
+  private Weight onDevice(Quant4Weight weight) {
+    if (device().isCpu()) {
+      return weight;
+    }
+    try (weight) {
+      return weight.to(device());
+    }
+  }
+
+  /** The weight itself on the CPU, else a copy in its place. */
+  private Weight onDevice(Quant8Weight weight) {
     if (device().isCpu()) {
       return weight;
     }
@@ -179,10 +266,11 @@ final class WeightLoader {
 
   /** A norm of vectors of so many elements. */
   RmsNorm norm(String name, long length) {
+    NormScale scale = config().form().norms().scale();
     if (parameters != null) {
-      return new RmsNorm(filled(name), config().rmsNormEps());
+      return new RmsNorm(filled(name), config().rmsNormEps(), scale);
     }
-    return new RmsNorm(vector(name, length), config().rmsNormEps());
+    return new RmsNorm(vector(name, length), config().rmsNormEps(), scale);
   }
 
   /** A vector as float32, rounded to the dtype it is held in. */

@@ -3,6 +3,7 @@ package ai.nibble.model;
 import ai.nibble.quant.NestedAbsmax;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.QuantConfig;
+import ai.nibble.quant.stored.StoredMatrix;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.TensorMemory;
@@ -63,15 +64,21 @@ public record WeightSizes(Map<Form, Long> held, long whileLoading) {
   public static WeightSizes of(
       WeightSource source, Optional<QuantConfig> quantization, Device.Type where) {
     Sum sum = new Sum(where);
+    Optional<QuantConfig> wanted = source.settle(quantization, notice -> {});
     Set<String> linears = new HashSet<>(CausalLm.linearPaths(source.config()));
     for (String name : source.names()) {
       String module = name.replaceFirst("\\.weight$", "");
       long n = elements(source, name);
+      Optional<StoredMatrix> stored = source.quantized(name);
+      if (stored.isPresent()) {
+        sum.addStored(stored.get());
+        continue;
+      }
       boolean quantised =
           name.endsWith(".weight")
               && linears.contains(module)
-              && quantization.filter(q -> q.quantizes(module)).isPresent();
-      if (quantised && quantization.get() instanceof Quant4Config config) {
+              && wanted.filter(q -> q.quantizes(module)).isPresent();
+      if (quantised && wanted.get() instanceof Quant4Config config) {
         sum.add4Bit(config, n);
       } else if (quantised) {
         sum.add8Bit(n, source.shape(name)[0]);
@@ -103,6 +110,13 @@ public record WeightSizes(Map<Form, Long> held, long whileLoading) {
     private void add(Form form, DType dtype, long elements) {
       long bytes = TensorMemory.allocatedBytes(where, dtype.bytes() * elements);
       held.merge(form, bytes, Long::sum);
+    }
+
+    /** Codes and scales go from the file to where they are held. */
+    void addStored(StoredMatrix matrix) {
+      add(matrix.bits() == 4 ? Form.CODES_4BIT : Form.CODES_8BIT, DType.UINT8, matrix.codeBytes());
+      add(matrix.bits() == 4 ? Form.ABSMAX : Form.CODES_8BIT, DType.UINT8, matrix.scaleBytes());
+      loading = Math.max(loading, onHost(matrix.codeBytes() + matrix.scaleBytes()));
     }
 
     /** The scales are float32 until all of a weight are known. */

@@ -1,6 +1,9 @@
 package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.gguf.GgufFile;
+import ai.nibble.quant.QuantConfig;
+import ai.nibble.quant.stored.StoredMatrix;
 import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import java.io.IOException;
@@ -9,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
@@ -78,6 +82,63 @@ public interface WeightSource extends AutoCloseable {
     return DType.BFLOAT16;
   }
 
+  /**
+   * How a matrix lies quantised in the files; empty where it is stored as plain values. {@link
+   * #read} gives such a matrix's dequantised values.
+   *
+   * @throws IllegalArgumentException if there is no such name
+   */
+  default Optional<StoredMatrix> quantized(String name) {
+    return Optional.empty();
+  }
+
+  /**
+   * How a tensor lies in the files, for people: a type's name, or a format's description, and the
+   * bytes that it takes there.
+   *
+   * @throws IllegalArgumentException if there is no such name
+   */
+  default StoredForm storedForm(String name) {
+    long elements = 1;
+    for (long size : shape(name)) {
+      elements *= size;
+    }
+    return new StoredForm(dtype(name).torchName(), elements * dtype(name).bytes());
+  }
+
+  /**
+   * How a tensor lies in a file.
+   *
+   * @param type its type as people know it
+   * @param bytes that it takes
+   */
+  record StoredForm(String type, long bytes) {}
+
+  /** How quantised matrices are held, in words; empty where the files have plain values only. */
+  default Optional<String> quantization() {
+    return Optional.empty();
+  }
+
+  /**
+   * What is left of a wish for quantised linears: nothing where the files hold quantised ones,
+   * which are used as they are. transformers settles it the same way.
+   *
+   * @param notices takes one line where the files decide
+   */
+  default Optional<QuantConfig> settle(Optional<QuantConfig> asked, Consumer<String> notices) {
+    Optional<String> stored = quantization();
+    if (stored.isEmpty()) {
+      return asked;
+    }
+    boolean other = asked.isPresent() && !asked.get().description().equals(stored.get());
+    notices.accept(
+        "the base's weights are quantised already ("
+            + stored.get()
+            + ") and used as they are"
+            + (other ? "; " + asked.get().description() + " was asked for: not followed" : ""));
+    return Optional.empty();
+  }
+
   /** As {@link #read}, the values rounded to {@link #heldDtype}. */
   default void readHeld(String name, long firstElement, float[] out, int offset, int count) {
     read(name, firstElement, out, offset, count);
@@ -93,8 +154,7 @@ public interface WeightSource extends AutoCloseable {
   void close();
 
   /**
-   * Opens a model directory, or a GGUF file with its {@code config.json} beside it; notices go to
-   * this class's log.
+   * Opens a model directory or a GGUF file; notices go to this class's log.
    *
    * @throws InvalidInputException if the path holds no model, or one whose parts do not fit
    */
@@ -103,8 +163,8 @@ public interface WeightSource extends AutoCloseable {
   }
 
   /**
-   * Opens a model directory, or a GGUF file with its {@code config.json} beside it. Of a directory
-   * without safetensors its only GGUF file is taken.
+   * Opens a model directory or a GGUF file, which {@code config.json} and the tokenizer's files may
+   * lie beside. Of a directory without safetensors its only GGUF file is taken.
    *
    * @param notices takes one line for everything that is ignored or chosen in the caller's place
    * @throws InvalidInputException if the path holds no model, or one whose parts do not fit
@@ -121,9 +181,29 @@ public interface WeightSource extends AutoCloseable {
         : GgufWeights.open(gguf, config, notices);
   }
 
-  /** The directory of a base's configuration and tokenizer: itself, or where its file lies. */
+  /**
+   * The directory of a base's configuration and tokenizer: itself, or where its file lies. For a
+   * GGUF file that has none of them beside it, one in the user's cache, made from the file's own
+   * metadata.
+   *
+   * @throws InvalidInputException if such a file is damaged or of a kind that is not supported, or
+   *     only a part of what it needs lies beside it
+   */
   static Path directory(Path base) {
-    return Files.isDirectory(base) ? base : base.toAbsolutePath().getParent();
+    boolean isDirectory = Files.isDirectory(base);
+    Path beside = isDirectory ? base : base.toAbsolutePath().getParent();
+    boolean config = Files.exists(beside.resolve(ModelStore.CONFIG));
+    Path gguf = config ? null : isDirectory ? onlyGguf(base) : base;
+    if (gguf == null || !isGguf(gguf) || !Files.isRegularFile(gguf)) {
+      return beside;
+    }
+    if (Files.exists(beside.resolve("tokenizer.json"))) {
+      throw new InvalidInputException(
+          gguf
+              + ": has a tokenizer.json beside it but no config.json, expected both or none: put"
+              + " the original model's config.json there, or the file into a directory of its own");
+    }
+    return GgufAlone.directory(gguf);
   }
 
   /**
@@ -166,6 +246,9 @@ public interface WeightSource extends AutoCloseable {
       return null;
     }
     List<Path> ggufs = files.stream().filter(WeightSource::isGguf).toList();
+    if (ggufs.size() > 1 && GgufFile.files(ggufs.get(0)).equals(ggufs)) {
+      return ggufs.get(0); // the parts of one model
+    }
     if (ggufs.size() > 1) {
       throw new InvalidInputException(
           directory

@@ -9,8 +9,8 @@ import ai.nibble.tensor.Device;
 import ai.nibble.tensor.EfficientAttention;
 import ai.nibble.tensor.FlashAttention;
 import ai.nibble.tensor.FusedAttention;
+import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Tensor;
-import java.util.stream.IntStream;
 
 /**
  * Causal grouped-query attention with rotary positions (Vaswani et al. 2017; Ainslie et al. 2023).
@@ -21,11 +21,16 @@ import java.util.stream.IntStream;
  * @param scale of the scores, usually {@code 1/√headDim}
  * @param window above 0: a token sees the last so many, itself among them (Beltagy et al. 2020);
  *     {@link #NO_WINDOW}: all
+ * @param cap above 0: a scaled score s becomes {@code cap·tanh(s/cap)} (Bello et al. 2016; Gemma
+ *     2), on the CPU alone; {@link #NO_CAP}: it stays
  */
 public record Attention(
-    int heads, int keyValueHeads, RotaryTable rotary, double scale, int window) {
+    int heads, int keyValueHeads, RotaryTable rotary, double scale, int window, double cap) {
   /** A token sees all tokens before it. */
   public static final int NO_WINDOW = 0;
+
+  /** Scores stay as they are. */
+  public static final double NO_CAP = 0;
 
   public Attention {
     if (window < 0) {
@@ -42,6 +47,11 @@ public record Attention(
     this(heads, keyValueHeads, rotary, scale, NO_WINDOW);
   }
 
+  /** Without a cap. */
+  public Attention(int heads, int keyValueHeads, RotaryTable rotary, double scale, int window) {
+    this(heads, keyValueHeads, rotary, scale, window, NO_CAP);
+  }
+
   public int headDim() {
     return rotary.headDim();
   }
@@ -51,17 +61,47 @@ public record Attention(
    *
    * @param heads query heads
    * @param keyValueHeads of keys and values
+   * @param capped whether scores have a cap
    * @param onceForBackward whether backward follows, and this is not computed again for it
    */
   public static Footprint footprint(
-      Extent extent, int heads, int keyValueHeads, int headDim, boolean onceForBackward) {
+      Extent extent,
+      int heads,
+      int keyValueHeads,
+      int headDim,
+      boolean capped,
+      boolean onceForBackward) {
     return extent.where() == Device.Type.CPU
-        ? AttentionFunction.footprint(extent, heads, keyValueHeads, headDim, onceForBackward)
+        ? AttentionFunction.footprint(
+            extent, heads, keyValueHeads, headDim, capped, onceForBackward)
         : DeviceAttention.footprint(extent, heads, keyValueHeads, headDim);
+  }
+
+  boolean isCapped() {
+    return cap != NO_CAP;
+  }
+
+  /** What products of queries and keys are multiplied by, before {@link #cap(Tensor)}. */
+  double productScale() {
+    return isCapped() ? scale / cap : scale;
+  }
+
+  /** Turns what {@link #productScale} gave into scores, in place. */
+  void cap(Tensor products) {
+    if (isCapped()) {
+      Ops.tanh(products, products);
+      try (Tensor factor = Tensor.of(new float[] {(float) cap}, 1);
+          Tensor typed = factor.to(products.dtype())) {
+        Ops.mul(products, products, typed);
+      }
+    }
   }
 
   /** What kernels make of the scores. */
   FusedAttention.Scores scores() {
+    if (isCapped()) {
+      throw new IllegalStateException("attention with a cap on scores has no kernel");
+    }
     return new FusedAttention.Scores(scale, window);
   }
 
@@ -141,10 +181,10 @@ public record Attention(
       return tape.apply(new ChunkAttention(this, pass, layer, precision, workspace), qkv);
     }
     for (int s = 0; s < pass.sequences(); s++) {
-      int[] positions = IntStream.range(0, length(pass, s)).toArray();
+      int tokens = length(pass, s);
       rotary.cover(pass.caches().get(s).capacity());
-      try (Tensor own = qkv.value().narrow(0, pass.sequenceStarts()[s], positions.length)) {
-        fill(pass.caches().get(s), layer, new HeadLayout(this, positions), own);
+      try (Tensor own = qkv.value().narrow(0, pass.sequenceStarts()[s], tokens)) {
+        fill(pass.caches().get(s), layer, HeadLayout.ofSequence(this, 0, tokens), own);
       }
     }
     return apply(tape, qkv, pass, precision);

@@ -10,6 +10,7 @@ import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.tensor.Torch;
+import java.util.BitSet;
 import java.util.List;
 
 /**
@@ -43,6 +44,7 @@ final class AttentionFunction extends Function {
   private final Attention attention;
   private final Precision precision;
   private final int[] positions;
+  private final BitSet inLong;
   private final List<AttentionSpan> spans;
   private final CausalMask mask;
   private final long maxScoreBytes;
@@ -62,6 +64,7 @@ final class AttentionFunction extends Function {
     this.attention = attention;
     this.precision = precision;
     this.positions = pass.positions();
+    this.inLong = HeadLayout.inLong(attention, pass, positions);
     this.spans = AttentionSpan.of(pass.treeStarts(), BLOCK_TOKENS);
     this.mask = CausalMask.of(pass, attention);
     this.maxScoreBytes = maxScoreBytes;
@@ -73,9 +76,11 @@ final class AttentionFunction extends Function {
    * and holds the heads of the output and for each thread the scores of a block that are not saved;
    * backward holds the gradients of all four, and of scores.
    *
+   * @param capped whether scores have a cap: backward makes them anew beside their gradient
    * @param saves whether probabilities may be saved
    */
-  static Footprint footprint(Extent e, int heads, int kvHeads, int headDim, boolean saves) {
+  static Footprint footprint(
+      Extent e, int heads, int kvHeads, int headDim, boolean capped, boolean saves) {
     long n = e.tokens();
     int group = heads / kvHeads;
     long q = e.product(kvHeads, n * group, headDim);
@@ -89,14 +94,18 @@ final class AttentionFunction extends Function {
       List<AttentionSpan> blocks =
           blocks(span, group, e.precision().product().bytes(), MAX_SCORE_BYTES);
       all.add(span, blocks);
-      scores = Math.max(scores, e.product((long) group * blocks.get(0).tokens(), span.tokens()));
+      for (AttentionSpan block : blocks) {
+        int keys = block.end() - span.begin();
+        scores = Math.max(scores, e.product((long) group * block.tokens(), keys));
+      }
       if (BlockSum.isApart(e.precision().product(), blocks.size())) {
         long sum = e.bytes(DType.FLOAT32, span.tokens(), headDim);
         sums = Math.max(sums, 2 * (sum + e.product(span.tokens(), headDim)));
       }
     }
     boolean few = saves && areFew(all, kvHeads, n * heads * headDim);
-    long before = 2 * q + 2 * kv + atOnce * ((few ? 1 : 2) * scores + sums);
+    int matrices = (few ? 1 : 2) + (capped ? 1 : 0);
+    long before = 2 * q + 2 * kv + atOnce * (matrices * scores + sums);
     long gradient = e.compute(n, (heads + 2L * kvHeads) * headDim);
     return Footprint.of(e.compute(n, (long) heads * headDim))
         .saving(q + 2 * kv + (few ? e.product(kvHeads, all.elements()) : 0))
@@ -113,7 +122,7 @@ final class AttentionFunction extends Function {
   protected Tensor[] forward(Tensor[] inputs) {
     Tensor qkv = inputs[0];
     coverPositions();
-    HeadLayout layout = new HeadLayout(attention, positions);
+    HeadLayout layout = new HeadLayout(attention, positions, inLong);
     saved =
         new Heads(
             keep(layout.allocate(Part.QUERY, precision)),
@@ -223,16 +232,23 @@ final class AttentionFunction extends Function {
   /** Softmax of the masked scores of a block's rows. */
   private void fillProbabilities(Tensor p, AttentionSpan span, AttentionSpan block, Heads in) {
     try (Scope scope = new Scope()) {
-      Tensor keys = scope.own(in.k.narrow(0, span.begin(), p.size(1)));
-      Ops.addmm(p, scope.own(queryRows(in.q, block)), scope.own(keys.t()), 0, attention.scale());
+      products(p, span, block, in, scope);
+      attention.cap(p);
       mask.apply(p, span, block);
       Ops.softmax(p, p);
     }
   }
 
+  /** Products of a block's queries with the keys, {@code [tokens·group, keys]}. */
+  private void products(Tensor to, AttentionSpan span, AttentionSpan block, Heads in, Scope scope) {
+    Tensor keys = scope.own(in.k.narrow(0, span.begin(), to.size(1)));
+    Tensor queries = scope.own(queryRows(in.q, block));
+    Ops.addmm(to, queries, scope.own(keys.t()), 0, attention.productScale());
+  }
+
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
-    HeadLayout layout = new HeadLayout(attention, positions);
+    HeadLayout layout = new HeadLayout(attention, positions, inLong);
     try (Scope scope = new Scope()) {
       Tensor dO = scope.own(layout.allocate(Part.QUERY, precision));
       layout.gatherOutputGradient(gradOutputs[0], dO);
@@ -279,7 +295,7 @@ final class AttentionFunction extends Function {
 
   /**
    * {@code dV += Pᵀ·dO}; {@code dS = P ⊙ (dO·Vᵀ − rowsum(P ⊙ dO·Vᵀ))}; {@code dQ = s·dS·K}; {@code
-   * dK += s·dSᵀ·Q}.
+   * dK += s·dSᵀ·Q}. Where scores have a cap, dS is multiplied by the slope {@code 1 − tanh²}.
    */
   private void backwardBlock(
       AttentionSpan span, AttentionSpan block, Heads in, Tensor p, Tensor dOut, SpanGradient grad) {
@@ -291,6 +307,11 @@ final class AttentionFunction extends Function {
       Ops.mm(dS, rows, scope.own(scope.own(in.v.narrow(0, first, keys)).t()));
       grad.v.add(scope.own(p.t()), rows, 1);
       Ops.softmaxBackward(dS, dS, p);
+      if (attention.isCapped()) {
+        Tensor tanh = scope.own(Tensor.empty(p.dtype(), p.shape()));
+        products(tanh, span, block, in, scope);
+        Ops.tanhBackward(dS, dS, Ops.tanh(tanh, tanh));
+      }
       grad.k.add(scope.own(dS.t()), scope.own(queryRows(in.q, block)), attention.scale());
       Tensor dQ = scope.own(queryRows(grad.q, block));
       Ops.addmm(dQ, dS, scope.own(in.k.narrow(0, first, keys)), 0, attention.scale());

@@ -39,7 +39,9 @@ final class CachedAttention extends Function {
     long width = (long) attention.heads() * attention.headDim();
     try (Scope scope = new Scope()) {
       Tensor queries = scope.empty(precision.product(), sequences, width);
-      pass.caches().forEach(cache -> attention.rotary().cover(cache.capacity()));
+      for (KvCache cache : pass.caches()) {
+        attention.rotary().cover(cache.capacity());
+      }
       Parallel.forRanges(
           sequences, SEQUENCES_A_RANGE, (begin, end) -> rotate(inputs[0], queries, begin, end));
       Tensor product = scope.empty(precision.product(), sequences, width);
@@ -68,7 +70,8 @@ final class CachedAttention extends Function {
         KvCache cache = pass.caches().get((int) s);
         from.load(s, row);
         for (int at = 0; at < firstValue; at += d) {
-          attention.rotary().rotate(row, at, cache.length(), 1);
+          boolean isLong = attention.rotary().isLong(cache.length() + 1);
+          attention.rotary().rotate(row, at, cache.length(), isLong, 1);
         }
         to.store(s, row);
         cache.putKey(layer, row, firstKey);
@@ -87,7 +90,8 @@ final class CachedAttention extends Function {
       Tensor scores =
           scope.own(work.get(Purpose.SCORES, query.dtype(), query.size(0), query.size(1), seen));
       Tensor keys = scope.own(scope.own(cache.keys(layer, first, seen)).transpose(1, 2));
-      Ops.baddbmm(scores, scores, query, keys, 0, attention.scale());
+      Ops.baddbmm(scores, scores, query, keys, 0, attention.productScale());
+      attention.cap(scores);
       Ops.softmax(scores, scores);
       Ops.bmm(output, scores, scope.own(cache.values(layer, first, seen)));
     }

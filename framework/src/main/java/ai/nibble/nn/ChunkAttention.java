@@ -7,7 +7,6 @@ import ai.nibble.nn.Workspace.Purpose;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
-import java.util.stream.IntStream;
 
 /**
  * Some new tokens of each sequence attend to what its cache holds and, causally, to each other;
@@ -74,7 +73,7 @@ final class ChunkAttention extends Function {
     int held = cache.length();
     int all = held + (int) qkv.size(0);
     attention.rotary().cover(cache.capacity());
-    HeadLayout layout = new HeadLayout(attention, IntStream.range(held, all).toArray());
+    HeadLayout layout = HeadLayout.ofSequence(attention, held, all);
     try (Scope scope = new Scope()) {
       Attention.fill(cache, layer, layout, qkv);
       Tensor queries = scope.own(layout.allocate(Part.QUERY, precision));
@@ -114,7 +113,9 @@ final class ChunkAttention extends Function {
       Tensor scores =
           scope.own(
               work.get(Purpose.SCORES, q.dtype(), attention.keyValueHeads(), rows, (long) seen));
-      Ops.baddbmm(scores, scores, q, scope.own(keys.narrow(2, 0, seen)), 0, attention.scale());
+      Tensor visible = scope.own(keys.narrow(2, 0, seen));
+      Ops.baddbmm(scores, scores, q, visible, 0, attention.productScale());
+      attention.cap(scores);
       mask(scores, block);
       Ops.softmax(scores, scores);
       Tensor product = scope.own(result.narrow(1, first, rows));

@@ -3,6 +3,7 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.cuda.ElementwiseKernels;
+import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
@@ -20,17 +21,39 @@ public final class Embedding extends Function {
   private final int[] ids;
   private final Pass pass;
   private final Precision precision;
+  private final double scale;
 
   /**
    * @param table {@code [vocabulary, hidden]}
    * @param ids below the vocabulary's size
-   * @param pass of these tokens
    */
-  public Embedding(DenseWeight table, int[] ids, Pass pass, Precision precision) {
+  public Embedding(DenseWeight table, int[] ids, Precision precision) {
+    this(table, ids, precision, 1);
+  }
+
+  /**
+   * Without noise.
+   *
+   * @param scale as below
+   */
+  public Embedding(DenseWeight table, int[] ids, Precision precision, double scale) {
+    this(table, ids, Pass.evaluating(0, ids.length), precision, scale);
+  }
+
+  /**
+   * @param table {@code [vocabulary, hidden]}
+   * @param ids below the vocabulary's size
+   * @param pass of these tokens, in which they may get noise
+   * @param scale that rows are multiplied by, itself rounded to the compute dtype; other than 1 on
+   *     the CPU alone
+   */
+  public Embedding(DenseWeight table, int[] ids, Pass pass, Precision precision, double scale) {
     this.table = table;
     this.ids = ids.clone();
     this.pass = pass;
     this.precision = precision;
+    this.scale =
+        precision.compute() == DType.BFLOAT16 ? Bfloat16.round((float) scale) : (float) scale;
   }
 
   /**
@@ -70,15 +93,28 @@ public final class Embedding extends Function {
     try (Tensor index = Tensor.ofIndices(weight.device(), ids)) {
       Ops.indexSelect(rows, weight, index);
       if (rows.dtype() == precision.compute()) {
-        return rows;
+        return scaled(rows);
       }
       try (rows) {
-        return rows.to(precision.compute());
+        return scaled(rows.to(precision.compute()));
       }
     } catch (RuntimeException e) {
       rows.close();
       throw e;
     }
+  }
+
+  private Tensor scaled(Tensor rows) {
+    if (scale != 1) {
+      try (Tensor factor = Tensor.of(rows.device(), new float[] {(float) scale}, 1);
+          Tensor typed = factor.to(rows.dtype())) {
+        Ops.mul(rows, rows, typed);
+      } catch (RuntimeException e) {
+        rows.close();
+        throw e;
+      }
+    }
+    return rows;
   }
 
   @Override
@@ -87,6 +123,7 @@ public final class Embedding extends Function {
     int[] starts = new int[Math.toIntExact(grad.size(0)) + 1];
     int[] positions = positionsByToken(starts);
     if (Kernels.serve(grad)) {
+      requireUnscaled();
       try (Tensor sorted = Tensor.ofInts(grad.device(), positions);
           Tensor firsts = Tensor.ofInts(grad.device(), starts)) {
         ElementwiseKernels.embeddingGradient(grad, gradOutputs[0], sorted, firsts);
@@ -106,9 +143,14 @@ public final class Embedding extends Function {
     }
   }
 
+  private void requireUnscaled() {
+    if (scale != 1) {
+      throw new IllegalStateException("an embedding scaled by " + scale + " has no kernel");
+    }
+  }
+
   /** Adds to the gradients of tokens {@code [begin, end)}. */
-  private static void addRows(
-      Tensor grad, Tensor dy, int[] starts, int[] positions, int begin, int end) {
+  private void addRows(Tensor grad, Tensor dy, int[] starts, int[] positions, int begin, int end) {
     try (Rows sums = Rows.updating(grad, begin, end);
         Rows from = Rows.reading(dy, 0, dy.size(0))) {
       float[] sum = new float[sums.width()];
@@ -121,7 +163,7 @@ public final class Embedding extends Function {
         for (int i = starts[token]; i < starts[token + 1]; i++) {
           from.load(positions[i], row);
           for (int c = 0; c < row.length; c++) {
-            sum[c] += row[c];
+            sum[c] += (float) scale * row[c];
           }
         }
         sums.store(token, sum);

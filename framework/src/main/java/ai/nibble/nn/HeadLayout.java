@@ -4,6 +4,8 @@ import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
+import java.util.BitSet;
+import java.util.stream.IntStream;
 
 /**
  * Moves the tokens of a pass between token-major rows, as projections write them, and head-major
@@ -14,13 +16,35 @@ import ai.nibble.tensor.Tensor;
 final class HeadLayout {
   private final Attention attention;
   private final int[] positions;
+  private final BitSet inLong;
 
   /**
    * @param positions each token's position in its sequence, {@code [N]}
+   * @param inLong which tokens rotate by the frequencies of longer sequences
    */
-  HeadLayout(Attention attention, int[] positions) {
+  HeadLayout(Attention attention, int[] positions, BitSet inLong) {
     this.attention = attention;
     this.positions = positions;
+    this.inLong = inLong;
+  }
+
+  /** The tokens of one sequence from {@code first} to its end. */
+  static HeadLayout ofSequence(Attention attention, int first, int end) {
+    BitSet inLong = new BitSet();
+    inLong.set(0, end - first, attention.rotary().isLong(end));
+    return new HeadLayout(attention, IntStream.range(first, end).toArray(), inLong);
+  }
+
+  /** Which tokens of a pass rotate by the frequencies of longer sequences: whole trees of it. */
+  static BitSet inLong(Attention attention, Pass pass, int[] positions) {
+    BitSet inLong = new BitSet();
+    int[] starts = pass.treeStarts();
+    for (int s = 0; s + 1 < starts.length && attention.rotary().switches(); s++) {
+      int tokens =
+          1 + IntStream.range(starts[s], starts[s + 1]).map(t -> positions[t]).max().orElse(0);
+      inLong.set(starts[s], starts[s + 1], attention.rotary().isLong(tokens));
+    }
+    return inLong;
   }
 
   /** Which third of a token's row. */
@@ -128,7 +152,7 @@ final class HeadLayout {
       }
       for (long t = begin; t < end; t++) {
         from.load(t, values);
-        rotate(values, positions[(int) t], 1);
+        rotate(values, (int) t, 1);
         for (int h = 0; h < to.length; h++) {
           to[h].store(t, values, h * width);
         }
@@ -149,15 +173,16 @@ final class HeadLayout {
         for (int h = 0; h < from.length; h++) {
           from[h].load(t, values, h * width);
         }
-        rotate(values, positions[(int) t], -1);
+        rotate(values, (int) t, -1);
         to.store(t, values);
       }
     }
   }
 
-  private void rotate(float[] values, int position, int direction) {
+  private void rotate(float[] values, int token, int direction) {
+    boolean isLong = inLong.get(token);
     for (int at = 0; at < values.length; at += attention.headDim()) {
-      attention.rotary().rotate(values, at, position, direction);
+      attention.rotary().rotate(values, at, positions[token], isLong, direction);
     }
   }
 }

@@ -15,6 +15,7 @@ import java.util.Arrays;
  * Root-mean-square normalisation of each head of queries and of keys by itself, before they are
  * rotated (Henry et al. 2020; as in Qwen 3). All query heads share one weight, all key heads
  * another; values go through as they are. Each head is what {@link RmsNorm} makes of it as a row.
+ * Where all heads are normalised together (OLMo 2), each of both is one wide head.
  */
 public final class HeadNorm implements AutoCloseable {
   private final RmsNorm query;
@@ -24,7 +25,10 @@ public final class HeadNorm implements AutoCloseable {
 
   /**
    * @param query of {@code [headDim]}, taken over
-   * @param key of {@code [headDim]} and the same epsilon, taken over
+   * @param key of {@code [headDim]} and the same epsilon, taken over; on the CPU the widths of both
+   *     may differ
+   * @param heads of queries
+   * @param keyValueHeads of keys
    */
   public HeadNorm(RmsNorm query, RmsNorm key, int heads, int keyValueHeads) {
     this.query = query;
@@ -60,16 +64,14 @@ public final class HeadNorm implements AutoCloseable {
 
   /** Normalises one token's queries and keys in place, as {@link #apply} does rows of a dtype. */
   void normalize(float[] qkv, DType dtype) {
-    float[] head = new float[query.width()];
+    int at = 0;
     for (int h = 0; h < heads + keyValueHeads; h++) {
-      System.arraycopy(qkv, h * head.length, head, 0, head.length);
-      norm(h).normalize(head, dtype);
-      System.arraycopy(head, 0, qkv, h * head.length, head.length);
+      RmsNorm norm = h < heads ? query : key;
+      float[] head = Arrays.copyOfRange(qkv, at, at + norm.width());
+      norm.normalize(head, dtype);
+      System.arraycopy(head, 0, qkv, at, head.length);
+      at += head.length;
     }
-  }
-
-  private RmsNorm norm(int head) {
-    return head < heads ? query : key;
   }
 
   @Override
@@ -79,7 +81,6 @@ public final class HeadNorm implements AutoCloseable {
   }
 
   private final class Normalize extends Function {
-    private final int d = query.width();
     private Tensor x;
 
     @Override
@@ -92,7 +93,7 @@ public final class HeadNorm implements AutoCloseable {
       Tensor in = inputs[0];
       x = save(in);
       Tensor y = Tensor.empty(in.device(), in.dtype(), in.shape());
-      if (Kernels.serve(in)) {
+      if (query.byKernels()) {
         HeadNormKernels.forward(
             y, in, query.weight(), key.weight(), heads, keyValueHeads, query.eps());
         return new Tensor[] {y};
@@ -105,14 +106,12 @@ public final class HeadNorm implements AutoCloseable {
             try (Rows from = Rows.reading(in, begin, end);
                 Rows to = Rows.writing(y, begin, end)) {
               float[] row = new float[(int) in.size(1)];
-              float[] head = new float[d];
+              float[] queryHead = new float[query.width()];
+              float[] keyHead = new float[key.width()];
               for (long t = begin; t < end; t++) {
                 from.load(t, row);
-                for (int h = 0; h < heads + keyValueHeads; h++) {
-                  System.arraycopy(row, h * d, head, 0, d);
-                  rules[h < heads ? 0 : 1].normalize(head);
-                  System.arraycopy(head, 0, row, h * d, d);
-                }
+                int at = normalize(rules[0], row, 0, heads, queryHead);
+                normalize(rules[1], row, at, keyValueHeads, keyHead);
                 to.store(t, row);
               }
             }
@@ -120,14 +119,26 @@ public final class HeadNorm implements AutoCloseable {
       return new Tensor[] {y};
     }
 
+    /** Normalises heads side by side from {@code at} on; returns where they end. */
+    private int normalize(RmsNorm.Row rule, float[] row, int at, int count, float[] head) {
+      int next = at;
+      for (int h = 0; h < count; h++) {
+        System.arraycopy(row, next, head, 0, head.length);
+        rule.normalize(head);
+        System.arraycopy(head, 0, row, next, head.length);
+        next += head.length;
+      }
+      return next;
+    }
+
     @Override
     protected void backward(Tensor[] gradOutputs, Gradients gradients) {
       Tensor dy = gradOutputs[0];
       accumulate(query, 0, heads, dy);
-      accumulate(key, heads, keyValueHeads, dy);
+      accumulate(key, heads * query.width(), keyValueHeads, dy);
       try (Tensor before = gradients.take(0)) {
         Tensor dx = Tensor.empty(dy.device(), dy.dtype(), dy.shape());
-        if (Kernels.serve(x)) {
+        if (query.byKernels()) {
           HeadNormKernels.backward(
               dx, dy, x, query.weight(), key.weight(), before, heads, keyValueHeads, query.eps());
         } else {
@@ -166,36 +177,47 @@ public final class HeadNorm implements AutoCloseable {
 
     /** Adds to a token's sum what flows back: of values the gradient as it is. */
     private void addGradient(RmsNorm.Row[] rules, float[] g, float[] v, float[] sum) {
-      float[] headG = new float[d];
-      float[] headV = new float[d];
-      float[] headSum = new float[d];
-      int normalized = heads + keyValueHeads;
-      for (int h = 0; h < normalized; h++) {
-        System.arraycopy(g, h * d, headG, 0, d);
-        System.arraycopy(v, h * d, headV, 0, d);
-        System.arraycopy(sum, h * d, headSum, 0, d);
-        rules[h < heads ? 0 : 1].addGradient(headG, headV, headSum);
-        System.arraycopy(headSum, 0, sum, h * d, d);
-      }
-      for (int c = normalized * d; c < g.length; c++) {
+      int at = addGradient(rules[0], 0, heads, query.width(), g, v, sum);
+      at = addGradient(rules[1], at, keyValueHeads, key.width(), g, v, sum);
+      for (int c = at; c < g.length; c++) {
         sum[c] += g[c];
       }
     }
 
-    /** The gradient of a trained weight, over some heads of every token, each a row. */
+    /** Of heads side by side from {@code first} on; returns where they end. */
+    private int addGradient(
+        RmsNorm.Row rule, int first, int count, int d, float[] g, float[] v, float[] sum) {
+      float[] headG = new float[d];
+      float[] headV = new float[d];
+      float[] headSum = new float[d];
+      for (int at = first; at < first + count * d; at += d) {
+        System.arraycopy(g, at, headG, 0, d);
+        System.arraycopy(v, at, headV, 0, d);
+        System.arraycopy(sum, at, headSum, 0, d);
+        rule.addGradient(headG, headV, headSum);
+        System.arraycopy(headSum, 0, sum, at, d);
+      }
+      return first + count * d;
+    }
+
+    /**
+     * The gradient of a trained weight, over some heads of every token, each a row.
+     *
+     * @param first column where they begin
+     */
     private void accumulate(RmsNorm norm, int first, int count, Tensor dy) {
       if (!norm.isTrained()) {
         return;
       }
-      try (Tensor grads = rows(dy, first, count);
-          Tensor values = rows(x, first, count)) {
+      try (Tensor grads = rows(dy, first, count, norm.width());
+          Tensor values = rows(x, first, count, norm.width())) {
         norm.accumulate(grads, values);
       }
     }
 
-    /** Some heads of every token, copied to {@code [N·count, headDim]}. */
-    private Tensor rows(Tensor tokens, int first, int count) {
-      try (Tensor part = tokens.narrow(1, (long) first * d, (long) count * d);
+    /** Some heads of every token, copied to {@code [N·count, d]}. */
+    private Tensor rows(Tensor tokens, int first, int count, int d) {
+      try (Tensor part = tokens.narrow(1, first, (long) count * d);
           Tensor dense = Tensor.empty(part.device(), part.dtype(), part.shape())) {
         dense.copyFrom(part);
         return dense.view(tokens.size(0) * count, d);

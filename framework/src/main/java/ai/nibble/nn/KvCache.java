@@ -6,6 +6,7 @@ import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 
 /**
  * One sequence's rotated keys and its values in every layer, so that its next token is computed
@@ -22,6 +23,8 @@ public final class KvCache implements AutoCloseable {
   private final ByteBuffer[] keyBytes;
   private final ByteBuffer[] valueBytes;
   private final int capacity;
+  private final int[] ids;
+  private int computedAt;
   private int length;
 
   /**
@@ -41,6 +44,7 @@ public final class KvCache implements AutoCloseable {
       int capacity,
       Precision precision) {
     this.capacity = capacity;
+    this.ids = new int[capacity];
     this.keys = new Tensor[layers];
     this.values = new Tensor[layers];
     this.keyBytes = new ByteBuffer[layers];
@@ -106,7 +110,30 @@ public final class KvCache implements AutoCloseable {
         v.copyFrom(otherValues);
       }
     }
+    System.arraycopy(other.ids, 0, ids, 0, tokens);
+    computedAt = other.computedAt;
     length = tokens;
+  }
+
+  /**
+   * Notes which tokens come next, before they are counted: so that they can be computed again.
+   *
+   * @throws IllegalStateException if there is no room for them
+   */
+  public void note(int[] tokens) {
+    requireRoom(tokens.length);
+    System.arraycopy(tokens, 0, ids, length, tokens.length);
+    computedAt = length + tokens.length;
+  }
+
+  /** How many tokens the sequence had when some of those held were last computed. */
+  public int computedAt() {
+    return computedAt;
+  }
+
+  /** The tokens held, as they were noted; a copy. */
+  public int[] tokens() {
+    return Arrays.copyOf(ids, length);
   }
 
   private void requireHeld(int tokens) {

@@ -33,6 +33,7 @@ public final class LinearCrossEntropy extends Function {
   private final double normalizer;
   private final Precision precision;
   private final Workspace work;
+  private final LogitCap cap;
   private Tensor gradient;
   private Tensor headGradient;
   private final double[] losses;
@@ -46,12 +47,24 @@ public final class LinearCrossEntropy extends Function {
    */
   public LinearCrossEntropy(
       Weight head, int[] targets, double normalizer, Precision precision, Workspace work) {
+    this(head, targets, normalizer, precision, work, new LogitCap(LogitCap.NONE));
+  }
+
+  /** As above, of logits with a soft cap. */
+  public LinearCrossEntropy(
+      Weight head,
+      int[] targets,
+      double normalizer,
+      Precision precision,
+      Workspace work,
+      LogitCap cap) {
     this.head = head;
     this.targets = targets.clone();
     this.losses = new double[targets.length];
     this.normalizer = normalizer;
     this.precision = precision;
     this.work = work;
+    this.cap = cap;
   }
 
   /**
@@ -114,6 +127,9 @@ public final class LinearCrossEntropy extends Function {
       throw new IllegalArgumentException(targets.length + " targets for hidden states " + hidden);
     }
     boolean kernels = Kernels.serve(hidden);
+    if (kernels && !cap.isNone()) {
+      throw new IllegalStateException("cross-entropy of capped logits has no kernel");
+    }
     try (Scope scope = new Scope()) {
       Tensor grads =
           isRecording() ? scope.empty(hidden.device(), hidden.dtype(), hidden.shape()) : null;
@@ -221,7 +237,11 @@ public final class LinearCrossEntropy extends Function {
         Rows.grain(2 * logits.size(1)),
         (first, last) -> {
           try (Tensor rows = logits.narrow(0, first, last - first);
-              Tensor logProbs = rows.to(DType.FLOAT32)) {
+              Tensor logProbs = rows.to(DType.FLOAT32);
+              Tensor tanh = cap.isNone() ? null : cap.tanh(rows.to(DType.FLOAT32))) {
+            if (tanh != null) {
+              cap.timesCap(logProbs, tanh);
+            }
             Ops.logSoftmax(logProbs, logProbs);
             FloatBuffer values = logProbs.floats();
             int width = (int) logProbs.size(1);
@@ -232,6 +252,9 @@ public final class LinearCrossEntropy extends Function {
               Ops.exp(logProbs, logProbs);
               for (int r = 0; r < last - first; r++) {
                 finishGradient(values, r * width, width, target(begin, first, r));
+              }
+              if (tanh != null) {
+                Ops.tanhBackward(logProbs, logProbs, tanh);
               }
               rows.copyFrom(logProbs);
             }

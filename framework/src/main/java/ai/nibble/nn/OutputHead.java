@@ -10,7 +10,8 @@ import ai.nibble.tensor.Tensor;
 
 /**
  * The output head by itself, for losses other than {@link LinearCrossEntropy}, which never holds
- * all logits. Saves the hidden states where the head is trained, else nothing.
+ * all logits. Saves the hidden states where the head is trained, and of capped logits as many
+ * float32 values, else nothing.
  *
  * <p>Input: hidden states {@code [M, hidden]} in the compute dtype. Output: logits {@code [M,
  * vocabulary]}, float32.
@@ -19,15 +20,26 @@ public final class OutputHead extends Function {
   private final Weight head;
   private final Precision precision;
   private final Workspace work;
+  private final LogitCap cap;
   private Tensor x;
+  private Tensor tanh;
 
   /**
    * @param head {@code [vocabulary, hidden]}
    */
   public OutputHead(Weight head, Precision precision, Workspace work) {
+    this(head, precision, work, new LogitCap(LogitCap.NONE));
+  }
+
+  /**
+   * @param head {@code [vocabulary, hidden]}
+   * @param cap of the logits
+   */
+  public OutputHead(Weight head, Precision precision, Workspace work, LogitCap cap) {
     this.head = head;
     this.precision = precision;
     this.work = work;
+    this.cap = cap;
   }
 
   @Override
@@ -47,11 +59,33 @@ public final class OutputHead extends Function {
       Tensor input = scope.own(inProductDtype(inputs[0]));
       if (product == DType.FLOAT32) {
         Tensor logits = scope.empty(head.device(), DType.FLOAT32, rows, head.outFeatures());
-        return new Tensor[] {Ops.mm(logits, input, scope.own(weight.t())).share()};
+        return capped(Ops.mm(logits, input, scope.own(weight.t())).share());
       }
       Tensor logits = scope.own(work.get(Purpose.LOGITS, product, rows, head.outFeatures()));
-      return new Tensor[] {Ops.mm(logits, input, scope.own(weight.t())).to(DType.FLOAT32)};
+      return capped(Ops.mm(logits, input, scope.own(weight.t())).to(DType.FLOAT32));
     }
+  }
+
+  private Tensor[] capped(Tensor logits) {
+    if (!cap.isNone() && isRecording()) {
+      tanh =
+          keep(
+              cap.tanh(
+                  Tensor.empty(logits.device(), DType.FLOAT32, logits.shape()).copyFrom(logits)));
+      cap.timesCap(logits, tanh);
+    } else {
+      cap.apply(logits);
+    }
+    return new Tensor[] {logits};
+  }
+
+  /** The gradient by the logits before the cap, the caller's to close. */
+  private Tensor uncapped(Tensor gradient) {
+    if (tanh == null) {
+      return gradient.share();
+    }
+    Tensor before = Tensor.empty(gradient.device(), DType.FLOAT32, gradient.shape());
+    return Ops.tanhBackward(before, gradient, tanh);
   }
 
   private Tensor inProductDtype(Tensor tensor) {
@@ -61,7 +95,7 @@ public final class OutputHead extends Function {
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
     try (Scope scope = new Scope()) {
-      Tensor dy = scope.own(inProductDtype(gradOutputs[0]));
+      Tensor dy = scope.own(inProductDtype(scope.own(uncapped(gradOutputs[0]))));
       if (hasParameters()) {
         Tensor grad = head.parameter().orElseThrow().grad();
         WeightGradients.addProduct(grad, dy, scope.own(inProductDtype(x)), work);

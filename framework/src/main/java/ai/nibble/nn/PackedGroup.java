@@ -2,6 +2,7 @@ package ai.nibble.nn;
 
 import ai.nibble.quant.PackedInput;
 import ai.nibble.quant.PackedProduct;
+import ai.nibble.quant.QuantizedMatrix;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
@@ -11,6 +12,7 @@ import ai.nibble.tensor.Team;
 import ai.nibble.tensor.Tensor;
 import java.nio.FloatBuffer;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * A {@link LinearGroup} made ready for products with its 4-bit weights as they lie packed, for a
@@ -41,7 +43,18 @@ final class PackedGroup implements FewRowsProduct {
   /** Whether all weights of a group are such that they can be read packed. */
   static boolean takes(LinearGroup group) {
     return group.members().stream()
-        .allMatch(m -> m.weight() instanceof Quant4Weight w && PackedProduct.takes(w.quantized()));
+        .map(PackedGroup::matrix)
+        .allMatch(matrix -> matrix.filter(PackedProduct::takes).isPresent());
+  }
+
+  /** A member's weight, where it is held in 4 bits. */
+  private static Optional<QuantizedMatrix> matrix(Linear member) {
+    if (member.weight() instanceof Quant4Weight weight) {
+      return Optional.of(weight.quantized());
+    }
+    return member.weight() instanceof GroupedWeight weight
+        ? Optional.of(weight.matrix())
+        : Optional.empty();
   }
 
   PackedGroup(LinearGroup group, Precision precision) {
@@ -49,8 +62,8 @@ final class PackedGroup implements FewRowsProduct {
     this.precision = precision;
     this.products =
         group.members().stream()
-            .map(m -> ((Quant4Weight) m.weight()).quantized())
-            .map(weight -> new PackedProduct(weight, precision.compute()))
+            .map(member -> matrix(member).orElseThrow())
+            .map(matrix -> new PackedProduct(matrix, precision.compute()))
             .toList();
     this.biases = group.biases();
     try (DoraGains made = group.gains(precision)) {

@@ -13,24 +13,37 @@ import java.util.Arrays;
 
 /**
  * Root-mean-square normalisation {@code y = w ⊙ x / √(mean(x²) + eps)} over the last dimension
- * (Zhang and Sennrich 2019). Statistics are float32; with bfloat16 the normalised value is rounded
- * before it meets the weight, as in transformers' Llama.
+ * (Zhang and Sennrich 2019). Statistics are float32; how the weight meets the normalised value is
+ * the {@link NormScale}'s, by default Llama's.
  */
 public final class RmsNorm implements AutoCloseable {
   private final Tensor weight;
   private final float eps;
+  private final NormScale scale;
   private final Parameter parameter;
   private final float[] frozen;
+
+  /** As {@link #RmsNorm(Tensor, double, NormScale)} as Llama has it. */
+  public RmsNorm(Tensor weight, double eps) {
+    this(weight, eps, NormScale.ROUNDED);
+  }
 
   /**
    * @param weight {@code [hidden]}, taken over
    * @param eps added to the mean square
+   * @param scale on the CPU any
    */
-  public RmsNorm(Tensor weight, double eps) {
+  public RmsNorm(Tensor weight, double eps, NormScale scale) {
     this.weight = weight;
     this.eps = (float) eps;
+    this.scale = scale;
     this.parameter = null;
-    this.frozen = Kernels.serve(weight) ? null : weight.toFloats();
+    this.frozen = Kernels.serve(weight) ? null : scale.factors(weight.toFloats());
+  }
+
+  /** A norm whose weight is trained, as Llama has it. */
+  public RmsNorm(Parameter parameter, double eps) {
+    this(parameter, eps, NormScale.ROUNDED);
   }
 
   /**
@@ -38,9 +51,10 @@ public final class RmsNorm implements AutoCloseable {
    *
    * @param parameter {@code [hidden]}, which stays its set's
    */
-  public RmsNorm(Parameter parameter, double eps) {
+  public RmsNorm(Parameter parameter, double eps, NormScale scale) {
     this.weight = parameter.value().share();
     this.eps = (float) eps;
+    this.scale = scale;
     this.parameter = parameter;
     this.frozen = null;
   }
@@ -108,6 +122,19 @@ public final class RmsNorm implements AutoCloseable {
     return (float) (1 / Math.sqrt(dot(row, row) / row.length + eps));
   }
 
+  /**
+   * Whether kernels compute it.
+   *
+   * @throws IllegalStateException if they would, and have no such scale
+   */
+  boolean byKernels() {
+    boolean kernels = Kernels.serve(weight);
+    if (kernels && scale != NormScale.ROUNDED) {
+      throw new IllegalStateException("a norm with a scale " + scale + " has no kernel");
+    }
+    return kernels;
+  }
+
   int width() {
     return (int) weight.numel();
   }
@@ -132,13 +159,19 @@ public final class RmsNorm implements AutoCloseable {
 
   /** What is done to a row of a dtype, with the weight as it is now. */
   Row row(DType dtype) {
-    return new Row(frozen != null ? frozen : weight.toFloats(), eps, dtype);
+    float[] factors = frozen != null ? frozen : scale.factors(weight.toFloats());
+    return new Row(factors, eps, rounded(dtype));
+  }
+
+  /** What the normalised value is rounded to before it meets the weight. */
+  private DType rounded(DType dtype) {
+    return scale == NormScale.ROUNDED ? dtype : DType.FLOAT32;
   }
 
   /**
    * The normalisation of one row.
    *
-   * @param scale the weight
+   * @param scale what is multiplied by
    * @param dtype that the normalised value is rounded to before it meets the weight
    */
   record Row(float[] scale, float eps, DType dtype) {
@@ -186,6 +219,7 @@ public final class RmsNorm implements AutoCloseable {
       return;
     }
     int width = width();
+    DType rounded = rounded(x.dtype());
     ColumnSums sums = new ColumnSums(dy.size(0), Rows.grain(width), width);
     Parallel.forRanges(
         dy.size(0),
@@ -203,7 +237,7 @@ public final class RmsNorm implements AutoCloseable {
               for (int c = 0; c < g.length; c++) {
                 v[c] *= inverse;
               }
-              x.dtype().round(v, 0, width);
+              rounded.round(v, 0, width);
               for (int c = 0; c < g.length; c++) {
                 sum[c] += g[c] * v[c];
               }
@@ -214,7 +248,7 @@ public final class RmsNorm implements AutoCloseable {
   }
 
   private final class Normalize extends Function {
-    private final boolean kernels = Kernels.serve(weight);
+    private final boolean kernels = byKernels();
     private final int room;
     private Tensor x;
 

@@ -6,14 +6,17 @@ import ai.nibble.tensor.Tensor;
 /**
  * Cosines and sines of rotary position embedding (Su et al. 2021), float32, computed once for the
  * positions in use. The two halves of a head rotate against each other (element i with i + D/2), as
- * Hugging Face lays weights out. For kernels it holds a copy on the device, and where the tokens of
+ * Hugging Face lays weights out; of a head that is rotated in part, those of its first elements.
+ * There may be a second set of frequencies, for all positions of sequences beyond a length
+ * (LongRoPE, Ding et al. 2024). For kernels it holds a copy on the device, and where the tokens of
  * the last pass were; close it to free them.
  */
 public final class RotaryTable implements AutoCloseable {
-  private final float[] inverseFrequencies;
+  private final int headDim;
   private final float attentionFactor;
-  private float[] cos = new float[0];
-  private float[] sin = new float[0];
+  private final Angles angles;
+  private final Angles longAngles;
+  private final int longestShort;
   private Tensor deviceCos;
   private Tensor deviceSin;
   private Pass lastPass;
@@ -24,30 +27,99 @@ public final class RotaryTable implements AutoCloseable {
    * @param attentionFactor multiplies cosines and sines (YaRN); 1 otherwise
    */
   public RotaryTable(float[] inverseFrequencies, double attentionFactor) {
-    this.inverseFrequencies = inverseFrequencies.clone();
+    this(inverseFrequencies, attentionFactor, 2 * inverseFrequencies.length);
+  }
+
+  /**
+   * A table for heads of which the first elements are rotated, on the CPU alone.
+   *
+   * @param inverseFrequencies one a pair of rotated elements
+   * @param headDim elements of a head, D
+   */
+  public RotaryTable(float[] inverseFrequencies, double attentionFactor, int headDim) {
+    this(inverseFrequencies, attentionFactor, headDim, null, Integer.MAX_VALUE);
+  }
+
+  /**
+   * A table with other frequencies for sequences that are longer, on the CPU alone.
+   *
+   * @param longFrequencies as many as inverseFrequencies
+   * @param longestShort tokens up to which a sequence has the first frequencies
+   */
+  public RotaryTable(
+      float[] inverseFrequencies,
+      double attentionFactor,
+      int headDim,
+      float[] longFrequencies,
+      int longestShort) {
+    this.headDim = headDim;
     this.attentionFactor = (float) attentionFactor;
+    this.angles = new Angles(inverseFrequencies.clone());
+    this.longAngles = longFrequencies == null ? null : new Angles(longFrequencies.clone());
+    this.longestShort = longestShort;
+  }
+
+  /** Frequencies, and cosines and sines of the positions covered. */
+  private final class Angles {
+    private final float[] frequencies;
+    private float[] cos = new float[0];
+    private float[] sin = new float[0];
+
+    Angles(float[] frequencies) {
+      this.frequencies = frequencies;
+    }
+
+    void cover(int length) {
+      int half = frequencies.length;
+      if (cos.length >= length * half) {
+        return;
+      }
+      cos = new float[length * half];
+      sin = new float[length * half];
+      for (int p = 0; p < length; p++) {
+        for (int i = 0; i < half; i++) {
+          // the reference multiplies in float32
+          float angle = p * frequencies[i];
+          cos[p * half + i] = (float) Math.cos(angle) * attentionFactor;
+          sin[p * half + i] = (float) Math.sin(angle) * attentionFactor;
+        }
+      }
+    }
+
+    void rotate(float[] row, int at, int position, float direction) {
+      int half = frequencies.length;
+      int table = position * half;
+      for (int i = 0; i < half; i++) {
+        float a = row[at + i];
+        float b = row[at + half + i];
+        float c = cos[table + i];
+        float s = sin[table + i] * direction;
+        row[at + i] = a * c - b * s;
+        row[at + half + i] = b * c + a * s;
+      }
+    }
   }
 
   /** Elements of a head, D. */
   public int headDim() {
-    return 2 * inverseFrequencies.length;
+    return headDim;
+  }
+
+  /** Whether longer sequences have frequencies of their own. */
+  boolean switches() {
+    return longAngles != null;
+  }
+
+  /** Whether the tokens of a sequence of so many have the frequencies of longer ones. */
+  boolean isLong(int tokens) {
+    return switches() && tokens > longestShort;
   }
 
   /** Makes the table cover positions {@code [0, length)}; not while it is being read. */
   public void cover(int length) {
-    int half = inverseFrequencies.length;
-    if (cos.length >= length * half) {
-      return;
-    }
-    cos = new float[length * half];
-    sin = new float[length * half];
-    for (int p = 0; p < length; p++) {
-      for (int i = 0; i < half; i++) {
-        // the reference multiplies in float32
-        float angle = p * inverseFrequencies[i];
-        cos[p * half + i] = (float) Math.cos(angle) * attentionFactor;
-        sin[p * half + i] = (float) Math.sin(angle) * attentionFactor;
-      }
+    angles.cover(length);
+    if (switches()) {
+      longAngles.cover(length);
     }
   }
 
@@ -57,6 +129,9 @@ public final class RotaryTable implements AutoCloseable {
    * @return this table's, until it is asked about another pass
    */
   DevicePass onDevice(Device device, Pass pass) {
+    if (switches() || headDim != 2 * angles.frequencies.length) {
+      throw new IllegalStateException("rotary positions of a part of a head have no kernel");
+    }
     if (pass == lastPass) {
       return last;
     }
@@ -76,16 +151,16 @@ public final class RotaryTable implements AutoCloseable {
 
   /** Copies the table for positions {@code [0, length)} and more, so that few lengths do it. */
   private void coverOnDevice(Device device, int length) {
-    int half = inverseFrequencies.length;
+    int half = angles.frequencies.length;
     if (deviceCos != null && deviceCos.size(0) >= length) {
       return;
     }
     cover(length);
-    int covered = cos.length / half;
+    int covered = angles.cos.length / half;
     close(deviceCos);
     close(deviceSin);
-    deviceCos = Tensor.of(device, cos, covered, half);
-    deviceSin = Tensor.of(device, sin, covered, half);
+    deviceCos = Tensor.of(device, angles.cos, covered, half);
+    deviceSin = Tensor.of(device, angles.sin, covered, half);
   }
 
   private static void close(AutoCloseable resource) {
@@ -112,18 +187,10 @@ public final class RotaryTable implements AutoCloseable {
    *
    * @param row holds the head at {@code [at, at + D)}
    * @param position covered by the table
+   * @param isLong whether by the frequencies of longer sequences
    * @param direction 1 for forward, −1 for the inverse rotation, which is its gradient
    */
-  void rotate(float[] row, int at, int position, float direction) {
-    int half = inverseFrequencies.length;
-    int table = position * half;
-    for (int i = 0; i < half; i++) {
-      float a = row[at + i];
-      float b = row[at + half + i];
-      float c = cos[table + i];
-      float s = sin[table + i] * direction;
-      row[at + i] = a * c - b * s;
-      row[at + half + i] = b * c + a * s;
-    }
+  void rotate(float[] row, int at, int position, boolean isLong, float direction) {
+    (isLong ? longAngles : angles).rotate(row, at, position, direction);
   }
 }

@@ -21,7 +21,9 @@ final class TokenAttention {
 
   /** Whether heads are such that kernels take them. */
   static boolean takes(Attention attention) {
-    return attention.headDim() % Dense512.UNIT == 0;
+    return attention.headDim() % Dense512.UNIT == 0
+        && !attention.isCapped()
+        && !attention.rotary().switches();
   }
 
   /**
@@ -43,7 +45,7 @@ final class TokenAttention {
     int all = attention.heads() * width;
     int firstValue = all + attention.keyValueHeads() * width;
     for (int at = 0; at < firstValue; at += width) {
-      attention.rotary().rotate(qkv, at, cache.length(), 1);
+      attention.rotary().rotate(qkv, at, cache.length(), false, 1);
     }
     TokenRow.round(qkv, 0, firstValue, dtype);
     System.arraycopy(qkv, 0, queries.values(), 0, all);

@@ -9,7 +9,7 @@ import java.nio.LongBuffer;
 
 /**
  * The loop around {@link GroupDecoder}: cuts part of a weight into chunks that stay in the
- * first-level cache, brings codes and absmax onto the heap and values back to raw memory.
+ * first-level cache, brings codes and scales onto the heap and values back to raw memory.
  *
  * <p>Heap staging is what makes this fast. HotSpot removes bounds checks and unrolls over arrays,
  * not over buffers, and the bulk copies between the two run at memory speed.
@@ -30,7 +30,7 @@ final class Dequantizer4Bit {
   /** Blocks that a chunk touches: it may start inside one. */
   private static final int CHUNK_BLOCKS = CHUNK * GROUP / Quant4Config.MIN_BLOCK_SIZE + 1;
 
-  private final Quantized4Bit weight;
+  private final Packed4Bit weight;
   private final DType dtype;
 
   /** The window's groups are numbered from this one, its values are elements [first, last). */
@@ -40,34 +40,39 @@ final class Dequantizer4Bit {
   private final long last;
   private final ByteBuffer packed;
   private final LongBuffer wholeGroups;
-  private final ByteBuffer absmax;
+  private final ByteBuffer scales;
+
+  /** Of the window's blocks; null where they have none. */
+  private final ByteBuffer zeros;
+
   private final ByteBuffer target;
 
   /** Binary logarithm of the groups in a block. */
   private final int shift;
 
   private Dequantizer4Bit(
-      Quantized4Bit weight, long begin, Tensor out, long firstGroup, long endGroup) {
+      Packed4Bit weight, long begin, Tensor out, long firstGroup, long endGroup) {
     this.weight = weight;
     this.dtype = out.dtype();
     this.firstGroup = firstGroup;
     this.first = Math.max(begin, firstGroup * GROUP);
     this.last = Math.min(begin + out.numel(), endGroup * GROUP);
-    this.shift = Integer.numberOfTrailingZeros(weight.config().blockSize() / GROUP);
+    this.shift = Integer.numberOfTrailingZeros(weight.blockSize() / GROUP);
     long packedEnd = Math.min(endGroup * Long.BYTES, weight.packed().numel());
     this.packed =
         weight.packed().bytes(firstGroup * Long.BYTES, (int) (packedEnd - firstGroup * Long.BYTES));
     this.wholeGroups = packed.asLongBuffer();
     long firstBlock = firstGroup >> shift;
     int blocks = (int) ((endGroup - 1 >> shift) + 1 - firstBlock);
-    int statistic = weight.absmax().dtype().bytes();
-    this.absmax = weight.absmax().bytes(firstBlock * statistic, blocks * statistic);
+    int statistic = weight.scaleTensor().dtype().bytes();
+    this.scales = weight.scaleTensor().bytes(firstBlock * statistic, blocks * statistic);
+    this.zeros = weight.zeros() == null ? null : weight.zeros().bytes(firstBlock, blocks);
     int unit = dtype.bytes();
     this.target = out.bytes((first - begin) * unit, (int) (last - first) * unit);
   }
 
   /** Decodes elements [begin, begin + out.numel()). */
-  static void dequantize(Quantized4Bit weight, long begin, Tensor out) {
+  static void dequantize(Packed4Bit weight, long begin, Tensor out) {
     if (out.numel() == 0) {
       return;
     }
@@ -81,10 +86,11 @@ final class Dequantizer4Bit {
 
   /** Decodes groups [from, to) of the window; threads do so at the same time. */
   private void decode(int from, int to) {
-    GroupDecoder decoder = GroupDecoder.of(dtype, weight.config().type());
+    GroupDecoder decoder = GroupDecoder.of(dtype, weight.codes(), zeros != null);
     ByteBuffer output = target.duplicate().order(ByteOrder.LITTLE_ENDIAN);
     long[] codes = new long[CHUNK];
-    float[] scales = new float[CHUNK_BLOCKS];
+    float[] blockScales = new float[CHUNK_BLOCKS];
+    byte[] blockZeros = new byte[CHUNK_BLOCKS];
     long windowBlock = firstGroup >> shift;
     for (int at = from; at < to; at += CHUNK) {
       int n = Math.min(CHUNK, to - at);
@@ -92,8 +98,13 @@ final class Dequantizer4Bit {
       long group = firstGroup + at;
       long block = group >> shift;
       int blocks = (int) ((group + n - 1 >> shift) + 1 - block);
-      weight.absmax(absmax, windowBlock, (int) (block - windowBlock), scales, blocks);
-      decoder.decode(codes, n, scales, (int) (group - (block << shift)), shift);
+      int skip = (int) (block - windowBlock);
+      weight.scales(scales, windowBlock, skip, blockScales, blocks);
+      if (zeros != null) {
+        zeros.get(skip, blockZeros, 0, blocks);
+        decoder.zeros(blockZeros);
+      }
+      decoder.decode(codes, n, blockScales, (int) (group - (block << shift)), shift);
 
       long begin = Math.max(first, group * GROUP);
       int count = (int) (Math.min(last, (group + n) * GROUP) - begin);

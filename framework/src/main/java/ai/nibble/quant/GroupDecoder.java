@@ -5,18 +5,27 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
 /**
- * Turns groups of 16 codes and their absmax into values of one dtype, on heap arrays. An instance
+ * Turns groups of 16 codes and their scales into values of one dtype, on heap arrays. An instance
  * holds the values of its last chunk; one thread uses it.
  */
-abstract sealed class GroupDecoder permits Float32Decoder, BFloat16Decoder, Float16Decoder {
+abstract sealed class GroupDecoder
+    permits Float32Decoder, BFloat16Decoder, Float16Decoder, ZeroPointDecoder {
   private final int unit;
 
   GroupDecoder(int unit) {
     this.unit = unit;
   }
 
-  static GroupDecoder of(DType dtype, Quant4Type type) {
-    float[] codes = type.codes();
+  /**
+   * A decoder.
+   *
+   * @param codes what the 16 codes stand for
+   * @param zeros whether blocks have zeros
+   */
+  static GroupDecoder of(DType dtype, float[] codes, boolean zeros) {
+    if (zeros) {
+      return new ZeroPointDecoder(dtype, codes);
+    }
     return switch (dtype) {
       case FLOAT32 -> new Float32Decoder(codes);
       case BFLOAT16 -> new BFloat16Decoder(codes);
@@ -25,12 +34,17 @@ abstract sealed class GroupDecoder permits Float32Decoder, BFloat16Decoder, Floa
     };
   }
 
+  /** Takes the zeros of the blocks that the next chunk touches, each from 0 to 255. */
+  void zeros(byte[] zeros) {
+    throw new IllegalStateException("blocks have no zeros");
+  }
+
   /**
    * Decodes a chunk.
    *
    * @param groups 16 codes each, lowest byte first, high nibble first
    * @param n groups, at most {@link Dequantizer4Bit#CHUNK}
-   * @param scales absmax of the blocks that the chunk touches
+   * @param scales of the blocks that the chunk touches
    * @param phase groups of the first block that lie before the chunk
    * @param shift binary logarithm of the groups in a block
    */

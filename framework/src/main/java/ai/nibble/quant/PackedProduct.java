@@ -2,6 +2,7 @@ package ai.nibble.quant;
 
 import ai.nibble.quant.vector.Dot512;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Tensor;
 import java.nio.ByteBuffer;
 
 /**
@@ -34,9 +35,9 @@ public final class PackedProduct {
     static void once() {}
   }
 
-  private final Quantized4Bit weight;
+  private final Packed4Bit weight;
   private final ByteBuffer codes;
-  private final ByteBuffer absmax;
+  private final ByteBuffer scales;
   private final boolean round;
   private final int width;
 
@@ -46,24 +47,25 @@ public final class PackedProduct {
   /**
    * The first one of a process takes about a second, in which the kernels are compiled.
    *
-   * @param weight {@code [out, in]}, which {@link #takes} is true of; stays the caller's, and open
+   * @param matrix {@code [out, in]}, which {@link #takes} is true of; stays the caller's, and open
    *     for as long as this is used
    * @param dtype to which its values are rounded: float32 (that is, not) or bfloat16
    */
-  public PackedProduct(Quantized4Bit weight, DType dtype) {
-    if (!takes(weight)) {
-      throw new IllegalArgumentException(weight + ": not for products with packed weights here");
+  public PackedProduct(QuantizedMatrix matrix, DType dtype) {
+    if (!takes(matrix)) {
+      throw new IllegalArgumentException(matrix + ": not for products with packed weights here");
     }
     if (dtype != DType.FLOAT32 && dtype != DType.BFLOAT16) {
       throw new IllegalArgumentException("no packed product in " + dtype.torchName());
     }
     WarmUp.once();
-    this.weight = weight;
+    this.weight = (Packed4Bit) matrix;
+    Tensor scaleTensor = weight.scaleTensor();
     this.codes = weight.packed().bytes(0, (int) weight.packed().byteSize());
-    this.absmax = weight.absmax().bytes(0, (int) weight.absmax().byteSize());
+    this.scales = scaleTensor.bytes(0, (int) scaleTensor.byteSize());
     this.round = dtype == DType.BFLOAT16;
-    this.width = (int) weight.shape()[1];
-    this.shift = Integer.numberOfTrailingZeros(weight.config().blockSize() / UNIT);
+    this.width = (int) matrix.inFeatures();
+    this.shift = Integer.numberOfTrailingZeros(weight.blockSize() / UNIT);
   }
 
   /** Whether this JVM on this machine computes such products. */
@@ -72,16 +74,17 @@ public final class PackedProduct {
   }
 
   /**
-   * Whether it does so with this weight: rows must be whole multiples of 32 elements, and codes
-   * below 2 GiB.
+   * Whether it does so with this weight: 4 bits, blocks without zeros, columns in their own order,
+   * rows of whole multiples of 32 elements, and codes below 2 GiB.
    */
-  public static boolean takes(Quantized4Bit weight) {
-    long[] shape = weight.shape();
+  public static boolean takes(QuantizedMatrix matrix) {
     return AVAILABLE
-        && weight.device().isCpu()
-        && shape.length == 2
-        && shape[1] > 0
-        && shape[1] % UNIT == 0
+        && matrix instanceof Packed4Bit weight
+        && weight.zeros() == null
+        && !(matrix instanceof Grouped4Bit grouped && grouped.isOrdered())
+        && matrix.device().isCpu()
+        && matrix.inFeatures() > 0
+        && matrix.inFeatures() % UNIT == 0
         && weight.packed().byteSize() <= Integer.MAX_VALUE;
   }
 
@@ -97,7 +100,7 @@ public final class PackedProduct {
    */
   public void multiply(long begin, long end, PackedInput x, float[] y, int column, int stride) {
     if (x.width() != width) {
-      throw new IllegalArgumentException(weight + ": an input of " + x.width());
+      throw new IllegalArgumentException(weight.name() + ": an input of " + x.width());
     }
     new Range(begin, end).multiply(x, y, column, stride);
   }
@@ -110,7 +113,7 @@ public final class PackedProduct {
     private final int rowBytes = width / 2;
     private final int chunk;
     private final byte[] packed;
-    private final float[] scales;
+    private final float[] rowScales;
     private final float[] sums = new float[Dot512.FOUR];
     private final Dot512 dot;
 
@@ -119,8 +122,8 @@ public final class PackedProduct {
       this.end = end;
       this.chunk = (int) Math.max(1, Math.min(end - begin, CHUNK_BYTES / rowBytes));
       this.packed = new byte[chunk * rowBytes + Dot512.SLACK];
-      this.scales = new float[(chunk * units >> shift) + 2];
-      this.dot = new Dot512(weight.config().type().codes(), round, shift, packed, scales);
+      this.rowScales = new float[(chunk * units >> shift) + 2];
+      this.dot = new Dot512(weight.codes(), round, shift, packed, rowScales);
     }
 
     /** The block in which a row begins. */
@@ -136,7 +139,7 @@ public final class PackedProduct {
       for (long first = begin; first < end; first += chunk) {
         int n = (int) Math.min(chunk, end - first);
         codes.get((int) (first * rowBytes), packed, 0, n * rowBytes);
-        weight.absmax(absmax, 0, (int) block(first), scales, blocks(first, first + n));
+        weight.scales(scales, 0, (int) block(first), rowScales, blocks(first, first + n));
         for (int r = 0; r < n; r++) {
           int before = (int) ((first + r) * units - (block(first) << shift));
           multiply(r * rowBytes, before, x, y, column + (int) (first + r), stride);

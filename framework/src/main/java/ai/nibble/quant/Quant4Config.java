@@ -9,8 +9,10 @@ import ai.nibble.InvalidInputException;
  * @param blockSize consecutive elements that share one absmax: a power of two from 32 to 4096
  * @param doubleQuant whether the absmax values are themselves quantised to 8 bits, which takes
  *     4.127 instead of 4.5 bits a parameter at block size 64
+ * @param skipModules modules that stay as stored
  */
-public record Quant4Config(Quant4Type type, int blockSize, boolean doubleQuant)
+public record Quant4Config(
+    Quant4Type type, int blockSize, boolean doubleQuant, SkipModules skipModules)
     implements QuantConfig {
   /** Smallest block that bitsandbytes has a kernel for. */
   public static final int MIN_BLOCK_SIZE = 32;
@@ -40,9 +42,18 @@ public record Quant4Config(Quant4Type type, int blockSize, boolean doubleQuant)
     }
   }
 
+  /** All linears. */
+  public Quant4Config(Quant4Type type, int blockSize, boolean doubleQuant) {
+    this(type, blockSize, doubleQuant, SkipModules.NONE);
+  }
+
   @Override
   public String description() {
-    return type.key() + ", blocks of " + blockSize + (doubleQuant ? ", double quantisation" : "");
+    return type.key()
+        + ", blocks of "
+        + blockSize
+        + (doubleQuant ? ", double quantisation" : "")
+        + skipModules;
   }
 
   /** Blocks in a weight of n elements, the last of which may be short. */

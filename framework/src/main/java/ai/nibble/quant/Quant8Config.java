@@ -8,10 +8,9 @@ import java.util.List;
  *
  * @param threshold magnitude from which an activation is an outlier, whose column is multiplied in
  *     the compute dtype; 0: none is
- * @param skipModules modules that stay as stored: runs of names in a linear's path, such as {@code
- *     down_proj} or {@code layers.0.mlp}
+ * @param skipModules modules that stay as stored
  */
-public record Quant8Config(double threshold, List<String> skipModules) implements QuantConfig {
+public record Quant8Config(double threshold, SkipModules skipModules) implements QuantConfig {
   /** The threshold of the paper and of bitsandbytes. */
   public static final double THRESHOLD = 6;
 
@@ -27,46 +26,20 @@ public record Quant8Config(double threshold, List<String> skipModules) implement
               + THRESHOLD
               + " is the usual one");
     }
-    skipModules = List.copyOf(skipModules);
+  }
+
+  /** Without the modules of some names. */
+  public Quant8Config(double threshold, List<String> skipModules) {
+    this(threshold, new SkipModules(skipModules));
   }
 
   /** All linears, outliers from {@link #THRESHOLD} on. */
   public Quant8Config() {
-    this(THRESHOLD, List.of());
-  }
-
-  @Override
-  public boolean quantizes(String module) {
-    return skipModules.stream().noneMatch(name -> names(name, module));
-  }
-
-  /** Whether a name of {@link #skipModules} means a module. */
-  private static boolean names(String skipped, String module) {
-    return ("." + module + ".").contains("." + skipped + ".");
-  }
-
-  /**
-   * Checks that every name of {@link #skipModules} means a module. The output head, which is never
-   * quantised, may be named all the same, as in transformers.
-   *
-   * @param linears paths of all linears
-   * @throws InvalidInputException with the name that means none
-   */
-  public void requireModulesAmong(List<String> linears) {
-    for (String name : skipModules) {
-      if (!name.equals("lm_head") && linears.stream().noneMatch(path -> names(name, path))) {
-        throw new InvalidInputException(
-            "llm_int8_skip_modules: no module is named '"
-                + name
-                + "', expected names such as down_proj or layers.0");
-      }
-    }
+    this(THRESHOLD, SkipModules.NONE);
   }
 
   @Override
   public String description() {
-    return "int8, "
-        + (threshold > 0 ? "outliers from " + threshold : "no outliers")
-        + (skipModules.isEmpty() ? "" : ", without " + skipModules);
+    return "int8, " + (threshold > 0 ? "outliers from " + threshold : "no outliers") + skipModules;
   }
 }

@@ -16,7 +16,7 @@ import java.util.Optional;
  * package page for the bytes). Immutable, safe to read from several threads, and owner of its
  * native memory until closed.
  */
-public final class Quantized4Bit implements AutoCloseable {
+public final class Quantized4Bit implements QuantizedMatrix, Packed4Bit {
   /** Blocks whose absmax fit one buffer as float32. */
   private static final long MAX_BLOCKS = Integer.MAX_VALUE / Float.BYTES;
 
@@ -191,7 +191,7 @@ public final class Quantized4Bit implements AutoCloseable {
             + ": the file is damaged or its quantisation state belongs to another weight");
   }
 
-  /** The weight's name, as messages show it. */
+  @Override
   public String name() {
     return name;
   }
@@ -210,12 +210,24 @@ public final class Quantized4Bit implements AutoCloseable {
     return shape.clone();
   }
 
+  @Override
+  public long outFeatures() {
+    return shape[0];
+  }
+
+  /** Elements of a row; 1 where the weight is no matrix. */
+  @Override
+  public long inFeatures() {
+    return shape.length == 2 ? shape[1] : 1;
+  }
+
   /** Elements of the weight. */
+  @Override
   public long numel() {
     return numel;
   }
 
-  /** Where the weight is. */
+  @Override
   public Device device() {
     return packed.device();
   }
@@ -250,6 +262,7 @@ public final class Quantized4Bit implements AutoCloseable {
   }
 
   /** The codes, two a byte: uint8 with ceil(n / 2) elements. Owned by this weight. */
+  @Override
   public Tensor packed() {
     return packed;
   }
@@ -265,6 +278,7 @@ public final class Quantized4Bit implements AutoCloseable {
   }
 
   /** Bytes of the codes and the statistics of both levels, without constant tables. */
+  @Override
   public long bytes() {
     return packed.byteSize() + absmax.byteSize() + (nested == null ? 0 : nested.bytes());
   }
@@ -304,6 +318,14 @@ public final class Quantized4Bit implements AutoCloseable {
     }
   }
 
+  @Override
+  public void read(long first, float[] into, int offset, int count) {
+    try (Tensor values = Tensor.empty(DType.FLOAT32, count)) {
+      dequantize(first, values);
+      values.floats().get(0, into, offset, count);
+    }
+  }
+
   /**
    * The absmax of consecutive blocks.
    *
@@ -314,20 +336,38 @@ public final class Quantized4Bit implements AutoCloseable {
     int length = into.length * absmax.dtype().bytes();
     long offset = firstBlock * absmax.dtype().bytes();
     if (device().isCpu()) {
-      absmax(absmax.bytes(offset, length), firstBlock, 0, into, into.length);
+      scales(absmax.bytes(offset, length), firstBlock, 0, into, into.length);
       return;
     }
     try (Tensor flat = absmax.view(absmax.numel());
         Tensor part = flat.narrow(0, firstBlock, into.length);
         Tensor host = part.to(Device.CPU)) {
-      absmax(host.bytes(0, length), firstBlock, 0, into, into.length);
+      scales(host.bytes(0, length), firstBlock, 0, into, into.length);
     }
   }
 
-  /**
-   * Reads absmax values through a window on their bytes that starts at block {@code windowStart}.
-   */
-  void absmax(ByteBuffer window, long windowStart, int skip, float[] into, int n) {
+  @Override
+  public float[] codes() {
+    return config.type().codes();
+  }
+
+  @Override
+  public int blockSize() {
+    return config.blockSize();
+  }
+
+  @Override
+  public Tensor scaleTensor() {
+    return absmax;
+  }
+
+  @Override
+  public Tensor zeros() {
+    return null;
+  }
+
+  @Override
+  public void scales(ByteBuffer window, long windowStart, int skip, float[] into, int n) {
     if (nested == null) {
       for (int b = 0; b < n; b++) {
         into[b] = window.getFloat((skip + b) * Float.BYTES);

@@ -17,7 +17,7 @@ import java.nio.FloatBuffer;
  * / absmax))}, half to even, and one float32 absmax a row; {@code w = code · absmax / 127}.
  * Immutable, safe to read from several threads, and owner of its native memory until closed.
  */
-public final class Quantized8Bit implements AutoCloseable {
+public final class Quantized8Bit implements QuantizedMatrix {
   /** Longest row whose products with another are sure to fit an int32. */
   public static final long MAX_COLUMNS = Integer.MAX_VALUE / (127 * 127);
 
@@ -161,20 +161,22 @@ public final class Quantized8Bit implements AutoCloseable {
     return normal && (bits & 0x1FFF) == 0 ? value : Float16.toFloat(Float16.of(value));
   }
 
-  /** The weight's name, as messages show it. */
+  @Override
   public String name() {
     return name;
   }
 
+  @Override
   public long outFeatures() {
     return codes.size(0);
   }
 
+  @Override
   public long inFeatures() {
     return codes.size(1);
   }
 
-  /** Where the weight is. */
+  @Override
   public Device device() {
     return codes.device();
   }
@@ -189,7 +191,7 @@ public final class Quantized8Bit implements AutoCloseable {
     return absmax;
   }
 
-  /** Bytes of codes and scales. */
+  @Override
   public long bytes() {
     return codes.byteSize() + absmax.byteSize();
   }
@@ -270,12 +272,8 @@ public final class Quantized8Bit implements AutoCloseable {
     rounded.round(table, 0, table.length);
   }
 
-  /**
-   * Values of consecutive elements of the flattened weight, float32; the weight is on the CPU.
-   *
-   * @param first element, which may lie inside a row
-   */
-  public void dequantize(long first, float[] into, int offset, int count) {
+  @Override
+  public void read(long first, float[] into, int offset, int count) {
     long in = inFeatures();
     FloatBuffer scales = absmax.floats();
     ByteBuffer bytes = codes.bytes(first, count);

@@ -23,6 +23,8 @@ final class Aliases {
   private static final Map<String, Alias> ALL =
       List.of(
               rename("model_name_or_path", "base_model"),
+              rename("revision_of_model", "revision"),
+              rename("model_revision", "revision"),
               words("stage", "method", false, "pt", "method: pretrain"),
               rename("rl", "method"),
               words("finetuning_type", "adapter", false, "full", "adapter: none"),
@@ -37,6 +39,7 @@ final class Aliases {
               rename("quantization_type", "bnb_4bit_quant_type"),
               rename("double_quantization", "bnb_4bit_use_double_quant"),
               rename("use_bnb_nested_quant", "bnb_4bit_use_double_quant"),
+              rename("bnb_4bit_skip_modules", "llm_int8_skip_modules"),
               words(
                   "bf16",
                   "bnb_4bit_compute_dtype",

@@ -215,11 +215,10 @@ final class Conflicts {
       notice("bnb_4bit_quant_type", "'bnb_4bit_quant_type' has no effect without 'load_in_4bit'");
     }
     if (is("load_in_8bit", false)) {
-      for (String key : List.of("llm_int8_threshold", "llm_int8_skip_modules")) {
-        if (values.get(key) != null && !Schema.isDefault(key, values.get(key))) {
-          notice(key, "'" + key + "' has no effect without 'load_in_8bit'");
-        }
-      }
+      withoutEffect("llm_int8_threshold", "'load_in_8bit'");
+    }
+    if (is("load_in_8bit", false) && is("load_in_4bit", false)) {
+      withoutEffect("llm_int8_skip_modules", "'load_in_4bit' or 'load_in_8bit'");
     }
     if (values.get("datasets") instanceof List<?> training
         && InputFiles.generationEval(values)
@@ -241,6 +240,12 @@ final class Conflicts {
           notice(key, "'" + key + "' is also trained on: its loss says little");
         }
       }
+    }
+  }
+
+  private void withoutEffect(String key, String other) {
+    if (values.get(key) != null && !Schema.isDefault(key, values.get(key))) {
+      notice(key, "'" + key + "' has no effect without " + other);
     }
   }
 

@@ -2,6 +2,7 @@ package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.DataFiles;
+import ai.nibble.model.WeightSource;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -95,14 +96,26 @@ final class InputFiles {
     } else if (Files.isDirectory(model)) {
       modelDirectory(key, model, expected);
     } else if (Files.isRegularFile(model) && model.toString().endsWith(".gguf")) {
-      for (String beside : List.of("config.json", "tokenizer.json")) {
-        if (!Files.isRegularFile(model.resolveSibling(beside))) {
-          String remedy = ": put the original model's " + beside + " there";
-          problem(key, "no " + beside + " beside " + shown(model.getFileName()) + remedy);
-        }
-      }
+      gguf(key, model);
     } else {
       problem(key, shown(model) + " is another kind of file" + expected);
+    }
+  }
+
+  /** Either its configuration and tokenizer lie beside it, or it has both in itself. */
+  private void gguf(String key, Path model) {
+    try {
+      Path directory = WeightSource.directory(model);
+      if (!Files.isRegularFile(directory.resolve("tokenizer.json"))) {
+        problem(
+            key,
+            "no tokenizer.json beside "
+                + shown(model.getFileName())
+                + ": put the original model's tokenizer.json there, or the file into a directory"
+                + " of its own");
+      }
+    } catch (InvalidInputException e) {
+      e.problems().forEach(problem -> problem(key, escaped(problem)));
     }
   }
 
@@ -178,8 +191,7 @@ final class InputFiles {
   private String whereFrom(String key, String kind) {
     String set = "--set " + key + "=" + kind;
     return written(key).matches("[A-Za-z0-9][\\w.-]*/[\\w.-]+")
-        ? "; a Hugging Face id is not downloaded automatically: fetch it and give the local path"
-            + " with "
+        ? "; a data set's Hugging Face id is not downloaded: fetch it and give the local path with "
             + set
         : ": check the path, or give it with " + set;
   }

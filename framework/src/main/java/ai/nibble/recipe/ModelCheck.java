@@ -11,7 +11,7 @@ import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.WeightSource;
-import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.SkipModules;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -40,7 +40,12 @@ final class ModelCheck {
     if (!(values.get("base_model") instanceof Path base)) {
       return;
     }
-    Path file = WeightSource.directory(base).resolve("config.json");
+    Path file;
+    try {
+      file = WeightSource.directory(base).resolve("config.json");
+    } catch (InvalidInputException e) {
+      return; // said already
+    }
     if (!Files.isRegularFile(file)) {
       return; // said already
     }
@@ -124,7 +129,7 @@ final class ModelCheck {
     if (values.get(key) instanceof List<?> names) {
       List<String> skipped = names.stream().map(String.class::cast).toList();
       try {
-        new Quant8Config(Quant8Config.THRESHOLD, skipped).requireModulesAmong(linears);
+        new SkipModules(skipped).requireAmong(linears);
       } catch (InvalidInputException e) {
         report(key, e.getMessage().replaceFirst("^" + key + ": ", ""), at);
       }

@@ -21,6 +21,7 @@ import ai.nibble.plan.MicroBatch;
 import ai.nibble.plan.PlannedRun;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.QuantConfig;
+import ai.nibble.quant.stored.StoredMatrix;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Torch;
@@ -103,6 +104,7 @@ final class PlannedRecipe {
       WeightSource source, Optional<QuantConfig> quantization, int microBatch, int accumulation) {
     boolean all = recipe.adapter() == Recipe.Adapter.NONE;
     ModelConfig config = source.config();
+    Optional<QuantConfig> settled = source.settle(quantization, notice -> {});
     Trained trained = all ? Trained.all(source) : Trained.adapter(recipe, source);
     // what an adapter began with and takes back lies beside it
     int pairs = recipe.lora().initLoraWeights().isSubtracted() ? 2 : 1;
@@ -115,10 +117,7 @@ final class PlannedRecipe {
                 new ModelShape.Linears(
                     path -> trained.ranks.getOrDefault(path, 0) * pairs,
                     recipe.lora().dropout() > 0,
-                    path ->
-                        quantization.isPresent()
-                            && !(quantization.get() instanceof Quant4Config)
-                            && quantization.get().quantizes(path),
+                    path -> isInt8(source, settled, path),
                     recipe.lora().useDora()))
             .withTrained(
                 trained.whole.contains(CausalLm.EMBEDDING), trained.whole.contains(CausalLm.HEAD));
@@ -143,6 +142,18 @@ final class PlannedRecipe {
         all ? 0 : merging(source, trained),
         batch -> new Extent(batch.sequenceStarts(), precision, where, device, threads),
         device ? Host.device() : Host.cpu(ProcessMemory.residentBytes()));
+  }
+
+  private static boolean isInt8(
+      WeightSource source, Optional<QuantConfig> quantization, String path) {
+    return source
+        .quantized(path + ".weight")
+        .map(StoredMatrix::isInt8)
+        .orElseGet(
+            () ->
+                quantization.isPresent()
+                    && !(quantization.get() instanceof Quant4Config)
+                    && quantization.get().quantizes(path));
   }
 
   private MicroBatch largestEvaluated() {
@@ -218,7 +229,8 @@ final class PlannedRecipe {
     }
     ModelConfig c = source.config();
     long kept = 0;
-    boolean packed = quantization.isPresent() && where != Device.Type.CPU;
+    boolean quantized = quantization.isPresent() || source.quantization().isPresent();
+    boolean packed = quantized && where != Device.Type.CPU;
     for (String path : CausalLm.linearPaths(c)) {
       kept += packed ? 0 : numel(source.shape(path + ".weight")) * precision.product().bytes();
     }

@@ -36,6 +36,11 @@ final class Problems {
     }
   }
 
+  /** Whether there is none so far. */
+  boolean isEmpty() {
+    return found.isEmpty();
+  }
+
   /**
    * @throws InvalidInputException with all lines, each file's in the order of the file
    */

@@ -4,6 +4,7 @@ import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.quant.Quant8Config;
 import ai.nibble.quant.QuantConfig;
+import ai.nibble.quant.SkipModules;
 import ai.nibble.tensor.DType;
 import java.util.List;
 import java.util.Optional;
@@ -15,7 +16,7 @@ import java.util.Optional;
  * @param blocksize weights that share one scale
  * @param loadIn8bit whether they are quantised to 8 bits instead
  * @param int8Threshold magnitude from which an activation is an outlier; 0: none is
- * @param int8SkipModules modules that are not quantised to 8 bits
+ * @param skipModules modules that are not quantised
  */
 public record Quantization(
     @Key(
@@ -71,16 +72,17 @@ public record Quantization(
     @Key(
             value = "llm_int8_skip_modules",
             byDefault = "[]",
-            doc = "Modules not held in 8 bits: names such as `down_proj` or `layers.0`")
-        List<String> int8SkipModules) {
+            doc = "Modules not quantised, to 4 or 8 bits: names such as `down_proj` or `layers.0`")
+        List<String> skipModules) {
 
   /** How the linears are held; empty: as stored. */
   Optional<QuantConfig> config() {
     if (loadIn8bit) {
-      return Optional.of(new Quant8Config(int8Threshold, int8SkipModules));
+      return Optional.of(new Quant8Config(int8Threshold, skipModules));
     }
     return loadIn4bit
-        ? Optional.of(new Quant4Config(quantType, blocksize, useDoubleQuant))
+        ? Optional.of(
+            new Quant4Config(quantType, blocksize, useDoubleQuant, new SkipModules(skipModules)))
         : Optional.empty();
   }
 

@@ -6,6 +6,7 @@ import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * All that a run needs to know: immutable, complete (defaults filled in) and checked.
@@ -13,20 +14,30 @@ import java.util.Map;
  * <p>Two recipes are equal if their settings are, wherever these were written.
  *
  * @param baseModel a directory with {@code config.json} and safetensors, or a {@code .gguf} file;
- *     with {@code init: random} a directory with {@code config.json}; absolute
+ *     with {@code init: random} a directory with {@code config.json}; absolute, of a base on the
+ *     hub its snapshot in the cache
+ * @param revision of a base on the hub, as it was asked for
  * @param seed of initialisation, shuffling and dropout
  * @param provenance where each setting was written
  */
 public record Recipe(
     @Key(
             value = "base_model",
-            doc = "The model to train: a directory with config.json and safetensors, or a .gguf")
+            doc =
+                "The model to train: a directory with config.json and safetensors, a .gguf, or an"
+                    + " id on the Hugging Face hub (`org/name`, `org/name/file.gguf`, `@revision`)")
         Path baseModel,
+    @Key(
+            value = "revision",
+            byDefault = "null",
+            doc = "Of a base on the hub: a branch, a tag or a commit; without it `main`")
+        Optional<String> revision,
     @Key(
             value = "init",
             byDefault = "pretrained",
             doc =
-                "First weights: the base's, or `random` by its config.json, for training from scratch")
+                "First weights: the base's, or `random` by its config.json, for training from"
+                    + " scratch")
         Init init,
     @Key(
             value = "method",
@@ -43,8 +54,8 @@ public record Recipe(
             value = "adapter",
             byDefault = "qlora",
             doc =
-                "`qlora`: LoRA on a 4-bit base; `lora`: on the base as it is; `none`: all weights are"
-                    + " trained",
+                "`qlora`: LoRA on a 4-bit base; `lora`: on the base as it is; `none`: all weights"
+                    + " are trained",
             means = @Key.Means(value = "full", as = "none"),
             refuse =
                 @Key.Refuse(

@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.hub.HubModels;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -45,6 +46,7 @@ public final class RecipeLoader {
     // Defaults have no place of their own: messages about them name the recipe.
     at.positions().keySet().retainAll(writtenKeys(fields, at));
     Conflicts.check(values, at, whole);
+    HubBase.resolve(fields, values, at, HubModels::ofEnvironment);
     InputFiles.check(fields, values, at);
     ModelCheck.check(values, at);
     if (writes) {

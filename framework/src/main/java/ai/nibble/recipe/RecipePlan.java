@@ -11,6 +11,7 @@ import ai.nibble.plan.PlannedRun;
 import ai.nibble.plan.Sizes;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.QuantConfig;
+import ai.nibble.quant.SkipModules;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.train.TrainSettings;
@@ -109,11 +110,17 @@ public final class RecipePlan {
     addSmallerBatches(source, quantization, least);
     boolean quantises =
         recipe.adapter() != Recipe.Adapter.NONE
+            && source.quantization().isEmpty()
             && quantization.filter(Quant4Config.class::isInstance).isEmpty();
     if (quantises) {
       Quantization q = recipe.quantization();
       Optional<QuantConfig> nf4 =
-          Optional.of(new Quant4Config(q.quantType(), q.blocksize(), q.useDoubleQuant()));
+          Optional.of(
+              new Quant4Config(
+                  q.quantType(),
+                  q.blocksize(),
+                  q.useDoubleQuant(),
+                  new SkipModules(q.skipModules())));
       PlannedRun other =
           planned.run(source, nf4, settings.microBatchSize(), settings.gradientAccumulationSteps());
       add("load_in_4bit: true (block)", other.plan(least).peak());

@@ -15,7 +15,9 @@ import ai.nibble.model.LoadOptions;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.RandomWeights;
 import ai.nibble.model.Trainable;
+import ai.nibble.model.WeightSizes;
 import ai.nibble.model.WeightSource;
+import ai.nibble.quant.QuantConfig;
 import ai.nibble.recipe.Quantization.ComputeDtype;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
@@ -267,20 +269,25 @@ public final class RecipeRun {
     if (compute == DType.FLOAT16 && device.isCpu()) {
       out.println("float16 on a CPU takes float32's time: its products are computed wider");
     }
-    if (q.loadIn4bit() && device.isCpu()) {
-      out.println("4-bit weights on a CPU save memory rather than time");
-    }
-    if (q.loadIn8bit() && device.isCpu() && !Torch.multipliesInt8()) {
-      out.println("this CPU has no int8 products (AMX or AVX512-VNNI): 8-bit weights are slow");
-    }
     Path base = recipe.baseModel();
     Consumer<String> notices = notice -> out.println("note: " + notice);
     try (WeightSource source =
         recipe.init() == Recipe.Init.RANDOM
             ? RandomWeights.of(base, recipe.seed(), notices)
             : WeightSource.open(base, notices)) {
-      LoadOptions options = new LoadOptions(q.config(), compute, trainsAllWeights(), device);
+      Optional<QuantConfig> held = source.settle(q.config(), notices);
+      sayWhatBitsCost(WeightSizes.of(source, held, device.type()), device);
+      LoadOptions options = new LoadOptions(held, compute, trainsAllWeights(), device);
       return CausalLm.load(source, base, options, (done, total) -> endIfAsked("loading weights"));
+    }
+  }
+
+  private void sayWhatBitsCost(WeightSizes sizes, Device device) {
+    if (sizes.of(WeightSizes.Form.CODES_4BIT) > 0 && device.isCpu()) {
+      out.println("4-bit weights on a CPU save memory rather than time");
+    }
+    if (sizes.of(WeightSizes.Form.CODES_8BIT) > 0 && device.isCpu() && !Torch.multipliesInt8()) {
+      out.println("this CPU has no int8 products (AMX or AVX512-VNNI): 8-bit weights are slow");
     }
   }
 

@@ -3,6 +3,7 @@ package ai.nibble.recipe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Sha256;
 import ai.nibble.data.Example;
+import ai.nibble.gguf.GgufFile;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
 import java.io.IOException;
@@ -131,7 +132,7 @@ final class RunIdentity {
   /** The base's files of weights, by name. */
   static List<Path> weightFiles(Path base) throws IOException {
     if (Files.isRegularFile(base)) {
-      return List.of(base);
+      return GgufFile.files(base);
     }
     try (Stream<Path> entries = Files.list(base)) {
       return entries

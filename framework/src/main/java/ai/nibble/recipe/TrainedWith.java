@@ -6,6 +6,7 @@ import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.quant.Quant8Config;
 import ai.nibble.quant.QuantConfig;
+import ai.nibble.quant.SkipModules;
 import ai.nibble.recipe.Quantization.ComputeDtype;
 import ai.nibble.tensor.DType;
 import java.nio.file.Files;
@@ -106,15 +107,19 @@ public record TrainedWith(
         new Quant4Config(
             (Quant4Type) values.get("bnb_4bit_quant_type"),
             (Integer) values.get("bnb_4bit_blocksize"),
-            (Boolean) values.get("bnb_4bit_use_double_quant")));
+            (Boolean) values.get("bnb_4bit_use_double_quant"),
+            skipModules(values)));
   }
 
   private static Optional<QuantConfig> quantization8(Map<String, Object> values) {
-    if (values.get("llm_int8_threshold") instanceof Double threshold
-        && values.get("llm_int8_skip_modules") instanceof List<?> skipped) {
-      List<String> names = skipped.stream().map(String.class::cast).toList();
-      return Optional.of(new Quant8Config(threshold, names));
-    }
-    return Optional.empty();
+    return values.get("llm_int8_threshold") instanceof Double threshold
+        ? Optional.of(new Quant8Config(threshold, skipModules(values)))
+        : Optional.empty();
+  }
+
+  private static SkipModules skipModules(Map<String, Object> values) {
+    return values.get("llm_int8_skip_modules") instanceof List<?> names
+        ? new SkipModules(names.stream().map(String.class::cast).toList())
+        : SkipModules.NONE;
   }
 }

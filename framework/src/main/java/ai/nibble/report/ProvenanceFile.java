@@ -2,6 +2,8 @@ package ai.nibble.report;
 
 import ai.nibble.FileSum;
 import ai.nibble.InvalidInputException;
+import ai.nibble.hub.HubId;
+import ai.nibble.hub.HubModels;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -62,11 +64,17 @@ public record ProvenanceFile(
    * The base.
    *
    * @param path the recipe's: a directory or a GGUF file
+   * @param hub {@code org/name@commit} where the path is in the hub's cache, else empty
    * @param files its weights, configuration and tokenizer, by name
    */
-  public record Base(String path, Map<String, FileSum> files) {
+  public record Base(String path, String hub, Map<String, FileSum> files) {
     public Base {
+      hub = hub == null ? "" : hub;
       files = ordered(files);
+    }
+
+    public Base(String path, Map<String, FileSum> files) {
+      this(path, HubModels.idOf(path).map(HubId::toString).orElse(""), files);
     }
   }
 

@@ -190,6 +190,18 @@ public final class Ops {
     return out;
   }
 
+  /** {@code out = tanh(x)}; out may be x. */
+  public static Tensor tanh(Tensor out, Tensor x) {
+    Dispatcher.call("aten::tanh", "out", x, out);
+    return out;
+  }
+
+  /** Gradient of {@link #tanh} from its output; gradInput may be gradOutput. */
+  public static Tensor tanhBackward(Tensor gradInput, Tensor gradOutput, Tensor output) {
+    Dispatcher.call("aten::tanh_backward", "grad_input", gradOutput, output, gradInput);
+    return gradInput;
+  }
+
   /** {@code out = x[index]} along the first dimension; index is an int64 vector. */
   public static Tensor indexSelect(Tensor out, Tensor x, Tensor index) {
     return indexSelect(out, x, 0, index);

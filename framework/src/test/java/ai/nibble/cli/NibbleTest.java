@@ -373,7 +373,7 @@ final class NibbleTest {
   void everyExampleOfTheHelpStandsOnItsOwnLines() {
     Map<String, CommandLine> commands =
         Nibble.commandLine((recipe, writer) -> 0, Generation::run).getSubcommands();
-    assertEquals(14, commands.size(), commands.keySet()::toString);
+    assertEquals(15, commands.size(), commands.keySet()::toString);
     commands.forEach(
         (name, command) -> {
           assertEquals(0, nibble(name, "--help"));

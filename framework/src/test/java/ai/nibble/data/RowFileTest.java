@@ -101,11 +101,31 @@ class RowFileTest {
   @Test
   void whatIsNoDataFileIsRefused() throws IOException {
     Path link = directory.resolve("link.jsonl");
-    Files.createSymbolicLink(link, Files.writeString(directory.resolve("x.jsonl"), "{}"));
+    Files.createSymbolicLink(link, Path.of("gone"));
+    Path circle = directory.resolve("circle.jsonl");
+    Files.createSymbolicLink(circle, Path.of("circle.jsonl"));
     Path folder = Files.createDirectory(directory.resolve("d.jsonl"));
     for (Path path :
-        List.of(link, folder, directory.resolve("no.jsonl"), directory.resolve("a.bin"))) {
+        List.of(link, circle, folder, directory.resolve("no.jsonl"), directory.resolve("a.bin"))) {
       assertThrows(InvalidInputException.class, () -> new RowFile(path, Map.of()), path.toString());
+    }
+    String message =
+        assertThrows(InvalidInputException.class, () -> new RowFile(link, Map.of())).getMessage();
+    assertEquals(
+        link + ": expected a data file, this is a symbolic link to what is not there", message);
+  }
+
+  /**
+   * As the cache of Hugging Face's tools has them: the name is the link's, the content a blob's.
+   */
+  @Test
+  void aSymbolicLinkIsReadAsTheFileItLeadsTo() throws IOException {
+    Path blob = Files.createDirectory(directory.resolve("blobs")).resolve("0a1b");
+    Files.writeString(blob, "{\"text\":\"a\"}\n");
+    Path link = directory.resolve("rows.jsonl");
+    Files.createSymbolicLink(link, Path.of("blobs/0a1b"));
+    try (RowFile rows = new RowFile(link, Map.of())) {
+      assertEquals("a", rows.next().text("text"));
     }
   }
 

@@ -26,6 +26,7 @@ class BlockDecoderTest {
     Set<GgmlType> seen = EnumSet.noneOf(GgmlType.class);
     List<String> lines = new ArrayList<>(lines("blocks.txt"));
     lines.addAll(lines("superblocks.txt"));
+    lines.addAll(lines("iq4.txt"));
     for (String line : lines) {
       String[] fields = line.split(" ");
       GgmlType type = GgmlType.valueOf(fields[0]);

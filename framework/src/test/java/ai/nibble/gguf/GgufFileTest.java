@@ -15,7 +15,9 @@ import ai.nibble.InvalidInputException;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.List;
@@ -265,25 +267,72 @@ class GgufFileTest {
   }
 
   @Test
-  void aSplitModelIsRefusedWithItsMissingParts() {
-    Path part = split().write(directory.resolve("m-00002-of-00003.gguf"));
+  void theMissingPartsOfASplitModelAreNamed() {
+    Path part = part(1, 3).write(directory.resolve("m-00002-of-00003.gguf"));
     refused(
         () -> GgufFile.open(part),
         "is part 2 of 3",
         "m-00001-of-00003.gguf, m-00003-of-00003.gguf are missing");
-    split().write(directory.resolve("m-00001-of-00003.gguf"));
-    refused(() -> GgufFile.open(part), "; m-00003-of-00003.gguf is missing");
-    split().write(directory.resolve("m-00003-of-00003.gguf"));
-    refused(
-        () -> GgufFile.open(part), "all parts are here", "--merge m-00001-of-00003.gguf m.gguf");
-    Path renamed = split().write(directory.resolve("renamed.gguf"));
-    refused(() -> GgufFile.open(renamed), "renamed.gguf: is part 2 of 3");
+    part(0, 3).write(directory.resolve("m-00001-of-00003.gguf"));
+    refused(() -> GgufFile.open(part), "m-00003-of-00003.gguf is missing");
+    part(2, 3).write(directory.resolve("m-00003-of-00003.gguf"));
+    refused(() -> GgufFile.open(part), "expected the first: give m-00001-of-00003.gguf");
+    Path renamed = part(1, 3).write(directory.resolve("renamed.gguf"));
+    refused(() -> GgufFile.open(renamed), "renamed.gguf: is part 2 of 3", "model-00002-of-00003");
     Path absent = directory.resolve("n-00001-of-00002.gguf");
     refused(() -> GgufFile.open(absent), "n-00001-of-00002.gguf: no such file");
   }
 
-  private static GgufBytes split() {
-    return header(0, 2).key("split.count", 2).raw(3, 0).key("split.no", 2).raw(1, 0);
+  @Test
+  void aSplitModelIsOneFromItsFirstPartOn() {
+    Path first = twoParts(2, "a", "b");
+    try (GgufFile file = GgufFile.open(first)) {
+      assertEquals(List.of("a", "b"), List.copyOf(file.names()));
+      assertEquals("first", file.metadata().getString("general.name"));
+      assertArrayEquals(new float[] {1, 2}, values(file, "a", 0, 2));
+      assertArrayEquals(new float[] {4}, values(file, "b", 1, 1));
+    }
+  }
+
+  @Test
+  void partsThatDoNotBelongTogetherAreRefused() throws IOException {
+    Path first = twoParts(3, "a", "b");
+    refused(() -> GgufFile.open(first), "have 2 tensors, expected 'split.tensors.count', 3");
+    twoParts(2, "a", "a");
+    refused(() -> GgufFile.open(first), "m-00002-of-00002.gguf: tensor 'a' is in another part too");
+    Files.copy(
+        first, directory.resolve("m-00002-of-00002.gguf"), StandardCopyOption.REPLACE_EXISTING);
+    refused(() -> GgufFile.open(first), "says it is part 1 of 2, expected part 2 of 2");
+  }
+
+  /** A part without tensors. */
+  private static GgufBytes part(int number, int count) {
+    return numbered(header(0, 2), number, count);
+  }
+
+  private static GgufBytes numbered(GgufBytes bytes, int number, int count) {
+    return bytes.key("split.count", 2).raw(count, 0).key("split.no", 2).raw(number, 0);
+  }
+
+  /** Two tensors of two numbers, {@code [1, 2]} and {@code [3, 4]}; the first part's path. */
+  private Path twoParts(int tensors, String first, String second) {
+    Path path = directory.resolve("m-00001-of-00002.gguf");
+    numbered(header(1, 4), 0, 2)
+        .key("general.name", "first")
+        .key("split.tensors.count", GgufBytes.INT32)
+        .u32(tensors)
+        .tensor(first, 0, 0, 2)
+        .pad(32)
+        .f32(1)
+        .f32(2)
+        .write(path);
+    numbered(header(1, 2), 1, 2)
+        .tensor(second, 0, 0, 2)
+        .pad(32)
+        .f32(3)
+        .f32(4)
+        .write(directory.resolve("m-00002-of-00002.gguf"));
+    return path;
   }
 
   private Path file() {

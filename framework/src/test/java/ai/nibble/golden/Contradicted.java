@@ -43,6 +43,7 @@ final class Contradicted {
           Map.entry("6afa33c57b175f7c5837349ba51d50369976e2c5af292235b7a2919c503ec3b3", AVX512),
           Map.entry("a15f19e9e9c82c07c112cd048012bb0ada16b8342345c8da4c0787cfb7953298", AVX512),
           Map.entry("c644f3e40c799228e3cbac1545a569ed9e8a532bb6893139a3da8a89ddc4dd7c", AVX512),
+          Map.entry("7576d792e99916fb4295be23d7e09d8233da8e80686826e09d0b04085f71b92d", AVX512),
           Map.entry(
               "f8329f3fbc1c730fe43d33917bc441453245c8e2f0540f1f7943f77c8bdcfca0",
               "made by a kernel of bitsandbytes that computes in bfloat16"));

@@ -25,8 +25,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * Windows layer by layer, layers that rotate nothing, and biases beside norms of heads, against
- * transformers; golden.py beside the cases made them.
+ * What the fixtures lack of architectures and settings, and gradients of all weights of each,
+ * against transformers; golden.py beside the cases made them.
  */
 class GoldenArchitecturesTest {
   private static Path folder(String name) {
@@ -39,7 +39,20 @@ class GoldenArchitecturesTest {
 
   @ParameterizedTest
   @ValueSource(
-      strings = {"smollm3", "smollm3_sliding", "qwen2_sliding", "qwen3_biases", "mistral_null"})
+      strings = {
+        "smollm3",
+        "smollm3_sliding",
+        "qwen2_sliding",
+        "qwen3_biases",
+        "mistral_null",
+        "gemma2",
+        "gemma2_uncapped",
+        "gemma3",
+        "phi3_long",
+        "phi3_short",
+        "phi3_sliding",
+        "olmo2"
+      })
   void logitsLossAndGradientsOfAllWeightsAreTheReferences(String name) {
     long live = Tensor.live();
     try (CausalLm model = CausalLm.load(folder(name), LoadOptions.trained(DType.FLOAT32));

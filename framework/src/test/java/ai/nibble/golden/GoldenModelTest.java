@@ -55,10 +55,20 @@ class GoldenModelTest {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private static final Set<String> MODELS =
-      Set.of("llama", "llama_plain", "llama_yarn", "mistral", "qwen2", "qwen3");
+      Set.of(
+          "gemma2",
+          "gemma3",
+          "llama",
+          "llama_plain",
+          "llama_yarn",
+          "mistral",
+          "phi3",
+          "qwen2",
+          "qwen3");
 
   private static final Set<String> ADAPTERS =
       Set.of(
+          "gemma3_plain",
           "llama_bias_none_qv",
           "llama_dora",
           "llama_layers",
@@ -67,10 +77,12 @@ class GoldenModelTest {
           "llama_rank_pattern",
           "llama_regex",
           "llama_rslora",
+          "phi3_phi",
           "qwen3_plain");
 
   private static final Set<String> TRAINING_RUNS =
       Set.of(
+          "gemma3_nf4",
           "llama_dora_fp32",
           "llama_fp32",
           "llama_nf4",

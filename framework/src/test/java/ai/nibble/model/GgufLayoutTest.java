@@ -14,6 +14,33 @@ import org.junit.jupiter.params.provider.ValueSource;
 final class GgufLayoutTest {
   @TempDir Path folder;
 
+  private ModelConfig llama() {
+    return TinyModel.of("llama", 1).config(folder);
+  }
+
+  /** As the package gguf of llama.cpp maps them, where a family's names are others than Llama's. */
+  @ParameterizedTest
+  @CsvSource({
+    "gemma2, model.layers.3.input_layernorm.weight, blk.3.attn_norm.weight",
+    "gemma2, model.layers.3.post_attention_layernorm.weight, blk.3.post_attention_norm.weight",
+    "gemma2, model.layers.3.pre_feedforward_layernorm.weight, blk.3.ffn_norm.weight",
+    "gemma2, model.layers.3.post_feedforward_layernorm.weight, blk.3.post_ffw_norm.weight",
+    "gemma2, model.layers.3.mlp.gate_proj.weight, blk.3.ffn_gate.weight",
+    "gemma3_text, model.layers.3.post_attention_layernorm.weight, blk.3.post_attention_norm.weight",
+    "gemma3_text, model.layers.3.self_attn.k_norm.weight, blk.3.attn_k_norm.weight",
+    "phi3, model.layers.3.self_attn.qkv_proj.weight, blk.3.attn_qkv.weight",
+    "phi3, model.layers.3.mlp.gate_up_proj.weight, blk.3.ffn_up.weight",
+    "phi3, model.layers.3.post_attention_layernorm.weight, blk.3.ffn_norm.weight",
+    "olmo2, model.layers.3.post_attention_layernorm.weight, blk.3.post_attention_norm.weight",
+    "olmo2, model.layers.3.post_feedforward_layernorm.weight, blk.3.post_ffw_norm.weight",
+    "olmo2, model.layers.3.self_attn.q_norm.weight, blk.3.attn_q_norm.weight"
+  })
+  void namesOfAFamilyTranslateBothWays(String modelType, String name, String ggufName) {
+    ModelConfig config = TinyModel.of(modelType, 1).config(folder);
+    assertEquals(Optional.of(ggufName), GgufLayout.ggufName(config, name));
+    assertEquals(Optional.of(name), GgufLayout.huggingFaceName(config, ggufName));
+  }
+
   @ParameterizedTest
   @CsvSource({
     "model.embed_tokens.weight, token_embd.weight",
@@ -32,8 +59,8 @@ final class GgufLayoutTest {
     "model.layers.7.mlp.down_proj.bias, blk.7.ffn_down.bias"
   })
   void namesTranslateBothWays(String name, String ggufName) {
-    assertEquals(Optional.of(ggufName), GgufLayout.ggufName(name));
-    assertEquals(Optional.of(name), GgufLayout.huggingFaceName(ggufName));
+    assertEquals(Optional.of(ggufName), GgufLayout.ggufName(llama(), name));
+    assertEquals(Optional.of(name), GgufLayout.huggingFaceName(llama(), ggufName));
   }
 
   @ParameterizedTest
@@ -54,7 +81,7 @@ final class GgufLayoutTest {
         "rope_freqs.weight"
       })
   void otherNamesHaveNoCounterpart(String ggufName) {
-    assertEquals(Optional.empty(), GgufLayout.huggingFaceName(ggufName));
+    assertEquals(Optional.empty(), GgufLayout.huggingFaceName(llama(), ggufName));
   }
 
   /**
@@ -89,8 +116,8 @@ final class GgufLayoutTest {
 
   /** llama.cpp rotates the halves of their heads, as transformers does. */
   @ParameterizedTest
-  @ValueSource(strings = {"qwen2", "qwen3"})
-  void nothingOfAQwenIsReordered(String modelType) {
+  @ValueSource(strings = {"qwen2", "qwen3", "gemma2", "gemma3_text"})
+  void nothingOfOthersIsReordered(String modelType) {
     ModelConfig config = TinyModel.of(modelType, 1).config(folder);
     assertFalse(GgufLayout.isPermuted(config, "model.layers.3.self_attn.q_proj.weight"));
     assertFalse(GgufLayout.isPermuted(config, "model.layers.3.self_attn.k_proj.bias"));

@@ -71,12 +71,16 @@ final class GgufWeightsTest extends WeightSourceContract {
   }
 
   @Test
-  void aFileWithoutConfigurationSaysWhatIsMissing() throws IOException {
+  void aFileWithoutConfigurationOrTokenizerSaysWhatIsMissing() throws IOException {
     Path file = write(new TinyModel(1, false));
     Files.delete(folder.resolve("config.json"));
     InvalidInputException e =
         assertThrows(InvalidInputException.class, () -> WeightSource.open(file));
-    assertTrue(e.getMessage().contains("config.json: is missing, expected"), e.getMessage());
+    assertEquals(
+        file
+            + ": has no tokenizer in itself (no metadata 'tokenizer.ggml.model') and no config.json"
+            + " beside it: put the original model's config.json and tokenizer.json there",
+        e.getMessage());
   }
 
   @ParameterizedTest

@@ -8,6 +8,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Shared;
 import ai.nibble.model.DecoderForm.LayerAttention;
+import ai.nibble.model.DecoderForm.Norms;
+import ai.nibble.model.DecoderForm.Projections;
+import ai.nibble.model.DecoderForm.Rope;
+import ai.nibble.model.DecoderForm.Scales;
+import ai.nibble.nn.Activation;
+import ai.nibble.nn.NormScale;
 import ai.nibble.tensor.DType;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -16,6 +22,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.Tag;
@@ -48,7 +55,8 @@ final class ModelConfigTest {
     assertEquals(new RopeScaling.Default(), config.ropeScaling());
     assertFalse(config.tieWordEmbeddings());
     assertEquals(
-        new DecoderForm(false, false, false, false, DecoderForm.everywhere(DecoderForm.FULL, 32)),
+        DecoderForm.plain(
+            Projections.PLAIN, Activation.SILU, DecoderForm.everywhere(DecoderForm.FULL, 32)),
         config.form());
     assertEquals(DType.FLOAT32, config.dtype());
     assertEquals(OptionalInt.of(1), config.bosTokenId());
@@ -81,14 +89,13 @@ final class ModelConfigTest {
     assertEquals(32768, qwen2.maxPositionEmbeddings());
     assertEquals(OptionalInt.empty(), qwen2.bosTokenId());
     assertEquals(List.of(), qwen2.eosTokenIds());
-    assertTrue(qwen2.form().attentionBias());
-    assertFalse(qwen2.form().outputBias());
+    assertEquals(new Projections(true, false, false), qwen2.form().projections());
     assertEquals(OptionalInt.empty(), qwen2.form().slidingWindow());
     ModelConfig qwen3 =
         only("qwen3", "'hidden_size': 1024, 'num_attention_heads': 16, 'num_key_value_heads': 8");
     assertEquals(128, qwen3.headDim());
-    assertTrue(qwen3.form().headNorm());
-    assertFalse(qwen3.form().attentionBias());
+    assertEquals(Norms.Heads.EACH, qwen3.form().norms().heads());
+    assertEquals(Projections.PLAIN, qwen3.form().projections());
     ModelConfig smolLm3 = only("smollm3", "");
     assertEquals(2e6, smolLm3.ropeTheta());
     assertTrue(smolLm3.tieWordEmbeddings());
@@ -99,6 +106,126 @@ final class ModelConfigTest {
       assertEquals(i % 4 != 3, rotary.get(i), "layer " + i);
     }
     assertEquals(List.of(), notices);
+  }
+
+  /** The numbers are those of {@code Gemma2Config()} in transformers 5.23. */
+  @Test
+  void whatIsAbsentIsWhatGemmaSays() {
+    ModelConfig gemma = only("gemma2", "");
+    assertEquals(256000, gemma.vocabSize());
+    assertEquals(256, gemma.headDim());
+    assertEquals("gelu_pytorch_tanh", gemma.hiddenAct());
+    assertTrue(gemma.tieWordEmbeddings());
+    assertEquals(OptionalInt.of(0), gemma.padTokenId());
+    assertEquals(
+        new Norms(Norms.Place.AROUND, Norms.Heads.NONE, NormScale.OFFSET), gemma.form().norms());
+    assertEquals(
+        new Scales(true, OptionalDouble.of(1 / 16.0), OptionalDouble.of(50), OptionalDouble.of(30)),
+        gemma.form().scales());
+    for (int i = 0; i < 26; i++) {
+      assertEquals(i % 2 == 0, windows(gemma).get(i).isPresent(), "layer " + i);
+    }
+    assertEquals(List.of(), notices);
+    ModelConfig uncapped =
+        only("gemma2", "'attn_logit_softcapping': null, 'final_logit_softcapping': null");
+    assertEquals(OptionalDouble.empty(), uncapped.form().scales().scoreCap());
+    assertEquals(OptionalDouble.empty(), uncapped.form().scales().logitCap());
+    // files of 2024 name both, of which the first decides nothing
+    only("gemma2", "'hidden_act': 'gelu', 'hidden_activation': 'gelu_pytorch_tanh'");
+    assertEquals(List.of(), notices);
+  }
+
+  /** The numbers are those of {@code Gemma3TextConfig()} in transformers 5.23. */
+  @Test
+  void layersOfGemma3ThatSlideRotateByTheirOwnFrequencies() {
+    ModelConfig gemma = only("gemma3_text", "");
+    assertEquals(262208, gemma.vocabSize());
+    assertEquals(1e6, gemma.ropeTheta());
+    Rope local = new Rope(1e4, new RopeScaling.Default());
+    assertEquals(Optional.of(local), gemma.form().slidingRope());
+    assertEquals(OptionalDouble.empty(), gemma.form().scales().logitCap());
+    for (int i = 0; i < 26; i++) {
+      assertEquals(i % 6 != 5, windows(gemma).get(i).isPresent(), "layer " + i);
+    }
+    ModelConfig older =
+        only(
+            "gemma3_text",
+            "'rope_theta': 2e6, 'rope_local_base_freq': 3e4, 'rope_scaling': {'rope_type':"
+                + " 'linear', 'factor': 8}");
+    ModelConfig newer =
+        only(
+            "gemma3_text",
+            "'rope_parameters': {'full_attention': {'rope_type': 'linear', 'factor': 8.0,"
+                + " 'rope_theta': 2e6}, 'sliding_attention': {'rope_type': 'default',"
+                + " 'rope_theta': 3e4}}");
+    assertEquals(older, newer);
+    assertEquals(new RopeScaling.Linear(8), newer.ropeScaling());
+    assertEquals(Optional.of(new Rope(3e4, new RopeScaling.Default())), newer.form().slidingRope());
+    assertEquals(List.of(), notices);
+  }
+
+  /** The numbers are those of {@code Phi3Config()} in transformers 5.23. */
+  @Test
+  void phi3StretchesByLongRope() {
+    ModelConfig phi = only("phi3", "");
+    assertEquals(32064, phi.vocabSize());
+    assertEquals(1e-5, phi.rmsNormEps());
+    assertEquals(96, phi.rotaryDim());
+    assertTrue(phi.form().projections().fused());
+    assertEquals(OptionalInt.empty(), phi.form().slidingWindow());
+    assertEquals(new RopeScaling.Default(), phi.ropeScaling());
+    String factors = "'short_factor': [1.0, 2], 'long_factor': [3.0, 4.5]";
+    String sizes = "'hidden_size': 32, 'num_attention_heads': 4, 'partial_rotary_factor': 0.5, ";
+    ModelConfig stretched =
+        only(
+            "phi3",
+            sizes
+                + "'max_position_embeddings': 131072, 'rope_scaling': {'type': 'su', "
+                + factors
+                + "}");
+    assertEquals(4, stretched.rotaryDim());
+    assertEquals(
+        new RopeScaling.LongRope(
+            List.of(1.0, 2.0),
+            List.of(3.0, 4.5),
+            Math.sqrt(1 + Math.log(32) / Math.log(4096)),
+            4096),
+        stretched.ropeScaling());
+    assertEquals(List.of(), notices);
+  }
+
+  /** The numbers are those of {@code Olmo2Config()} in transformers 5.23. */
+  @Test
+  void whatIsAbsentIsWhatOlmo2Says() {
+    ModelConfig olmo = only("olmo2", "");
+    assertEquals(50304, olmo.vocabSize());
+    assertEquals(32, olmo.numKeyValueHeads());
+    assertEquals(List.of(50279), olmo.eosTokenIds());
+    assertEquals(OptionalInt.of(1), olmo.padTokenId());
+    assertEquals(
+        new Norms(Norms.Place.AFTER, Norms.Heads.ALL, NormScale.EXACT), olmo.form().norms());
+    assertEquals(List.of(), notices);
+  }
+
+  /** As {@code google/gemma-3-4b-it} has it. */
+  @Test
+  void theTextModelOfOneThatSeesImagesIsRead() {
+    ModelConfig text =
+        read(
+            """
+            {"architectures": ["Gemma3ForConditionalGeneration"], "model_type": "gemma3",
+              "eos_token_id": [1, 106], "torch_dtype": "bfloat16", "image_token_index": 262144,
+              "text_config": {"hidden_size": 2560, "intermediate_size": 10240,
+                "model_type": "gemma3_text", "num_hidden_layers": 34, "sliding_window": 1024,
+                "rope_scaling": {"factor": 8.0, "rope_type": "linear"}},
+              "vision_config": {"hidden_size": 1152}}""");
+    assertEquals("Gemma3ForCausalLM", text.architecture().className());
+    assertEquals(34, text.numHiddenLayers());
+    assertEquals(DType.BFLOAT16, text.dtype());
+    assertEquals(List.of(1, 106), text.eosTokenIds());
+    assertEquals(new RopeScaling.Linear(8), text.ropeScaling());
+    assertEquals(1, notices.size(), notices.toString());
+    assertTrue(notices.get(0).contains("of which the text model alone is read: gemma3_text"));
   }
 
   @Test
@@ -150,6 +277,30 @@ final class ModelConfigTest {
         "smollm3|'num_hidden_layers': 1, 'no_rope_layers': [2]|'no_rope_layers' is [2], expected"
             + " for each of the 1 layers 1 (rotates) or 0 (does not)",
         "smollm3|'no_rope_layers': 'all'|'no_rope_layers' is ~all~, expected a list of integers",
+        "gemma2|'hidden_activation': 'gelu'|'hidden_activation' is ~gelu~, expected"
+            + " 'gelu_pytorch_tanh'",
+        "gemma2|'use_bidirectional_attention': true|'use_bidirectional_attention' is true,"
+            + " expected false or null: attention here is causal",
+        "gemma2|'attn_logit_softcapping': 0|'attn_logit_softcapping' is 0, expected null or a"
+            + " finite number above 0",
+        "gemma2|'query_pre_attn_scalar': -1|'query_pre_attn_scalar' is -1, expected a finite"
+            + " number above 0",
+        "gemma2|'sliding_window': null, 'num_hidden_layers': 1, 'layer_types':"
+            + " ['sliding_attention']|'layer_types' is [~sliding_attention~], expected"
+            + " 'full_attention' alone, as 'sliding_window' is none",
+        "gemma3_text|'sliding_window_pattern': 0|'sliding_window_pattern' is 0, expected an"
+            + " integer from 1 up",
+        "gemma3_text|'rope_parameters': {'rope_theta': 1e5}|'rope_parameters' is"
+            + " {~rope_theta~:100000.0}, expected an object for each of [full_attention,"
+            + " sliding_attention]",
+        "gemma3_text|'rope_local_base_freq': 0.5|the base of the rotary frequencies of layers that"
+            + " slide is 0.5, expected a finite number above 1",
+        "phi3|'partial_rotary_factor': 0|'partial_rotary_factor' is 0, expected a number above 0,"
+            + " up to 1",
+        "phi3|'rope_scaling': {'rope_type': 'longrope', 'short_factor': [1], 'long_factor': 7}|"
+            + "'rope_scaling.long_factor' is 7, expected a list of numbers",
+        "phi3|'rope_scaling': {'type': 'linear', 'factor': 2}|'rope_scaling.type' is ~linear~,"
+            + " expected one of [default, longrope, su, yarn]",
         "smollm3|'no_rope_layer_interval': 0|'no_rope_layer_interval' is 0, expected an integer"
             + " from 1 up"
       })
@@ -276,9 +427,10 @@ final class ModelConfigTest {
         "'rope_scaling': {'type': 'linear', 'factor': 0}|'rope_scaling.factor' is 0.0, expected a"
             + " finite number above 0",
         "'rope_scaling': 'linear'|'rope_scaling' is ~linear~, expected an object or null",
-        "'quantization_config': {'quant_method': 'gptq'}|'quantization_config' is"
-            + " {~quant_method~:~gptq~}, expected none: the weights must not be quantised yet; use"
-            + " the original model"
+        "'quantization_config': {'quant_method': 'hqq'}|'quantization_config.quant_method' is 'hqq',"
+            + " which cannot be read, expected one of [bitsandbytes, gptq, awq]: use the original"
+            + " model, in 16 bits, or one quantised so",
+        "'quantization_config': 4|'quantization_config' is 4, expected an object or null"
       })
   void aValueNoModelCanHaveIsRefusedInOneLine(String field, String problem) {
     InvalidInputException e = assertThrows(InvalidInputException.class, () -> parse(field));
@@ -322,7 +474,9 @@ final class ModelConfigTest {
             .endsWith(
                 "expected a supported one: LlamaForCausalLM (llama), MistralForCausalLM (mistral),"
                     + " Qwen2ForCausalLM (qwen2), Qwen3ForCausalLM (qwen3), SmolLM3ForCausalLM"
-                    + " (smollm3)"),
+                    + " (smollm3), Gemma2ForCausalLM (gemma2), Gemma3ForCausalLM"
+                    + " (gemma3_text), Phi3ForCausalLM (phi3),"
+                    + " Olmo2ForCausalLM (olmo2)"),
         e.getMessage());
   }
 

@@ -1,5 +1,6 @@
 package ai.nibble.model;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -15,9 +16,14 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 final class SafetensorsWeightsTest extends WeightSourceContract {
   @Override
@@ -52,6 +58,42 @@ final class SafetensorsWeightsTest extends WeightSourceContract {
     TinyModel model = new TinyModel(1, false);
     model.add("model.layers.0.self_attn.rotary_emb.inv_freq", 4);
     open(model).close();
+  }
+
+  /** As saved before transformers 5, and since. */
+  @ParameterizedTest
+  @CsvSource({"language_model.model., language_model.", "model.language_model., ''"})
+  void theTextModelOfOneThatSeesImagesIsReadUnderItsOwnNames(String layers, String head) {
+    TinyModel text = TinyModel.of("gemma3_text", 1);
+    Map<String, float[]> expected = new LinkedHashMap<>(text.values);
+    Map<String, List<Long>> shapes = new LinkedHashMap<>(text.shapes);
+    for (String name : expected.keySet()) {
+      text.remove(name);
+      boolean isHead = name.equals(TinyModel.HEAD);
+      String stored = isHead ? head + name : name.replaceFirst("^model\\.", layers);
+      text.put(
+          stored,
+          expected.get(name),
+          shapes.get(name).stream().mapToLong(Long::longValue).toArray());
+    }
+    text.add("vision_tower.vision_model.post_layernorm.weight", 5);
+    text.add("model.multi_modal_projector.mm_soft_emb_norm.weight", 5);
+    String fields =
+        text.fields.entrySet().stream()
+            .map(e -> "\"" + e.getKey() + "\": " + e.getValue())
+            .collect(Collectors.joining(", ", "{", "}"));
+    text.fields.clear();
+    text.fields.put("model_type", "\"gemma3\"");
+    text.fields.put("architectures", "[\"Gemma3ForConditionalGeneration\"]");
+    text.fields.put("text_config", fields);
+    try (WeightSource source = open(text)) {
+      assertEquals(expected.keySet(), source.names());
+      for (String name : expected.keySet()) {
+        float[] seen = new float[expected.get(name).length];
+        source.read(name, 0, seen, 0, seen.length);
+        assertArrayEquals(expected.get(name), seen, name);
+      }
+    }
   }
 
   @Test

@@ -61,6 +61,7 @@ class StepMemoryTest {
             + modelType.equals("qwen3")
             + ",\"hidden_size\":96,\"intermediate_size\":200,"
             + "\"num_hidden_layers\":3,\"num_attention_heads\":6,\"num_key_value_heads\":2,"
+            + "\"bos_token_id\":null,\"eos_token_id\":null,\"pad_token_id\":null,"
             + "\"head_dim\":16,\"vocab_size\":"
             + VOCABULARY
             + ",\"tie_word_embeddings\":false}");
@@ -278,6 +279,34 @@ class StepMemoryTest {
   void soItIsForNormsOfHeadsAndBiases(Checkpointing checkpointing) throws Exception {
     modelType = "qwen3";
     magnitudesKeepProducts(checkpointing);
+    whatAStepHoldsIsKnownFromSizes(checkpointing);
+    allWeightsTrainedHaveGradientsOfTheirOwn(checkpointing);
+    weightsTakeWhatTheirHeadersSay();
+  }
+
+  /** Norms around attention and MLP, caps, and a gate by GELU. */
+  @ParameterizedTest
+  @EnumSource(Checkpointing.class)
+  void soItIsForWhatGemmaHas(Checkpointing checkpointing) throws Exception {
+    modelType = "gemma2";
+    whatAStepHoldsIsKnownFromSizes(checkpointing);
+    allWeightsTrainedHaveGradientsOfTheirOwn(checkpointing);
+    weightsTakeWhatTheirHeadersSay();
+  }
+
+  @ParameterizedTest
+  @EnumSource(Checkpointing.class)
+  void soItIsForFusedLinears(Checkpointing checkpointing) throws Exception {
+    modelType = "phi3";
+    whatAStepHoldsIsKnownFromSizes(checkpointing);
+    allWeightsTrainedHaveGradientsOfTheirOwn(checkpointing);
+    weightsTakeWhatTheirHeadersSay();
+  }
+
+  @ParameterizedTest
+  @EnumSource(Checkpointing.class)
+  void soItIsForNormsBehindAlone(Checkpointing checkpointing) throws Exception {
+    modelType = "olmo2";
     whatAStepHoldsIsKnownFromSizes(checkpointing);
     allWeightsTrainedHaveGradientsOfTheirOwn(checkpointing);
     weightsTakeWhatTheirHeadersSay();

@@ -35,7 +35,16 @@ public final class TinyModel {
 
   /** One of each architecture, with all that it differs in from the others. */
   public static final List<String> MODEL_TYPES =
-      List.of("llama", "mistral", "qwen2", "qwen3", "smollm3");
+      List.of(
+          "llama",
+          "mistral",
+          "qwen2",
+          "qwen3",
+          "smollm3",
+          "gemma2",
+          "gemma3_text",
+          "phi3",
+          "olmo2");
 
   public TinyModel(long seed, boolean biases) {
     random = new Random(seed);
@@ -68,8 +77,9 @@ public final class TinyModel {
 
   /**
    * A model of an architecture: Mistral's window is of 5 tokens, Qwen 2 has its biases and a window
-   * in the second layer, Qwen 3 its norms of heads, and the second layer of SmolLM 3 rotates
-   * nothing.
+   * in the second layer, Qwen 3 its norms of heads, the second layer of SmolLM 3 rotates nothing,
+   * the Gemmas have caps that are felt and a window in the first layer, and Phi 3 stretches
+   * sequences beyond 12 tokens.
    */
   public static TinyModel of(String modelType, long seed) {
     TinyModel model = new TinyModel(seed, false);
@@ -89,6 +99,13 @@ public final class TinyModel {
       } else if (modelType.equals("qwen3")) {
         model.add(self + "q_norm.weight", HEAD_DIM);
         model.add(self + "k_norm.weight", HEAD_DIM);
+      } else if (modelType.startsWith("gemma")) {
+        model.add("model.layers." + layer + ".pre_feedforward_layernorm.weight", 12);
+        model.add("model.layers." + layer + ".post_feedforward_layernorm.weight", 12);
+      }
+      if (modelType.equals("gemma3_text")) {
+        model.add(self + "q_norm.weight", HEAD_DIM);
+        model.add(self + "k_norm.weight", HEAD_DIM);
       }
     }
     switch (modelType) {
@@ -99,15 +116,64 @@ public final class TinyModel {
         model.fields.put("max_window_layers", "1");
       }
       case "smollm3" -> model.fields.put("no_rope_layers", "[1, 0]");
+      case "gemma2" -> {
+        model.fields.put("sliding_window", "5");
+        model.fields.put("query_pre_attn_scalar", "8");
+        model.fields.put("attn_logit_softcapping", "1.5");
+        model.fields.put("final_logit_softcapping", "2.0");
+      }
+      case "olmo2" -> model.normalizeAfter();
+      case "phi3" -> {
+        model.fuse();
+        model.fields.put("head_dim", "4");
+        model.fields.put("original_max_position_embeddings", "12");
+        model.fields.put(
+            "rope_scaling",
+            "{\"type\": \"longrope\", \"short_factor\": [1.0, 1.5], \"long_factor\": [2.0, 6.5]}");
+      }
+      case "gemma3_text" -> {
+        model.fields.put("sliding_window", "5");
+        model.fields.put("sliding_window_pattern", "2");
+        model.fields.put("query_pre_attn_scalar", "8");
+        model.fields.put("final_logit_softcapping", "2.0");
+        model.fields.put("rope_theta", "100.0");
+        model.fields.put("rope_local_base_freq", "20.0");
+      }
       default -> {}
     }
     return model;
+  }
+
+  /** One linear for q, k and v of heads of 4, one for gate and up. */
+  private void fuse() {
+    for (int layer = 0; layer < 2; layer++) {
+      String p = "model.layers." + layer + ".";
+      for (String linear :
+          List.of("self_attn.q", "self_attn.k", "self_attn.v", "mlp.gate", "mlp.up")) {
+        remove(p + linear + "_proj.weight");
+      }
+      add(p + "self_attn.qkv_proj.weight", 20, 12);
+      add(p + "self_attn.o_proj.weight", 12, 12);
+      add(p + "mlp.gate_up_proj.weight", 40, 12);
+    }
   }
 
   /** The configuration as it is read. */
   ModelConfig config(Path folder) {
     writeConfig(folder);
     return ModelConfig.read(folder.resolve("config.json"), notice -> {});
+  }
+
+  private ModelConfig readBack() {
+    try {
+      Path folder = Files.createTempDirectory("names");
+      ModelConfig config = config(folder);
+      Files.delete(folder.resolve("config.json"));
+      Files.delete(folder);
+      return config;
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /** Puts a tensor of random values, in the place of one of that name if there is one. */
@@ -140,6 +206,22 @@ public final class TinyModel {
           }
         });
     return this;
+  }
+
+  /** Heads of 4 that make up the hidden size, and norms behind attention and MLP alone. */
+  private void normalizeAfter() {
+    fields.put("head_dim", "4");
+    for (int layer = 0; layer < 2; layer++) {
+      String p = "model.layers." + layer + ".";
+      remove(p + "input_layernorm.weight");
+      add(p + "post_feedforward_layernorm.weight", 12);
+      add(p + "self_attn.q_proj.weight", 12, 12);
+      add(p + "self_attn.k_proj.weight", 4, 12);
+      add(p + "self_attn.v_proj.weight", 4, 12);
+      add(p + "self_attn.o_proj.weight", 12, 12);
+      add(p + "self_attn.q_norm.weight", 12);
+      add(p + "self_attn.k_norm.weight", 4);
+    }
   }
 
   private void linear(String module, long out, long in, boolean bias) {
@@ -185,10 +267,11 @@ public final class TinyModel {
     out.writeBytes(little(20).putInt(3).putLong(values.size()).putLong(metadata.size()).array());
     metadata.forEach((key, value) -> writeValue(out, key, value));
     ByteArrayOutputStream data = new ByteArrayOutputStream();
+    ModelConfig llama = readBack();
     values.forEach(
         (name, tensor) -> {
           List<Long> shape = shapes.get(name);
-          writeString(out, GgufLayout.ggufName(name).orElse(name));
+          writeString(out, GgufLayout.ggufName(llama, name).orElse(name));
           out.writeBytes(little(4).putInt(shape.size()).array());
           for (int d = shape.size() - 1; d >= 0; d--) {
             out.writeBytes(little(8).putLong(shape.get(d)).array());

@@ -19,10 +19,10 @@ class ChunkAttentionTest extends FunctionTestCase {
   private static final int D = 8;
   private static final int TOKENS = 70;
 
-  private static Attention attention(int window) {
+  private static Attention attention(int window, double cap) {
     float[] frequencies = {1, 0.3f, 0.1f, 0.03f};
     RotaryTable rotary = new RotaryTable(frequencies, 1);
-    return new Attention(HEADS, KV_HEADS, rotary, 1 / Math.sqrt(D), window);
+    return new Attention(HEADS, KV_HEADS, rotary, 1 / Math.sqrt(D), window, cap);
   }
 
   private Tensor whole(Attention attention, Tensor qkv, Precision precision) {
@@ -39,15 +39,17 @@ class ChunkAttentionTest extends FunctionTestCase {
 
   @ParameterizedTest
   @CsvSource({
-    "FLOAT32, 1, 0",
-    "FLOAT32, 16777216, 0",
-    "BFLOAT16, 1, 0",
-    "BFLOAT16, 16777216, 0",
-    "FLOAT32, 1, 7",
-    "BFLOAT16, 16777216, 50"
+    "FLOAT32, 1, 0, 0",
+    "FLOAT32, 16777216, 0, 0",
+    "BFLOAT16, 1, 0, 0",
+    "BFLOAT16, 16777216, 0, 0",
+    "FLOAT32, 1, 7, 0",
+    "BFLOAT16, 16777216, 50, 0",
+    "FLOAT32, 1, 7, 0.9",
+    "BFLOAT16, 16777216, 0, 0.9"
   })
-  void partsOfAnyLengthGiveTheWhole(DType dtype, long maxScoreBytes, int window) {
-    Attention attention = attention(window);
+  void partsOfAnyLengthGiveTheWhole(DType dtype, long maxScoreBytes, int window, double cap) {
+    Attention attention = attention(window, cap);
     Precision precision = Precision.of(dtype);
     Tensor qkv = scope.own(input(3, TOKENS, (HEADS + 2L * KV_HEADS) * D).to(precision.compute()));
     float[] expected = whole(attention, qkv, precision).toFloats();
@@ -93,7 +95,7 @@ class ChunkAttentionTest extends FunctionTestCase {
 
   /** What the tokens from {@code from} on give, after those before where the cache is empty. */
   private float[] attend(KvCache cache, Tensor qkv, int from, Precision precision) {
-    Attention attention = attention(Attention.NO_WINDOW);
+    Attention attention = attention(Attention.NO_WINDOW, Attention.NO_CAP);
     if (cache.length() == 0) {
       step(attention, cache, rows(qkv, 0, from), precision);
     }

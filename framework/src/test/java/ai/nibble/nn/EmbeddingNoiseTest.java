@@ -28,7 +28,7 @@ class EmbeddingNoiseTest extends FunctionTestCase {
   private float[] embedded(Pass pass, DType dtype) {
     DenseWeight table = scope.own(new DenseWeight(Tensor.zeros(DType.FLOAT32, 3, WIDTH)));
     try (Tape tape = Tape.inference()) {
-      return tape.apply(new Embedding(table, new int[125], pass, Precision.of(dtype)))
+      return tape.apply(new Embedding(table, new int[125], pass, Precision.of(dtype), 1))
           .value()
           .toFloats();
     }
@@ -79,7 +79,7 @@ class EmbeddingNoiseTest extends FunctionTestCase {
     ids[3] = 2;
     try (Tape tape = Tape.recording()) {
       Variable rows =
-          tape.apply(new Embedding(table, ids, pass(true, 7), Precision.of(DType.FLOAT32)));
+          tape.apply(new Embedding(table, ids, pass(true, 7), Precision.of(DType.FLOAT32), 1));
       float[] ones = new float[125 * WIDTH];
       Arrays.fill(ones, 1);
       tape.backward(rows, Tensor.of(ones, 125, WIDTH));

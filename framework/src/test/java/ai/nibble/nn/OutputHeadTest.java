@@ -8,6 +8,7 @@ import ai.nibble.tensor.Tensor;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** The head by itself, against the engine's autograd and central differences. */
@@ -17,18 +18,21 @@ class OutputHeadTest extends FunctionTestCase {
   private static final int HIDDEN = 6;
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
-  void logitsOfAFrozenHeadAgreeWithTheEngine(DType dtype) {
+  @CsvSource({"FLOAT32, 0", "BFLOAT16, 0", "FLOAT16, 0", "FLOAT32, 0.8", "BFLOAT16, 0.8"})
+  void logitsOfAFrozenHeadAgreeWithTheEngine(DType dtype, double cap) {
     Tensor w = scope.own(scope.own(Oracle.gaussian(1, 0.5, VOCABULARY, HIDDEN)).to(dtype));
     DenseWeight head = new DenseWeight(w);
     List<Tensor> inputs = List.of(scope.own(Oracle.gaussian(2, 1, ROWS, HIDDEN)));
     Oracle.OnTape ours =
-        (tape, in) -> tape.apply(new OutputHead(head, Precision.of(dtype), work), in.get(0));
+        (tape, in) ->
+            tape.apply(
+                new OutputHead(head, Precision.of(dtype), work, new LogitCap(cap)), in.get(0));
     Oracle.assertAgreesWithEngine(
         ours,
         (in, manager) -> {
           NDArray weight = NdArrays.toNdArray(scope.own(w.to(DType.FLOAT32)), manager);
-          return in.get(0).matMul(weight.transpose());
+          NDArray logits = in.get(0).matMul(weight.transpose());
+          return cap == 0 ? logits : logits.div(cap).tanh().mul(cap);
         },
         inputs,
         dtype,

@@ -156,6 +156,46 @@ class TrainedWeightsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
+  @CsvSource({"FLOAT32, EXACT", "BFLOAT16, EXACT", "FLOAT32, OFFSET", "BFLOAT16, OFFSET"})
+  void normsWeightsOfEveryScale(DType dtype, NormScale scale) {
+    ParameterSet parameters = parameters(shapes("w", size(37)));
+    RmsNorm norm = scope.own(new RmsNorm(parameters.get("w"), 1e-5, scale));
+    int offset = scale == NormScale.OFFSET ? 1 : 0;
+    assertAgrees(
+        parameters,
+        (tape, in) -> norm.apply(tape, in.get(0)),
+        (in, manager) -> {
+          NDArray x = in.get(0);
+          NDArray meanSquare = x.mul(x).mean(new int[] {1}, true).add(1e-5);
+          return x.div(meanSquare.sqrt()).mul(in.get(1).add(offset));
+        },
+        List.of(input(2, 131, 37)),
+        dtype);
+  }
+
+  @Test
+  void weightsOfNormsOfWholeProjections() {
+    ParameterSet parameters = parameters(shapes("q", size(30), "k", size(20)));
+    HeadNorm norm =
+        scope.own(
+            new HeadNorm(
+                new RmsNorm(parameters.get("q"), 1e-5, NormScale.EXACT),
+                new RmsNorm(parameters.get("k"), 1e-5, NormScale.EXACT),
+                1,
+                1));
+    assertAgrees(
+        parameters,
+        (tape, in) -> norm.apply(tape, in.get(0)),
+        (in, manager) -> {
+          NDArray q = headNorm(in.get(0).get(":, :30"), in.get(1), 30);
+          NDArray k = headNorm(in.get(0).get(":, 30:50"), in.get(2), 20);
+          return q.concat(k, 1).concat(in.get(0).get(":, 50:"), 1);
+        },
+        List.of(input(2, 131, 70)),
+        DType.FLOAT32);
+  }
+
+  @ParameterizedTest
   @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void headNormsWeights(DType dtype) {
     int d = 10;
@@ -205,8 +245,8 @@ class TrainedWeightsTest extends FunctionTestCase {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
-  void embeddingOfRepeatedTokens(DType dtype) {
+  @CsvSource({"FLOAT32, 1", "BFLOAT16, 1", "FLOAT16, 1", "FLOAT32, 8.25", "BFLOAT16, 8.25"})
+  void embeddingOfRepeatedTokens(DType dtype, double scale) {
     ParameterSet parameters = parameters(shapes("table", size(131, 7)));
     int[] ids = new int[200];
     for (int i = 0; i < ids.length; i++) {
@@ -217,10 +257,8 @@ class TrainedWeightsTest extends FunctionTestCase {
     DenseWeight table = scope.own(new DenseWeight(parameters.get("table")));
     assertAgrees(
         parameters,
-        (tape, in) ->
-            tape.apply(
-                new Embedding(table, ids, Pass.evaluating(0, ids.length), Precision.of(dtype))),
-        (in, manager) -> manager.create(ids).oneHot(131).matMul(in.get(0)),
+        (tape, in) -> tape.apply(new Embedding(table, ids, Precision.of(dtype), scale)),
+        (in, manager) -> manager.create(ids).oneHot(131).matMul(in.get(0)).mul(scale),
         List.of(),
         dtype);
   }
@@ -342,11 +380,7 @@ class TrainedWeightsTest extends FunctionTestCase {
         (tape, in) ->
             tape.apply(
                 new LinearCrossEntropy(table, targets, 100, precision, work),
-                norm.apply(
-                    tape,
-                    tape.apply(
-                        new Embedding(
-                            table, inputs, Pass.evaluating(0, inputs.length), precision)))),
+                norm.apply(tape, tape.apply(new Embedding(table, inputs, precision)))),
         (in, manager) -> {
           NDArray x = manager.create(inputs).oneHot(21).matMul(in.get(0));
           NDArray meanSquare = x.mul(x).mean(new int[] {1}, true).add(1e-5);

@@ -31,13 +31,17 @@ final class FilesOfARecipeTest {
     return problems.get(0);
   }
 
+  /** Tests run offline, on a cache of their own. */
   @Test
-  void aHubIdSaysThatNothingIsDownloaded() throws IOException {
+  void aHubIdThatCannotBeHadSaysWhy() throws IOException {
     String problem = modelProblem("HuggingFaceTB/SmolLM2-135M-Instruct");
-    assertTrue(problem.startsWith("a.yaml:1:13: 'base_model': nothing at "), problem);
-    assertTrue(problem.contains("not downloaded automatically"), problem);
-    assertTrue(problem.contains("--set base_model=DIR"), problem);
-    assertFalse(modelProblem("../x/y/z").contains("Hugging Face"));
+    assertTrue(
+        problem.startsWith(
+            "a.yaml:1:13: 'base_model': nothing at 'HuggingFaceTB/SmolLM2-135M-Instruct', and on"
+                + " the hub: HuggingFaceTB/SmolLM2-135M-Instruct: the cache "),
+        problem);
+    assertTrue(problem.contains("HF_HUB_OFFLINE is set"), problem);
+    assertFalse(modelProblem("../x/y/z").contains("hub"));
   }
 
   @Test
@@ -82,8 +86,8 @@ final class FilesOfARecipeTest {
             """);
     assertEquals(
         List.of(
-            "a.yaml:1:13: 'base_model': nothing at 'none', expected a directory with config.json and"
-                + " safetensors, or a .gguf file: check the path, or give it with --set"
+            "a.yaml:1:13: 'base_model': nothing at 'none', expected a directory with config.json"
+                + " and safetensors, or a .gguf file: check the path, or give it with --set"
                 + " base_model=DIR",
             "a.yaml:2:19: 'datasets.0.path': nothing at 'gone.jsonl', expected a file of rows:"
                 + " check the path, or give it with --set datasets.0.path=FILE",

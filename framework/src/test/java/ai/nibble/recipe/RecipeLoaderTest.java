@@ -8,8 +8,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.data.EncodingSettings.ExcessLength;
 import ai.nibble.data.EncodingSettings.TrainOnEos;
 import ai.nibble.lora.TargetModules;
+import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.quant.Quant8Config;
+import ai.nibble.quant.SkipModules;
 import ai.nibble.recipe.Quantization.ComputeDtype;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -282,14 +284,30 @@ final class RecipeLoaderTest {
   @Test
   void int8SettingsWithoutInt8AreNoticed() throws IOException {
     List<String> notices =
-        files.load("llm_int8_threshold: 4\nllm_int8_skip_modules: [q_proj]\n").notices();
+        files
+            .load("adapter: lora\nllm_int8_threshold: 4\nllm_int8_skip_modules: [q_proj]\n")
+            .notices();
     assertEquals(2, notices.size(), notices.toString());
     assertTrue(
         notices.get(0).endsWith("'llm_int8_threshold' has no effect without 'load_in_8bit'"),
         notices.get(0));
     assertTrue(
-        notices.get(1).endsWith("'llm_int8_skip_modules' has no effect without 'load_in_8bit'"),
+        notices
+            .get(1)
+            .endsWith(
+                "'llm_int8_skip_modules' has no effect without 'load_in_4bit' or 'load_in_8bit'"),
         notices.get(1));
+  }
+
+  /** As transformers has it: one list for both, whatever its name says. */
+  @Test
+  void modulesAreSkippedIn4BitsToo() throws IOException {
+    Recipe recipe = files.load("bnb_4bit_skip_modules: [down_proj]\n");
+    assertEquals(
+        Optional.of(
+            new Quant4Config(Quant4Type.NF4, 64, true, new SkipModules(List.of("down_proj")))),
+        recipe.quantization().config());
+    assertEquals(1, recipe.notices().size(), recipe.notices().toString());
   }
 
   @Test

@@ -139,6 +139,9 @@ class ArchitectureTest {
       case "mistral" -> plain.fields.put("sliding_window", "null");
       case "qwen2" -> plain.fields.put("use_sliding_window", "false");
       case "smollm3" -> plain.fields.put("no_rope_layers", "[1, 1]");
+      case "gemma3_text" -> plain.fields.put("rope_local_base_freq", "100.0");
+      case "phi3" -> plain.fields.put("original_max_position_embeddings", "20");
+      case "gemma2" -> plain.fields.put("attn_logit_softcapping", "null");
       default -> {
         return;
       }

@@ -1,4 +1,4 @@
-"""Golden values of the block types: writes encoded.txt, superblocks.txt and superblock_reference.txt here.
+"""Golden values of the block types: writes encoded.txt, superblocks.txt, iq4.txt and superblock_reference.txt here.
 
   python golden.py LIBGGML
 
@@ -76,6 +76,17 @@ def reference(library):
             out.write(f"{t.name} {bits.tobytes().hex()}\n")
 
 
+def iq4():
+    random = np.random.default_rng(11)
+    with open(HERE / "iq4.txt", "w") as out:
+        out.write("# type, blocks, their float32 values (little-endian, hex), by gguf.quants.dequantize of PyPI gguf\n")
+        for t, rows in ((T.IQ4_NL, 5), (T.IQ4_XS, 3)):
+            raw = random.integers(0, 256, (rows, GGML_QUANT_SIZES[t][1]), dtype=np.uint8)
+            raw[:, 0:2] = random.normal(0, 0.1, (rows, 1)).astype(np.float16).view(np.uint8)
+            out.write(f"{t.name} {raw.tobytes().hex()} {quants.dequantize(raw, t).tobytes().hex()}\n")
+
+
 encoded()
 superblocks()
+iq4()
 reference(sys.argv[1])

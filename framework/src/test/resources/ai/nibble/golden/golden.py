@@ -129,9 +129,10 @@ anew = json.load(open(f"{here}/llama_nf4.json"))["log"]
 worst = max(abs(a["loss"] - b["loss"]) for a, b in zip(log, anew))
 print("control: llama_nf4 by definition differs from bitsandbytes' losses by", worst)
 assert worst < 1e-5
-log, final = train("qwen3_nf4", "qwen3", False, by_definition)
-json.dump({"log": log}, open(f"{here}/qwen3_nf4.json", "w"), indent=1)
-save_file(final, f"{here}/qwen3_nf4.safetensors")
+for case, base in (("qwen3_nf4", "qwen3"), ("gemma3_nf4", "gemma3")):
+    log, final = train(case, base, False, by_definition)
+    json.dump({"log": log}, open(f"{here}/{case}.json", "w"), indent=1)
+    save_file(final, f"{here}/{case}.safetensors")
 
 golden = load_file(f"{fixtures}/smollm2_golden.safetensors")
 model = load(smollm2, False)

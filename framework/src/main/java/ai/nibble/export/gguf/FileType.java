@@ -138,7 +138,7 @@ public enum FileType {
     int layer = Integer.parseInt(name.group(1));
     int layers = config.numHiddenLayers();
     return switch (name.group(2)) {
-      case "attn_v" -> valueType(layer, layers, config);
+      case "attn_v", "attn_qkv" -> valueType(layer, layers, config);
       case "ffn_down" -> downType(layer, layers);
       case "attn_output" -> outputType();
       default -> base;

@@ -6,7 +6,8 @@ import ai.nibble.model.WeightSource;
 
 /**
  * A model's weights in the order of a GGUF file's rows: of some architectures llama.cpp rotates
- * neighbours, Hugging Face the two halves of a head, so the rows of q and k change places.
+ * neighbours, Hugging Face the two halves of a head, so the rows of q and k change places; norms
+ * that are distances from 1 are written with it.
  */
 record GgufRows(WeightSource weights) {
 
@@ -16,7 +17,14 @@ record GgufRows(WeightSource weights) {
    * @param name Hugging Face's
    */
   RowSource of(String name) {
-    RowSource rows = (row, into) -> weights.read(name, row * into.length, into, 0, into.length);
+    float shift = GgufLayout.shift(weights.config(), name);
+    RowSource rows =
+        (row, into) -> {
+          weights.read(name, row * into.length, into, 0, into.length);
+          for (int i = 0; i < into.length && shift != 0; i++) {
+            into[i] += shift;
+          }
+        };
     if (!GgufLayout.isPermuted(weights.config(), name)) {
       return rows;
     }

@@ -106,7 +106,7 @@ public final class LoraExport {
     for (String path : adapter.modules()) {
       long[] weight = base.shape(path + ".weight");
       long r = adapter.rank(path);
-      String name = name(path);
+      String name = name(base.config(), path);
       fallbacks += add(specs, name + ".lora_a", type, r, weight[1]);
       fallbacks += add(specs, name + ".lora_b", type, weight[0], r);
     }
@@ -127,8 +127,8 @@ public final class LoraExport {
     return fits ? 0 : 1;
   }
 
-  private static String name(String path) {
-    return GgufLayout.ggufName(path + ".weight").orElseThrow();
+  private static String name(ModelConfig base, String path) {
+    return GgufLayout.ggufName(base, path + ".weight").orElseThrow();
   }
 
   private static void write(
@@ -140,7 +140,7 @@ public final class LoraExport {
     float factor = (float) (adapter.scaling(path) * r / alpha);
     boolean permuted = GgufLayout.isPermuted(base, path + ".weight");
     int headDim = base.headDim();
-    String name = name(path);
+    String name = name(base, path);
     writer.write(
         name + ".lora_a",
         (row, into) -> System.arraycopy(a, (int) row * into.length, into, 0, into.length));

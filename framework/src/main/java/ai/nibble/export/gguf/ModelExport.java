@@ -19,7 +19,6 @@ import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.GgufHyperparameters;
 import ai.nibble.model.GgufWeights;
 import ai.nibble.model.ModelConfig;
-import ai.nibble.model.RotaryFrequencies;
 import ai.nibble.model.WeightSource;
 import ai.nibble.tensor.Scope;
 import java.io.IOException;
@@ -220,13 +219,13 @@ public final class ModelExport {
 
   private void write(GgufHeader header, TensorPlan plan, WeightSource weights, WeightSource base) {
     GgufRows rows = new GgufRows(weights);
+    Map<String, float[]> ropeTensors = GgufHyperparameters.ropeTensors(base.config());
     try (GgufWriter writer = GgufWriter.create(request.out(), header, plan.specs())) {
       for (GgufTensorSpec spec : plan.specs()) {
-        if (spec.name().equals(TensorPlan.ROPE_FREQS)) {
-          float[] divisors = RotaryFrequencies.divisors(base.config());
+        float[] divisors = ropeTensors.get(spec.name());
+        if (divisors != null) {
           writer.write(
-              TensorPlan.ROPE_FREQS,
-              (row, into) -> System.arraycopy(divisors, 0, into, 0, into.length));
+              spec.name(), (row, into) -> System.arraycopy(divisors, 0, into, 0, into.length));
           continue;
         }
         String name = plan.names().get(spec.name());

@@ -4,7 +4,6 @@ import ai.nibble.gguf.GgmlType;
 import ai.nibble.gguf.GgufTensorSpec;
 import ai.nibble.model.GgufHyperparameters;
 import ai.nibble.model.GgufLayout;
-import ai.nibble.model.RopeScaling;
 import ai.nibble.model.WeightSource;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -18,13 +17,10 @@ import java.util.function.Consumer;
 /**
  * Which tensors a model's file gets, in its order, and of which types.
  *
- * @param names those in the file to Hugging Face's; the rope divisors have none
- * @param specs of all, the rope divisors first where the model has them
+ * @param names those in the file to Hugging Face's; those of the rope scaling have none
+ * @param specs of all, those of the rope scaling first where the model has them
  */
 record TensorPlan(Map<String, String> names, List<GgufTensorSpec> specs) {
-  /** The tensor of what Llama 3 divides its rotary frequencies by. */
-  static final String ROPE_FREQS = GgufHyperparameters.ROPE_FREQS;
-
   /**
    * Plans a model's file.
    *
@@ -34,12 +30,12 @@ record TensorPlan(Map<String, String> names, List<GgufTensorSpec> specs) {
     Map<String, String> names = new LinkedHashMap<>();
     List<GgufTensorSpec> specs = new ArrayList<>();
     Map<GgmlType, Integer> fallbacks = new EnumMap<>(GgmlType.class);
-    if (weights.config().ropeScaling() instanceof RopeScaling.Llama3) {
-      List<Long> pairs = List.of((long) weights.config().headDim() / 2);
-      specs.add(new GgufTensorSpec(ROPE_FREQS, GgmlType.F32, pairs));
-    }
+    GgufHyperparameters.ropeTensors(weights.config())
+        .forEach(
+            (name, values) ->
+                specs.add(new GgufTensorSpec(name, GgmlType.F32, List.of((long) values.length))));
     for (String name : weights.names()) {
-      String ggufName = GgufLayout.ggufName(name).orElseThrow();
+      String ggufName = GgufLayout.ggufName(weights.config(), name).orElseThrow();
       long[] shape = weights.shape(name);
       FileType.Choice choice =
           type.typeOf(ggufName, shape.length, shape[shape.length - 1], weights.config());

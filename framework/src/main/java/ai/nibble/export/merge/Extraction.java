@@ -75,7 +75,8 @@ public final class Extraction {
     try (Scope scope = new Scope()) {
       WeightSource stored = scope.own(WeightSource.open(request.base(), notices));
       WeightSource tuned = scope.own(WeightSource.open(request.tuned(), notices));
-      HeldWeights base = scope.own(new HeldWeights(stored, request.quantization()));
+      HeldWeights base =
+          scope.own(new HeldWeights(stored, stored.settle(request.quantization(), notices)));
       List<String> linears = CausalLm.linearPaths(base.config());
       requireSameShapes(base, tuned);
       requireRank(base, linears);

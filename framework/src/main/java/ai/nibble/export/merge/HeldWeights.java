@@ -1,14 +1,15 @@
 package ai.nibble.export.merge;
 
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Current;
 import ai.nibble.model.WeightSource;
 import ai.nibble.nn.Quant4Weight;
 import ai.nibble.quant.ElementSource;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.QuantConfig;
 import ai.nibble.quant.Quantized8Bit;
+import ai.nibble.quant.QuantizedMatrix;
 import ai.nibble.tensor.DType;
-import ai.nibble.tensor.Tensor;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -21,7 +22,7 @@ import java.util.stream.Collectors;
 final class HeldWeights extends WeightView {
   private final Optional<QuantConfig> quantization;
   private final Set<String> quantized;
-  private final Current<Held> current = new Current<>(this::quantize);
+  private final Current<QuantizedMatrix> current = new Current<>(this::quantize);
 
   /**
    * @param base stays the caller's
@@ -39,50 +40,15 @@ final class HeldWeights extends WeightView {
                 .collect(Collectors.toUnmodifiableSet());
   }
 
-  /** A quantised weight that is read element by element. */
-  private interface Held extends AutoCloseable {
-    void read(long firstElement, float[] out, int offset, int count);
-
-    @Override
-    void close();
-  }
-
-  private Held quantize(String name) {
+  private QuantizedMatrix quantize(String name) {
     long[] shape = base.shape(name);
     ElementSource values = (first, into, count) -> base.readHeld(name, first, into, 0, count);
     QuantConfig config = quantization.orElseThrow();
     if (config instanceof Quant4Config c) {
       DType dtype = base.heldDtype(name);
-      return new Held4(Quant4Weight.quantize(name, c, dtype, shape[0], shape[1], values));
+      return Quant4Weight.quantize(name, c, dtype, shape[0], shape[1], values).quantized();
     }
-    return new Held8(Quantized8Bit.quantize(name, shape[0], shape[1], values));
-  }
-
-  private record Held4(Quant4Weight weight) implements Held {
-    @Override
-    public void read(long firstElement, float[] out, int offset, int count) {
-      try (Tensor values = Tensor.empty(DType.FLOAT32, count)) {
-        weight.quantized().dequantize(firstElement, values);
-        values.floats().get(0, out, offset, count);
-      }
-    }
-
-    @Override
-    public void close() {
-      weight.close();
-    }
-  }
-
-  private record Held8(Quantized8Bit weight) implements Held {
-    @Override
-    public void read(long firstElement, float[] out, int offset, int count) {
-      weight.dequantize(firstElement, out, offset, count);
-    }
-
-    @Override
-    public void close() {
-      weight.close();
-    }
+    return Quantized8Bit.quantize(name, shape[0], shape[1], values);
   }
 
   @Override

@@ -4,6 +4,7 @@ import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
 import ai.nibble.WholeFile;
+import ai.nibble.export.ShardWriter;
 import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
@@ -34,6 +35,9 @@ public final class Merge {
   private final Consumer<String> notices;
   private final Consumer<String> progress;
 
+  /** Of the base's linears; empty where they are used as they are stored. */
+  private Optional<QuantConfig> quantization = Optional.empty();
+
   private Merge(MergeRequest request, Consumer<String> notices, Consumer<String> progress) {
     this.request = request;
     this.notices = notices;
@@ -58,19 +62,21 @@ public final class Merge {
     WholeFile.requireNew(request.output(), "--output");
     try (Scope scope = new Scope()) {
       WeightSource base = scope.own(WeightSource.open(request.base(), notices));
-      HeldWeights held = scope.own(new HeldWeights(base, request.quantization()));
+      quantization = base.settle(request.quantization(), notices);
+      HeldWeights held = scope.own(new HeldWeights(base, quantization));
       Optional<Removal> removal =
           request.undo() ? Optional.of(new Removal(request.base(), notices)) : Optional.empty();
       AdapterUpdates updates = new AdapterUpdates(adapters(base, removal, scope), held);
       MergedWeights merged = scope.own(new MergedWeights(held, updates, MergedWeights.Part.WHOLE));
       DType dtype = request.dtype().orElseGet(() -> dtypeOf(base));
       Path directory = WeightSource.directory(request.base());
-      MergeRecord added = MergeRecord.of(request.quantization(), updates.adapters());
+      MergeRecord added = MergeRecord.of(quantization, updates.adapters());
       MergeRecord record =
           removal.map(Removal::record).orElseGet(() -> added.onto(MergeRecord.read(directory)));
       List<int[]> prompts = SamplePrompts.of(directory, base.config(), request.prompts(), notices);
       BaseFiles files = baseFiles();
-      ShardWriter writer = new ShardWriter(merged, dtype, record.metadata(), progress);
+      ShardWriter writer =
+          new ShardWriter(new MergedContent(merged, dtype), record.metadata(), progress);
       try (WholeDirectory output = WholeDirectory.create(request.output(), "--output")) {
         requireRoom(output.path(), writer.bytes());
         int shards = writer.write(output.path(), request.maxShardBytes());
@@ -176,31 +182,29 @@ public final class Merge {
         CausalLm.linearPaths(base.config()).stream()
             .anyMatch(path -> updates.replacing(path + ".weight").isPresent());
     // scaled or replaced weights are no longer those that were quantised
-    Optional<QuantConfig> quantization =
+    Optional<QuantConfig> held4 =
         updates.isDora() || changesQuantized ? Optional.empty() : multipliedByValues();
     try (HeldWeights held =
-            new HeldWeights(
-                base, quantization.isPresent() ? Optional.empty() : request.quantization());
+            new HeldWeights(base, held4.isPresent() ? Optional.empty() : quantization);
         MergedWeights rest =
             new MergedWeights(held, updates, MergedWeights.Part.WITHOUT_PRODUCTS)) {
-      return new LayerwiseLogits(rest, request.base(), quantization, updates, request.device())
+      return new LayerwiseLogits(rest, request.base(), held4, updates, request.device())
           .compute(prompts);
     }
   }
 
   private float[] without(WeightSource base, List<int[]> prompts) {
-    Optional<QuantConfig> quantization = multipliedByValues();
+    Optional<QuantConfig> held4 = multipliedByValues();
     try (HeldWeights held =
-        new HeldWeights(
-            base, quantization.isPresent() ? Optional.empty() : request.quantization())) {
-      return new LayerwiseLogits(held, request.base(), quantization, null, request.device())
+        new HeldWeights(base, held4.isPresent() ? Optional.empty() : quantization)) {
+      return new LayerwiseLogits(held, request.base(), held4, null, request.device())
           .compute(prompts);
     }
   }
 
   /** The quantisation where products are those with its values; else empty. */
   private Optional<QuantConfig> multipliedByValues() {
-    return request.quantization().filter(Quant4Config.class::isInstance);
+    return quantization.filter(Quant4Config.class::isInstance);
   }
 
   private float[] logits(WeightSource source, List<int[]> prompts) {

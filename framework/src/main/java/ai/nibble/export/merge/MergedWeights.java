@@ -1,6 +1,7 @@
 package ai.nibble.export.merge;
 
 import ai.nibble.lora.StoredAdapter;
+import ai.nibble.model.Current;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.WeightSource;
 import ai.nibble.tensor.DType;

@@ -53,7 +53,7 @@ class LoraExportTest {
       assertEquals("lora", file.metadata().getString("adapter.type"));
       double alpha = file.metadata().getFloat("adapter.lora.alpha");
       for (String path : stored.modules()) {
-        String weight = GgufLayout.ggufName(path + ".weight").orElseThrow();
+        String weight = GgufLayout.ggufName(source.config(), path + ".weight").orElseThrow();
         GgufTensor loraB = file.tensor(weight + ".lora_b");
         int r = (int) loraB.rowElements();
         int outs = Math.toIntExact(loraB.shape().get(0));

@@ -1,4 +1,4 @@
-package ai.nibble.export.merge;
+package ai.nibble.model;
 
 import java.util.concurrent.locks.ReadWriteLock;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
@@ -11,18 +11,18 @@ import java.util.function.Function;
  *
  * @param <T> closed when replaced
  */
-final class Current<T extends AutoCloseable> implements AutoCloseable {
+public final class Current<T extends AutoCloseable> implements AutoCloseable {
   private final Function<String, T> prepare;
   private final ReadWriteLock lock = new ReentrantReadWriteLock();
   private String name;
   private T value;
 
-  Current(Function<String, T> prepare) {
+  public Current(Function<String, T> prepare) {
     this.prepare = prepare;
   }
 
   /** Hands over what belongs to a tensor; it stays open while the body runs. */
-  void use(String wanted, Consumer<? super T> body) {
+  public void use(String wanted, Consumer<? super T> body) {
     lock.readLock().lock();
     try {
       if (!wanted.equals(name)) {

@@ -1,0 +1,183 @@
+package ai.nibble.gguf.vocabulary;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * {@code tokenizer.ggml.model = llama}: SentencePiece's BPE, which joins the pair whose token has
+ * the highest score. Hugging Face's library has merges in place of scores: every way in which two
+ * tokens make a third, in the order of the third's score, which comes to the same.
+ *
+ * <p>A space is {@code ▁}; characters without a token are spelled in bytes, {@code <0xHH>}. Of
+ * Gemma the scores do not follow the order of joining, that of the tokens does; and it has runs of
+ * spaces as user-defined tokens, which the converter spells with spaces.
+ */
+final class SentencePieceForm implements TokenizerJson.Form {
+  private static final String SPACE = "▁";
+  private static final int BYTES = 256;
+
+  private final Vocabulary vocabulary;
+  private final boolean gemma;
+  private final boolean addsSpace;
+
+  private record Merge(String left, String right, float score) {
+    int leftLength() {
+      return left.codePointCount(0, left.length());
+    }
+
+    int rightLength() {
+      return right.codePointCount(0, right.length());
+    }
+  }
+
+  SentencePieceForm(Vocabulary vocabulary, boolean gemma) {
+    this.vocabulary = vocabulary;
+    this.gemma = gemma;
+    this.addsSpace = vocabulary.flag("add_space_prefix", !gemma);
+  }
+
+  @Override
+  public void describe(ObjectNode tokenizer) {
+    normalizer(tokenizer);
+    tokenizer.putNull("pre_tokenizer");
+    decoder(tokenizer);
+    ObjectNode model = tokenizer.putObject("model").put("type", "BPE");
+    model.putNull("dropout");
+    vocabulary
+        .textOf("unknown")
+        .ifPresentOrElse(text -> model.put("unk_token", text), () -> model.putNull("unk_token"));
+    model.putNull("continuing_subword_prefix").putNull("end_of_word_suffix");
+    model.put("fuse_unk", true).put("byte_fallback", spellsBytes());
+    model.put("ignore_merges", false);
+    merges(model.putArray("merges"));
+  }
+
+  private void normalizer(ObjectNode tokenizer) {
+    ObjectNode replace = tokenizer.objectNode().put("type", "Replace").put("content", SPACE);
+    replace.putObject("pattern").put("String", " ");
+    if (!addsSpace) {
+      tokenizer.set("normalizer", replace);
+      return;
+    }
+    ArrayNode steps =
+        tokenizer.putObject("normalizer").put("type", "Sequence").putArray("normalizers");
+    steps.addObject().put("type", "Prepend").put("prepend", SPACE);
+    steps.add(replace);
+  }
+
+  private void decoder(ObjectNode tokenizer) {
+    ArrayNode steps = tokenizer.putObject("decoder").put("type", "Sequence").putArray("decoders");
+    steps
+        .addObject()
+        .put("type", "Replace")
+        .put("content", " ")
+        .putObject("pattern")
+        .put("String", SPACE);
+    steps.addObject().put("type", "ByteFallback");
+    steps.addObject().put("type", "Fuse");
+    if (addsSpace) {
+      steps.addObject().put("type", "Strip").put("content", " ").put("start", 1).put("stop", 0);
+    }
+  }
+
+  private boolean spellsBytes() {
+    int bytes = 0;
+    for (int id = 0; id < vocabulary.size(); id++) {
+      bytes += vocabulary.isOfType(id, Vocabulary.BYTE) ? 1 : 0;
+    }
+    return bytes == BYTES;
+  }
+
+  private void merges(ArrayNode out) {
+    Map<String, Integer> pieces = pieces();
+    float[] scores = scores();
+    List<Merge> merges = new ArrayList<>();
+    for (int id = 0; id < vocabulary.size(); id++) {
+      if (isPiece(id)) {
+        merges.addAll(waysTo(text(id), scores[id], pieces));
+      }
+    }
+    merges.sort(order());
+    merges.forEach(merge -> out.add(merge.left + " " + merge.right));
+  }
+
+  /**
+   * As transformers converts: with scores the highest first, and among the pairs of one token the
+   * longest left part; by the tokens' order the other way round.
+   */
+  private Comparator<Merge> order() {
+    Comparator<Merge> best = Comparator.comparing(Merge::score, Comparator.reverseOrder());
+    Comparator<Merge> shorter =
+        Comparator.comparingInt(Merge::leftLength).thenComparingInt(Merge::rightLength);
+    return best.thenComparing(gemma ? shorter : shorter.reversed());
+  }
+
+  private List<Merge> waysTo(String text, float score, Map<String, Integer> pieces) {
+    List<Merge> ways = new ArrayList<>();
+    for (int i = 1; i < text.length(); i++) {
+      if (Character.isLowSurrogate(text.charAt(i))) {
+        continue;
+      }
+      String left = text.substring(0, i);
+      String right = text.substring(i);
+      if (pieces.containsKey(left) && pieces.containsKey(right)) {
+        ways.add(new Merge(left, right, score));
+      }
+    }
+    ways.sort(
+        Comparator.comparingInt((Merge merge) -> pieces.get(merge.left))
+            .thenComparingInt(merge -> pieces.get(merge.right)));
+    return ways;
+  }
+
+  private Map<String, Integer> pieces() {
+    Map<String, Integer> pieces = new HashMap<>();
+    for (int id = 0; id < vocabulary.size(); id++) {
+      if (isPiece(id)) {
+        pieces.put(text(id), id);
+      }
+    }
+    return pieces;
+  }
+
+  /** Whether text is joined to it; the others are found whole, or stand for a byte. */
+  private boolean isPiece(int id) {
+    boolean joined =
+        vocabulary.isOfType(id, Vocabulary.NORMAL)
+            || gemma && vocabulary.isOfType(id, Vocabulary.USER_DEFINED);
+    return joined && text(id).indexOf(' ') < 0;
+  }
+
+  private float[] scores() {
+    if (!gemma) {
+      return vocabulary.metadata().getFloats(Vocabulary.SCORES);
+    }
+    float[] scores = new float[vocabulary.size()]; // exact: fewer than 2^24 tokens are read
+    for (int id = 0; id < scores.length; id++) {
+      scores[id] = -id;
+    }
+    return scores;
+  }
+
+  @Override
+  public boolean leavesOut(int id) {
+    return false;
+  }
+
+  @Override
+  public String text(int id) {
+    String text = vocabulary.texts().get(id);
+    boolean spaces = gemma && text.length() > 1 && text.isBlank() && text.indexOf(' ') >= 0;
+    return spaces ? text.replace(" ", SPACE) : text;
+  }
+
+  @Override
+  public boolean addsBos() {
+    return true;
+  }
+}
