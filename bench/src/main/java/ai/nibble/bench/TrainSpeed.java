@@ -2,6 +2,7 @@ package ai.nibble.bench;
 
 import ai.nibble.data.Batch;
 import ai.nibble.data.Example;
+import ai.nibble.lora.AdapterExtras;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.model.CausalLm;
@@ -26,7 +27,7 @@ import java.util.Random;
  * process's.
  *
  * <p>Arguments: base, compute dtype ({@code float32}, {@code bfloat16}), {@code none}, {@code
- * selective} or {@code block} checkpointing, steps.
+ * selective} or {@code block} checkpointing, steps, and {@code dora} for magnitudes.
  */
 public final class TrainSpeed {
   private static final int SEQUENCES = 2;
@@ -42,8 +43,11 @@ public final class TrainSpeed {
     Checkpointing checkpointing = Checkpointing.valueOf(args[2].toUpperCase(Locale.ROOT));
     int steps = Integer.parseInt(args[3]);
     LoadOptions options = new LoadOptions(LoadOptions.nf4().quantization(), compute);
+    boolean dora = args.length > 4 && args[4].equals("dora");
+    LoraConfig config =
+        LoraConfig.DEFAULT.withDropout(0).withExtras(AdapterExtras.NONE.withDora(dora));
     try (CausalLm model = CausalLm.load(base, options);
-        LoraAdapter adapter = LoraAdapter.inject(model, LoraConfig.DEFAULT.withDropout(0), 0)) {
+        LoraAdapter adapter = LoraAdapter.inject(model, config, 0)) {
       int elements = Math.toIntExact(adapter.parameters().numel());
       AdamW optimizer = new AdamW(AdamWConfig.DEFAULT, elements);
       TrainStep step =

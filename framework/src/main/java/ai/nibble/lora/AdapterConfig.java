@@ -12,8 +12,6 @@ import java.util.Optional;
  *     file, whose tensors are what counts
  * @param baseModel the base model's directory or hub id, as written by whoever saved the adapter
  * @param revision the base model's revision
- * @param extras what the adapter does besides; {@link AdapterExtras#NONE} where it can be put on a
- *     model
  * @param ignoredKeys keys of the file that Nibble does not know and that are set to something, in
  *     the file's order: worth a line to the user; empty for an adapter of ours
  */
@@ -21,10 +19,14 @@ public record AdapterConfig(
     LoraConfig lora,
     Optional<String> baseModel,
     Optional<String> revision,
-    AdapterExtras extras,
     List<String> ignoredKeys) {
   public AdapterConfig {
     ignoredKeys = List.copyOf(ignoredKeys);
+  }
+
+  /** What the adapter does besides adding B·A. */
+  public AdapterExtras extras() {
+    return lora.extras();
   }
 
   /**
@@ -38,7 +40,6 @@ public record AdapterConfig(
         lora,
         Optional.of(HubModels.idOf(baseModel).map(HubId::repository).orElse(baseModel)),
         HubModels.idOf(baseModel).flatMap(HubId::revision),
-        AdapterExtras.NONE,
         List.of());
   }
 }

@@ -153,7 +153,7 @@ public final class AdapterConfigFile {
     putList(json, "layers_to_transform", lora.layersToTransform());
     putNumber(json, "lora_alpha", lora.alpha());
     json.put("lora_dropout", lora.dropout());
-    json.putNull("modules_to_save");
+    putList(json, "modules_to_save", lora.extras().modulesToSave());
     json.put("peft_type", "LORA");
     json.put("r", lora.r());
     putNumbers(json.putObject("rank_pattern"), lora.rankPattern().map());
@@ -164,7 +164,7 @@ public final class AdapterConfigFile {
       putList(json, "target_modules", names.names());
     }
     json.put("task_type", "CAUSAL_LM");
-    json.put("use_dora", false);
+    json.put("use_dora", lora.extras().useDora());
     json.put("use_rslora", lora.useRslora());
     return json.toPrettyString() + "\n";
   }

@@ -72,8 +72,11 @@ final class AdapterConfigReader {
    */
   private static final Set<String> HARMLESS_INITS = Set.of("gaussian", "eva", "orthogonal", "mica");
 
-  /** Those of {@link AdapterExtras}. */
-  private static final Set<String> EXTRAS = Set.of("lora_bias", "modules_to_save", "use_dora");
+  /** Those of {@link AdapterExtras} that an adapter on a model may have. */
+  private static final Set<String> EXTRAS = Set.of("modules_to_save", "use_dora");
+
+  /** The others, which a merge takes. */
+  private static final Set<String> MERGED_EXTRAS = Set.of("lora_bias");
 
   private final String file;
   private final JsonNode json;
@@ -104,7 +107,7 @@ final class AdapterConfigReader {
     boolean rslora = flag("use_rslora");
     Optional<String> base = text("base_model_name_or_path");
     Optional<String> revision = text("revision");
-    AdapterExtras extras = takesExtras ? extras() : AdapterExtras.NONE;
+    AdapterExtras extras = extras();
     if (targets.equals(TargetModules.NONE) && problems.isEmpty()) {
       problem("target_modules", "a list of module names or a regular expression");
     }
@@ -122,8 +125,9 @@ final class AdapterConfigReader {
               alphas,
               layers,
               layersPattern,
-              InitLoraWeights.KAIMING);
-      return new AdapterConfig(lora, base, revision, extras, unknownKeys());
+              InitLoraWeights.KAIMING,
+              extras);
+      return new AdapterConfig(lora, base, revision, unknownKeys());
     } catch (InvalidInputException e) {
       e.problems().forEach(line -> problems.add(file + ": " + line));
       throw new InvalidInputException(problems);
@@ -151,7 +155,7 @@ final class AdapterConfigReader {
     json.fieldNames()
         .forEachRemaining(
             key -> {
-              boolean taken = takesExtras && EXTRAS.contains(key);
+              boolean taken = EXTRAS.contains(key) || takesExtras && MERGED_EXTRAS.contains(key);
               if (OTHER_METHODS.containsKey(key) && !taken && isSet(get(key))) {
                 problems.add(
                     file
@@ -183,7 +187,7 @@ final class AdapterConfigReader {
   private AdapterExtras extras() {
     JsonNode bias = get("bias");
     AdapterExtras.Bias trained =
-        switch (bias.isNull() ? "none" : bias.asText()) {
+        switch (bias.isNull() || !takesExtras ? "none" : bias.asText()) {
           case "none" -> AdapterExtras.Bias.NONE;
           case "all" -> AdapterExtras.Bias.ALL;
           case "lora_only" -> AdapterExtras.Bias.LORA_ONLY;

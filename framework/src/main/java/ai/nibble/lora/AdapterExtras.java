@@ -36,4 +36,14 @@ public record AdapterExtras(
     return modulesToSave.stream()
         .anyMatch(name -> modulePath.equals(name) || modulePath.endsWith("." + name));
   }
+
+  /** The same with magnitudes of rows, or without. */
+  public AdapterExtras withDora(boolean dora) {
+    return new AdapterExtras(dora, modulesToSave, bias, loraBias);
+  }
+
+  /** The same with other modules trained whole. */
+  public AdapterExtras withModulesToSave(List<String> modules) {
+    return new AdapterExtras(useDora, modules, bias, loraBias);
+  }
 }

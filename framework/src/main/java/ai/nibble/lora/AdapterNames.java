@@ -66,6 +66,11 @@ public final class AdapterNames {
     return name(modulePath, Kind.LORA_B);
   }
 
+  /** The name of DoRA's magnitudes of a module. */
+  public static String magnitude(String modulePath) {
+    return name(modulePath, Kind.LORA_MAGNITUDE_VECTOR);
+  }
+
   /** The name of a module's tensor. */
   public static String name(String modulePath, Kind kind) {
     return PREFIX + modulePath + kind.suffix;

@@ -8,10 +8,12 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 
 /**
- * Several adapters in memory beside one base, of which at most one is on. Switching moves no
- * weights. Closing it takes the one that is on off and frees all; close it before the model.
+ * Several adapters in memory beside one base, of which one is on, or none, or a weighted sum of
+ * some. Switching moves no weights of the base. Closing it takes the one that is on off and frees
+ * all; close it before the model.
  */
 public final class AdapterSet implements AutoCloseable {
   /** What stands for no adapter where a name is asked for. */
@@ -20,6 +22,7 @@ public final class AdapterSet implements AutoCloseable {
   private final CausalLm model;
   private final Map<String, LoraAdapter> adapters = new LinkedHashMap<>();
   private String active = OFF;
+  private AdapterMix mix;
 
   /**
    * @param model without an adapter; stays the caller's
@@ -65,6 +68,38 @@ public final class AdapterSet implements AutoCloseable {
   }
 
   /**
+   * Switches a sum of adapters on, {@code W + Σ weightᵢ · sᵢ · Bᵢ·Aᵢ}, and what was on before off.
+   * It takes the memory of those adapters once more.
+   *
+   * @param weights of adapters by name, at least one; any number, negative ones too
+   * @throws InvalidInputException if there is none of a name, a weight is not finite, or an adapter
+   *     is more than a product, as one of DoRA; all stays as it was
+   */
+  public void select(Map<String, Double> weights) {
+    List<AdapterMix.Part> parts = new ArrayList<>();
+    weights.forEach(
+        (name, weight) -> {
+          requireKnown(name);
+          if (name.equals(OFF) || !Double.isFinite(weight)) {
+            throw new InvalidInputException(
+                "adapter '" + name + "' has weight " + weight + ", expected a name and a number");
+          }
+          parts.add(new AdapterMix.Part(name, adapters.get(name), weight));
+        });
+    if (parts.isEmpty()) {
+      throw new InvalidInputException("no adapters to sum up, expected some of " + names());
+    }
+    AdapterMix made = new AdapterMix(model, parts);
+    detach();
+    mix = made;
+    active =
+        parts.stream()
+            .map(part -> part.name() + "=" + part.weight())
+            .collect(Collectors.joining(" + "));
+    attach();
+  }
+
+  /**
    * Checks a name that may be selected.
    *
    * @throws InvalidInputException if it is none; it lists those there are
@@ -88,10 +123,17 @@ public final class AdapterSet implements AutoCloseable {
   }
 
   private void attach() {
+    if (mix != null) {
+      mix.attach();
+    }
     Optional.ofNullable(adapters.get(active)).ifPresent(LoraAdapter::attach);
   }
 
   private void detach() {
+    if (mix != null) {
+      mix.close();
+      mix = null;
+    }
     Optional.ofNullable(adapters.get(active)).ifPresent(LoraAdapter::detach);
   }
 
@@ -100,13 +142,14 @@ public final class AdapterSet implements AutoCloseable {
     return List.copyOf(adapters.keySet());
   }
 
-  /** The adapter that is on, or {@link #OFF}. */
+  /** The adapter that is on, the sum in words, or {@link #OFF}. */
   public String active() {
     return active;
   }
 
   @Override
   public void close() {
+    detach();
     adapters.values().forEach(LoraAdapter::close);
     adapters.clear();
     active = OFF;

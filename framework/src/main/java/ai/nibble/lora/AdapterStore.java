@@ -19,7 +19,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /**
  * Reads and writes an adapter as the directory that PEFT reads and writes: {@code
@@ -31,7 +33,10 @@ public final class AdapterStore {
   private AdapterStore() {}
 
   /**
-   * Writes the adapter. The weights appear whole or not at all, the configuration after them.
+   * Writes the adapter. The weights appear whole or not at all, the configuration after them. What
+   * an adapter began with and takes back is written as part of it, so that it fits the base as it
+   * is stored: A and B of twice the rank, as PEFT's {@code
+   * path_initial_model_for_weight_conversion}.
    *
    * @param directory made if missing
    * @param baseModel what {@code base_model_name_or_path} says
@@ -42,20 +47,23 @@ public final class AdapterStore {
       throws IOException {
     requireWorthSaving(adapter, directory, trained);
     Files.createDirectories(directory);
-    List<Parameter> parameters = adapter.parameters().parameters();
-    List<TensorSpec> specs =
-        parameters.stream()
-            .map(p -> TensorSpec.of(p.name(), DType.FLOAT32, p.value().shape()))
-            .toList();
+    Map<String, Supplier<Tensor>> tensors = adapter.tensors();
+    List<TensorSpec> specs = new ArrayList<>();
+    for (Map.Entry<String, Supplier<Tensor>> entry : tensors.entrySet()) {
+      try (Tensor tensor = entry.getValue().get()) {
+        specs.add(TensorSpec.of(entry.getKey(), DType.FLOAT32, tensor.shape()));
+      }
+    }
     try (SafetensorsWriter writer = SafetensorsWriter.create(directory.resolve(WEIGHTS), specs)) {
-      for (Parameter p : parameters) {
-        try (Tensor host = p.value().to(Device.CPU)) {
-          writer.write(p.name(), host.bytes(0, Math.toIntExact(host.byteSize())));
+      for (Map.Entry<String, Supplier<Tensor>> entry : tensors.entrySet()) {
+        try (Tensor tensor = entry.getValue().get();
+            Tensor host = tensor.to(Device.CPU)) {
+          writer.write(entry.getKey(), host.bytes(0, Math.toIntExact(host.byteSize())));
         }
       }
       writer.commit();
     }
-    AdapterConfigFile.write(directory, new AdapterConfig(adapter.config(), baseModel));
+    AdapterConfigFile.write(directory, new AdapterConfig(adapter.savedConfig(), baseModel));
   }
 
   private static void requireWorthSaving(LoraAdapter adapter, Path directory, boolean trained) {
@@ -86,15 +94,34 @@ public final class AdapterStore {
   public static LoraAdapter load(CausalLm model, Path directory) {
     Path weights = weights(directory);
     AdapterConfig config = AdapterConfigFile.read(directory.resolve(AdapterConfigFile.NAME));
+    return filled(LoraAdapter.empty(model, config.lora()), weights);
+  }
+
+  /**
+   * Puts a saved adapter on a model to go on training it.
+   *
+   * @param config what is trained, with other dropout maybe
+   * @throws InvalidInputException if the adapter is another kind, with all that differs, or its
+   *     tensors do not fit
+   */
+  public static LoraAdapter load(CausalLm model, Path directory, LoraConfig config) {
+    Path weights = weights(directory);
+    LoraConfig saved = AdapterConfigFile.read(directory.resolve(AdapterConfigFile.NAME)).lora();
+    List<String> differences = Agreement.differences(saved, config, model.linears().keySet());
+    if (!differences.isEmpty()) {
+      throw new InvalidInputException(
+          differences.stream().map(line -> directory + ": " + line).toList());
+    }
+    return filled(LoraAdapter.untrained(model, config), weights);
+  }
+
+  private static LoraAdapter filled(LoraAdapter adapter, Path weights) {
     try (SafetensorsFile file = SafetensorsFile.open(weights)) {
-      LoraAdapter adapter = LoraAdapter.empty(model, config.lora());
-      try {
-        fill(adapter, file);
-        return adapter;
-      } catch (RuntimeException e) {
-        adapter.close();
-        throw e;
-      }
+      fill(adapter, file);
+      return adapter;
+    } catch (RuntimeException e) {
+      adapter.close();
+      throw e;
     }
   }
 

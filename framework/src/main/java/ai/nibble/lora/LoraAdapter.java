@@ -1,12 +1,18 @@
 package ai.nibble.lora;
 
+import ai.nibble.InvalidInputException;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Trainable;
+import ai.nibble.model.WeightSource;
+import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
+import ai.nibble.nn.Quant8Weight;
 import ai.nibble.nn.Weight;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Tensor;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
@@ -18,8 +24,9 @@ import java.util.Optional;
 import java.util.function.Supplier;
 
 /**
- * The low-rank updates on a model's linears: what is trained. Closing it takes them off the model
- * and frees their memory; close it before the model.
+ * The low-rank updates on a model's linears, and the embedding and output head where they are
+ * trained whole beside them: what is trained. Closing it takes them off the model and frees their
+ * memory; close it before the model.
  */
 public final class LoraAdapter implements Trainable {
   private final CausalLm model;
@@ -28,24 +35,73 @@ public final class LoraAdapter implements Trainable {
   private final ParameterSet parameters;
   private final Map<String, LowRank> updates = new LinkedHashMap<>();
 
+  /** By module path, the tables that are trained whole. */
+  private final Map<String, DenseWeight> whole = new LinkedHashMap<>();
+
   private LoraAdapter(CausalLm model, LoraConfig config, List<String> modules) {
     this.model = model;
     this.config = config;
     this.modules = modules;
+    if (config.initLoraWeights().isSubtracted() && config.dropout() > 0) {
+      throw new InvalidInputException(
+          "lora_dropout is "
+              + config.dropout()
+              + ", expected 0 with init_lora_weights: "
+              + config.initLoraWeights().text());
+    }
+    this.parameters = new ParameterSet(shapes(model, config, modules), model.device());
+    for (String path : modules) {
+      Parameter a = parameters.get(AdapterNames.loraA(path));
+      Parameter b = parameters.get(AdapterNames.loraB(path));
+      Optional<Parameter> m = Optional.ofNullable(parameters.get(AdapterNames.magnitude(path)));
+      Optional<LowRank.Fixed> fixed =
+          config.initLoraWeights().isSubtracted() ? Optional.of(fixed(a, b)) : Optional.empty();
+      updates.put(path, new LowRank(a, b, config.scaling(path), config.dropout(), m, fixed));
+    }
+    for (String path : WholeModules.of(config)) {
+      whole.put(path, new DenseWeight(parameters.get(WholeModules.name(path))));
+    }
+    attach();
+  }
+
+  /** A pair of zeros of the same shapes. */
+  private LowRank.Fixed fixed(Parameter a, Parameter b) {
+    return new LowRank.Fixed(zerosLike(a), zerosLike(b));
+  }
+
+  private Tensor zerosLike(Parameter p) {
+    Tensor value = p.value();
+    return parameters.own(Tensor.empty(value.device(), DType.FLOAT32, value.shape()).zero());
+  }
+
+  private static Map<String, long[]> shapes(
+      CausalLm model, LoraConfig config, List<String> modules) {
     Map<String, long[]> shapes = new LinkedHashMap<>();
     for (String path : modules) {
       Linear linear = model.linears().get(path);
       int r = rank(config, linear);
       shapes.put(AdapterNames.loraA(path), new long[] {r, linear.weight().inFeatures()});
       shapes.put(AdapterNames.loraB(path), new long[] {linear.weight().outFeatures(), r});
+      if (config.extras().useDora()) {
+        requireDoraFits(linear);
+        shapes.put(AdapterNames.magnitude(path), new long[] {linear.weight().outFeatures()});
+      }
     }
-    this.parameters = new ParameterSet(shapes, model.device());
-    for (String path : modules) {
-      Parameter a = parameters.get(AdapterNames.loraA(path));
-      Parameter b = parameters.get(AdapterNames.loraB(path));
-      updates.put(path, new LowRank(a, b, config.scaling(path), config.dropout()));
+    for (String path : WholeModules.of(config)) {
+      shapes.put(WholeModules.name(path), model.table(path).tensor().shape());
     }
-    attach();
+    WholeModules.requireFit(shapes.values());
+    return shapes;
+  }
+
+  private static void requireDoraFits(Linear linear) {
+    if (linear.weight() instanceof Quant8Weight) {
+      throw new InvalidInputException(
+          "use_dora: '"
+              + linear.path()
+              + "' is held in 8 bits, which is not supported yet: hold the base in 4 bits or as it"
+              + " is");
+    }
   }
 
   private static int rank(LoraConfig config, Linear linear) {
@@ -60,16 +116,73 @@ public final class LoraAdapter implements Trainable {
    * @throws InvalidInputException if a target selects nothing; the message lists what exists
    */
   public static LoraAdapter inject(CausalLm model, LoraConfig config, long seed) {
-    LoraConfig resolved = resolve(model, config);
-    LoraAdapter adapter = new LoraAdapter(model, resolved, select(model, resolved));
-    AdapterInit init = new AdapterInit(config.initLoraWeights(), seed);
-    for (String path : adapter.modules) {
-      Parameter a = adapter.parameters.get(AdapterNames.loraA(path));
-      FloatBuffer values = FloatBuffer.allocate(Math.toIntExact(a.value().numel()));
-      init.fill(path, values, a.value().size(0), a.value().size(1));
-      a.value().setFloats(values);
+    return inject(model, config, seed, Optional.empty());
+  }
+
+  /**
+   * As the other {@code inject}, with what the model was loaded from: {@link
+   * InitLoraWeights.Kind#LOFTQ} asks what its quantisation has lost.
+   *
+   * @param source of the model's weights; stays the caller's
+   */
+  public static LoraAdapter inject(
+      CausalLm model, LoraConfig config, long seed, WeightSource source) {
+    return inject(model, config, seed, Optional.of(source));
+  }
+
+  private static LoraAdapter inject(
+      CausalLm model, LoraConfig config, long seed, Optional<WeightSource> source) {
+    LoraAdapter adapter = untrained(model, config);
+    try {
+      adapter.beginning().draw(seed, source);
+      adapter.copyTables();
+      return adapter;
+    } catch (RuntimeException e) {
+      adapter.close();
+      throw e;
     }
-    return adapter;
+  }
+
+  private Beginning beginning() {
+    return new Beginning(model, config, updates);
+  }
+
+  /** The tables that are trained whole begin as the model's own. */
+  private void copyTables() {
+    whole.forEach(
+        (path, table) -> {
+          model.replace(path, null);
+          table.tensor().copyFrom(model.table(path).tensor());
+          model.replace(path, table);
+        });
+  }
+
+  /**
+   * What {@link #inject} began the run of a checkpoint with, where that is taken back: so nothing
+   * is decomposed again, which might give other bits.
+   *
+   * @param saved the adapter of that checkpoint
+   * @throws InvalidInputException if it is of another beginning
+   */
+  public static LoraAdapter resume(CausalLm model, LoraConfig config, Path saved) {
+    if (!config.initLoraWeights().isSubtracted()) {
+      throw new IllegalArgumentException(config.initLoraWeights() + " is not taken back");
+    }
+    LoraAdapter adapter = untrained(model, config);
+    try {
+      adapter.beginning().take(saved);
+      adapter.copyTables();
+      return adapter;
+    } catch (RuntimeException e) {
+      adapter.close();
+      throw e;
+    }
+  }
+
+  /** What {@link #inject} makes, all of it zeros. */
+  static LoraAdapter untrained(CausalLm model, LoraConfig config) {
+    LoraConfig resolved = resolve(model, config);
+    return new LoraAdapter(model, resolved, select(model, resolved));
   }
 
   /** Adapters with zeros in both matrices, for a reader to fill. */
@@ -94,6 +207,7 @@ public final class LoraAdapter implements Trainable {
    */
   public void attach() {
     updates.forEach((path, update) -> model.linears().get(path).attach(update));
+    whole.forEach(model::replace);
   }
 
   /**
@@ -106,6 +220,12 @@ public final class LoraAdapter implements Trainable {
           Linear linear = model.linears().get(path);
           if (linear.adapter().filter(on -> on == update).isPresent()) {
             linear.attach(null);
+          }
+        });
+    whole.forEach(
+        (path, table) -> {
+          if (model.table(path) == table) {
+            model.replace(path, null);
           }
         });
   }
@@ -142,7 +262,29 @@ public final class LoraAdapter implements Trainable {
     return List.copyOf(modules);
   }
 
-  /** All A and B under PEFT's names, float32. */
+  /** The update of a module; null where it has none. */
+  LowRank update(String path) {
+    return updates.get(path);
+  }
+
+  /** What is saved, by name: tensors that the one who gets them closes. */
+  Map<String, Supplier<Tensor>> tensors() {
+    Map<String, Supplier<Tensor>> tensors = new LinkedHashMap<>();
+    parameters.parameters().forEach(p -> tensors.put(p.name(), p.value()::share));
+    updates.forEach(
+        (path, update) -> {
+          tensors.put(AdapterNames.loraA(path), update::down);
+          tensors.put(AdapterNames.loraB(path), update::up);
+        });
+    return tensors;
+  }
+
+  /** The configuration of what is saved. */
+  LoraConfig savedConfig() {
+    return config.initLoraWeights().isSubtracted() ? config.doubled() : config;
+  }
+
+  /** All A and B, and magnitudes and whole weights where there are, under PEFT's names, float32. */
   @Override
   public ParameterSet parameters() {
     return parameters;
@@ -194,6 +336,7 @@ public final class LoraAdapter implements Trainable {
   @Override
   public void close() {
     detach();
+    whole.values().forEach(DenseWeight::close);
     parameters.close();
   }
 }

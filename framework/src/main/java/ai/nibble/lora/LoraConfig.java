@@ -2,7 +2,9 @@ package ai.nibble.lora;
 
 import ai.nibble.InvalidInputException;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.TreeSet;
 
 /**
@@ -20,6 +22,7 @@ import java.util.TreeSet;
  *     to listed names only, not to whole paths, and refuses them beside a pattern
  * @param layersPattern names of the module list that the layer numbers index; empty for any
  * @param initLoraWeights how the matrices begin
+ * @param extras what is trained besides A and B
  */
 public record LoraConfig(
     int r,
@@ -32,7 +35,8 @@ public record LoraConfig(
     PathValues<Double> alphaPattern,
     List<Integer> layersToTransform,
     List<String> layersPattern,
-    InitLoraWeights initLoraWeights) {
+    InitLoraWeights initLoraWeights,
+    AdapterExtras extras) {
 
   /** Rank 16, alpha 32, dropout 0.05 on every linear module except the output head. */
   public static final LoraConfig DEFAULT =
@@ -48,6 +52,34 @@ public record LoraConfig(
           List.of(),
           List.of(),
           InitLoraWeights.KAIMING);
+
+  /** A and B alone. */
+  public LoraConfig(
+      int r,
+      double alpha,
+      double dropout,
+      TargetModules targetModules,
+      TargetModules excludeModules,
+      boolean useRslora,
+      PathValues<Integer> rankPattern,
+      PathValues<Double> alphaPattern,
+      List<Integer> layersToTransform,
+      List<String> layersPattern,
+      InitLoraWeights initLoraWeights) {
+    this(
+        r,
+        alpha,
+        dropout,
+        targetModules,
+        excludeModules,
+        useRslora,
+        rankPattern,
+        alphaPattern,
+        layersToTransform,
+        layersPattern,
+        initLoraWeights,
+        AdapterExtras.NONE);
+  }
 
   /**
    * @throws InvalidInputException with every value that is out of range
@@ -156,7 +188,8 @@ public record LoraConfig(
         alphaPattern,
         layersToTransform,
         layersPattern,
-        initLoraWeights);
+        initLoraWeights,
+        extras);
   }
 
   /** The same with another dropout. */
@@ -172,7 +205,8 @@ public record LoraConfig(
         alphaPattern,
         layersToTransform,
         layersPattern,
-        initLoraWeights);
+        initLoraWeights,
+        extras);
   }
 
   /** The same on other modules: targets, exceptions and layer numbers. */
@@ -189,11 +223,71 @@ public record LoraConfig(
         alphaPattern,
         newLayers,
         newLayers.isEmpty() ? List.of() : layersPattern,
-        initLoraWeights);
+        initLoraWeights,
+        extras);
   }
 
   /** The same on other modules, all layers. */
   public LoraConfig withTargets(TargetModules newTargets) {
     return withTargets(newTargets, TargetModules.NONE, List.of());
+  }
+
+  /**
+   * The same with twice the ranks and no other scaling: that of matrices that another pair, scaled
+   * like them, was put beside.
+   */
+  LoraConfig doubled() {
+    double factor = useRslora ? Math.sqrt(2) : 2;
+    Map<String, Integer> ranks = new LinkedHashMap<>();
+    rankPattern.map().forEach((key, rank) -> ranks.put(key, 2 * rank));
+    Map<String, Double> alphas = new LinkedHashMap<>();
+    alphaPattern.map().forEach((key, value) -> alphas.put(key, factor * value));
+    return new LoraConfig(
+        2 * r,
+        factor * alpha,
+        dropout,
+        targetModules,
+        excludeModules,
+        useRslora,
+        new PathValues<>("rank_pattern", ranks),
+        new PathValues<>("alpha_pattern", alphas),
+        layersToTransform,
+        layersPattern,
+        initLoraWeights,
+        extras);
+  }
+
+  /** The same with another beginning. */
+  public LoraConfig withInit(InitLoraWeights how) {
+    return new LoraConfig(
+        r,
+        alpha,
+        dropout,
+        targetModules,
+        excludeModules,
+        useRslora,
+        rankPattern,
+        alphaPattern,
+        layersToTransform,
+        layersPattern,
+        how,
+        extras);
+  }
+
+  /** The same with other extras. */
+  public LoraConfig withExtras(AdapterExtras newExtras) {
+    return new LoraConfig(
+        r,
+        alpha,
+        dropout,
+        targetModules,
+        excludeModules,
+        useRslora,
+        rankPattern,
+        alphaPattern,
+        layersToTransform,
+        layersPattern,
+        initLoraWeights,
+        newExtras);
   }
 }

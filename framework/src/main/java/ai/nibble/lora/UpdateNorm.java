@@ -7,7 +7,8 @@ import ai.nibble.tensor.Tensor;
 
 /**
  * The Frobenius norm of an update without the update itself: {@code ‖B·A‖² = tr(AᵀBᵀBA) = Σ (BᵀB) ∘
- * (A·Aᵀ)}, two matrices {@code [r, r]} in place of one {@code [out, in]}.
+ * (A·Aᵀ)}, two matrices {@code [r, r]} in place of one {@code [out, in]}. What DoRA makes of the
+ * rows afterwards is not in it.
  */
 final class UpdateNorm {
   private UpdateNorm() {}
@@ -15,9 +16,9 @@ final class UpdateNorm {
   /** {@code scaling · ‖B·A‖}. */
   static double of(LowRank update) {
     int r = update.rank();
-    Tensor a = update.a().value();
-    Tensor b = update.b().value();
-    try (Tensor aT = a.t();
+    try (Tensor a = update.down();
+        Tensor b = update.up();
+        Tensor aT = a.t();
         Tensor bT = b.t();
         Tensor gramA = Tensor.empty(a.device(), DType.FLOAT32, r, r);
         Tensor gramB = Tensor.empty(a.device(), DType.FLOAT32, r, r)) {

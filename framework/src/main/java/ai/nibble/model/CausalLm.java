@@ -41,6 +41,12 @@ import java.util.function.DoubleSupplier;
  * its weights are trained. Computes on one thread at a time. Owns its weights.
  */
 public final class CausalLm implements AutoCloseable {
+  /** Module path of the embedding. */
+  public static final String EMBEDDING = "model.embed_tokens";
+
+  /** Module path of the output head. */
+  public static final String HEAD = "lm_head";
+
   private final ModelConfig config;
   private final Precision precision;
   private final DenseWeight embedding;
@@ -51,6 +57,11 @@ public final class CausalLm implements AutoCloseable {
   private final Workspace work;
   private final LogitCap logitCap;
   private final Map<String, Linear> linears = new LinkedHashMap<>();
+
+  /** What is computed with in place of the embedding and of the head; null for the model's own. */
+  private DenseWeight otherEmbedding;
+
+  private DenseWeight otherHead;
 
   /**
    * @param embedding {@code [vocabulary, hidden]}
@@ -138,6 +149,58 @@ public final class CausalLm implements AutoCloseable {
   }
 
   /**
+   * The weight {@code [vocabulary, hidden]} of {@link #EMBEDDING} or {@link #HEAD} that is computed
+   * with now; it stays the model's.
+   *
+   * @throws InvalidInputException if it is quantised
+   */
+  public DenseWeight table(String module) {
+    Weight weight = isEmbedding(module) ? embedding() : head();
+    if (weight instanceof DenseWeight dense) {
+      return dense;
+    }
+    throw new InvalidInputException(
+        module
+            + " is held in "
+            + weight.format()
+            + " in this base, expected float32, bfloat16 or float16 for training it whole: leave it"
+            + " out of modules_to_save, or take the base that was not quantised");
+  }
+
+  /**
+   * Computes with another weight in place of {@link #EMBEDDING}'s or {@link #HEAD}'s own. Where the
+   * model ties the two, the other stays what it is.
+   *
+   * @param weight {@code [vocabulary, hidden]}, which stays the caller's; null: the model's own
+   *     again
+   */
+  public void replace(String module, DenseWeight weight) {
+    if (weight != null && weight.inFeatures() != config.hiddenSize()) {
+      throw new IllegalArgumentException(module + ": " + weight.tensor());
+    }
+    if (isEmbedding(module)) {
+      otherEmbedding = weight;
+    } else {
+      otherHead = weight;
+    }
+  }
+
+  private static boolean isEmbedding(String module) {
+    if (!module.equals(EMBEDDING) && !module.equals(HEAD)) {
+      throw new IllegalArgumentException(module + ", expected " + EMBEDDING + " or " + HEAD);
+    }
+    return module.equals(EMBEDDING);
+  }
+
+  private DenseWeight embedding() {
+    return otherEmbedding == null ? embedding : otherEmbedding;
+  }
+
+  private Weight head() {
+    return otherHead == null ? head : otherHead;
+  }
+
+  /**
    * The hidden state after the last layer, before the final norm: {@code [N, hidden]}.
    *
    * @param inputIds token ids of all sequences, back to back
@@ -145,7 +208,8 @@ public final class CausalLm implements AutoCloseable {
    */
   public Variable hidden(Tape tape, int[] inputIds, Pass pass, Checkpointing checkpointing) {
     requireInVocabulary(inputIds);
-    Variable x = tape.apply(new Embedding(embedding, inputIds, precision, embeddingScale()));
+    Variable x =
+        tape.apply(new Embedding(embedding(), inputIds, pass, precision, embeddingScale()));
     for (DecoderLayer layer : layers) {
       Variable next =
           checkpointing != Checkpointing.NONE && tape.isRecording()
@@ -174,9 +238,9 @@ public final class CausalLm implements AutoCloseable {
    */
   void requireInVocabulary(int[] inputIds) {
     for (int id : inputIds) {
-      if (id < 0 || id >= config.vocabSize()) {
+      if (id < 0 || id >= embedding().outFeatures()) {
         throw new IllegalArgumentException(
-            "token id " + id + " is outside the vocabulary of " + config.vocabSize());
+            "token id " + id + " is outside the vocabulary of " + embedding().outFeatures());
       }
     }
   }
@@ -199,7 +263,7 @@ public final class CausalLm implements AutoCloseable {
   }
 
   private LinearCrossEntropy entropy(int[] targets, double normalizer) {
-    return new LinearCrossEntropy(head, targets, normalizer, precision, work, logitCap);
+    return new LinearCrossEntropy(head(), targets, normalizer, precision, work, logitCap);
   }
 
   /**
@@ -248,7 +312,7 @@ public final class CausalLm implements AutoCloseable {
   public Variable logits(Tape tape, Variable hidden, int[] positions) {
     try (Variable selected = tape.apply(new SelectRows(positions), hidden);
         Variable normed = finalNorm.apply(tape, selected)) {
-      return tape.apply(new OutputHead(head, precision, work, logitCap), normed);
+      return tape.apply(new OutputHead(head(), precision, work, logitCap), normed);
     }
   }
 
@@ -300,7 +364,7 @@ public final class CausalLm implements AutoCloseable {
         Tensor input = normed.value().to(precision.product());
         Tensor transposed = weight.t();
         Tensor result =
-            Tensor.empty(device(), precision.product(), positions.length, head.outFeatures())) {
+            Tensor.empty(device(), precision.product(), positions.length, weight.size(0))) {
       Tensor logits = Ops.mm(result, input, transposed).to(DType.FLOAT32);
       logitCap.apply(logits);
       return logits;
@@ -319,13 +383,13 @@ public final class CausalLm implements AutoCloseable {
       return Optional.empty();
     }
     return TokenPass.takes(blocks, weight, precision)
-        ? Optional.of(new TokenPass(blocks, embedding, finalNorm, weight, precision))
+        ? Optional.of(new TokenPass(blocks, embedding(), finalNorm, weight, precision))
         : Optional.empty();
   }
 
   /** The output head, ready for products. */
   HeadWeight headWeight() {
-    return new HeadWeight(head, precision);
+    return new HeadWeight(head(), precision);
   }
 
   /** The groups of linears, in the order in which they are computed. */

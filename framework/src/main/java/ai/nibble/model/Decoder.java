@@ -1,5 +1,7 @@
 package ai.nibble.model;
 
+import ai.nibble.nn.DenseWeight;
+import ai.nibble.nn.HeadWeight;
 import ai.nibble.nn.KvCache;
 import ai.nibble.nn.LinearGroup;
 import ai.nibble.nn.Pass;
@@ -24,6 +26,9 @@ public final class Decoder implements AutoCloseable {
   private final List<LinearGroup> packed = new ArrayList<>();
   private final List<LinearGroup> kept = new ArrayList<>();
   private long keptBytes;
+  private final long headBytes;
+  private HeadWeight headWeight;
+  private DenseWeight embedding;
   private Tensor head;
   private TokenPass tokenPass;
 
@@ -33,12 +38,9 @@ public final class Decoder implements AutoCloseable {
    */
   public Decoder(CausalLm model, long weightBytes) {
     this.model = model;
+    this.headBytes = weightBytes;
     try {
-      long headBytes = model.headWeight().copyBytes();
-      if (headBytes <= weightBytes) {
-        head = model.headWeight().open();
-        keptBytes = headBytes;
-      }
+      openHead();
       for (LinearGroup group : model.groups()) {
         long bytes = group.keptBytes(model.precision());
         if (group.canReadPacked(model.precision())) {
@@ -55,6 +57,26 @@ public final class Decoder implements AutoCloseable {
     } catch (RuntimeException e) {
       close();
       throw e;
+    }
+  }
+
+  /** The head that the model computes with now, if there is room for a copy of it. */
+  private void openHead() {
+    closeHead();
+    headWeight = model.headWeight();
+    embedding = model.table(CausalLm.EMBEDDING);
+    if (headWeight.copyBytes() <= headBytes) {
+      head = headWeight.open();
+      keptBytes += headWeight.copyBytes();
+    }
+  }
+
+  private void closeHead() {
+    tokenPass = null;
+    if (head != null) {
+      head.close();
+      head = null;
+      keptBytes -= headWeight.copyBytes();
     }
   }
 
@@ -119,6 +141,12 @@ public final class Decoder implements AutoCloseable {
   public void adaptersChanged() {
     kept.forEach(group -> group.keepWeights(model.precision()));
     packed.forEach(group -> group.readPacked(model.precision()));
+    boolean same =
+        model.headWeight().equals(headWeight) && model.table(CausalLm.EMBEDDING) == embedding;
+    if (!same) {
+      openHead();
+      tokenPass = head == null ? null : model.tokenPass(head).orElse(null);
+    }
   }
 
   /** Room for a sequence; the caller closes it. */
@@ -211,10 +239,6 @@ public final class Decoder implements AutoCloseable {
     packed.clear();
     kept.forEach(LinearGroup::dropWeights);
     kept.clear();
-    tokenPass = null;
-    if (head != null) {
-      head.close();
-      head = null;
-    }
+    closeHead();
   }
 }

@@ -102,7 +102,7 @@ record DecoderLayer(
 
     /** A product that a second run gets from the first, where that keeps products. */
     Variable product(LinearGroup group, Variable x) {
-      return checkpointing == Checkpointing.SELECTIVE
+      return checkpointing == Checkpointing.SELECTIVE && group.keepsOutput(pass)
           ? recall.kept(earlier -> product(group, x, earlier))
           : plainProduct(group, x);
     }

@@ -89,6 +89,9 @@ final class MemoryTape {
     if (f.savesInput()) {
       saved.add(inputs[0].value.share());
     }
+    if (f.savesOutput()) {
+      saved.add(output.value.share());
+    }
     Backward backward = gradOutput -> backward(f, gradOutput, inputs);
     nodes.add(new Node(backward, inputs, output, saved));
     return output;

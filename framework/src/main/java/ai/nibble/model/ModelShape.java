@@ -20,6 +20,8 @@ import java.util.stream.IntStream;
  * @param vocabulary rows of embedding and head
  * @param embedding the dtype that the embedding is held in
  * @param head the dtype that the output head is held in
+ * @param embeddingTrained whether the embedding is trained
+ * @param headTrained whether the output head is
  * @param trained whether all weights are trained
  */
 public record ModelShape(
@@ -27,6 +29,8 @@ public record ModelShape(
     int vocabulary,
     DType embedding,
     DType head,
+    boolean embeddingTrained,
+    boolean headTrained,
     boolean trained,
     List<LayerShape> layers) {
 
@@ -40,8 +44,15 @@ public record ModelShape(
    * @param rank of the adapter on a linear, 0 without
    * @param dropout whether adapters drop
    * @param int8 whether a linear is held in 8 bits
+   * @param dora whether adapters scale rows to magnitudes
    */
-  public record Linears(ToIntFunction<String> rank, boolean dropout, Predicate<String> int8) {}
+  public record Linears(
+      ToIntFunction<String> rank, boolean dropout, Predicate<String> int8, boolean dora) {
+    /** Plain adapters. */
+    public Linears(ToIntFunction<String> rank, boolean dropout, Predicate<String> int8) {
+      this(rank, dropout, int8, false);
+    }
+  }
 
   /**
    * The shape of a model that is not loaded.
@@ -54,6 +65,8 @@ public record ModelShape(
     List<LayerShape> layers = new ArrayList<>();
     for (int i = 0; i < c.numHiddenLayers(); i++) {
       boolean fused = c.form().projections().fused();
+      boolean attention = c.form().projections().attentionBias();
+      boolean output = c.form().projections().outputBias();
       Groups groups = new Groups("model.layers." + i + ".", trained, linears);
       layers.add(
           new LayerShape(
@@ -63,18 +76,39 @@ public record ModelShape(
               c.headDim(),
               c.form().layer(i),
               fused
-                  ? groups.of(c.hiddenSize(), List.of(q + 2 * kv), DecoderParameters.QKV)
+                  ? groups.of(c.hiddenSize(), List.of(q + 2 * kv), attention, DecoderParameters.QKV)
                   : groups.of(
                       c.hiddenSize(),
                       List.of(q, kv, kv),
+                      attention,
                       "self_attn.q_proj",
                       "self_attn.k_proj",
                       "self_attn.v_proj"),
-              groups.of(q, List.of(c.hiddenSize()), "self_attn.o_proj"),
+              groups.of(q, List.of(c.hiddenSize()), output, "self_attn.o_proj"),
               gateUp(c, i, groups),
               down(c, i, groups)));
     }
-    return new ModelShape(c.hiddenSize(), c.vocabSize(), held, held, trained, layers);
+    return new ModelShape(
+        c.hiddenSize(), c.vocabSize(), held, held, trained, trained, trained, layers);
+  }
+
+  /** The same with a head that is held otherwise. */
+  public ModelShape withHead(DType held) {
+    return new ModelShape(
+        hidden, vocabulary, embedding, held, embeddingTrained, headTrained, trained, layers);
+  }
+
+  /** The same with embedding or head trained beside adapters, in float32. */
+  public ModelShape withTrained(boolean embeddingToo, boolean headToo) {
+    return new ModelShape(
+        hidden,
+        vocabulary,
+        embeddingToo ? DType.FLOAT32 : embedding,
+        headToo ? DType.FLOAT32 : head,
+        embeddingTrained || embeddingToo,
+        headTrained || headToo,
+        trained,
+        layers);
   }
 
   private static GroupShape gateUp(ModelConfig c, int layer, Groups groups) {
@@ -84,12 +118,13 @@ public record ModelShape(
       ExpertNames names = experts.get().names();
       return groups.widest(
           experts.get().count(),
-          e -> groups.of(c.hiddenSize(), List.of(inner, inner), names.gate(e), names.up(e)));
+          e -> groups.of(c.hiddenSize(), List.of(inner, inner), false, names.gate(e), names.up(e)));
     }
     int inner = c.intermediateSize();
+    boolean bias = c.form().projections().mlpBias();
     return c.form().projections().fused()
-        ? groups.of(c.hiddenSize(), List.of(2 * inner), DecoderParameters.GATE_UP)
-        : groups.of(c.hiddenSize(), List.of(inner, inner), "mlp.gate_proj", "mlp.up_proj");
+        ? groups.of(c.hiddenSize(), List.of(2 * inner), bias, DecoderParameters.GATE_UP)
+        : groups.of(c.hiddenSize(), List.of(inner, inner), bias, "mlp.gate_proj", "mlp.up_proj");
   }
 
   private static GroupShape down(ModelConfig c, int layer, Groups groups) {
@@ -98,9 +133,14 @@ public record ModelShape(
       ExpertNames names = experts.get().names();
       int inner = experts.get().intermediateSize();
       return groups.widest(
-          experts.get().count(), e -> groups.of(inner, List.of(c.hiddenSize()), names.down(e)));
+          experts.get().count(),
+          e -> groups.of(inner, List.of(c.hiddenSize()), false, names.down(e)));
     }
-    return groups.of(c.intermediateSize(), List.of(c.hiddenSize()), "mlp.down_proj");
+    return groups.of(
+        c.intermediateSize(),
+        List.of(c.hiddenSize()),
+        c.form().projections().mlpBias(),
+        "mlp.down_proj");
   }
 
   private record Groups(String layer, boolean trained, Linears linears) {
@@ -112,12 +152,14 @@ public record ModelShape(
           .orElseThrow();
     }
 
-    GroupShape of(int in, List<Integer> out, String... names) {
+    GroupShape of(int in, List<Integer> out, boolean bias, String... names) {
       List<String> paths = List.of(names).stream().map(name -> layer + name).toList();
       List<Integer> ranks = paths.stream().map(p -> linears.rank.applyAsInt(p)).toList();
       boolean adapted = ranks.stream().anyMatch(r -> r > 0);
       boolean int8 = paths.stream().anyMatch(linears.int8);
-      return new GroupShape(in, out, ranks, adapted && linears.dropout, trained, int8);
+      boolean drops = adapted && linears.dropout;
+      boolean dora = adapted && linears.dora;
+      return new GroupShape(in, out, ranks, drops, trained, int8, dora, bias);
     }
   }
 }

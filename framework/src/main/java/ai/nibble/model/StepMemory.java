@@ -148,7 +148,7 @@ public final class StepMemory {
 
   private Variable hidden(MemoryTape tape) {
     Footprint embedding = Embedding.footprint(extent, model.hidden(), model.embedding());
-    Variable x = tape.apply(embedding, model.trained(), null, MemoryPart.ACTIVATIONS);
+    Variable x = tape.apply(embedding, model.embeddingTrained(), null, MemoryPart.ACTIVATIONS);
     for (LayerShape layer : model.layers()) {
       Variable next =
           checkpointing != Checkpointing.NONE && training
@@ -166,16 +166,22 @@ public final class StepMemory {
     Footprint entropy =
         answers
             ? LinearLogProbs.footprint(
-                extent, lossRows, h, model.vocabulary(), model.head(), model.trained())
+                extent, lossRows, h, model.vocabulary(), model.head(), model.headTrained())
             : LinearCrossEntropy.footprint(
-                extent, lossRows, h, model.vocabulary(), model.head(), model.trained(), training);
+                extent,
+                lossRows,
+                h,
+                model.vocabulary(),
+                model.head(),
+                model.headTrained(),
+                training);
     Variable selected =
         tape.apply(SelectRows.footprint(extent, h, lossRows), false, null, part, hidden);
     Variable normed =
         tape.apply(
             RmsNorm.footprint(extent, lossRows, h, 0), model.trained(), null, part, selected);
     entropy.workspace().forEach((p, bytes) -> workspace.merge(p, bytes, Math::max));
-    Variable loss = tape.apply(entropy, model.trained(), null, part, normed);
+    Variable loss = tape.apply(entropy, model.headTrained(), null, part, normed);
     normed.close();
     selected.close();
     return loss;
@@ -311,7 +317,14 @@ public final class StepMemory {
     int k = form.perToken();
     GroupShape router =
         new GroupShape(
-            l.hidden(), List.of(form.count()), List.of(0), false, model.trained(), false);
+            l.hidden(),
+            List.of(form.count()),
+            List.of(0),
+            false,
+            model.trained(),
+            false,
+            false,
+            false);
     Variable logits = run.apply(group(router, extent), adapts(router), x);
     Variable weights = run.apply(Router.footprint(extent, form.count(), k), false, logits);
     Variable tokens = run.apply(Experts.dispatchFootprint(extent, l.hidden(), k), false, x);
@@ -350,7 +363,7 @@ public final class StepMemory {
 
   private Variable product(Run run, GroupShape group, Variable x, Extent of) {
     Footprint f = group(group, of);
-    return checkpointing == Checkpointing.SELECTIVE
+    return checkpointing == Checkpointing.SELECTIVE && group.keepsOutput(of, training)
         ? run.kept(f, adapts(group), x)
         : run.apply(f, adapts(group), x);
   }

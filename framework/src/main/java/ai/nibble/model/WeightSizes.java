@@ -42,6 +42,14 @@ public record WeightSizes(Map<Form, Long> held, long whileLoading) {
     return held.values().stream().mapToLong(Long::longValue).sum();
   }
 
+  /** With more plain values beside the weights. */
+  public WeightSizes plus(long bytes) {
+    Map<Form, Long> more = new EnumMap<>(Form.class);
+    more.putAll(held);
+    more.merge(Form.DENSE, bytes, Long::sum);
+    return new WeightSizes(more, whileLoading);
+  }
+
   /** Bytes of one form. */
   public long of(Form form) {
     return held.getOrDefault(form, 0L);

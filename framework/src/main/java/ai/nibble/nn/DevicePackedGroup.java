@@ -14,6 +14,7 @@ final class DevicePackedGroup implements FewRowsProduct {
   private final Scope scope = new Scope();
   private Tensor down;
   private Tensor up;
+  private Tensor gains;
 
   /** Whether all weights of a group are such that they can be read packed. */
   static boolean takes(LinearGroup group) {
@@ -28,6 +29,8 @@ final class DevicePackedGroup implements FewRowsProduct {
         down = scope.own(group.downProjections(precision.product()));
         up = scope.empty(down.device(), precision.product(), group.outFeatures(), group.rank());
         group.writeUpProjections(up, 0);
+        DoraGains made = group.gains(precision);
+        gains = made == null ? null : scope.own(made).gains();
       } catch (RuntimeException e) {
         scope.close();
         throw e;
@@ -51,6 +54,9 @@ final class DevicePackedGroup implements FewRowsProduct {
         Tensor h = parts.empty(input.device(), input.dtype(), n, group.rank());
         Ops.mm(h, input, parts.own(down.t()));
         Ops.addmm(y, h, parts.own(up.t()), 1, 1);
+      }
+      if (gains != null) {
+        Ops.mul(y, y, gains);
       }
       group.addBiases(y);
       return y;

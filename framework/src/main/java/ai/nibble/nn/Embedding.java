@@ -18,6 +18,7 @@ public final class Embedding extends Function {
 
   private final DenseWeight table;
   private final int[] ids;
+  private final Pass pass;
   private final Precision precision;
   private final double scale;
 
@@ -30,14 +31,25 @@ public final class Embedding extends Function {
   }
 
   /**
+   * Without noise.
+   *
+   * @param scale as below
+   */
+  public Embedding(DenseWeight table, int[] ids, Precision precision, double scale) {
+    this(table, ids, Pass.evaluating(0, ids.length), precision, scale);
+  }
+
+  /**
    * @param table {@code [vocabulary, hidden]}
    * @param ids below the vocabulary's size
+   * @param pass of these tokens, in which they may get noise
    * @param scale that rows are multiplied by, itself rounded to the compute dtype; other than 1 on
    *     the CPU alone
    */
-  public Embedding(DenseWeight table, int[] ids, Precision precision, double scale) {
+  public Embedding(DenseWeight table, int[] ids, Pass pass, Precision precision, double scale) {
     this.table = table;
     this.ids = ids.clone();
+    this.pass = pass;
     this.precision = precision;
     float[] rounded = {(float) scale};
     precision.compute().round(rounded, 0, 1);
@@ -63,6 +75,19 @@ public final class Embedding extends Function {
 
   @Override
   protected Tensor[] forward(Tensor[] inputs) {
+    Tensor rows = lookedUp();
+    try {
+      if (pass.training() && pass.embeddingNoise() > 0) {
+        EmbeddingNoise.add(rows, pass);
+      }
+      return new Tensor[] {rows};
+    } catch (RuntimeException e) {
+      rows.close();
+      throw e;
+    }
+  }
+
+  private Tensor lookedUp() {
     Tensor weight = table.tensor();
     if (scale != 1 && Kernels.serve(weight)) {
       throw new IllegalStateException("an embedding scaled by " + scale + " has no kernel");
@@ -71,10 +96,10 @@ public final class Embedding extends Function {
     try (Tensor index = Tensor.ofIndices(weight.device(), ids)) {
       Ops.indexSelect(rows, weight, index);
       if (rows.dtype() == precision.compute()) {
-        return new Tensor[] {scaled(rows)};
+        return scaled(rows);
       }
       try (rows) {
-        return new Tensor[] {scaled(rows.to(precision.compute()))};
+        return scaled(rows.to(precision.compute()));
       }
     } catch (RuntimeException e) {
       rows.close();

@@ -12,6 +12,7 @@ import java.util.Map;
  * @param output its output
  * @param saved what forward makes and keeps for backward, beside input and output
  * @param savesInput whether backward reads the input
+ * @param savesOutput whether backward reads the output
  * @param forward the most that forward holds beside output and saved
  * @param backward the most that backward holds before it makes the input's gradient
  * @param beside what it still holds while it makes that
@@ -22,6 +23,7 @@ public record Footprint(
     long output,
     long saved,
     boolean savesInput,
+    boolean savesOutput,
     long forward,
     long backward,
     long beside,
@@ -30,25 +32,35 @@ public record Footprint(
 
   /** A function that makes an output and saves nothing. */
   static Footprint of(long output) {
-    return new Footprint(output, 0, false, 0, 0, 0, 0, Map.of());
+    return new Footprint(output, 0, false, false, 0, 0, 0, 0, Map.of());
   }
 
   /** It keeps its input, and so many bytes that it makes. */
   Footprint savingInput(long more) {
-    return new Footprint(output, more, true, forward, backward, beside, gradient, workspace);
+    return new Footprint(
+        output, more, true, savesOutput, forward, backward, beside, gradient, workspace);
   }
 
   /** It keeps so many bytes that it makes. */
   Footprint saving(long bytes) {
-    return new Footprint(output, bytes, savesInput, forward, backward, beside, gradient, workspace);
+    return new Footprint(
+        output, bytes, savesInput, savesOutput, forward, backward, beside, gradient, workspace);
+  }
+
+  /** It keeps its output. */
+  Footprint savingOutput() {
+    return new Footprint(
+        output, saved, savesInput, true, forward, backward, beside, gradient, workspace);
   }
 
   Footprint inForward(long bytes) {
-    return new Footprint(output, saved, savesInput, bytes, backward, beside, gradient, workspace);
+    return new Footprint(
+        output, saved, savesInput, savesOutput, bytes, backward, beside, gradient, workspace);
   }
 
   Footprint inBackward(long before, long with, long made) {
-    return new Footprint(output, saved, savesInput, forward, before, with, made, workspace);
+    return new Footprint(
+        output, saved, savesInput, savesOutput, forward, before, with, made, workspace);
   }
 
   /** It asks for a buffer, beside those that it asks for anyway. */
@@ -57,6 +69,14 @@ public record Footprint(
     all.putAll(workspace);
     all.merge(purpose, bytes, Math::max);
     return new Footprint(
-        output, saved, savesInput, forward, backward, beside, gradient, Map.copyOf(all));
+        output,
+        saved,
+        savesInput,
+        savesOutput,
+        forward,
+        backward,
+        beside,
+        gradient,
+        Map.copyOf(all));
   }
 }

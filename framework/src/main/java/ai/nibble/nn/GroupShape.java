@@ -14,6 +14,8 @@ import java.util.List;
  * @param dropout whether the adapters drop
  * @param trained whether the members are trained themselves
  * @param int8 whether a member is held in 8 bits
+ * @param dora whether rows are scaled to magnitudes
+ * @param bias whether a member has a bias
  */
 public record GroupShape(
     int in,
@@ -21,7 +23,9 @@ public record GroupShape(
     List<Integer> ranks,
     boolean dropout,
     boolean trained,
-    boolean int8) {
+    boolean int8,
+    boolean dora,
+    boolean bias) {
   /** Products are up to an eighth faster where rows of 2-byte elements begin on 128 bytes. */
   private static final int ROW_UNIT = 64;
 
@@ -51,6 +55,16 @@ public record GroupShape(
     return rank > 0 && kernels ? (columns + ROW_UNIT - 1) / ROW_UNIT * ROW_UNIT : columns;
   }
 
+  /** Whether gradients of magnitudes follow from the output, of magnitudes that are not zero. */
+  static boolean followsFromOutput(boolean drops, boolean bias, boolean kernels) {
+    return !drops && !bias && !kernels;
+  }
+
+  /** Whether a checkpoint keeps the output: see {@link LinearGroup#keepsOutput}. */
+  public boolean keepsOutput(Extent extent, boolean training) {
+    return !dora || followsFromOutput(training && dropout, bias, extent.kernels());
+  }
+
   /** Columns behind those of the input, as {@link LinearGroup#room} has it in training. */
   public int room(Extent extent) {
     boolean copies = extent.precision().widens() || int8 || !extent.kernels();
@@ -73,16 +87,46 @@ public record GroupShape(
     long up = int8 && adapted ? e.product(outFeatures(), rank()) : 0;
     Footprint f = Footprint.of(e.compute(n, outFeatures())).inForward(a + up);
     if (adapted || trained) {
-      f = f.savingInput(adapted && !room ? e.product(n, rank()) : 0);
+      boolean beside = !room || (dora && training && dropout);
+      f = f.savingInput(adapted && beside ? e.product(n, rank()) : 0);
     }
+    f = dora ? decomposed(f, e, training) : f;
     f = buffers(f, e, training);
     if (!training) {
       return f;
     }
     long gradient = inPlace ? e.product(n, width(e.kernels())) : e.compute(n, in);
-    long before = a + adapterGradients(e) + (inPlace ? gradient : 0);
-    long beside = a + (inPlace ? 0 : e.windows(4, n, in));
+    long base = dora && dropout ? e.product(n, in) : 0;
+    long before = a + adapterGradients(e) + (inPlace ? gradient : 0) + base;
+    long sums = dora && dropout ? 2 * e.product(n, in) : 0;
+    long beside = a + (inPlace ? 0 : e.windows(4, n, in)) + base + sums;
     return f.inBackward(before, beside, gradient);
+  }
+
+  /** What {@link DoraGains} and what they multiply add: gains and norms, and the product itself. */
+  private Footprint decomposed(Footprint plain, Extent e, boolean training) {
+    long n = e.tokens();
+    boolean drops = training && dropout;
+    boolean output = keepsOutput(e, training);
+    long vectors = 2 * e.bytes(DType.FLOAT32, outFeatures());
+    long norms = 0;
+    for (int m = 0; m < out.size(); m++) {
+      int r = ranks.get(m);
+      long rows = out.get(m);
+      norms =
+          Math.max(
+              norms,
+              e.product(rows, r)
+                  + 2 * e.bytes(DType.FLOAT32, rows, r)
+                  + e.bytes(DType.FLOAT32, r, in));
+    }
+    long apart = training && !output ? e.product(n, outFeatures()) : 0;
+    long difference = drops ? e.product(n, in) : 0;
+    Footprint f =
+        plain
+            .saving(plain.saved() + (training ? vectors + apart : 0))
+            .inForward(plain.forward() + Math.max(norms, difference));
+    return training && output ? f.savingOutput() : f;
   }
 
   /** What is held at most while the gradients of A and B are added to those before. */
@@ -129,6 +173,9 @@ public record GroupShape(
     if (training && !(adapted && room && !drops)) {
       f = f.using(Purpose.INPUT, e.product(n, width(e.kernels())));
       f = adapted ? f.using(Purpose.DROPPED, e.product(n, in)) : f;
+    }
+    if (training && dora) {
+      f = f.using(Purpose.SCALED, e.product(n, outFeatures()));
     }
     boolean rounds = e.precision().product() != DType.FLOAT32;
     if (training && trained && rounds) {

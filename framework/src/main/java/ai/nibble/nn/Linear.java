@@ -1,6 +1,7 @@
 package ai.nibble.nn;
 
 import ai.nibble.tensor.Tensor;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -13,6 +14,7 @@ public final class Linear implements AutoCloseable {
   private final Tensor bias;
   private final Parameter trainedBias;
   private LowRank adapter;
+  private Tensor rowSquares;
 
   /**
    * @param path the module's path in the Hugging Face model, {@code
@@ -64,9 +66,17 @@ public final class Linear implements AutoCloseable {
     return Optional.ofNullable(adapter);
   }
 
-  /** Puts a low-rank update on this layer, or takes it off with null. */
+  /**
+   * Puts a low-rank update on this layer, or takes it off with null.
+   *
+   * @throws IllegalArgumentException if it is of another shape, or scales rows of a weight in 8
+   *     bits
+   */
   public void attach(LowRank update) {
     if (update != null) {
+      if (update.magnitude().isPresent() && weight instanceof Quant8Weight) {
+        throw new IllegalArgumentException(path + ": DoRA on a weight held in 8 bits");
+      }
       long in = update.a().value().size(1);
       long out = update.b().value().size(0);
       if (in != weight.inFeatures() || out != weight.outFeatures()) {
@@ -86,8 +96,35 @@ public final class Linear implements AutoCloseable {
     adapter = update;
   }
 
+  /**
+   * The norm of each row of the frozen weight with its adapter, as products take both, float32
+   * {@code [out]}; the caller closes it.
+   */
+  public Tensor rowNorms(Precision precision) {
+    // a group of this linear alone, which has nothing to close of its own
+    try (DoraGains gains = new LinearGroup(0, List.of(this)).gains(precision)) {
+      return gains.norms().share();
+    }
+  }
+
+  /**
+   * Sums of the squares of each row, kept from the first time on as the weight is frozen.
+   *
+   * @param values the weight as products take it, {@code [out, in]}; its rows may lie apart
+   * @return float32 {@code [out]}, which stays the linear's
+   */
+  Tensor squares(Tensor values) {
+    if (rowSquares == null) {
+      rowSquares = DoraGains.rowSquares(values);
+    }
+    return rowSquares;
+  }
+
   @Override
   public void close() {
+    if (rowSquares != null) {
+      rowSquares.close();
+    }
     weight.close();
     if (bias != null) {
       bias.close();

@@ -27,6 +27,7 @@ public final class LinearGroup implements AutoCloseable {
   private final int layer;
   private final int outFeatures;
   private Tensor kept;
+  private DoraGains keptGains;
   private FewRowsProduct packed;
   private List<Optional<LowRank>> keptAdapters = List.of();
 
@@ -93,7 +94,33 @@ public final class LinearGroup implements AutoCloseable {
         members.stream().map(m -> m.adapter().map(LowRank::rank).orElse(0)).toList(),
         dropout() > 0,
         isTrained(),
-        Int8Product.takes(this));
+        Int8Product.takes(this),
+        isDora(),
+        isBiased());
+  }
+
+  /** Whether rows of a member's weight are scaled to magnitudes. */
+  boolean isDora() {
+    return members.stream()
+        .flatMap(m -> m.adapter().stream())
+        .anyMatch(adapter -> adapter.magnitude().isPresent());
+  }
+
+  /** Whether a member has a bias. */
+  boolean isBiased() {
+    return members.stream().anyMatch(m -> m.bias() != null);
+  }
+
+  /**
+   * Whether a checkpoint that keeps the output spares computing it again: backward reads no more
+   * than that of it.
+   */
+  public boolean keepsOutput(Pass pass) {
+    return !isDora() || keepsOutput(pass.training() && dropout() > 0);
+  }
+
+  boolean keepsOutput(boolean drops) {
+    return DoraGains.followFromOutput(this, drops);
   }
 
   /** Whether a member's own weight or bias is trained. */
@@ -170,12 +197,40 @@ public final class LinearGroup implements AutoCloseable {
       weights.close();
       throw e;
     }
+    DoraGains gains;
+    try {
+      gains = isDora() ? gains(weights, precision) : null;
+    } catch (RuntimeException e) {
+      weights.close();
+      throw e;
+    }
     dropWeights();
     kept = weights;
+    keptGains = gains;
     keptAdapters = adapters;
   }
 
-  private Device device() {
+  private DoraGains gains(Tensor weights, Precision precision) {
+    try (Tensor a = downProjections(precision.product())) {
+      return DoraGains.of(this, weights, a);
+    }
+  }
+
+  /**
+   * What the outputs are multiplied by, where rows are scaled to magnitudes; null where none are.
+   * The caller closes it.
+   */
+  DoraGains gains(Precision precision) {
+    if (!isDora()) {
+      return null;
+    }
+    try (Tensor weights = Tensor.empty(device(), precision.product(), outFeatures(), width())) {
+      writeWeights(weights, precision);
+      return gains(weights, precision);
+    }
+  }
+
+  Device device() {
     return members.get(0).weight().device();
   }
 
@@ -251,6 +306,10 @@ public final class LinearGroup implements AutoCloseable {
       kept.close();
       kept = null;
     }
+    if (keptGains != null) {
+      keptGains.close();
+      keptGains = null;
+    }
     if (packed != null) {
       packed.close();
       packed = null;
@@ -267,6 +326,11 @@ public final class LinearGroup implements AutoCloseable {
       requireSameAdapters();
     }
     return kept;
+  }
+
+  /** The gains of {@link #keptWeights}; null where nothing is kept or no row has a magnitude. */
+  DoraGains keptGains() {
+    return keptGains;
   }
 
   /**
@@ -321,11 +385,23 @@ public final class LinearGroup implements AutoCloseable {
   /** Columns from {@code first} on: zeros, and at the member's own place its scaled B. */
   private void writeUpProjection(
       Tensor destination, long firstRow, int first, int column, Linear member) {
-    int rank = (int) destination.size(1) - first;
     LowRank adapter = member.adapter().orElse(null);
+    try (Tensor b = adapter == null ? null : adapter.up()) {
+      writeUpProjection(destination, firstRow, first, column, adapter, b, member);
+    }
+  }
+
+  private static void writeUpProjection(
+      Tensor destination,
+      long firstRow,
+      int first,
+      int column,
+      LowRank adapter,
+      Tensor b,
+      Linear member) {
+    int rank = (int) destination.size(1) - first;
     long out = member.weight().outFeatures();
     if (Kernels.serve(destination)) {
-      Tensor b = adapter == null ? null : adapter.b().value();
       double scaling = adapter == null ? 1 : adapter.scaling();
       LoraKernels.up(destination, firstRow, first, rank, column, b, scaling, out);
       return;
@@ -335,7 +411,7 @@ public final class LinearGroup implements AutoCloseable {
         Rows.grain(rank),
         (begin, end) -> {
           try (Rows to = Rows.writing(destination, firstRow + begin, firstRow + end, first, rank);
-              Rows from = adapter == null ? null : Rows.reading(adapter.b().value(), begin, end)) {
+              Rows from = adapter == null ? null : Rows.reading(b, begin, end)) {
             float[] all = new float[rank];
             float[] own = new float[adapter == null ? 0 : adapter.rank()];
             for (long r = begin; r < end; r++) {
@@ -370,8 +446,9 @@ public final class LinearGroup implements AutoCloseable {
     for (Linear member : members) {
       if (member.adapter().isPresent()) {
         LowRank adapter = member.adapter().get();
-        try (Tensor part = all.narrow(0, row, adapter.rank())) {
-          part.copyFrom(adapter.a().value());
+        try (Tensor part = all.narrow(0, row, adapter.rank());
+            Tensor a = adapter.down()) {
+          part.copyFrom(a);
         }
         row += adapter.rank();
       }
@@ -381,7 +458,7 @@ public final class LinearGroup implements AutoCloseable {
 
   /** The members' biases, {@code [out]}, zeros where a member has none; null where none has one. */
   float[] biases() {
-    if (members.stream().allMatch(m -> m.bias() == null)) {
+    if (!isBiased()) {
       return null;
     }
     float[] all = new float[outFeatures()];
@@ -398,7 +475,7 @@ public final class LinearGroup implements AutoCloseable {
 
   /** Adds the members' biases to {@code [N, out]} in place. */
   void addBiases(Tensor y) {
-    if (members.stream().allMatch(m -> m.bias() == null)) {
+    if (!isBiased()) {
       return;
     }
     if (Kernels.serve(y)) {

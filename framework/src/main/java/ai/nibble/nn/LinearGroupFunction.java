@@ -22,6 +22,10 @@ import ai.nibble.tensor.Tensor;
  * <p>With {@code We = [W, s·B]}, {@code xe = [x, d(x)Aᵀ]} and d the dropout: {@code y = xe·Weᵀ};
  * {@code [dx, dh] = dy·We}; {@code dB = s·dyᵀ·d(x)Aᵀ}; {@code dA = dhᵀ·d(x)}; {@code dx +=
  * d(dh·A)}. Members that are trained themselves: {@link WeightGradients}.
+ *
+ * <p>Where rows have magnitudes, with their {@link DoraGains} g and {@code t = [d(x), d(x)Aᵀ]·Weᵀ}:
+ * {@code y = (x − d(x))·Wᵀ + g ⊙ t}, as PEFT has it, whose first term dropout alone makes; {@code
+ * dt = g ⊙ dy} takes dy's place above, and {@code dx = dy·W + d(dt·W + dh·A − dy·W)}.
  */
 final class LinearGroupFunction extends Function {
   private final LinearGroup group;
@@ -36,8 +40,12 @@ final class LinearGroupFunction extends Function {
   private final boolean trained;
   private final double dropout;
   private final boolean drops;
+  private final boolean dora;
   private Tensor x;
   private Tensor down;
+  private DoraGains gains;
+  private Tensor kept;
+  private boolean keptIsOutput;
 
   LinearGroupFunction(
       LinearGroup group, Pass pass, Precision precision, Workspace work, Earlier earlier) {
@@ -53,6 +61,7 @@ final class LinearGroupFunction extends Function {
     this.trained = group.isTrained();
     this.dropout = group.dropout();
     this.drops = pass.training() && dropout > 0;
+    this.dora = group.isDora();
   }
 
   @Override
@@ -72,17 +81,84 @@ final class LinearGroupFunction extends Function {
         x = save(input);
       }
       Tensor h = null;
+      Tensor read = null;
       if (rank > 0) {
         h =
-            hasRoom(input)
+            hasRoom(input) && !(dora && drops)
                 ? scope.own(scope.own(input.withRoom()).narrow(1, in, rank))
                 : scope.own(Tensor.empty(input.device(), precision.product(), n, rank));
         Tensor a = scope.own(group.downProjections(precision.product()));
-        Ops.mm(h, scope.own(adapterInput(input)), scope.own(a.t()));
+        read = scope.own(adapterInput(input));
+        Ops.mm(h, read, scope.own(a.t()));
         down = save(h);
       }
-      Tensor known = earlier.output(input.device(), precision.compute(), n, out);
-      return new Tensor[] {known != null ? known : product(input, h)};
+      // magnitudes learn from the output, whoever else reads it
+      boolean unknown = dora && (earlier == Earlier.UNREAD || !group.keepsOutput(drops));
+      Tensor known = unknown ? null : earlier.output(input.device(), precision.compute(), n, out);
+      if (known != null && dora) {
+        kept = save(known);
+        keptIsOutput = true;
+      }
+      return new Tensor[] {
+        known != null ? known : dora ? scaledProduct(input, read, h) : product(input, h)
+      };
+    }
+  }
+
+  /**
+   * As {@link #product}, where rows have magnitudes.
+   *
+   * @param read the input after dropout
+   */
+  private Tensor scaledProduct(Tensor input, Tensor read, Tensor h) {
+    long n = input.size(0);
+    Tensor y = Tensor.empty(input.device(), precision.compute(), n, out);
+    try (Scope scope = new Scope()) {
+      keptIsOutput = group.keepsOutput(drops);
+      Tensor product =
+          precision.widens() ? scope.own(work.get(Purpose.OUTPUT, precision.product(), n, out)) : y;
+      Tensor u =
+          keptIsOutput || !isRecording() && !drops
+              ? product
+              : scope.empty(y.device(), precision.product(), n, out);
+      Tensor weight = scope.own(weight());
+      multiply(u, drops ? read : input, h, weight, scope);
+      DoraGains factors = gains(weight, scope);
+      if (drops) {
+        Tensor difference = scope.own(difference(input, read));
+        Ops.mm(product, difference, scope.own(scope.own(weight.narrow(1, 0, in)).t()));
+      }
+      factors.apply(group, product, u, drops);
+      if (precision.widens()) {
+        y.copyFrom(product);
+      }
+      kept = save(keptIsOutput ? y : u);
+      return y;
+    } catch (RuntimeException e) {
+      y.close();
+      throw e;
+    }
+  }
+
+  /** Those that are kept while the group's weights are, or new ones, saved for backward. */
+  private DoraGains gains(Tensor weight, Scope scope) {
+    if (group.keptGains() != null) {
+      return group.keptGains();
+    }
+    Tensor a = scope.own(group.downProjections(precision.product()));
+    DoraGains made = DoraGains.of(group, weight, a);
+    if (isRecording()) {
+      gains = keep(made);
+    } else {
+      scope.own(made);
+    }
+    return made;
+  }
+
+  /** {@code x − d(x)} in the product's dtype. */
+  private Tensor difference(Tensor input, Tensor dropped) {
+    try (Tensor wide = precision.widens() ? input.to(precision.product()) : input.share()) {
+      return Ops.add(wide, dropped, -1);
     }
   }
 
@@ -100,7 +176,7 @@ final class LinearGroupFunction extends Function {
           Ops.addmm(product, h, scope.own(up.t()), 1, 1);
         }
       } else {
-        multiply(product, input, h, scope);
+        multiply(product, input, h, scope.own(weight()), scope);
       }
       group.addBiases(product);
       if (precision.widens()) {
@@ -114,15 +190,15 @@ final class LinearGroupFunction extends Function {
   }
 
   /** {@code product = [input, h] · [W, s·B]ᵀ}. */
-  private void multiply(Tensor product, Tensor input, Tensor h, Scope scope) {
+  private void multiply(Tensor product, Tensor input, Tensor h, Tensor weight, Scope scope) {
     Tensor extended = input;
     if (h != null) {
-      extended = scope.own(hasRoom(input) ? input.withRoom() : extend(input, h));
+      boolean room = hasRoom(input) && !(dora && drops);
+      extended = scope.own(room ? input.withRoom() : extend(input, h));
     } else if (precision.widens()) {
       extended = scope.own(work.get(Purpose.INPUT, precision.product(), input.size(0), in));
       extended.copyFrom(input);
     }
-    Tensor weight = scope.own(weight());
     Ops.mm(product, extended, scope.own(weight.t()));
   }
 
@@ -205,6 +281,17 @@ final class LinearGroupFunction extends Function {
       }
       Tensor weight = scope.own(weight());
       boolean wanted = gradients.wanted(0);
+      Tensor base = null;
+      if (dora) {
+        if (drops && wanted) {
+          base = scope.empty(dy.device(), precision.product(), n, in);
+          Ops.mm(base, dy, scope.own(weight.narrow(1, 0, in)));
+        }
+        Tensor dt = scope.own(work.get(Purpose.SCALED, precision.product(), n, out));
+        DoraGains factors = gains != null ? gains : gains(weight, scope);
+        factors.backward(group, dt, dy, kept, keptIsOutput);
+        dy = dt;
+      }
       Tensor all = null;
       Tensor dh = null;
       if (wanted) {
@@ -228,7 +315,7 @@ final class LinearGroupFunction extends Function {
       }
       if (wanted) {
         gradients.add(
-            0, sumsInPlace() ? sumInPlace(all, dh, a) : inputGradient(gradients, all, dh, a));
+            0, sumsInPlace() ? sumInPlace(all, dh, a) : inputGradient(gradients, all, dh, a, base));
       }
     }
   }
@@ -259,13 +346,13 @@ final class LinearGroupFunction extends Function {
         long width = member.weight().outFeatures();
         if (member.adapter().isPresent()) {
           LowRank adapter = member.adapter().get();
-          int r = adapter.rank();
+          int r = adapter.trainedRank();
           accumulate(adapter.a().grad(), scope.own(dA.narrow(0, column, r)), 1);
           Tensor dB = scope.own(Tensor.empty(dy.device(), precision.product(), width, r));
           Tensor dyOwn = scope.own(scope.own(dy.narrow(1, row, width)).t());
           Ops.mm(dB, dyOwn, scope.own(down.narrow(1, column, r)));
           accumulate(adapter.b().grad(), dB, adapter.scaling());
-          column += r;
+          column += adapter.rank();
         }
         row += width;
       }
@@ -282,8 +369,12 @@ final class LinearGroupFunction extends Function {
     }
   }
 
-  /** What flowed into x before, plus {@code dy·W}, plus the adapters' part through dropout. */
-  private Tensor inputGradient(Gradients gradients, Tensor all, Tensor dh, Tensor a) {
+  /**
+   * What flowed into x before, plus {@code dy·W}, plus the adapters' part through dropout.
+   *
+   * @param base where magnitudes meet dropout, dy·W: the first columns of {@code all} are dt·W
+   */
+  private Tensor inputGradient(Gradients gradients, Tensor all, Tensor dh, Tensor a, Tensor base) {
     long n = all.size(0);
     Tensor result = Tensor.empty(all.device(), precision.compute(), n, in);
     try (Scope scope = new Scope()) {
@@ -291,16 +382,27 @@ final class LinearGroupFunction extends Function {
       if (rank > 0) {
         through = scope.own(work.get(Purpose.DROPPED, precision.product(), n, in));
         Ops.mm(through, dh, a);
+        if (base != null) {
+          addDifference(through, scope.own(all.narrow(1, 0, in)), base);
+        }
       }
       Tensor before = gradients.take(0);
       if (before != null) {
         scope.own(before);
       }
-      sum(result, all, through, before);
+      sum(result, base != null ? base : all, through, before);
       return result;
     } catch (RuntimeException e) {
       result.close();
       throw e;
+    }
+  }
+
+  /** {@code through += scaled − base}. */
+  private static void addDifference(Tensor through, Tensor scaled, Tensor base) {
+    try (Tensor sum = Ops.add(through, scaled, 1);
+        Tensor difference = Ops.add(sum, base, -1)) {
+      through.copyFrom(difference);
     }
   }
 

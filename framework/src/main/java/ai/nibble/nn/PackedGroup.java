@@ -16,8 +16,8 @@ import java.util.Optional;
 
 /**
  * A {@link LinearGroup} made ready for products with its 4-bit weights as they lie packed, for a
- * few rows at a time: {@code y = x·Wᵀ + (x·Aᵀ)·(s·B)ᵀ + bias}. Of the adapters it holds copies: A
- * and {@code s·B}, rounded as {@link LinearGroup#writeWeights} rounds them.
+ * few rows at a time: {@code y = g ⊙ (x·Wᵀ + (x·Aᵀ)·(s·B)ᵀ) + bias}. Of the adapters it holds
+ * copies: A and {@code s·B}, rounded as {@link LinearGroup#writeWeights} rounds them.
  */
 final class PackedGroup implements FewRowsProduct {
   /** Elements of weights a parallel range, some 10 µs. */
@@ -31,6 +31,7 @@ final class PackedGroup implements FewRowsProduct {
   private final List<PackedProduct> products;
   private final Scope scope = new Scope();
   private final float[] biases;
+  private final float[] gains;
   private Tensor down;
   private Tensor up;
   private DenseRows downRows;
@@ -65,6 +66,9 @@ final class PackedGroup implements FewRowsProduct {
             .map(matrix -> new PackedProduct(matrix, precision.compute()))
             .toList();
     this.biases = group.biases();
+    try (DoraGains made = group.gains(precision)) {
+      this.gains = made == null ? null : made.gains().toFloats();
+    }
     if (group.rank() > 0) {
       try {
         down = scope.own(group.downProjections(precision.product()));
@@ -110,6 +114,9 @@ final class PackedGroup implements FewRowsProduct {
       Tensor sum = sums.own(Tensor.of(y, n, out));
       if (up != null) {
         addAdapters(input, sum);
+      }
+      if (gains != null) {
+        scale(sum);
       }
       group.addBiases(sum);
       return precision.compute() == DType.FLOAT32 ? sum.share() : sum.to(precision.compute());
@@ -157,6 +164,11 @@ final class PackedGroup implements FewRowsProduct {
         y[o] += sum;
       }
     }
+    if (gains != null) {
+      for (int o = begin; o < end; o++) {
+        y[o] *= gains[o];
+      }
+    }
     if (biases != null) {
       for (int o = begin; o < end; o++) {
         y[o] += biases[o];
@@ -177,6 +189,14 @@ final class PackedGroup implements FewRowsProduct {
         products.get(m).multiply(from, to, x, y, column, out);
       }
       column += width;
+    }
+  }
+
+  /** Multiplies every row by the gains. */
+  private void scale(Tensor sum) {
+    FloatBuffer values = sum.floats();
+    for (int i = 0; i < values.limit(); i++) {
+      values.put(i, values.get(i) * gains[i % gains.length]);
     }
   }
 

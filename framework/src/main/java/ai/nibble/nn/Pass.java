@@ -16,9 +16,15 @@ import java.util.stream.IntStream;
  * @param trunks empty, or for each sequence the one that it goes on from, else {@link #NO_TRUNK}: a
  *     branch's tokens see all of its trunk and their own branch, and not the other branches. Its
  *     branches stand right behind a trunk
+ * @param embeddingNoise in training, alpha of {@link EmbeddingNoise}; 0: none
  */
 public record Pass(
-    int[] sequenceStarts, boolean training, long dropoutKey, List<KvCache> caches, int[] trunks) {
+    int[] sequenceStarts,
+    boolean training,
+    long dropoutKey,
+    List<KvCache> caches,
+    int[] trunks,
+    double embeddingNoise) {
   /** What a sequence has that begins by itself. */
   public static final int NO_TRUNK = -1;
 
@@ -60,14 +66,14 @@ public record Pass(
 
   /** A pass over whole sequences. */
   public Pass(int[] sequenceStarts, boolean training, long dropoutKey) {
-    this(sequenceStarts, training, dropoutKey, List.of(), NO_BRANCHES);
+    this(sequenceStarts, training, dropoutKey, List.of(), NO_BRANCHES, 0);
   }
 
   /**
    * A pass of generation, without dropout: keys and values are read from caches and added there.
    */
   public static Pass cached(List<KvCache> caches, int... sequenceStarts) {
-    return new Pass(sequenceStarts, false, 0, caches, NO_BRANCHES);
+    return new Pass(sequenceStarts, false, 0, caches, NO_BRANCHES, 0);
   }
 
   /** A pass without dropout. */
@@ -82,7 +88,12 @@ public record Pass(
    * @param trunks as {@link #trunks}
    */
   public static Pass branching(int[] sequenceStarts, int[] trunks) {
-    return new Pass(sequenceStarts, false, 0, List.of(), trunks);
+    return new Pass(sequenceStarts, false, 0, List.of(), trunks, 0);
+  }
+
+  /** The same with noise on the embeddings, if it is of training. */
+  public Pass withEmbeddingNoise(double alpha) {
+    return new Pass(sequenceStarts, training, dropoutKey, caches, trunks, alpha);
   }
 
   /** Each token's position in its sequence; a branch's go on from its trunk's. */

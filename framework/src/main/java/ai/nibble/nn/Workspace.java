@@ -22,6 +22,8 @@ public final class Workspace implements AutoCloseable {
     OUTPUT,
     /** An input after dropout. */
     DROPPED,
+    /** The gradient by a product whose rows DoRA scales. */
+    SCALED,
     /** One token's attention scores. */
     SCORES,
     /** Logits of some positions. */

@@ -16,6 +16,8 @@ import java.util.function.ToDoubleFunction;
  * @param weightDecay decoupled weight decay, at least 0
  */
 public record ParameterRange(int begin, int end, double lrMultiplier, double weightDecay) {
+  private static final String MAGNITUDE = ".lora_magnitude_vector";
+
   public ParameterRange {
     if (begin < 0 || end <= begin) {
       throw new IllegalArgumentException(
@@ -32,8 +34,9 @@ public record ParameterRange(int begin, int end, double lrMultiplier, double wei
   }
 
   /**
-   * Ranges of the step's own rate in which matrices decay and vectors (norms, biases) do not: what
-   * transformers' Trainer does with a decoder.
+   * Ranges of the step's own rate in which matrices decay and vectors (norms, biases) do not, but
+   * for DoRA's magnitudes: what transformers' Trainer does, which tells norms and biases by their
+   * names.
    */
   public static List<ParameterRange> decayingMatrices(ParameterSet parameters, double weightDecay) {
     return decayingMatrices(parameters, weightDecay, name -> 1);
@@ -50,7 +53,8 @@ public record ParameterRange(int begin, int end, double lrMultiplier, double wei
     for (Parameter p : parameters.parameters()) {
       int begin = Math.toIntExact(parameters.offset(p.name()));
       int end = begin + Math.toIntExact(p.value().numel());
-      double decay = p.value().dim() > 1 ? weightDecay : 0;
+      boolean decays = p.value().dim() > 1 || p.name().endsWith(MAGNITUDE);
+      double decay = decays ? weightDecay : 0;
       double multiplier = lrMultiplier.applyAsDouble(p.name());
       ParameterRange last = ranges.isEmpty() ? null : ranges.get(ranges.size() - 1);
       if (last != null && last.weightDecay == decay && last.lrMultiplier == multiplier) {

@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.quant.Quant4Type;
 import java.nio.file.Path;
 import java.util.Collection;
@@ -54,6 +55,17 @@ final class Conflicts {
     if (is("load_in_8bit", true)) {
       eightBits();
     }
+    if (is("use_dora", true) && is("load_in_8bit", true)) {
+      problem(
+          "use_dora",
+          "'use_dora' is 'true', which is not supported yet on a base in 8 bits: use load_in_4bit,"
+              + " or neither");
+    }
+    if (values.get("init_lora_weights") instanceof InitLoraWeights init
+        && !isSet("lora_model_dir")
+        && isOtherThan("adapter", Recipe.Adapter.NONE)) {
+      initialisation(init);
+    }
     if (is("init", Recipe.Init.RANDOM) && isOtherThan("adapter", Recipe.Adapter.NONE)) {
       problem(
           "init",
@@ -83,8 +95,8 @@ final class Conflicts {
         && prepared.given().filter(path -> path.startsWith(output)).isPresent()) {
       problem(
           "dataset_prepared_path",
-          "'dataset_prepared_path' is in 'output_dir', which holds what a run made and nothing else:"
-              + " choose another");
+          "'dataset_prepared_path' is in 'output_dir', which holds what a run made and nothing"
+              + " else: choose another");
     }
     bestAndEarlyStopping();
     for (String key : EVALUATING) {
@@ -92,6 +104,27 @@ final class Conflicts {
         problem(
             key, "'" + key + "' has nothing to evaluate on: add 'test_datasets' or 'val_set_size'");
       }
+    }
+  }
+
+  private void initialisation(InitLoraWeights init) {
+    if (init.kind() == InitLoraWeights.Kind.LOFTQ && is("load_in_4bit", false)) {
+      problem(
+          "init_lora_weights",
+          "'init_lora_weights' is 'loftq', which makes up for 4 bits, but the base is not held in"
+              + " them: use adapter: qlora, or another value");
+    }
+    if (init.isSubtracted()
+        && values.get("lora_dropout") instanceof Double dropout
+        && dropout > 0) {
+      problem(
+          "lora_dropout",
+          "'lora_dropout' is '"
+              + dropout
+              + "', expected 0 with 'init_lora_weights: "
+              + init.text()
+              + "': what is dropped would be missing from the weight that the adapter began as a"
+              + " part of");
     }
   }
 
@@ -154,6 +187,18 @@ final class Conflicts {
       ignored(
           List.of("train_on_inputs", "roles_to_train", "train_on_eos"),
           "method: pretrain, which trains on every token");
+    }
+    if (isSet("lora_model_dir") && isOtherThan("init_lora_weights", InitLoraWeights.KAIMING)) {
+      notice(
+          "init_lora_weights", "'init_lora_weights' has no effect: 'lora_model_dir' has matrices");
+    }
+    if (is("use_dora", true)
+        && values.get("lora_dropout") instanceof Double dropout
+        && dropout > 0) {
+      notice(
+          "lora_dropout",
+          "'lora_dropout' above 0 makes 'use_dora' multiply by the base a second time: 0 is"
+              + " faster");
     }
     if (isSet("max_steps") && values.get("num_epochs") instanceof Double epochs && epochs != 1) {
       notice("num_epochs", "'num_epochs' has no effect: 'max_steps' says when to stop");

@@ -1,10 +1,13 @@
 package ai.nibble.recipe;
 
+import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.TargetModules;
+import java.nio.file.Path;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * The low-rank adapters: {@code y = base(x) + scaling * B(A(dropout(x)))}, with {@code scaling =
@@ -25,7 +28,7 @@ public record Lora(
         double alpha,
     @Key(
             value = "lora_dropout",
-            byDefault = "0.05",
+            derived = "`0.05`; `0` with pissa and olora",
             range = "[0, 1)",
             doc = "Share of an adapter's inputs dropped in training")
         double dropout,
@@ -41,14 +44,34 @@ public record Lora(
             doc = "Scale the adapters by alpha / sqrt(r) instead")
         boolean useRslora,
     @Key(
+            value = "use_dora",
+            byDefault = "false",
+            doc = "Also train the norm of each adapted weight's rows (DoRA)")
+        boolean useDora,
+    @Key(
+            value = "lora_modules_to_save",
+            byDefault = "[]",
+            doc = "Also trained, whole and in float32: `embed_tokens`, `lm_head`")
+        List<String> modulesToSave,
+    @Key(
             value = "init_lora_weights",
             byDefault = "true",
-            doc = "`true`: A uniform, B zero; `gaussian`: A normal, B zero",
+            doc =
+                "How adapters begin: `true` (A uniform, B zero), `gaussian`, `orthogonal`; `pissa`,"
+                    + " `pissa_niter_N` or `olora` (parts of the weight, taken back beside it);"
+                    + " `loftq` (what 4 bits took from it)",
             refuse =
                 @Key.Refuse(
-                    value = "(?i)pissa(_niter_\\d+)?|loftq|eva|olora|corda|orthogonal|false",
-                    why = "not supported yet: use true or gaussian"))
+                    value = "(?i)eva|corda|lora_ga|mica|false",
+                    why =
+                        "not supported yet: use true, gaussian, orthogonal, pissa, pissa_niter_N,"
+                            + " olora or loftq"))
         InitLoraWeights initLoraWeights,
+    @Key(
+            value = "lora_model_dir",
+            byDefault = "null",
+            doc = "Begin with this adapter instead, which has the ranks, alphas and modules here")
+        Optional<Path> modelDir,
     @Key(
             value = "loraplus_lr_ratio",
             byDefault = "1",
@@ -80,14 +103,7 @@ public record Lora(
   public Lora {
     rankPattern = Collections.unmodifiableMap(new LinkedHashMap<>(rankPattern));
     alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
+    modulesToSave = List.copyOf(modulesToSave);
     layersToTransform = List.copyOf(layersToTransform);
-  }
-
-  /** How the adapters start; either way they add nothing at first. */
-  public enum InitLoraWeights {
-    /** A uniform in ±1/√in, B zero. */
-    TRUE,
-    /** A normal with variance 1/r, B zero. */
-    GAUSSIAN
   }
 }

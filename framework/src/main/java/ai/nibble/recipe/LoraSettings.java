@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.lora.AdapterExtras;
 import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.PathValues;
@@ -7,6 +8,7 @@ import ai.nibble.lora.TargetModules;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /** A recipe's adapter settings as the adapter's own configuration. */
 final class LoraSettings {
@@ -24,10 +26,8 @@ final class LoraSettings {
         new PathValues<>("alpha_pattern", lora.alphaPattern()),
         lora.layersToTransform(),
         List.of(),
-        switch (lora.initLoraWeights()) {
-          case TRUE -> InitLoraWeights.KAIMING;
-          case GAUSSIAN -> InitLoraWeights.GAUSSIAN;
-        });
+        lora.modelDir().isPresent() ? InitLoraWeights.KAIMING : lora.initLoraWeights(),
+        AdapterExtras.NONE.withDora(lora.useDora()).withModulesToSave(lora.modulesToSave()));
   }
 
   /**
@@ -44,11 +44,36 @@ final class LoraSettings {
             (TargetModules)
                 values.getOrDefault("lora_target_modules", new TargetModules.AllLinear()),
             false,
-            Lora.InitLoraWeights.TRUE,
+            false,
+            (List<String>) values.getOrDefault("lora_modules_to_save", List.of()),
+            InitLoraWeights.KAIMING,
+            Optional.empty(),
             1,
             (Map<String, Integer>) readable(values, "rank_pattern"),
             (Map<String, Double>) readable(values, "alpha_pattern"),
             (List<Integer>) values.getOrDefault("layers_to_transform", List.of())));
+  }
+
+  /** The adapter that values describe; empty where one that counts could not be read. */
+  static Optional<LoraConfig> complete(Map<String, Object> values) {
+    if (!values.keySet().containsAll(Schema.LORA)) {
+      return Optional.empty();
+    }
+    LoraConfig modules = of(values);
+    return Optional.of(
+        new LoraConfig(
+            (Integer) values.get("lora_r"),
+            (Double) values.get("lora_alpha"),
+            0,
+            modules.targetModules(),
+            TargetModules.NONE,
+            (Boolean) values.get("use_rslora"),
+            modules.rankPattern(),
+            modules.alphaPattern(),
+            modules.layersToTransform(),
+            List.of(),
+            InitLoraWeights.KAIMING,
+            modules.extras().withDora((Boolean) values.get("use_dora"))));
   }
 
   private static Map<String, ?> readable(Map<String, Object> values, String key) {

@@ -1,12 +1,18 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.lora.AdapterConfig;
+import ai.nibble.lora.AdapterConfigFile;
+import ai.nibble.lora.Agreement;
+import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.TargetMatcher;
+import ai.nibble.lora.WholeModules;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.WeightSource;
 import ai.nibble.quant.SkipModules;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -20,6 +26,7 @@ final class ModelCheck {
       Map.of(
           "target_modules", "lora_target_modules",
           "layers_to_transform", "layers_to_transform",
+          "modules_to_save", "lora_modules_to_save",
           "layers_pattern", "layers_to_transform",
           "rank_pattern", "rank_pattern",
           "alpha_pattern", "alpha_pattern");
@@ -59,10 +66,61 @@ final class ModelCheck {
       return;
     }
     skipped(values, linears, at);
+    adapter(values, base, linears, at);
+    try {
+      WholeModules.of(LoraSettings.of(values));
+    } catch (InvalidInputException e) {
+      report("lora_modules_to_save", e.getMessage(), at);
+    }
     try {
       new TargetMatcher(LoraSettings.of(values)).select(linears, Optional.empty());
     } catch (InvalidInputException e) {
       e.problems().forEach(problem -> report(key(problem), problem, at));
+    }
+  }
+
+  /** The adapter that training begins with: the kind that the recipe describes, on this base. */
+  private static void adapter(
+      Map<String, Object> values, Path base, List<String> linears, Reading at) {
+    String key = "lora_model_dir";
+    if (!(values.get(key) instanceof Optional<?> given) || given.isEmpty()) {
+      return;
+    }
+    Path directory = (Path) given.get();
+    try {
+      AdapterConfig saved = AdapterConfigFile.read(directory);
+      Optional<LoraConfig> wanted = LoraSettings.complete(values);
+      if (wanted.isPresent()) {
+        for (String line : Agreement.differences(saved.lora(), wanted.get(), linears)) {
+          report(key, "the adapter is another than this recipe's: " + line, at);
+        }
+      }
+      otherBase(saved, base, key, at);
+    } catch (InvalidInputException e) {
+      e.problems().forEach(problem -> report(key, problem, at));
+    }
+  }
+
+  /** What an adapter's configuration names may have moved, or be a name of Hugging Face's. */
+  private static void otherBase(AdapterConfig saved, Path base, String key, Reading at) {
+    String named = saved.baseModel().orElse("");
+    boolean there = !named.isEmpty() && Files.exists(base.getFileSystem().getPath(named));
+    if (there && !isSame(Path.of(named), base)) {
+      report(key, "the adapter was trained on '" + named + "', not on this base_model", at);
+    } else if (!there) {
+      at.notice(
+          at.positions().getOrDefault(key, at.positions().get("base_model")),
+          "the adapter was trained on '"
+              + named
+              + "', which is not here: that it is this base_model is believed");
+    }
+  }
+
+  private static boolean isSame(Path a, Path b) {
+    try {
+      return Files.isSameFile(a, b);
+    } catch (IOException e) {
+      return false;
     }
   }
 

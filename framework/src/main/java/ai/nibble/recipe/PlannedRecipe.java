@@ -4,6 +4,7 @@ import ai.nibble.data.EpochPlan;
 import ai.nibble.data.EpochSampler;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.TargetMatcher;
+import ai.nibble.lora.WholeModules;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
@@ -108,16 +109,21 @@ final class PlannedRecipe {
       WeightSource source, Optional<QuantConfig> quantization, int microBatch, int accumulation) {
     boolean all = recipe.adapter() == Recipe.Adapter.NONE;
     Trained trained = all ? Trained.all(source) : Trained.adapter(recipe, source);
+    // what an adapter began with and takes back lies beside it
+    int pairs = recipe.lora().initLoraWeights().isSubtracted() ? 2 : 1;
     DType held = all ? DType.FLOAT32 : source.heldDtype("model.embed_tokens.weight");
-    ModelShape model = shape(source, trained, held, quantization);
+    ModelShape model = shape(source, trained, held, quantization, pairs);
     long microBatches = (long) settings.totalSteps() * accumulation;
     int threads = Torch.threads();
     boolean device = where != Device.Type.CPU;
     return new PlannedRun(
         model,
-        all ? new WeightSizes(Map.of(), 0) : WeightSizes.of(source, quantization, where),
+        all
+            ? new WeightSizes(Map.of(), 0)
+            : WeightSizes.of(source, quantization, where)
+                .plus((pairs - 1) * trained.beside(source.config()) * DType.FLOAT32.bytes()),
         trained.values,
-        trained.largest,
+        pairs * trained.largest,
         accumulation,
         Math.round(trained.values * settings.optimizer().bytesAValue()),
         withPrompts(
@@ -134,27 +140,25 @@ final class PlannedRecipe {
   }
 
   private ModelShape shape(
-      WeightSource source, Trained trained, DType held, Optional<QuantConfig> quantization) {
+      WeightSource source,
+      Trained trained,
+      DType held,
+      Optional<QuantConfig> quantization,
+      int pairs) {
     Optional<QuantConfig> settled = source.settle(quantization, notice -> {});
+    ModelShape.Linears linears =
+        new ModelShape.Linears(
+            path -> trained.ranks.getOrDefault(path, 0) * pairs,
+            recipe.lora().dropout() > 0,
+            path -> isInt8(source, settled, path),
+            recipe.lora().useDora());
     ModelShape shape =
-        ModelShape.of(
-            source.config(),
-            held,
-            recipe.adapter() == Recipe.Adapter.NONE,
-            new ModelShape.Linears(
-                path -> trained.ranks.getOrDefault(path, 0),
-                recipe.lora().dropout() > 0,
-                path -> isInt8(source, settled, path)));
+        ModelShape.of(source.config(), held, recipe.adapter() == Recipe.Adapter.NONE, linears);
     // a head in codes is converted for each product, as one in another dtype is
-    return source.config().tieWordEmbeddings() || source.quantized(HEAD).isEmpty()
-        ? shape
-        : new ModelShape(
-            shape.hidden(),
-            shape.vocabulary(),
-            shape.embedding(),
-            DType.UINT8,
-            shape.trained(),
-            shape.layers());
+    boolean inCodes = !source.config().tieWordEmbeddings() && source.quantized(HEAD).isPresent();
+    return (inCodes ? shape.withHead(DType.UINT8) : shape)
+        .withTrained(
+            trained.whole.contains(CausalLm.EMBEDDING), trained.whole.contains(CausalLm.HEAD));
   }
 
   /** Where the chosen answers' prompts are learned, too: as if all prompts were. */
@@ -190,16 +194,23 @@ final class PlannedRecipe {
    * What is trained.
    *
    * @param ranks of adapters by module path
+   * @param whole modules that are trained whole
    * @param values of all of it
    * @param largest values of one tensor
    */
-  private record Trained(Map<String, Integer> ranks, long values, long largest) {
+  private record Trained(
+      Map<String, Integer> ranks, List<String> whole, long values, long largest) {
+    /** Values of what lies beside weights, the tables that are trained whole left out. */
+    long beside(ModelConfig config) {
+      return values - (long) whole.size() * config.vocabSize() * config.hiddenSize();
+    }
+
     static Trained all(WeightSource source) {
       long largest = 0;
       for (String name : source.names()) {
         largest = Math.max(largest, numel(source.shape(name)));
       }
-      return new Trained(Map.of(), AllWeights.count(source.config()), largest);
+      return new Trained(Map.of(), List.of(), AllWeights.count(source.config()), largest);
     }
 
     static Trained adapter(Recipe recipe, WeightSource source) {
@@ -212,10 +223,16 @@ final class PlannedRecipe {
         long[] shape = source.shape(path + ".weight");
         long r = lora.rankOf(path, shape[0], shape[1]);
         ranks.put(path, (int) r);
-        values += r * (shape[0] + shape[1]);
+        values += r * (shape[0] + shape[1]) + (lora.extras().useDora() ? shape[0] : 0);
         largest = Math.max(largest, r * Math.max(shape[0], shape[1]));
       }
-      return new Trained(ranks, values, largest);
+      List<String> whole = WholeModules.of(lora);
+      for (String path : whole) {
+        long table = (long) source.config().vocabSize() * source.config().hiddenSize();
+        values += table;
+        largest = Math.max(largest, table);
+      }
+      return new Trained(ranks, whole, values, largest);
     }
   }
 

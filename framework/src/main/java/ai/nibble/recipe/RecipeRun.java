@@ -4,7 +4,10 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.data.EpochPlan;
+import ai.nibble.lora.AdapterStore;
+import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.LoraAdapter;
+import ai.nibble.lora.LoraConfig;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
@@ -159,7 +162,7 @@ public final class RecipeRun {
     Path output = recipe.output().outputDir();
     try (AnswerCheck answers = answerCheck();
         CausalLm model = loadModel();
-        Trainable trained = trainable(model, inputs.baseFiles())) {
+        Trainable trained = trainable(model, inputs.baseFiles(), from)) {
       describe(model, trained);
       begin(output, inputs.ownTemplate(), from);
       RunFacts facts = new RunFacts(recipe, settings.totalSteps(), rows, model, trained);
@@ -238,10 +241,24 @@ public final class RecipeRun {
     return template.map(files::withChatTemplate).orElse(files);
   }
 
-  private Trainable trainable(CausalLm model, Optional<BaseFiles> baseFiles) {
-    return trainsAllWeights()
-        ? new AllWeights(model, baseFiles.orElseThrow())
-        : LoraAdapter.inject(model, LoraSettings.of(recipe.lora()), recipe.seed());
+  private Trainable trainable(
+      CausalLm model, Optional<BaseFiles> baseFiles, Optional<SavedCheckpoint> from) {
+    if (trainsAllWeights()) {
+      return new AllWeights(model, baseFiles.orElseThrow());
+    }
+    LoraConfig config = LoraSettings.of(recipe.lora());
+    if (from.isPresent() && config.initLoraWeights().isSubtracted()) {
+      return LoraAdapter.resume(model, config, from.get().directory());
+    }
+    if (recipe.lora().modelDir().isPresent()) {
+      return AdapterStore.load(model, recipe.lora().modelDir().get(), config);
+    }
+    if (config.initLoraWeights().kind() != InitLoraWeights.Kind.LOFTQ) {
+      return LoraAdapter.inject(model, config, recipe.seed());
+    }
+    try (WeightSource source = WeightSource.open(recipe.baseModel(), notice -> {})) {
+      return LoraAdapter.inject(model, config, recipe.seed(), source);
+    }
   }
 
   private CausalLm loadModel() {

@@ -62,7 +62,8 @@ final class RunSettings {
         plan.order(),
         evalOrder(recipe),
         recipe.evaluation().endRules(),
-        recipe.watchdog().settings());
+        recipe.watchdog().settings(),
+        recipe.training().neftuneNoiseAlpha());
   }
 
   /** A step can be the best only if it was evaluated and saved. */

@@ -11,7 +11,7 @@ final class ScalarTypes {
   private ScalarTypes() {}
 
   /** The scalar, unless the node is a list, a map or empty. */
-  private static Node.Scalar scalar(Node node, ValueType type, Reading at) {
+  static Node.Scalar scalar(Node node, ValueType type, Reading at) {
     if (node instanceof Node.Scalar scalar && scalar.kind() != ScalarKind.NULL) {
       return scalar;
     }

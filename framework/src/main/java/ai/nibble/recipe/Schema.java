@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.lora.InitLoraWeights;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -28,8 +29,9 @@ final class Schema {
 
   /** A key that is known, and refused where it is switched on. */
   enum Later {
-    USE_DORA("weight-decomposed adapters", "remove it"),
-    LORA_MODULES_TO_SAVE("modules trained whole", "remove it");
+    TOKENS("new tokens in the vocabulary", "remove it"),
+    TRAINABLE_TOKEN_INDICES(
+        "embeddings of single tokens", "train them all with lora_modules_to_save: [embed_tokens]");
 
     private final String doc;
     private final String remedy;
@@ -105,6 +107,11 @@ final class Schema {
     all.putIfAbsent("load_in_4bit", scalar(Boolean.toString(qlora), at));
     all.putIfAbsent(
         "adam_beta2", scalar(isText(fields, "optimizer", "lion") ? "0.99" : "0.999", at));
+    boolean decomposes =
+        fields.fields().get("init_lora_weights") != null
+            && fields.fields().get("init_lora_weights").value() instanceof Node.Scalar s
+            && InitLoraWeights.of(s.text()).filter(InitLoraWeights::isSubtracted).isPresent();
+    all.putIfAbsent("lora_dropout", scalar(decomposes ? "0" : "0.05", at));
     all.putIfAbsent("momentum", scalar(isText(fields, "optimizer", "muon") ? "0.95" : "0", at));
     boolean simpo = isText(fields, "method", "simpo");
     all.putIfAbsent("beta", scalar(simpo ? "2" : "0.1", at));

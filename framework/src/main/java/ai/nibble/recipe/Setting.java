@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.TargetModules;
 import java.lang.reflect.ParameterizedType;
 import java.lang.reflect.RecordComponent;
@@ -52,6 +53,9 @@ record Setting(String name, Key key, ValueType type) {
     }
     if (type == TargetModules.class) {
       return new TargetModulesType();
+    }
+    if (type == InitLoraWeights.class) {
+      return new InitLoraWeightsType();
     }
     if (type == ValSetSize.class) {
       return new ValSetSize.Type();

@@ -13,6 +13,7 @@ import java.util.Optional;
  * @param samplePacking several rows in a pack of at most {@code sequence_len} tokens
  * @param evalSamplePacking the same in evaluation
  * @param groupByLength rows of about one length in a micro-batch
+ * @param neftuneNoiseAlpha noise on the embeddings; 0: none
  */
 public record Training(
     @Key(
@@ -69,7 +70,15 @@ public record Training(
             value = "group_by_length",
             byDefault = "false",
             doc = "Rows of about one length in a micro-batch")
-        boolean groupByLength) {
+        boolean groupByLength,
+    @Key(
+            value = "neftune_noise_alpha",
+            byDefault = "0",
+            range = "[0, 1000000]",
+            doc =
+                "NEFTune: noise on the embeddings in training, uniform on ±alpha/√(tokens of the"
+                    + " row · hidden size); 5 to 15 are usual, 0 is none")
+        double neftuneNoiseAlpha) {
 
   /** What is kept for the backward pass; all ways train the same bits. */
   public enum GradientCheckpointing {

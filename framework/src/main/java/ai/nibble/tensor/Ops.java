@@ -135,6 +135,18 @@ public final class Ops {
     return out;
   }
 
+  /** {@code out = a / b}, element by element, broadcast. */
+  public static Tensor div(Tensor out, Tensor a, Tensor b) {
+    Dispatcher.call("aten::div", "out", a, b, out);
+    return out;
+  }
+
+  /** {@code out = √x}; out may be x. */
+  public static Tensor sqrt(Tensor out, Tensor x) {
+    Dispatcher.call("aten::sqrt", "out", x, out);
+    return out;
+  }
+
   /** {@code out = x · sigmoid(x)}. */
   public static Tensor silu(Tensor out, Tensor x) {
     Dispatcher.call("aten::silu", "out", x, out);
@@ -215,6 +227,37 @@ public final class Ops {
       u.close();
       s.close();
       v.close();
+    }
+  }
+
+  /**
+   * The QR decomposition {@code x = q · r} by LAPACK, float32 or float64. With x {@code [m, n]} and
+   * k the smaller of both.
+   *
+   * @param q {@code [m, k]}, columns orthonormal
+   * @param r {@code [k, n]}, zero below the diagonal
+   */
+  public record Qr(Tensor q, Tensor r) implements AutoCloseable {
+    @Override
+    public void close() {
+      q.close();
+      r.close();
+    }
+  }
+
+  /** Decomposes a matrix; the caller closes the result. */
+  public static Qr qr(Tensor x) {
+    long k = Math.min(x.size(0), x.size(1));
+    try (Scope scope = new Scope()) {
+      Tensor[] reflectors = Dispatcher.results(2, "aten::geqrf", "", x);
+      Tensor all = scope.own(reflectors[0]);
+      Tensor factors = scope.own(reflectors[1]);
+      Tensor columns = scope.own(all.narrow(1, 0, k));
+      Tensor rows = scope.own(all.narrow(0, 0, k));
+      String product = "aten::linalg_householder_product";
+      Tensor q = scope.own(Dispatcher.results(1, product, "", columns, factors)[0]);
+      Tensor r = Dispatcher.results(1, "aten::triu", "", rows, 0L)[0];
+      return new Qr(q.share(), r);
     }
   }
 

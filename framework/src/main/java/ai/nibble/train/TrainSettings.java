@@ -27,6 +27,7 @@ import ai.nibble.optim.Schedule;
  * @param evalOrder the same in evaluation
  * @param end when it ends before its last step, and which step is the result
  * @param watchdog what it takes for a loss that something is wrong with
+ * @param neftuneNoiseAlpha noise on the embeddings in training (Jain et al. 2023); 0: none
  */
 public record TrainSettings(
     int microBatchSize,
@@ -46,7 +47,8 @@ public record TrainSettings(
     RowOrder order,
     RowOrder evalOrder,
     EndRules end,
-    WatchdogSettings watchdog) {
+    WatchdogSettings watchdog,
+    double neftuneNoiseAlpha) {
   public TrainSettings {
     if (microBatchSize < 1
         || gradientAccumulationSteps < 1
@@ -58,15 +60,62 @@ public record TrainSettings(
       throw new IllegalArgumentException(
           "batch sizes and steps must be at least 1, intervals at least 0");
     }
-    if (!(learningRate > 0) || !(maxGradNorm >= 0) || !(loraPlusLrRatio > 0)) {
+    if (!(learningRate > 0)
+        || !(maxGradNorm >= 0)
+        || !(loraPlusLrRatio > 0)
+        || !(neftuneNoiseAlpha >= 0)) {
       throw new IllegalArgumentException(
           "learning rate "
               + learningRate
               + ", maximal gradient norm "
               + maxGradNorm
               + ", ratio of B's learning rate "
-              + loraPlusLrRatio);
+              + loraPlusLrRatio
+              + ", noise on embeddings "
+              + neftuneNoiseAlpha);
     }
+  }
+
+  /** Without noise. */
+  public TrainSettings(
+      int microBatchSize,
+      int gradientAccumulationSteps,
+      int totalSteps,
+      double learningRate,
+      Schedule schedule,
+      OptimizerConfig optimizer,
+      double loraPlusLrRatio,
+      double maxGradNorm,
+      Checkpointing checkpointing,
+      int evalSteps,
+      int evalBatchSize,
+      int saveSteps,
+      int saveTotalLimit,
+      long seed,
+      RowOrder order,
+      RowOrder evalOrder,
+      EndRules end,
+      WatchdogSettings watchdog) {
+    this(
+        microBatchSize,
+        gradientAccumulationSteps,
+        totalSteps,
+        learningRate,
+        schedule,
+        optimizer,
+        loraPlusLrRatio,
+        maxGradNorm,
+        checkpointing,
+        evalSteps,
+        evalBatchSize,
+        saveSteps,
+        saveTotalLimit,
+        seed,
+        order,
+        evalOrder,
+        end,
+        watchdog,
+        0);
   }
 
   /**
@@ -105,22 +154,28 @@ public record TrainSettings(
         RowOrder.SHUFFLED,
         RowOrder.AS_GIVEN,
         EndRules.PLAIN,
-        WatchdogSettings.PLAIN);
+        WatchdogSettings.PLAIN,
+        0);
   }
 
   /** The same with rows in another order, or packed. */
   public TrainSettings withOrder(RowOrder newOrder, RowOrder newEvalOrder) {
-    return copy(checkpointing, newOrder, newEvalOrder, end, watchdog);
+    return copy(checkpointing, newOrder, newEvalOrder, end, watchdog, neftuneNoiseAlpha);
   }
 
   /** The same with another way of checkpointing: it changes no bit of what is trained. */
   public TrainSettings with(Checkpointing other) {
-    return copy(other, order, evalOrder, end, watchdog);
+    return copy(other, order, evalOrder, end, watchdog, neftuneNoiseAlpha);
   }
 
   /** The same with other rules. */
   public TrainSettings with(EndRules otherEnd, WatchdogSettings otherWatchdog) {
-    return copy(checkpointing, order, evalOrder, otherEnd, otherWatchdog);
+    return copy(checkpointing, order, evalOrder, otherEnd, otherWatchdog, neftuneNoiseAlpha);
+  }
+
+  /** The same with noise on the embeddings. */
+  public TrainSettings withNeftune(double alpha) {
+    return copy(checkpointing, order, evalOrder, end, watchdog, alpha);
   }
 
   private TrainSettings copy(
@@ -128,7 +183,8 @@ public record TrainSettings(
       RowOrder newOrder,
       RowOrder newEvalOrder,
       EndRules newEnd,
-      WatchdogSettings newWatchdog) {
+      WatchdogSettings newWatchdog,
+      double newNoise) {
     return new TrainSettings(
         microBatchSize,
         gradientAccumulationSteps,
@@ -147,6 +203,7 @@ public record TrainSettings(
         newOrder,
         newEvalOrder,
         newEnd,
-        newWatchdog);
+        newWatchdog,
+        newNoise);
   }
 }

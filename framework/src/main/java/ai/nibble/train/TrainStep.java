@@ -25,6 +25,7 @@ public final class TrainStep {
   private final GradientStep gradients;
   private final double maxGradNorm;
   private final Checkpointing checkpointing;
+  private final double embeddingNoise;
   private final LossScale scale;
 
   /**
@@ -40,12 +41,31 @@ public final class TrainStep {
       Optimizer optimizer,
       double maxGradNorm,
       Checkpointing checkpointing) {
+    this(model, trained, objective, optimizer, maxGradNorm, checkpointing, 0);
+  }
+
+  /**
+   * @param trained of the model, or on it; its parameters are what is trained
+   * @param optimizer over the flat parameters
+   * @param maxGradNorm gradients of a larger global norm are scaled down to it; 0: never
+   * @param checkpointing what is computed again in backward instead of kept
+   * @param embeddingNoise alpha of NEFTune; 0: none
+   */
+  public TrainStep(
+      CausalLm model,
+      Trainable trained,
+      Objective objective,
+      Optimizer optimizer,
+      double maxGradNorm,
+      Checkpointing checkpointing,
+      double embeddingNoise) {
     this.model = model;
     this.trained = trained;
     this.objective = objective;
     this.gradients = optimizer.over(trained.parameters());
     this.maxGradNorm = maxGradNorm;
     this.checkpointing = checkpointing;
+    this.embeddingNoise = embeddingNoise;
     this.scale = LossScale.of(model.precision());
   }
 
@@ -105,7 +125,9 @@ public final class TrainStep {
     for (int micro = 0; micro < batches.size(); micro++) {
       Batch batch = batches.get(micro);
       trained.parameters().grads().zero();
-      Pass pass = new Pass(batch.sequenceStarts(), true, dropoutKey + ((long) micro << 40));
+      Pass pass =
+          new Pass(batch.sequenceStarts(), true, dropoutKey + ((long) micro << 40))
+              .withEmbeddingNoise(embeddingNoise);
       lossSum += forwardBackward(batch, pass, weight, measures);
       scale.unscale(trained.parameters().grads());
       gradients.addMicroBatch();

@@ -118,7 +118,13 @@ public final class Trainer {
                     name -> AdapterNames.isLoraB(name) ? settings.loraPlusLrRatio() : 1));
     this.trainStep =
         new TrainStep(
-            model, trained, objective, optimizer, settings.maxGradNorm(), settings.checkpointing());
+            model,
+            trained,
+            objective,
+            optimizer,
+            settings.maxGradNorm(),
+            settings.checkpointing(),
+            settings.neftuneNoiseAlpha());
     this.evaluations = new EvalHistory(settings.end());
     this.watchdog = new LossWatchdog(settings.watchdog());
   }

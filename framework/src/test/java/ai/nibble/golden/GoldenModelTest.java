@@ -8,8 +8,10 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.Shared;
 import ai.nibble.TestDevice;
 import ai.nibble.data.Batch;
+import ai.nibble.lora.AdapterExtras;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.LoraAdapter;
+import ai.nibble.lora.LoraConfig;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
@@ -70,7 +72,9 @@ class GoldenModelTest {
       Set.of(
           "gemma3_plain",
           "llama_bias_none_qv",
+          "llama_dora",
           "llama_layers",
+          "llama_modules_to_save",
           "llama_plain",
           "llama_rank_pattern",
           "llama_regex",
@@ -81,6 +85,7 @@ class GoldenModelTest {
   private static final Set<String> TRAINING_RUNS =
       Set.of(
           "gemma3_nf4",
+          "llama_dora_fp32",
           "llama_fp32",
           "llama_nf4",
           "llama_plain_nf4dq",
@@ -254,26 +259,12 @@ class GoldenModelTest {
         SafetensorsFile batches = SafetensorsFile.open(folder.resolve("batches.safetensors"))) {
       for (Checkpointing checkpointing : Checkpointing.values()) {
         float[] initial = adapter.parameters().values().toFloats();
-        TrainStep step =
-            new TrainStep(
-                model,
-                adapter,
-                new SupervisedFineTuning(),
-                AdamW.over(
-                    adapter.parameters(),
-                    run.adamW,
-                    ParameterRange.decayingMatrices(adapter.parameters(), run.adamW.weightDecay())),
-                run.maxGradNorm,
-                checkpointing);
+        TrainStep step = step(model, adapter, run, checkpointing);
         for (int s = 0; s < run.steps; s++) {
-          List<Batch> micros = new ArrayList<>();
-          for (int m = 0; m < run.accumulation; m++) {
-            micros.add(Golden.batch(batches, "step" + s + "_micro" + m));
-          }
           JsonNode expected = log.get(s);
           double lr = run.learningRate * run.schedule.multiplier(s);
           assertEquals(expected.get("lr").asDouble(), lr, 1e-12);
-          TrainStep.Outcome outcome = step.run(micros, lr, s);
+          TrainStep.Outcome outcome = step.run(micros(batches, s, run), lr, s);
           String at = folder.getFileName() + " step " + (s + 1);
           assertEquals(expected.get("loss").asDouble(), outcome.loss(), 2e-4 * slack, at);
           double norm = expected.get("grad_norm").asDouble();
@@ -283,6 +274,73 @@ class GoldenModelTest {
         adapter.parameters().setValues(FloatBuffer.wrap(initial));
       }
     }
+  }
+
+  /** The embedding, the head and both beside adapters, on a base that ties them: see the script. */
+  @Test
+  void tablesTrainedWholeFollowTheReference() throws IOException {
+    Path folder = Shared.fixtures("train").resolve("llama_fp32");
+    Path script = Contradicted.anew("modules_to_save.json");
+    Run run = Run.of(JSON.readTree(folder.resolve("golden.json").toFile()));
+    JsonNode cases = JSON.readTree(script.toFile());
+    assertEquals(3, cases.size());
+    for (String names : List.of("lm_head", "embed_tokens", "embed_tokens+lm_head")) {
+      Path initial = Files.createDirectories(temp.resolve(names));
+      copyWithModules(folder.resolve("initial"), initial, List.of(names.split("\\+")));
+      try (CausalLm model =
+              load(folder.resolve("../../models/llama").normalize(), Optional.empty());
+          LoraAdapter adapter = AdapterStore.load(model, initial);
+          SafetensorsFile batches = SafetensorsFile.open(folder.resolve("batches.safetensors"))) {
+        TrainStep step = step(model, adapter, run, Checkpointing.NONE);
+        for (int s = 0; s < run.steps; s++) {
+          JsonNode expected = cases.get(names).get(s);
+          TrainStep.Outcome outcome =
+              step.run(micros(batches, s, run), expected.get("lr").asDouble(), s);
+          String at = names + " step " + (s + 1);
+          assertEquals(expected.get("loss").asDouble(), outcome.loss(), 2e-4, at);
+          double norm = expected.get("grad_norm").asDouble();
+          assertEquals(norm, outcome.gradNorm(), 1e-3 * norm, at);
+        }
+      }
+    }
+  }
+
+  /** The adapter with the base's own tables as modules that were trained whole. */
+  private static void copyWithModules(Path from, Path to, List<String> modules) throws IOException {
+    try (CausalLm model =
+            load(from.resolve("../../../models/llama").normalize(), Optional.empty());
+        LoraAdapter plain = AdapterStore.load(model, from)) {
+      float[] values = plain.parameters().values().toFloats();
+      LoraConfig config = plain.config().withExtras(AdapterExtras.NONE.withModulesToSave(modules));
+      plain.detach();
+      try (LoraAdapter adapter = LoraAdapter.inject(model, config, 1)) {
+        FloatBuffer all = adapter.parameters().values().floats();
+        all.put(0, values); // A and B come first
+        adapter.saveUnfinished(to, "base");
+      }
+    }
+  }
+
+  private static TrainStep step(
+      CausalLm model, LoraAdapter adapter, Run run, Checkpointing checkpointing) {
+    return new TrainStep(
+        model,
+        adapter,
+        new SupervisedFineTuning(),
+        AdamW.over(
+            adapter.parameters(),
+            run.adamW,
+            ParameterRange.decayingMatrices(adapter.parameters(), run.adamW.weightDecay())),
+        run.maxGradNorm,
+        checkpointing);
+  }
+
+  private static List<Batch> micros(SafetensorsFile batches, int step, Run run) {
+    List<Batch> micros = new ArrayList<>();
+    for (int m = 0; m < run.accumulation; m++) {
+      micros.add(Golden.batch(batches, "step" + step + "_micro" + m));
+    }
+    return micros;
   }
 
   private static void assertFinal(LoraAdapter adapter, Path expected, double tolerance) {

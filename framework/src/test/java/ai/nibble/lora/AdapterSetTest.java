@@ -7,6 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.export.merge.Merge;
+import ai.nibble.export.merge.MergeReport;
+import ai.nibble.export.merge.MergeRequest;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.TinyModel;
@@ -17,7 +20,11 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -84,6 +91,75 @@ class AdapterSetTest {
       assertEquals(List.of("a", "b"), set.names());
     }
     assertArrayEquals(base, logits(), "closing takes it off");
+  }
+
+  /** As merging the same sum computes it, but for the order of float32 sums. */
+  @Test
+  void aWeightedSumComputesWhatItsMergeDoes() {
+    float[] base = logits();
+    float[] a = alone("a");
+    float[] expected;
+    MergeReport report =
+        Merge.run(
+            new MergeRequest(
+                folder,
+                List.of(
+                    new MergeRequest.Adapter(folder.resolve("a"), OptionalDouble.of(0.7)),
+                    new MergeRequest.Adapter(folder.resolve("b"), OptionalDouble.of(-0.3))),
+                Optional.empty(),
+                Optional.of(DType.FLOAT32),
+                1 << 20,
+                Optional.empty(),
+                Optional.empty(),
+                false,
+                folder.resolve("merged")),
+            notice -> {},
+            line -> {});
+    assertTrue(report.proof().holds());
+    try (CausalLm merged =
+            CausalLm.load(folder.resolve("merged"), LoadOptions.unquantized(DType.FLOAT32));
+        Tensor logits = merged.logits(IDS, Pass.evaluating(0, IDS.length), new int[] {4})) {
+      expected = logits.toFloats();
+    }
+    try (AdapterSet set = new AdapterSet(model)) {
+      set.load("a", folder.resolve("a"));
+      set.load("b", folder.resolve("b"));
+      set.select("b");
+      Map<String, Double> weights = new LinkedHashMap<>();
+      weights.put("a", 0.7);
+      weights.put("b", -0.3);
+      set.select(weights);
+      assertEquals("a=0.7 + b=-0.3", set.active());
+      float[] sum = logits();
+      double largest = 0;
+      for (float v : expected) {
+        largest = Math.max(largest, Math.abs(v));
+      }
+      assertArrayEquals(expected, sum, (float) (1e-5 * largest));
+      assertFalse(Arrays.equals(base, sum));
+      assertThrows(InvalidInputException.class, () -> set.select(Map.of("c", 1.0)));
+      assertThrows(InvalidInputException.class, () -> set.select(Map.of("a", Double.NaN)));
+      assertArrayEquals(sum, logits(), "what is refused changes nothing");
+      set.select("a");
+      assertArrayEquals(a, logits());
+    }
+    assertArrayEquals(base, logits());
+  }
+
+  @Test
+  void magnitudesAreNoPartOfASum() throws IOException {
+    LoraConfig dora = LoraConfig.DEFAULT.withExtras(AdapterExtras.NONE.withDora(true));
+    try (LoraAdapter adapter = LoraAdapter.inject(model, dora.withRank(2, 4), 1)) {
+      adapter.saveUnfinished(folder.resolve("dora"), "base");
+    }
+    try (AdapterSet set = new AdapterSet(model)) {
+      set.load("dora", folder.resolve("dora"));
+      assertEquals(
+          "adapter 'dora' is a DoRA adapter, which is no sum with others or a weight: select it"
+              + " alone",
+          assertThrows(InvalidInputException.class, () -> set.select(Map.of("dora", 0.5)))
+              .getMessage());
+    }
   }
 
   @Test

@@ -5,20 +5,25 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.Extent;
 import ai.nibble.nn.LinearGroup;
 import ai.nibble.nn.LowRank;
+import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Pass;
+import ai.nibble.nn.Weight;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.quant.Quant8Config;
 import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.tensor.TensorMemory;
 import ai.nibble.tensor.Torch;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -71,28 +76,47 @@ class StepMemoryTest {
 
   /** Adapters on all linears but one. */
   private static ParameterSet adapt(CausalLm model, double dropout) {
+    return adapt(model, dropout, false);
+  }
+
+  /**
+   * @param dora whether their rows have magnitudes
+   */
+  private static ParameterSet adapt(CausalLm model, double dropout, boolean dora) {
     Map<String, long[]> shapes = new LinkedHashMap<>();
-    model.linears().keySet().stream()
-        .filter(StepMemoryTest::isAdapted)
-        .forEach(
-            path -> {
-              shapes.put(
-                  path + ".a", new long[] {RANK, model.linears().get(path).weight().inFeatures()});
-              shapes.put(
-                  path + ".b", new long[] {model.linears().get(path).weight().outFeatures(), RANK});
-            });
+    List<String> paths =
+        model.linears().keySet().stream().filter(StepMemoryTest::isAdapted).toList();
+    for (String path : paths) {
+      Weight weight = model.linears().get(path).weight();
+      shapes.put(path + ".a", new long[] {RANK, weight.inFeatures()});
+      shapes.put(path + ".b", new long[] {weight.outFeatures(), RANK});
+      if (dora) {
+        shapes.put(path + ".m", new long[] {weight.outFeatures()});
+      }
+    }
     ParameterSet parameters = new ParameterSet(shapes);
-    model.linears().keySet().stream()
-        .filter(StepMemoryTest::isAdapted)
-        .forEach(
-            path ->
-                model
-                    .linears()
-                    .get(path)
-                    .attach(
-                        new LowRank(
-                            parameters.get(path + ".a"), parameters.get(path + ".b"), 2, dropout)));
+    for (String path : paths) {
+      Optional<Parameter> magnitude = Optional.ofNullable(parameters.get(path + ".m"));
+      magnitude.ifPresent(m -> fill(m.value().floats()));
+      model
+          .linears()
+          .get(path)
+          .attach(
+              new LowRank(
+                  parameters.get(path + ".a"),
+                  parameters.get(path + ".b"),
+                  2,
+                  dropout,
+                  magnitude,
+                  Optional.empty()));
+    }
     return parameters;
+  }
+
+  private static void fill(FloatBuffer values) {
+    while (values.hasRemaining()) {
+      values.put(1);
+    }
   }
 
   private static boolean isAdapted(String path) {
@@ -204,6 +228,48 @@ class StepMemoryTest {
     }
   }
 
+  /** Its output serves backward, but where dropout or a bias is in it: a copy is kept then. */
+  @ParameterizedTest
+  @EnumSource(Checkpointing.class)
+  void magnitudesKeepProducts(Checkpointing checkpointing) throws Exception {
+    for (double dropout : new double[] {0, 0.1}) {
+      for (DType compute : List.of(DType.FLOAT32, DType.BFLOAT16)) {
+        try (CausalLm model = load(LoadOptions.unquantized(compute));
+            ParameterSet parameters = adapt(model, dropout, true)) {
+          assertTrue(parameters.numel() > 0);
+          ModelShape.Linears linears =
+              new ModelShape.Linears(
+                  path -> isAdapted(path) ? RANK : 0, dropout > 0, path -> false, true);
+          check(model, ModelShape.of(config(), DType.FLOAT32, false, linears), checkpointing);
+        }
+      }
+    }
+  }
+
+  /** Embedding and head in float32 beside adapters, each or both. */
+  @Test
+  void tablesTrainedWholeHaveGradientsOfTheirOwn() throws Exception {
+    for (List<String> whole :
+        List.of(
+            List.of(CausalLm.EMBEDDING),
+            List.of(CausalLm.HEAD),
+            List.of(CausalLm.EMBEDDING, CausalLm.HEAD))) {
+      Map<String, long[]> shapes = new LinkedHashMap<>();
+      whole.forEach(path -> shapes.put(path, new long[] {VOCABULARY, 96}));
+      try (CausalLm model = load(LoadOptions.unquantized(DType.FLOAT32));
+          ParameterSet tables = new ParameterSet(shapes);
+          ParameterSet parameters = adapt(model, 0.1);
+          Scope scope = new Scope()) {
+        assertTrue(parameters.numel() > 0);
+        whole.forEach(path -> model.replace(path, scope.own(new DenseWeight(tables.get(path)))));
+        ModelShape shape =
+            shape(0.1, false)
+                .withTrained(whole.contains(CausalLm.EMBEDDING), whole.contains(CausalLm.HEAD));
+        check(model, shape, Checkpointing.NONE);
+      }
+    }
+  }
+
   @Test
   void theShapeOfALoadedModelIsThePlannedOne() throws Exception {
     try (CausalLm model = load(LoadOptions.unquantized(DType.FLOAT32));
@@ -257,6 +323,7 @@ class StepMemoryTest {
   @EnumSource(Checkpointing.class)
   void soItIsForNormsOfHeadsAndBiases(Checkpointing checkpointing) throws Exception {
     modelType = "qwen3";
+    magnitudesKeepProducts(checkpointing);
     whatAStepHoldsIsKnownFromSizes(checkpointing);
     allWeightsTrainedHaveGradientsOfTheirOwn(checkpointing);
     weightsTakeWhatTheirHeadersSay();

@@ -37,7 +37,8 @@ final class BadRecipeTest {
   void aTagIsRefusedAndLoadsNoClass() throws IOException {
     refused(
         "seed: !!javax.script.ScriptEngineManager [!!java.net.URL [x]]\n",
-        "a.yaml:6:7: the tag '!!javax.script.ScriptEngineManager': tags are not allowed; remove it");
+        "a.yaml:6:7: the tag '!!javax.script.ScriptEngineManager': tags are not allowed; remove"
+            + " it");
   }
 
   @Test
@@ -155,8 +156,8 @@ final class BadRecipeTest {
         "bnb_4bit_blocksize: 100 | 'bnb_4bit_blocksize' is '100', expected one of [32, 64, 128,"
             + " 256, 512, 1024, 2048, 4096]",
         "bnb_4bit_compute_dtype: int8 | 'bnb_4bit_compute_dtype' is 'int8', which is an integer"
-            + " type, which cannot hold activations or gradients; use auto, bfloat16, float16 or float32 (the"
-            + " weights are 4-bit by 'load_in_4bit')",
+            + " type, which cannot hold activations or gradients; use auto, bfloat16, float16 or"
+            + " float32 (the weights are 4-bit by 'load_in_4bit')",
         "method: ppo | 'method' is 'ppo', which is not supported yet: what is supported is [sft,"
             + " pretrain, dpo, orpo, kto, simpo, cpo]",
         "rl: ipo | 'method' is 'ipo', which is a loss of another method: use method: dpo with"
@@ -164,7 +165,8 @@ final class BadRecipeTest {
         "loss_type: orpo | 'loss_type' is 'orpo', which is a method of its own: set method to it, and"
             + " remove loss_type",
         "device_map: cuda:1 | 'device_map' is 'cuda:1', which is not supported yet: the first GPU"
-            + " is used; name another by CUDA_VISIBLE_DEVICES in the environment, and use auto or cuda",
+            + " is used; name another by CUDA_VISIBLE_DEVICES in the environment, and use auto or"
+            + " cuda",
         "device_map: {x: cpu} | 'device_map' is a map, expected one of [auto, cpu, cuda]",
         "val_set_size: 1.5 | 'val_set_size' is '1.5', expected a fraction below 1 or a whole number"
             + " of rows",
@@ -175,21 +177,25 @@ final class BadRecipeTest {
             + " 'all-linear'?)",
         "lora_target_modules: [] | 'lora_target_modules' is an empty list, expected a list of at"
             + " least 1 (each text)",
-        "lora_target_modules: [q_proj, k_proj, q_proj] | 'lora_target_modules.2' repeats an entry: remove it",
+        "lora_target_modules: [q_proj, k_proj, q_proj] | 'lora_target_modules.2' repeats an entry:"
+            + " remove it",
         "rank_pattern: {q_proj: 0} | 'rank_pattern.q_proj' is '0', expected a whole number >= 1 and"
             + " <= 65536",
         "rank_pattern: {'(': 4} | 'rank_pattern.(' is no regular expression: Unclosed group",
-        "lora_target_modules: [all-linear] | 'lora_target_modules' is a list, expected 'all-linear',"
-            + " a list of module names or a regular expression: 'all-linear' stands alone, not in a"
-            + " list",
+        "lora_target_modules: [all-linear] | 'lora_target_modules' is a list, expected"
+            + " 'all-linear', a list of module names or a regular expression: 'all-linear' stands"
+            + " alone, not in a list",
         "report_to: [wandb] | 'report_to.0' is 'wandb', which is not supported yet: use"
             + " tensorboard, jfr or []",
         "report_to: [micrometer] | 'report_to.0' is 'micrometer', which is not for a recipe: an"
             + " application's run is given a MicrometerMetrics with its registry (docs/runs.md);"
             + " here use tensorboard, jfr or []",
         "sample_packing: 512 | 'sample_packing' is '512', expected true or false",
-        "use_dora: true | 'use_dora' is 'true', which is not supported yet (weight-decomposed"
-            + " adapters): remove it",
+        "trainable_token_indices: 5 | 'trainable_token_indices' is '5', which is not supported yet"
+            + " (embeddings of single tokens): train them all with lora_modules_to_save:"
+            + " [embed_tokens]",
+        "init_lora_weights: eva | 'init_lora_weights' is 'eva', which is not supported yet: use"
+            + " true, gaussian, orthogonal, pissa, pissa_niter_N, olora or loftq",
         "optimizer: paged_adamw_8bit | 'optimizer' is 'paged_adamw_8bit', which is not supported"
             + " yet, optimizer memory is not paged: use the same optimizer without 'paged_'",
         "quantization_bit: 3 | 'quantization_bit' is '3', expected one of [4, 8]; here it is"
@@ -200,14 +206,15 @@ final class BadRecipeTest {
             + " remove it, or use adapter: lora",
         "load_in_8bit: true | 'load_in_8bit' is 'true', but adapter qlora trains on a 4-bit base:"
             + " remove it, or use adapter: lora",
-        "early_stopping_patience: 0 | 'early_stopping_patience' is '0', expected a whole number >= 1"
-            + " and <= 1000000000",
+        "early_stopping_patience: 0 | 'early_stopping_patience' is '0', expected a whole number >="
+            + " 1 and <= 1000000000",
         "metric_for_best_model: eval_accuracy | 'metric_for_best_model' is 'eval_accuracy', which"
             + " is not supported yet: use eval_loss",
         "greater_is_better: true | 'greater_is_better' is 'true', which is wrong for eval_loss,"
             + " which is better when it is lower: remove it",
         "loss_watchdog_nan: ignore | 'loss_watchdog_nan' is 'ignore', expected one of [skip, stop]",
-        "loss_watchdog_spike_factor: 1 | 'loss_watchdog_spike_factor' is '1', expected a number > 1",
+        "loss_watchdog_spike_factor: 1 | 'loss_watchdog_spike_factor' is '1', expected a number >"
+            + " 1",
         "llm_int8_threshold: -1 | 'llm_int8_threshold' is '-1', expected a number >= 0",
         "llm_int8_skip_modules: [mlp.qproj] | 'llm_int8_skip_modules': no module is named"
             + " 'mlp.qproj', expected names such as down_proj or layers.0",
@@ -337,7 +344,8 @@ final class BadRecipeTest {
             + " | test_datasets.0.path, test_datasets.1.path",
         "test_datasets: [{path: model, type: alpaca, limit: 0}]"
             + " | test_datasets.0.path, test_datasets.0.limit",
-        "generation_eval: {path: gone, metric: exact} | generation_eval.path, generation_eval.metric",
+        "generation_eval: {path: gone, metric: exact} | generation_eval.path,"
+            + " generation_eval.metric",
         "lora_target_modules: [q_prj]; layers_to_transform: [2, 99]"
             + " | lora_target_modules, layers_to_transform",
         "lora_target_modules: '['; layers_to_transform: [2, 99]"
@@ -430,8 +438,13 @@ final class BadRecipeTest {
   void noChangeOfBytesCausesAnythingButProblems() throws IOException {
     byte[] sound =
         (RecipeFiles.LEAST
-                + "lora_target_modules: &a [q_proj, 'v_proj']\nrank_pattern: {q_proj: 1, \"v_proj\": 2}\n"
-                + "test_datasets:\n  - path: test.jsonl\n    type: |-\n      text\nseed: 0x1\n")
+                + "lora_target_modules: &a [q_proj, 'v_proj']\n"
+                + "rank_pattern: {q_proj: 1, \"v_proj\": 2}\n"
+                + "test_datasets:\n"
+                + "  - path: test.jsonl\n"
+                + "    type: |-\n"
+                + "      text\n"
+                + "seed: 0x1\n")
             .getBytes(StandardCharsets.UTF_8);
     String marks = "\t\n :-[]{}&*!|>'\"%@`,?#~<=.0é\u0000\u2028";
     byte[] spice = marks.getBytes(StandardCharsets.UTF_8);

@@ -64,7 +64,7 @@ final class RecipeLoaderTest {
     assertEquals(Optional.empty(), recipe.data().chatTemplate());
     assertEquals(
         new Training(
-            1, 1, 1, Optional.empty(), Training.GradientCheckpointing.AUTO, false, false, false),
+            1, 1, 1, Optional.empty(), Training.GradientCheckpointing.AUTO, false, false, false, 0),
         recipe.training());
     assertEquals(
         new Optimization(
@@ -256,7 +256,7 @@ final class RecipeLoaderTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"use_dora: false", "lora_modules_to_save: []"})
+  @CsvSource({"tokens: []", "trainable_token_indices: null"})
   void whatIsNotSupportedYetMayBeSwitchedOff(String line) throws IOException {
     files.load(line.replace("''", "~") + "\n");
   }
@@ -341,7 +341,9 @@ final class RecipeLoaderTest {
     files.write("parts/deeper/three.yaml", "lora_r: 3\nlora_dropout: 0.3\nseed: 3\n");
     Recipe recipe =
         files.load(
-            "include: [parts/one.yaml, parts/two.yaml]\nrank_pattern: {k_proj: 9}\nlora_dropout: 0\n");
+            "include: [parts/one.yaml, parts/two.yaml]\n"
+                + "rank_pattern: {k_proj: 9}\n"
+                + "lora_dropout: 0\n");
     assertEquals(2, recipe.lora().r());
     assertEquals(1, recipe.lora().alpha());
     assertEquals(0, recipe.lora().dropout());

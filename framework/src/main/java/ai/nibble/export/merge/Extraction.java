@@ -13,6 +13,7 @@ import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.PathValues;
 import ai.nibble.lora.TargetMatcher;
 import ai.nibble.lora.TargetModules;
+import ai.nibble.lora.TruncatedSvd;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.WeightSource;
 import ai.nibble.safetensors.SafetensorsWriter;

@@ -1,4 +1,4 @@
-package ai.nibble.export.merge;
+package ai.nibble.lora;
 
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
@@ -15,14 +15,14 @@ import java.util.SplittableRandom;
  * @param b {@code [out, r]}, row-major
  * @param explained share of the matrix' squared norm that the product holds, 0 to 1
  */
-record TruncatedSvd(float[] a, float[] b, double explained) {
+public record TruncatedSvd(float[] a, float[] b, double explained) {
   /** Up to here LAPACK decomposes the whole matrix in a second. */
   private static final long EXACT_UP_TO = 768;
 
   /** Columns beyond the rank, and passes: Halko, Martinsson, Tropp 2011, algorithms 4.4 and 5.1. */
   private static final int OVERSAMPLING = 16;
 
-  private static final int PASSES = 8;
+  static final int PASSES = 8;
 
   /**
    * Approximates a matrix: exactly where it is small, else by randomised subspace iteration, whose
@@ -32,11 +32,11 @@ record TruncatedSvd(float[] a, float[] b, double explained) {
    * @param matrix float32 {@code [out, in]}
    * @param rank at most the smaller side
    */
-  static TruncatedSvd of(Tensor matrix, int rank) {
+  public static TruncatedSvd of(Tensor matrix, int rank) {
     long smaller = Math.min(matrix.size(0), matrix.size(1));
     return smaller <= EXACT_UP_TO || rank + OVERSAMPLING >= smaller
         ? exact(matrix, rank)
-        : randomized(matrix, rank);
+        : randomized(matrix, rank, PASSES);
   }
 
   static TruncatedSvd exact(Tensor matrix, int rank) {
@@ -46,16 +46,16 @@ record TruncatedSvd(float[] a, float[] b, double explained) {
   }
 
   /** A basis of the strongest directions first, then the decomposition within it. */
-  static TruncatedSvd randomized(Tensor matrix, int rank) {
+  static TruncatedSvd randomized(Tensor matrix, int rank, int passes) {
     long out = matrix.size(0);
     long in = matrix.size(1);
-    int k = rank + OVERSAMPLING;
+    int k = (int) Math.min(rank + OVERSAMPLING, Math.min(out, in));
     try (Scope scope = new Scope()) {
       Tensor transposed = scope.own(matrix.t());
       Tensor left = scope.empty(DType.FLOAT32, out, k);
       Tensor right = scope.own(gaussian(in, k));
       Ops.mm(left, matrix, right);
-      for (int pass = 0; pass < PASSES; pass++) {
+      for (int pass = 0; pass < passes; pass++) {
         orthonormalize(left);
         Ops.mm(right, transposed, left);
         orthonormalize(right);
