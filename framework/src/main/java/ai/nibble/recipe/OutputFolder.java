@@ -35,6 +35,9 @@ final class OutputFolder {
           "metrics\\.jsonl|runs|run\\.json|report\\.html|provenance\\.json|recording(-\\d+)?\\.jfr|answers\\.jsonl|checkpoint-\\d+|\\.(tmp|old)-checkpoint-\\d+"
               + "|\\.[\\w.]+\\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.tmp");
 
+  /** What a file's writer may have left where it was killed. */
+  private static final Pattern TEMPORARY = Pattern.compile("\\.[\\w.]+\\.tmp");
+
   private OutputFolder() {}
 
   /**
@@ -149,9 +152,30 @@ final class OutputFolder {
     return absolute;
   }
 
+  /** By their real paths: what is gone on from must not be cleared away by another name of it. */
+  static boolean isIn(Path output, Path checkpoint) throws IOException {
+    return Files.isDirectory(output) && checkpoint.toRealPath().startsWith(output.toRealPath());
+  }
+
+  /** A name there, where something is and none of it by a run of a recipe. */
+  static Optional<String> noRuns(Path output) throws IOException {
+    if (!Files.isDirectory(output) || trainedThere(output).isPresent()) {
+      return Optional.empty();
+    }
+    try (Stream<Path> entries = Files.list(output)) {
+      return entries
+          .map(path -> path.getFileName().toString())
+          .filter(name -> !name.equals(OutputLock.NAME) && !TEMPORARY.matcher(name).matches())
+          .sorted()
+          .findFirst();
+    }
+  }
+
   /**
    * Makes the directory, and with {@code overwrite_output_dir} removes what an earlier run wrote
    * there: its adapter or model, checkpoints and logs would pass for this run's. Other files stay.
+   * With {@code resume_from_checkpoint} it does so as well, of a run that left nothing worth
+   * keeping ({@link ResumePoint}).
    *
    * @throws InvalidInputException if files of such names are there that no recipe's run wrote;
    *     nothing was removed then
