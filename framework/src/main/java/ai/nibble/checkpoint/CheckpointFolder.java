@@ -113,6 +113,23 @@ public final class CheckpointFolder {
     }
   }
 
+  /**
+   * Removes what need not be kept: what was set aside, and checkpoints beyond the limit that could
+   * not be removed before.
+   *
+   * @param newest of the run
+   * @param best a step whose checkpoint is kept beyond the limit, too; 0: none
+   * @throws UncheckedIOException if that fails
+   */
+  public void makeRoom(TrainerState newest, int best) {
+    try {
+      rotate(newest, best);
+      sweep();
+    } catch (IOException e) {
+      throw new UncheckedIOException(output + ": " + why(e), e);
+    }
+  }
+
   /** What a person can make of a failure: the system's words for it, or which file is gone. */
   private static String why(Exception e) {
     if (e instanceof UncheckedIOException unchecked) {

@@ -9,18 +9,22 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Sha256;
 import ai.nibble.TinyChat;
+import ai.nibble.plan.DiskPlan;
 import ai.nibble.tensor.Torch;
 import ai.nibble.train.log.StepMetrics;
 import ai.nibble.train.log.TrainListener;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -220,6 +224,56 @@ final class KeptResultsTest {
     String names = "checkpoint-3, checkpoint-2, checkpoint-1, of which none is whole";
     assertEquals(held(names), problems.get(3));
     assertEquals(List.of(1, 2, 3, 4), run("save_steps=1", "overwrite_output_dir=true"));
+  }
+
+  @Test
+  void aDirectoryThatIsNotEmptyNamesWhatLosesNothingFirst() throws IOException {
+    assertThrows(IllegalStateException.class, () -> run(4, "save_steps=2"));
+    String problem = refused("resume_from_checkpoint=null").get(0);
+    assertTrue(
+        problem.endsWith(
+            "which is not empty, expected a new or empty directory: set resume_from_checkpoint:"
+                + " auto to go on from checkpoint-2, choose another, or set overwrite_output_dir:"
+                + " true"),
+        problem);
+    Files.delete(output.resolve("checkpoint-2/manifest.json"));
+    problem = refused("resume_from_checkpoint=null").get(0);
+    assertFalse(problem.contains("resume_from_checkpoint"), problem);
+  }
+
+  @Test
+  void aRunThatTheDiskHasNoRoomForIsRefusedBeforeWeightsAreRead() throws IOException {
+    Files.createDirectories(output);
+    List<String> problems = refused("save_steps=1", "max_steps=1000000000");
+    assertEquals(1, problems.size(), problems.toString());
+    assertTrue(problems.get(0).matches(".*a.yaml:11:13: 'output_dir' is '.*"), problems.get(0));
+    assertTrue(problems.get(0).contains("free: 1000000000 checkpoints of "), problems.get(0));
+    assertTrue(
+        problems.get(0).contains("or set save_total_limit: 1, which needs "), problems.get(0));
+    assertFalse(printed.contains("2 layers"), printed);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"optimizer=adamw", "optimizer=lion", "use_dora=true", "init_lora_weights=pissa"})
+  void whatIsWrittenIsWhatWasPlanned(String setting) throws IOException {
+    String[] sets = {"save_steps=4", "lora_r=8", "lora_target_modules=all-linear", setting};
+    Recipe recipe = RecipeLoader.load(temp.resolve("a.yaml"), List.of(sets));
+    PrintStream nowhere = new PrintStream(PrintStream.nullOutputStream());
+    DiskPlan disk = RecipePlan.read(recipe, nowhere, OptionalLong.empty()).disk();
+    run(sets);
+    assertEquals(1, disk.atOnce());
+    assertEquals(disk.result(), dataBytes(output.resolve("adapter_model.safetensors")));
+    Path checkpoint = output.resolve("checkpoint-4");
+    long adapter = dataBytes(checkpoint.resolve("adapter_model.safetensors"));
+    long state = dataBytes(checkpoint.resolve("training_state.safetensors"));
+    assertEquals(disk.checkpoint(), adapter + state);
+  }
+
+  /** A safetensors file without its header, whose length is its first eight bytes. */
+  private static long dataBytes(Path file) throws IOException {
+    ByteBuffer bytes = ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN);
+    return bytes.capacity() - Long.BYTES - bytes.getLong(0);
   }
 
   @Test
