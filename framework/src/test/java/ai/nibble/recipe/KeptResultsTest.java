@@ -255,7 +255,13 @@ final class KeptResultsTest {
 
   @ParameterizedTest
   @ValueSource(
-      strings = {"optimizer=adamw", "optimizer=lion", "use_dora=true", "init_lora_weights=pissa"})
+      strings = {
+        "optimizer=adamw",
+        "optimizer=adamw_8bit",
+        "optimizer=lion",
+        "use_dora=true",
+        "init_lora_weights=pissa"
+      })
   void whatIsWrittenIsWhatWasPlanned(String setting) throws IOException {
     String[] sets = {"save_steps=4", "lora_r=8", "lora_target_modules=all-linear", setting};
     Recipe recipe = RecipeLoader.load(temp.resolve("a.yaml"), List.of(sets));
