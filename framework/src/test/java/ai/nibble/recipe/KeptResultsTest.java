@@ -273,7 +273,10 @@ final class KeptResultsTest {
     Path checkpoint = output.resolve("checkpoint-4");
     long adapter = dataBytes(checkpoint.resolve("adapter_model.safetensors"));
     long state = dataBytes(checkpoint.resolve("training_state.safetensors"));
-    assertEquals(disk.checkpoint(), adapter + state);
+    // tensors as small as these are not quantised: two absmax a block of 256 values are planned
+    long absmax =
+        setting.endsWith("_8bit") ? disk.result() / Float.BYTES * 2 * Float.BYTES / 256 : 0;
+    assertEquals(disk.checkpoint(), adapter + state + absmax);
   }
 
   /** A safetensors file without its header, whose length is its first eight bytes. */
