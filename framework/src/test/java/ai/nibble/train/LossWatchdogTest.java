@@ -192,6 +192,31 @@ class LossWatchdogTest {
     }
   }
 
+  /** An update is proven by the next finite loss, and doubted only once something is wrong. */
+  @Test
+  void weightsAreInDoubtWhereSomethingIsWrongAndNoFiniteLossWasComputedWithThem() {
+    LossWatchdog watchdog = new LossWatchdog(settings(OnSpike.OFF, 5, 0));
+    step(watchdog, Double.NaN, 1);
+    assertTrue(watchdog.isDoubtful(), "those before the first step");
+    steady(watchdog, 3);
+    assertFalse(watchdog.isDoubtful(), "nothing is wrong");
+    step(watchdog, Double.NaN, 1);
+    assertTrue(watchdog.isDoubtful());
+    step(watchdog, 1, Double.NaN);
+    assertFalse(watchdog.isDoubtful(), "their loss is finite, whatever its gradients are");
+    steady(watchdog, 1);
+    step(watchdog, Double.NaN, 1);
+    watchdog.evaluated(2);
+    assertFalse(watchdog.isDoubtful(), "evaluated");
+    steady(watchdog, 1);
+    watchdog.evaluated(Double.NaN);
+    assertTrue(watchdog.isDoubtful(), "evaluated");
+    steady(watchdog, 1);
+    assertFalse(watchdog.isDoubtful(), "the loss was finite");
+    step(watchdog, 6, 1);
+    assertTrue(watchdog.isDoubtful(), "applied, though the loss is too high");
+  }
+
   private static TrainStep.Outcome outcome(LossWatchdog watchdog, double loss) {
     boolean applied = Double.isFinite(loss) && !(loss > watchdog.mostLoss());
     return new TrainStep.Outcome(loss, applied ? 1 / loss : Double.NaN, 1, applied);
