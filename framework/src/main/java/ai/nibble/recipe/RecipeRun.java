@@ -146,6 +146,12 @@ public final class RecipeRun {
     }
   }
 
+  private void endAfterTrainingIfAsked(Path output) {
+    if (stopWhen.getAsBoolean()) {
+      throw TrainingInterruptedException.after("answering rows", output);
+    }
+  }
+
   /** What is known before the output directory is made and the weights are read. */
   private record Inputs(
       RecipeRows rows,
@@ -164,6 +170,9 @@ public final class RecipeRun {
         CausalLm model = loadModel();
         Trainable trained = trainable(model, inputs.baseFiles(), from)) {
       describe(model, trained);
+      if (answers != null && goesOnUnchanged(inputs, from, output)) {
+        answers.takeBefore(output);
+      }
       begin(output, inputs.ownTemplate(), from);
       RunFacts facts = new RunFacts(recipe, settings.totalSteps(), rows, model, trained);
       try (RunRecord record = RunRecord.begin(output, out, facts.runFile(from), from.isPresent());
@@ -185,6 +194,7 @@ public final class RecipeRun {
                 prepared.eval(),
                 listeners.all);
         if (answers != null) {
+          answers.eachToken(() -> endIfAsked("answering rows"));
           answers.before(model, output, from.isEmpty() ? listeners.all : List.of());
         }
         endIfAsked("answering rows");
@@ -196,6 +206,7 @@ public final class RecipeRun {
         OptionalDouble loss =
             trainer.run(new RunPlace(output, base, recipe.resolvedYaml(), inputs.identity()));
         if (answers != null) {
+          answers.eachToken(() -> endAfterTrainingIfAsked(output));
           answers.after(model, output, trainer.stepsDone(), listeners.all);
         }
         inputs.plan().compare().ifPresent(out::println);
@@ -208,6 +219,14 @@ public final class RecipeRun {
         return loss;
       }
     }
+  }
+
+  /** Whether what an earlier part of the run has answered would be answered again. */
+  private static boolean goesOnUnchanged(Inputs inputs, Optional<SavedCheckpoint> from, Path output)
+      throws IOException {
+    return from.isPresent()
+        && isIn(output, from.get().directory())
+        && from.get().differences(inputs.identity()).isEmpty();
   }
 
   /** Makes the directory, with what says how its adapter is to be used; a model says it itself. */
