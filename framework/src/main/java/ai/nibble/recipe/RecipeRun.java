@@ -30,9 +30,9 @@ import ai.nibble.train.log.Console;
 import ai.nibble.train.log.JfrEvents;
 import ai.nibble.train.log.JfrRecording;
 import ai.nibble.train.log.MetricsFile;
+import ai.nibble.train.log.OptionalListener;
 import ai.nibble.train.log.TensorBoardFile;
 import ai.nibble.train.log.TrainListener;
-import java.io.Closeable;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
@@ -329,22 +329,22 @@ public final class RecipeRun {
   }
 
   private Listeners listeners(Path output, Optional<SavedCheckpoint> from) throws IOException {
-    Listeners listeners = new Listeners();
+    Console console = new Console(out, columns, recipe.output().loggingSteps());
+    Listeners listeners = new Listeners(console);
     try {
-      listeners.all.add(new Console(out, columns, recipe.output().loggingSteps()));
       Path file = output.resolve("metrics.jsonl");
       MetricsFile metrics =
           from.isPresent()
               ? MetricsFile.resume(file, from.get().state().step())
               : MetricsFile.create(file);
-      listeners.add(metrics, metrics::close);
+      listeners.add(file.getFileName().toString(), metrics, metrics);
       if (recipe.output().reportTo().contains(Output.Reporter.TENSORBOARD)) {
         TensorBoardFile events = TensorBoardFile.create(output.resolve("runs"));
-        listeners.add(events, events::close);
+        listeners.add("TensorBoard's file", events, events);
       }
       if (recipe.output().reportTo().contains(Output.Reporter.JFR)) {
         JfrRecording recording = JfrRecording.start(output);
-        listeners.add(new JfrEvents(), recording);
+        listeners.add("the recording", new JfrEvents(), recording);
       }
       return listeners;
     } catch (IOException | RuntimeException e) {
@@ -353,21 +353,25 @@ public final class RecipeRun {
     }
   }
 
-  /** Those that hear of the run, some of which have files to close. */
-  private static final class Listeners implements Closeable {
+  /** Those that hear of the run; what cannot write its file is told of, and no end of training. */
+  private static final class Listeners implements AutoCloseable {
     private final List<TrainListener> all = new ArrayList<>();
-    private final List<Closeable> open = new ArrayList<>();
+    private final List<OptionalListener> open = new ArrayList<>();
+    private final Console console;
 
-    void add(TrainListener listener, Closeable file) {
-      all.add(listener);
-      open.add(file);
+    Listeners(Console console) {
+      this.console = console;
+      all.add(console);
+    }
+
+    void add(String name, TrainListener listener, AutoCloseable file) {
+      open.add(new OptionalListener(name, listener, file, console::say));
+      all.add(open.get(open.size() - 1));
     }
 
     @Override
-    public void close() throws IOException {
-      for (Closeable file : open) {
-        file.close();
-      }
+    public void close() {
+      open.forEach(OptionalListener::close);
     }
   }
 }

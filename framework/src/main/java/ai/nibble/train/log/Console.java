@@ -151,6 +151,11 @@ public final class Console implements TrainListener {
     line(notice.text());
   }
 
+  /** Prints a line of its own. */
+  public void say(String text) {
+    line(text);
+  }
+
   @Override
   public void saved(Path path) {
     line("saved " + path);
