@@ -26,7 +26,7 @@ final class LossWatchdog {
 
   private static final int WINDOW = 64;
 
-  /** Before so many there is no median to speak of. */
+  /** Before so many there is no median to speak of: the recipe's key tells of that. */
   private static final int LEAST = 8;
 
   private static final double LEAST_RISE = 1;
