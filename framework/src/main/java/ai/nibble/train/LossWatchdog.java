@@ -161,7 +161,7 @@ final class LossWatchdog {
     boolean stop = atOnce || failing >= settings.patience();
     String text = "step " + step + ": " + numbers(outcome) + ", " + expected(kind);
     if (!atOnce && stop) {
-      text += ", the " + failing + ". of such steps in a row";
+      text += ", " + failing + (failing == 1 ? " such step" : " such steps in a row");
     } else if (!atOnce) {
       String what = outcome.applied() ? "" : ": not applied";
       text += what + " (" + failing + " in a row, the run stops at " + settings.patience() + ")";
@@ -185,7 +185,12 @@ final class LossWatchdog {
   }
 
   private static String numbers(TrainStep.Outcome outcome) {
-    return "loss " + outcome.loss() + ", gradient norm " + outcome.gradNorm();
+    return "loss " + shown(outcome.loss()) + ", gradient norm " + shown(outcome.gradNorm());
+  }
+
+  /** As the lines of steps have them; in few digits where those would be many. */
+  private static String shown(double number) {
+    return String.format(Locale.ROOT, Math.abs(number) < 1e6 ? "%.4f" : "%.3e", number);
   }
 
   /** Told once, and again only when as many steps again have not helped. */

@@ -293,7 +293,7 @@ class WatchedRunTest {
     assertTrue(
         e.getMessage()
             .contains(
-                "gradient norm NaN, expected finite numbers, the 3. of such steps in a row; the"
+                "gradient norm NaN, expected finite numbers, 3 such steps in a row; the"
                     + " weights of step 4 are in "
                     + output),
         e.getMessage());

@@ -167,7 +167,7 @@ public final class Console implements TrainListener {
         String.format(
             Locale.ROOT,
             "%s at step %d after %s, peak memory %s",
-            end.reason(),
+            end.outcome(),
             end.step(),
             duration(end.seconds()),
             bytes(ProcessMemory.peakBytes())));
