@@ -247,7 +247,12 @@ class RowsOfARecipeTest {
     Files.writeString(temp.resolve("empty.jsonl"), "\n\n");
     assertTrue(
         refusal("datasets: [{path: empty.jsonl, type: text}]\n")
-            .contains("empty.jsonl: 0 usable rows of 0"));
+            .endsWith("empty.jsonl: is empty, expected at least one row"));
+    Files.writeString(temp.resolve("nan.jsonl"), "{\"text\": NaN}\n");
+    assertEquals(
+        "a.yaml:11:19: nan.jsonl:1:13: not valid JSON: Non-standard token 'NaN', which JSON does"
+            + " not have",
+        refusal("datasets: [{path: nan.jsonl, type: text}]\n"));
     try (Stream<Path> files = Files.list(temp.resolve("prepared"))) {
       assertEquals(0, files.count());
     }
