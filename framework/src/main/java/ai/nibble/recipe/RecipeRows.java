@@ -95,7 +95,7 @@ record RecipeRows(
     int[] held = new int[count];
     ValSetSize size = recipe.data().valSetSize();
     if (size.isSet()) {
-      HoldOut split = HoldOut.of(train, size, recipe.seed());
+      HoldOut split = HoldOut.of(train, recipe);
       train = split.kept();
       eval = split.held(); // there are no test_datasets beside val_set_size
       int set = 0;
