@@ -393,6 +393,19 @@ class WatchedRunTest {
   }
 
   @Test
+  void aStepThatIsLeftOutIsAStepOfTheSchedule() {
+    run.with(watched(0, 0, 0, EndRules.PLAIN, skipping(OnSpike.SKIP)));
+    Log sound = new Log();
+    run.run(output.resolve("sound"), Optional.empty(), sound);
+    Log log = new Log();
+    run.with(wrong(Wrong.LOSS_NAN, 5, 6)).run(output.resolve("out"), Optional.empty(), log);
+    assertEquals("finished (2 steps not applied)", log.reason);
+    assertEquals(
+        sound.steps.stream().map(StepMetrics::learningRate).toList(),
+        log.steps.stream().map(StepMetrics::learningRate).toList());
+  }
+
+  @Test
   void aSpikeThatIsOnlyWarnedOfIsApplied() {
     run.with(watched(0, 0, 0, EndRules.PLAIN, skipping(OnSpike.WARN)))
         .with(wrong(Wrong.SPIKE, 12, 12));
