@@ -409,9 +409,9 @@ public final class Trainer {
     long start = System.nanoTime();
     heap.begin();
     List<Batch> batches = nextBatches();
-    // the schedule waits for a step whose gradients overflow float16, which another at a smaller scale
-    // stands in for, as with torch's GradScaler. It does not wait for one that the watchdog leaves
-    // out: the learning rate of a step does not depend on what went wrong before it
+    // the schedule waits for a step whose gradients overflow float16, which another at a smaller
+    // scale stands in for, as with torch's GradScaler. It does not wait for one that the watchdog
+    // leaves out: the learning rate of a step does not depend on what went wrong before it
     int scheduled = done - trainStep.lossScale().skipped();
     double learningRate = settings.learningRate() * settings.schedule().multiplier(scheduled);
     TrainStep.Outcome outcome =
