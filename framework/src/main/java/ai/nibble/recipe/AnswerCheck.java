@@ -2,6 +2,7 @@ package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.ChatTemplate;
+import ai.nibble.data.Example;
 import ai.nibble.data.PromptEncoder;
 import ai.nibble.data.RowFiles;
 import ai.nibble.data.Tokenizer;
@@ -76,6 +77,11 @@ final class AnswerCheck implements AutoCloseable {
       tokenizer.close();
       throw e;
     }
+  }
+
+  /** Warns of questions that are trained on. */
+  void compare(List<Example> train) {
+    OverlapCheck.warningOfQuestions(train, questions).ifPresent(out::println);
   }
 
   /** The rows' questions, in their order. */

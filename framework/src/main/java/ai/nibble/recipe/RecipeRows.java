@@ -79,6 +79,7 @@ record RecipeRows(
       VocabularyCheck.check(recipe, model, tokenizer, highest);
       RecipeRows rows = split(recipe, files, out);
       OverlapCheck.warning(rows.train, rows.eval).ifPresent(out::println);
+      EmptyAnswers.warning(rows.train, tokenizer).ifPresent(out::println);
       return rows;
     } catch (RuntimeException | Error e) {
       files.forEach(ExampleFile::close);

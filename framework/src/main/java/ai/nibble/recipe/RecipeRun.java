@@ -170,6 +170,9 @@ public final class RecipeRun {
         CausalLm model = loadModel();
         Trainable trained = trainable(model, inputs.baseFiles(), from)) {
       describe(model, trained);
+      if (answers != null) {
+        answers.compare(rows.train());
+      }
       if (answers != null && goesOnUnchanged(inputs, from, output)) {
         answers.takeBefore(output);
       }

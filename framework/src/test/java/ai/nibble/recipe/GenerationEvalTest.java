@@ -147,6 +147,11 @@ final class GenerationEvalTest {
     run(recipe("without", ""));
     assertArrayEquals(weights("without"), weights("with"));
 
+    assertTrue(
+        printed.contains(
+            "warning: 2 of 3 questions of generation_eval are also trained on (the first is row 1):"
+                + " right answers to them say little"),
+        printed);
     assertTrue(printed.contains("exact match 0.0 % (0 of 3) at step 0"), printed);
     assertTrue(printed.contains("(2 of 3) at step 40"), printed);
     assertTrue(printed.contains("  request   a\n  expected  b\n  before    "), printed);

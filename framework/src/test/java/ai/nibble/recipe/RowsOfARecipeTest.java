@@ -239,6 +239,24 @@ class RowsOfARecipeTest {
   }
 
   @Test
+  @Test
+  void rowsWithEmptyAnswersAreToldOnce() throws IOException {
+    String row =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\":"
+            + " \"%s\"}]}\n";
+    Files.writeString(
+        temp.resolve("e.jsonl"),
+        row.formatted("b") + row.formatted("") + row.formatted("c") + row.formatted(" "));
+    read("datasets: [{path: e.jsonl, type: messages}]\n").close();
+    assertTrue(
+        console()
+            .contains(
+                "warning: 2 of 4 rows to train on have empty answers (the first is row 2): they"
+                    + " teach nothing but to end the turn at once"),
+        console());
+    assertEquals(1, console().split("empty answers", -1).length - 1);
+  }
+
   void nothingOfASetThatIsRefusedIsKept() throws IOException {
     Files.writeString(temp.resolve("bad.jsonl"), "{\"text\": \"x\"}\n{\"text\": 7}\n");
     assertEquals(
