@@ -115,6 +115,9 @@ record RecipeRows(
       int left = files.get(i).size() - held[i];
       double weight = datasets.get(i).weight();
       perEpoch += left * weight + 1;
+      if (weight != 1) {
+        out.println(datasets.get(i).name() + ": weight " + YamlWriter.number(weight));
+      }
       if (perEpoch > Integer.MAX_VALUE) {
         String more = weight + " makes more than " + Integer.MAX_VALUE + " rows an epoch: lower it";
         String key = "datasets." + i + ".weight";

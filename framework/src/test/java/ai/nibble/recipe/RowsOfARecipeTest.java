@@ -144,6 +144,7 @@ class RowsOfARecipeTest {
     try (RecipeRows rows = RecipeRows.read(recipe, out)) {
       assertEquals(18, rows.train().size());
       assertEquals(15 + 2, rows.training().perEpoch());
+      assertTrue(console().contains("a.jsonl: weight 1.5\n"), console());
       assertEquals(
           15, RunSettings.of(recipe, RunSettings.plan(recipe, rows.training())).totalSteps());
       assertEquals(
@@ -239,7 +240,6 @@ class RowsOfARecipeTest {
   }
 
   @Test
-  @Test
   void rowsWithEmptyAnswersAreToldOnce() throws IOException {
     String row =
         "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\":"
@@ -257,6 +257,7 @@ class RowsOfARecipeTest {
     assertEquals(1, console().split("empty answers", -1).length - 1);
   }
 
+  @Test
   void nothingOfASetThatIsRefusedIsKept() throws IOException {
     Files.writeString(temp.resolve("bad.jsonl"), "{\"text\": \"x\"}\n{\"text\": 7}\n");
     assertEquals(
