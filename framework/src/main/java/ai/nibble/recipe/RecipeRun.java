@@ -210,7 +210,7 @@ public final class RecipeRun {
             trainer.run(new RunPlace(output, base, recipe.resolvedYaml(), inputs.identity()));
         if (answers != null) {
           answers.eachToken(() -> endAfterTrainingIfAsked(output));
-          answers.after(model, output, trainer.stepsDone(), listeners.all);
+          answers.after(model, output, trainer.resultStep(), listeners.all);
         }
         inputs.plan().compare().ifPresent(out::println);
         NextSteps.print(

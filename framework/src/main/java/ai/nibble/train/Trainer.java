@@ -33,6 +33,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.OptionalInt;
 import java.util.UUID;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
@@ -61,6 +62,9 @@ public final class Trainer {
 
   /** Optimizer steps done. */
   private int done;
+
+  /** The step that the result is of, where it is an earlier one. */
+  private OptionalInt restored = OptionalInt.empty();
 
   /** Of them, those that are in a checkpoint. */
   private int saved;
@@ -191,6 +195,11 @@ public final class Trainer {
   /** Optimizer steps done. */
   public int stepsDone() {
     return done;
+  }
+
+  /** The step whose weights are trained now: the last, or after {@link #run} the best. */
+  public int resultStep() {
+    return restored.orElse(done);
   }
 
   /**
@@ -337,6 +346,7 @@ public final class Trainer {
       if (step != done) {
         long tokens = folder.restore(step, runId).tokensSeen();
         listeners.forEach(l -> l.restored(step, tokens));
+        restored = OptionalInt.of(step);
       }
     } catch (InvalidInputException e) {
       String why = " had the lowest eval_loss, but cannot be had again (" + e.getMessage() + ")";
