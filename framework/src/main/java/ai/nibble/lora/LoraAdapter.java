@@ -231,8 +231,9 @@ public final class LoraAdapter implements Trainable {
   }
 
   /**
-   * Computes something with a model whose updates count nothing. The products are those of the
-   * adapted model, with zeros for {@code s·B}: so an adapter that has learned nothing makes no
+   * Computes something with a model whose updates count nothing: the base, also where magnitudes, a
+   * beginning that is taken back or whole tables are trained. The products are those of the adapted
+   * model, with zeros for {@code s·B}: so a plain adapter that has learned nothing makes no
    * difference at all, not even in how sums are rounded.
    *
    * @param body is not to attach or detach adapters
@@ -245,10 +246,12 @@ public final class LoraAdapter implements Trainable {
           before.put(path, linear.adapter());
           linear.attach(new LowRank(update.a(), update.b(), 0, 0));
         });
+    whole.keySet().forEach(path -> model.replace(path, null));
     try {
       return body.get();
     } finally {
       before.forEach((path, update) -> model.linears().get(path).attach(update.orElse(null)));
+      whole.forEach(model::replace);
     }
   }
 
