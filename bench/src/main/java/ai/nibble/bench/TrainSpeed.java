@@ -8,8 +8,11 @@ import ai.nibble.lora.LoraConfig;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
-import ai.nibble.optim.AdamW;
+import ai.nibble.optim.AdamW8bitConfig;
 import ai.nibble.optim.AdamWConfig;
+import ai.nibble.optim.Optimizer;
+import ai.nibble.optim.OptimizerConfig;
+import ai.nibble.optim.ParameterRange;
 import ai.nibble.tensor.DType;
 import ai.nibble.train.TrainStep;
 import ai.nibble.train.log.ProcessMemory;
@@ -27,7 +30,8 @@ import java.util.Random;
  * process's.
  *
  * <p>Arguments: base, compute dtype ({@code float32}, {@code bfloat16}), {@code none}, {@code
- * selective} or {@code block} checkpointing, steps, and {@code dora} for magnitudes.
+ * selective} or {@code block} checkpointing, steps, and what is other than usual: {@code dora} for
+ * magnitudes, {@code adamw_8bit} for moments in 8 bits.
  */
 public final class TrainSpeed {
   private static final int SEQUENCES = 2;
@@ -43,13 +47,19 @@ public final class TrainSpeed {
     Checkpointing checkpointing = Checkpointing.valueOf(args[2].toUpperCase(Locale.ROOT));
     int steps = Integer.parseInt(args[3]);
     LoadOptions options = new LoadOptions(LoadOptions.nf4().quantization(), compute);
-    boolean dora = args.length > 4 && args[4].equals("dora");
+    String other = args.length > 4 ? args[4] : "";
     LoraConfig config =
-        LoraConfig.DEFAULT.withDropout(0).withExtras(AdapterExtras.NONE.withDora(dora));
+        LoraConfig.DEFAULT
+            .withDropout(0)
+            .withExtras(AdapterExtras.NONE.withDora(other.equals("dora")));
+    OptimizerConfig optimizers =
+        other.equals("adamw_8bit") ? new AdamW8bitConfig(AdamWConfig.DEFAULT) : AdamWConfig.DEFAULT;
     try (CausalLm model = CausalLm.load(base, options);
         LoraAdapter adapter = LoraAdapter.inject(model, config, 0)) {
-      int elements = Math.toIntExact(adapter.parameters().numel());
-      AdamW optimizer = new AdamW(AdamWConfig.DEFAULT, elements);
+      Optimizer optimizer =
+          optimizers.over(
+              adapter.parameters(),
+              ParameterRange.decayingMatrices(adapter.parameters(), optimizers.weightDecay()));
       TrainStep step =
           new TrainStep(model, adapter, new SupervisedFineTuning(), optimizer, 0, checkpointing);
       Random random = new Random(0);

@@ -1,10 +1,14 @@
 package ai.nibble.cli;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.hub.HubId;
+import ai.nibble.hub.HubModels;
 import ai.nibble.recipe.Inspection;
 import ai.nibble.recipe.Recipe;
 import ai.nibble.recipe.RecipeLoader;
 import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -27,14 +31,15 @@ import picocli.CommandLine.Spec;
       "Examples:",
       "  nibble inspect --config recipes/a.yaml --rows 1 \\",
       "      --set datasets.0.path=rows.jsonl",
-      "  nibble inspect models/base.gguf"
+      "  nibble inspect models/base.gguf",
+      "  nibble inspect ORGANISATION/NAME   (downloaded before)"
     })
 final class InspectCommand implements Callable<Integer> {
   private final boolean colours;
 
   @Spec private CommandSpec spec;
   @Mixin private CommonOptions common;
-  @Mixin private RecipeOptions named;
+  @Mixin private RecipeOptions recipes;
 
   @Option(
       names = "--rows",
@@ -60,16 +65,16 @@ final class InspectCommand implements Callable<Integer> {
     }
     PrintWriter out = spec.commandLine().getOut();
     PrintWriter err = spec.commandLine().getErr();
-    if (ModelInspection.isModel(named.file())) {
+    Path named = named();
+    if (ModelInspection.isModel(named)) {
       refuseForModel();
-      ModelInspection model =
-          ModelInspection.of(named.file(), line -> err.println("note: " + line));
+      ModelInspection model = ModelInspection.of(named, line -> err.println("note: " + line));
       err.flush();
       out.println(json ? model.json().toPrettyString() : model.text());
       out.flush();
       return 0;
     }
-    Recipe recipe = RecipeLoader.load(named.file(), named.sets());
+    Recipe recipe = RecipeLoader.load(recipes.file(), recipes.sets());
     recipe.notices().forEach(notice -> err.println("note: " + notice));
     tellOutput(err);
     err.flush();
@@ -83,8 +88,16 @@ final class InspectCommand implements Callable<Integer> {
     return 0;
   }
 
+  /** What was named; of a model of the hub its files in the cache, as nothing is fetched here. */
+  private Path named() {
+    Path file = recipes.file();
+    return Files.exists(file)
+        ? file
+        : HubId.parse(file.toString()).flatMap(HubModels.ofEnvironment()::cached).orElse(file);
+  }
+
   private void refuseForModel() {
-    if (!named.sets().isEmpty()) {
+    if (!recipes.sets().isEmpty()) {
       throw new ParameterException(
           spec.commandLine(), "--set sets keys of a recipe: leave it out for a model");
     }
@@ -93,7 +106,7 @@ final class InspectCommand implements Callable<Integer> {
   /** An output directory in the way is no fault of the recipe: it is often an earlier run's. */
   private void tellOutput(PrintWriter err) {
     try {
-      RecipeLoader.loadForRun(named.file(), named.sets());
+      RecipeLoader.loadForRun(recipes.file(), recipes.sets());
     } catch (InvalidInputException e) {
       e.problems().forEach(problem -> err.println("note: train would refuse: " + problem));
     }

@@ -46,7 +46,8 @@ final class QuantizeCommand implements Callable<Integer> {
 
   @Option(
       names = "--model",
-      paramLabel = "DIR|GGUF",
+      paramLabel = BaseArgument.LABEL,
+      converter = BaseArgument.class,
       required = true,
       description = "The base model, in 16 or 32 bits.")
   private Path model;

@@ -7,6 +7,9 @@ import java.util.Arrays;
  * return it; nothing else is allocated.
  */
 public final class Ops {
+  /** Multiplications of a product that libtorch does by a plain loop on the CPU. */
+  private static final int SMALL_PRODUCT = 400;
+
   private Ops() {}
 
   /** {@code out[m, n] = a[m, k] · b[k, n]}, one dtype. */
@@ -51,12 +54,20 @@ public final class Ops {
   public static Tensor baddbmm(
       Tensor out, Tensor bias, Tensor a, Tensor b, double beta, double alpha) {
     checkProduct("baddbmm", out, a, b, 1);
+    Tensor start = beta == 0 ? out : bias;
+    if (beta == 0 && out.device().isCpu()) {
+      boolean small = a.size(1) * a.size(2) * b.size(2) < SMALL_PRODUCT;
+      if (small || out.dtype() == DType.FLOAT16) {
+        // there libtorch multiplies by beta what is in memory, and a NaN stays one
+        out.zero();
+      }
+    }
     int code =
         out.device().isCpu()
             ? Libtorch.aoti_torch_cpu_baddbmm_out(
-                out.handle(), bias.handle(), a.handle(), b.handle(), beta, alpha)
+                out.handle(), start.handle(), a.handle(), b.handle(), beta, alpha)
             : CudaOps.aoti_torch_cuda_baddbmm_out(
-                out.handle(), bias.handle(), a.handle(), b.handle(), beta, alpha);
+                out.handle(), start.handle(), a.handle(), b.handle(), beta, alpha);
     Tensor.check(code, "baddbmm", bias, a, b);
     return out;
   }

@@ -120,9 +120,9 @@ final class NibbleProcessTest {
 
   @Test
   void anInterruptCancelsAnAnswerAndASecondOneEndsTheChat() throws Exception {
-    Path chat = TinyChat.write(temp.resolve("chat"));
+    // an answer of minutes, as it never ends by itself
+    Path chat = TinyChat.writing("ab\n", temp.resolve("chat"));
     Path config = chat.resolve("config.json");
-    // an answer of minutes
     Files.writeString(config, Files.readString(config).replace("512", "200000"));
     Path java = Path.of(System.getProperty("java.home"), "bin", "java");
     Path err = Files.createFile(temp.resolve("err"));

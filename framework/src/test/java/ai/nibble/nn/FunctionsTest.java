@@ -300,7 +300,7 @@ class FunctionsTest extends FunctionTestCase {
     assertIsTextbookAttention(
         dtype,
         (attention, pass) ->
-            (tape, in) -> attention.apply(tape, in.get(0), pass, precision(dtype)));
+            (tape, in) -> attention.apply(tape, in.get(0), pass, Precision.of(dtype)));
   }
 
   @ParameterizedTest

