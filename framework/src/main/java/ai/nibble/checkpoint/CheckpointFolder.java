@@ -12,7 +12,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
@@ -108,6 +110,23 @@ public final class CheckpointFolder {
       throw new UncheckedIOException(
           target + ": the checkpoint could not be written: " + why(e),
           new IOException(e.getMessage(), e));
+    }
+  }
+
+  /**
+   * Removes what need not be kept: what was set aside, and checkpoints beyond the limit that could
+   * not be removed before.
+   *
+   * @param newest of the run
+   * @param best a step whose checkpoint is kept beyond the limit, too; 0: none
+   * @throws UncheckedIOException if that fails
+   */
+  public void makeRoom(TrainerState newest, int best) {
+    try {
+      rotate(newest, best);
+      sweep();
+    } catch (IOException e) {
+      throw new UncheckedIOException(output + ": " + why(e), e);
     }
   }
 
@@ -220,6 +239,26 @@ public final class CheckpointFolder {
     } catch (IOException e) {
       throw new InvalidInputException(output + " cannot be listed: " + e, e);
     }
+  }
+
+  /**
+   * What the checkpoints say of themselves, the newest first; those that cannot be read are left
+   * out, and whether their other files are whole is not looked at.
+   */
+  public static Map<Path, TrainerState> states(Path output) {
+    Map<Path, TrainerState> states = new LinkedHashMap<>();
+    try {
+      for (Path each : checkpoints(output)) {
+        try {
+          states.put(each, TrainerState.read(each));
+        } catch (IOException | InvalidInputException e) {
+          // newest() says what is wrong with it
+        }
+      }
+    } catch (IOException e) {
+      throw new InvalidInputException(output + " cannot be listed: " + e, e);
+    }
+    return states;
   }
 
   /** By step, the newest first. */

@@ -9,7 +9,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import java.util.TreeSet;
 
 /**
@@ -40,8 +39,16 @@ public record SavedCheckpoint(Path directory, TrainerState state) {
    * @param identity of the run that would go on
    */
   public List<String> differences(Map<String, String> identity) {
-    Map<String, String> now = new TreeMap<>(identity);
-    Map<String, String> then = state.identity();
+    return differences(state.identity(), identity);
+  }
+
+  /**
+   * What differs between two runs, one line each.
+   *
+   * @param then what identifies the earlier
+   * @param now what identifies the later
+   */
+  public static List<String> differences(Map<String, String> then, Map<String, String> now) {
     TreeSet<String> names = new TreeSet<>(now.keySet());
     names.addAll(then.keySet());
     List<String> lines = new ArrayList<>();

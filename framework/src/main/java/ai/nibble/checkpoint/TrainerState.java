@@ -74,7 +74,7 @@ public record TrainerState(
   /**
    * @throws InvalidInputException if the file is not one of this version's
    */
-  static TrainerState read(Path directory) throws IOException {
+  public static TrainerState read(Path directory) throws IOException {
     Path file = directory.resolve(NAME);
     try {
       JsonNode json = JSON.readTree(Files.readAllBytes(file));

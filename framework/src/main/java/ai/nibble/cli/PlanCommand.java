@@ -23,7 +23,8 @@ import picocli.CommandLine.Spec;
 /** {@code nibble plan}. */
 @Command(
     name = "plan",
-    description = "Says what memory a recipe's run needs, by phase and use, before anything loads.",
+    description =
+        "Says what memory a recipe's run needs, by phase and use, and what disk, before anything loads.",
     sortOptions = false,
     footer = {
       "",
@@ -69,6 +70,7 @@ final class PlanCommand implements Callable<Integer> {
     RecipePlan plan = RecipePlan.read(recipe, notices(json ? err : out), device);
     out.print(json ? PlanText.json(plan) : PlanText.table(plan));
     out.flush();
+    plan.requireDisk();
     return plan.fits() ? 0 : Failures.FAILED;
   }
 

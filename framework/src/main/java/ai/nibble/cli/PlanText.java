@@ -2,6 +2,7 @@ package ai.nibble.cli;
 
 import ai.nibble.model.Checkpointing;
 import ai.nibble.plan.Component;
+import ai.nibble.plan.DiskPlan;
 import ai.nibble.plan.MemoryPlan;
 import ai.nibble.plan.Phase;
 import ai.nibble.plan.Sizes;
@@ -72,6 +73,7 @@ final class PlanText {
             plan.budget().place(),
             Sizes.text(plan.budget().available()),
             Sizes.text(plan.budget().total())));
+    text.append("output_dir: ").append(plan.disk().text()).append('\n');
     text.append(plan.shortage().map(s -> "does not fit: " + s).orElse("fits")).append('\n');
     return text.toString();
   }
@@ -121,12 +123,25 @@ final class PlanText {
     List<Object> alternatives = new ArrayList<>();
     plan.alternatives().forEach(a -> alternatives.add(alternative(a)));
     root.put("alternatives", alternatives);
+    root.put("disk", disk(plan.disk()));
     try {
       return new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT).writeValueAsString(root)
           + "\n";
     } catch (JsonProcessingException e) {
       throw new IllegalStateException(e);
     }
+  }
+
+  private static Map<String, Object> disk(DiskPlan disk) {
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("result_bytes", disk.result());
+    map.put("checkpoint_bytes", disk.checkpoint());
+    map.put("checkpoints", disk.saves());
+    map.put("checkpoints_at_once", disk.atOnce());
+    map.put("needed_bytes", disk.needed());
+    map.put("free_bytes", disk.free());
+    map.put("fits", disk.fits());
+    return map;
   }
 
   private static String key(Phase phase) {

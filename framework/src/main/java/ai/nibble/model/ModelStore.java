@@ -122,7 +122,8 @@ public final class ModelStore {
     WholeFile.write(directory.resolve(CONFIG), json);
   }
 
-  private static DType savedDtype(ModelConfig config) {
+  /** The dtype that a trained model's weights are written in. */
+  public static DType savedDtype(ModelConfig config) {
     return config.dtype().bytes() < Float.BYTES ? DType.BFLOAT16 : DType.FLOAT32;
   }
 

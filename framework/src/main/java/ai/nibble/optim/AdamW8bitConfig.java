@@ -20,6 +20,11 @@ public record AdamW8bitConfig(AdamWConfig adamW) implements OptimizerConfig {
   }
 
   @Override
+  public double savedBytesAValue() {
+    return 2 * (Float.BYTES + (double) Float.BYTES / AdamW8bit.BLOCK);
+  }
+
+  @Override
   public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
     return AdamW8bit.over(parameters, adamW, ranges);
   }

@@ -19,6 +19,11 @@ public sealed interface OptimizerConfig
   /** Bytes that are remembered for each value of a large matrix. */
   double bytesAValue();
 
+  /** Bytes that a checkpoint has of it for each value: what is remembered, in float32. */
+  default double savedBytesAValue() {
+    return bytesAValue();
+  }
+
   /** Refuses a constant. */
   static void check(String key, double value, boolean valid, String expected) {
     if (!valid) {

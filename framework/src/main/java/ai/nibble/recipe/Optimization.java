@@ -31,7 +31,8 @@ public record Optimization(
                       "not supported yet, optimizer memory is not paged: use the same optimizer"
                           + " without 'paged_'"),
               @Key.Refuse(
-                  value = ".*(8|32)bit|galore_.*|ademamix|rmsprop|schedule_free_.*",
+                  value =
+                      "(?!adamw_|lion_32bit).*(8|32)bit|galore_.*|ademamix|rmsprop|schedule_free_.*",
                   why = "not supported yet: use adamw or adamw_8bit")
             })
         OptimizerName optimizer,

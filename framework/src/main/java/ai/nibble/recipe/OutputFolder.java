@@ -2,6 +2,7 @@ package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
+import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.model.ModelStore;
@@ -34,6 +35,9 @@ final class OutputFolder {
       Pattern.compile(
           "metrics\\.jsonl|runs|run\\.json|report\\.html|provenance\\.json|recording(-\\d+)?\\.jfr|answers\\.jsonl|checkpoint-\\d+|\\.(tmp|old)-checkpoint-\\d+"
               + "|\\.[\\w.]+\\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.tmp");
+
+  /** What a file's writer may have left where it was killed. */
+  private static final Pattern TEMPORARY = Pattern.compile("\\.[\\w.]+\\.tmp");
 
   private OutputFolder() {}
 
@@ -96,11 +100,23 @@ final class OutputFolder {
       return "which is a file, expected a directory: choose another";
     }
     if (!overwrite && holdsSomething(output)) {
-      return "which is not empty, expected a new or empty directory: choose another, or set"
-          + " overwrite_output_dir: true";
+      return "which is not empty, expected a new or empty directory: "
+          + goingOn(output)
+          + "choose another, or set overwrite_output_dir: true";
     }
     Optional<String> foreign = overwrite ? foreign(output) : Optional.empty();
     return foreign.isPresent() ? "which " + foreign.get() : unwritable(output);
+  }
+
+  /** What loses nothing comes first. */
+  private static String goingOn(Path output) {
+    return CheckpointFolder.newest(output, skipped -> {})
+        .map(
+            saved ->
+                "set resume_from_checkpoint: auto to go on from "
+                    + saved.directory().getFileName()
+                    + ", ")
+        .orElse("");
   }
 
   private static boolean holdsSomething(Path output) {
@@ -120,12 +136,9 @@ final class OutputFolder {
    * Writes and removes a file in the nearest directory that is there: permissions alone can lie.
    */
   private static String unwritable(Path output) {
-    Path nearest = output;
-    while (nearest != null && !Files.exists(nearest)) {
-      nearest = nearest.getParent();
-    }
-    if (nearest == null || !Files.isDirectory(nearest)) {
-      return "but '" + Problems.shown(String.valueOf(nearest)) + "' is a file: choose another";
+    Path nearest = nearest(output);
+    if (!Files.isDirectory(nearest)) {
+      return "but '" + Problems.shown(nearest.toString()) + "' is a file: choose another";
     }
     try {
       Files.delete(Files.createTempFile(nearest, ".nibble", null));
@@ -150,8 +163,67 @@ final class OutputFolder {
   }
 
   /**
+   * Bytes that a run can fill: those that are free, and those of checkpoints and weights there that
+   * it keeps as its own or removes.
+   */
+  static long freeBytes(Output output) {
+    Path directory = output.outputDir();
+    try {
+      long own = 0;
+      if (output.overwriteOutputDir() || output.resumeFromCheckpoint().isPresent()) {
+        for (String name : Files.isDirectory(directory) ? written(directory) : List.<String>of()) {
+          own += bytes(directory.resolve(name));
+        }
+      }
+      return Files.getFileStore(nearest(directory)).getUsableSpace() + own;
+    } catch (IOException e) {
+      return Long.MAX_VALUE; // not known here: writing will tell
+    }
+  }
+
+  private static long bytes(Path path) throws IOException {
+    try (Stream<Path> tree = Files.walk(path)) {
+      long sum = 0;
+      for (Path each : tree.filter(Files::isRegularFile).toList()) {
+        sum += Files.size(each);
+      }
+      return sum;
+    }
+  }
+
+  /** The path, or what is there of those above it. */
+  private static Path nearest(Path path) {
+    Path nearest = path.toAbsolutePath();
+    while (nearest.getParent() != null && !Files.exists(nearest)) {
+      nearest = nearest.getParent();
+    }
+    return nearest;
+  }
+
+  /** By their real paths: what is gone on from must not be cleared away by another name of it. */
+  static boolean isIn(Path output, Path checkpoint) throws IOException {
+    return Files.isDirectory(output) && checkpoint.toRealPath().startsWith(output.toRealPath());
+  }
+
+  /** A name there, where something is and none of it by a run of a recipe. */
+  static Optional<String> noRuns(Path output) throws IOException {
+    if (!Files.isDirectory(output) || trainedThere(output).isPresent()) {
+      return Optional.empty();
+    }
+    try (Stream<Path> entries = Files.list(output)) {
+      return entries
+          .map(path -> path.getFileName().toString())
+          .filter(name -> !name.equals(OutputLock.NAME) && !TEMPORARY.matcher(name).matches())
+          .sorted()
+          .findFirst();
+    }
+  }
+
+  /**
    * Makes the directory, and with {@code overwrite_output_dir} removes what an earlier run wrote
    * there: its adapter or model, checkpoints and logs would pass for this run's. Other files stay.
+   * With {@code resume_from_checkpoint} it does so as well, of a run that left nothing worth
+   * keeping ({@link ResumePoint}).
    *
    * @throws InvalidInputException if files of such names are there that no recipe's run wrote;
    *     nothing was removed then

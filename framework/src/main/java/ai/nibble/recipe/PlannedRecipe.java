@@ -10,12 +10,14 @@ import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.ModelShape;
+import ai.nibble.model.ModelStore;
 import ai.nibble.model.RandomWeights;
 import ai.nibble.model.WeightSizes;
 import ai.nibble.model.WeightSource;
 import ai.nibble.nn.Extent;
 import ai.nibble.nn.Precision;
 import ai.nibble.plan.Budget;
+import ai.nibble.plan.DiskPlan;
 import ai.nibble.plan.Host;
 import ai.nibble.plan.MicroBatch;
 import ai.nibble.plan.PlannedRun;
@@ -137,6 +139,26 @@ final class PlannedRecipe {
         recipe.method().learnsFromPreferences(),
         batch -> new Extent(batch.sequenceStarts(), precision, where, device, threads),
         device ? Host.device() : Host.cpu(ProcessMemory.residentBytes()));
+  }
+
+  /** What the run writes of its weights. */
+  DiskPlan disk(WeightSource source) {
+    boolean all = recipe.adapter() == Recipe.Adapter.NONE;
+    Trained trained = all ? Trained.all(source) : Trained.adapter(recipe, source);
+    int pairs = recipe.lora().initLoraWeights().isSubtracted() ? 2 : 1;
+    long result =
+        all
+            ? trained.values * ModelStore.savedDtype(source.config()).bytes()
+            : (trained.values + (pairs - 1) * trained.beside(source.config()))
+                * DType.FLOAT32.bytes();
+    double state = DType.FLOAT32.bytes() + settings.optimizer().savedBytesAValue();
+    return DiskPlan.of(
+        result,
+        result + Math.round(trained.values * state),
+        settings.saveSteps() == 0 ? 0 : settings.totalSteps() / settings.saveSteps(),
+        settings.saveTotalLimit(),
+        settings.end().loadBest(),
+        OutputFolder.freeBytes(recipe.output()));
   }
 
   private ModelShape shape(

@@ -5,6 +5,7 @@ import ai.nibble.data.EpochPlan;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.WeightSource;
 import ai.nibble.plan.Budget;
+import ai.nibble.plan.DiskPlan;
 import ai.nibble.plan.MemoryPlan;
 import ai.nibble.plan.MicroBatch;
 import ai.nibble.plan.PlannedRun;
@@ -25,7 +26,10 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 
-/** The memory that a recipe's run will need, and the way of checkpointing that follows from it. */
+/**
+ * The memory and the disk that a recipe's run will need, and the way of checkpointing that follows
+ * from it.
+ */
 public final class RecipePlan {
   /** What gradient_accumulation_steps may be. */
   private static final long MOST_ACCUMULATED = 1 << 20;
@@ -36,6 +40,8 @@ public final class RecipePlan {
   private final Budget budget;
   private final PlannedRecipe planned;
   private final PlannedRun run;
+  private final DiskPlan disk;
+  private final boolean pretended;
   private final Map<Checkpointing, MemoryPlan> plans = new EnumMap<>(Checkpointing.class);
   private final List<Alternative> alternatives = new ArrayList<>();
 
@@ -53,7 +59,7 @@ public final class RecipePlan {
     this.recipe = recipe;
     this.rows = rows;
     this.settings = settings;
-    boolean pretended = deviceMemory.isPresent();
+    this.pretended = deviceMemory.isPresent();
     Device device = pretended ? Device.CPU : recipe.deviceMap().device("device_map");
     this.budget =
         pretended
@@ -68,6 +74,7 @@ public final class RecipePlan {
               quantization,
               settings.microBatchSize(),
               settings.gradientAccumulationSteps());
+      disk = planned.disk(source);
       for (Checkpointing mode : Checkpointing.values()) {
         plans.put(mode, run.plan(mode));
       }
@@ -267,6 +274,30 @@ public final class RecipePlan {
             + (helps.isEmpty() ? "take a smaller base or shorter rows" : String.join("; ", helps)));
   }
 
+  /** What is written to the output directory, and what is free for it. */
+  public DiskPlan disk() {
+    return disk;
+  }
+
+  /**
+   * Refuses a run that this machine's disk has not the room for; one that is planned for elsewhere
+   * has another disk.
+   *
+   * @throws InvalidInputException with what helps
+   */
+  public void requireDisk() {
+    if (!pretended && !disk.fits()) {
+      throw new InvalidInputException(
+          recipe.where("output_dir")
+              + ": 'output_dir' is '"
+              + recipe.output().outputDir()
+              + "', whose file system has not the room for what is written, "
+              + disk.text()
+              + ": "
+              + disk.remedy());
+    }
+  }
+
   /**
    * Refuses what can never be had here.
    *
@@ -276,5 +307,6 @@ public final class RecipePlan {
     if (budget.neverHolds(plan().peak())) {
       throw new InvalidInputException(recipe.where("base_model") + ": " + shortage().orElseThrow());
     }
+    requireDisk();
   }
 }

@@ -36,12 +36,10 @@ import ai.nibble.train.log.TrainListener;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.function.BooleanSupplier;
@@ -86,43 +84,49 @@ public final class RecipeRun {
   /**
    * Runs to the end.
    *
-   * @return the loss on the evaluation rows at the end; empty without such rows
+   * @return the loss on the evaluation rows at the end; empty without such rows, or where the run
+   *     was finished before
    * @throws InvalidInputException for what only the rows or the weights can show
    * @throws ai.nibble.train.TrainingInterruptedException if it was asked to stop
    */
   public OptionalDouble run() {
     Path output = recipe.output().outputDir();
+    ResumePoint resume = new ResumePoint(recipe, out);
+    try {
+      OutputLock lock = OutputLock.take(output);
+      try {
+        resume.requireSameSettings();
+        return run(output, resume);
+      } finally {
+        lock.close();
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(output + ": cannot be written: " + e.getMessage(), e);
+    }
+  }
+
+  private OptionalDouble run(Path output, ResumePoint resume) throws IOException {
     // what the base and the template say now is kept: a long run may outlive their files
     Optional<String> ownTemplate =
         recipe.data().chatTemplate().map(file -> RecipeRows.template(recipe).source());
     Optional<BaseFiles> baseFiles =
         trainsAllWeights() ? Optional.of(baseFiles(ownTemplate)) : Optional.empty();
-    try (InputSums sums = InputSums.start(recipe)) {
-      return run(output, sums, baseFiles, ownTemplate);
-    }
-  }
-
-  private OptionalDouble run(
-      Path output, InputSums sums, Optional<BaseFiles> baseFiles, Optional<String> ownTemplate) {
     // rows first: a bad one is found in seconds, before the weights are read
-    try (RecipeRows rows = RecipeRows.read(recipe, out, () -> endIfAsked("reading rows"))) {
+    try (InputSums sums = InputSums.start(recipe);
+        RecipeRows rows = RecipeRows.read(recipe, out, () -> endIfAsked("reading rows"))) {
+      RunIdentity identity = new RunIdentity(recipe, rows, sums);
+      ResumePoint.Start start = resume.find(identity);
+      if (start.finished()) {
+        return OptionalDouble.empty();
+      }
       TrainSettings settings = settings(rows);
       RecipePlan plan = RecipePlan.of(recipe, rows, settings);
       out.println(plan.summary());
       plan.requirePossible();
       plan.shortage().ifPresent(line -> out.println("warning: " + line));
       settings = settings.with(plan.checkpointing());
-      Map<String, String> identity = RunIdentity.of(recipe, rows);
-      Inputs inputs = new Inputs(rows, settings, identity, sums, baseFiles, ownTemplate, plan);
-      OutputLock lock = OutputLock.take(output);
-      try {
-        Optional<SavedCheckpoint> from = new ResumePoint(recipe, identity, out).find();
-        return train(inputs, from);
-      } finally {
-        lock.close();
-      }
-    } catch (IOException e) {
-      throw new UncheckedIOException(output + ": cannot be written: " + e.getMessage(), e);
+      Inputs inputs = new Inputs(settings, identity, sums, baseFiles, ownTemplate, plan);
+      return train(inputs, start.from());
     }
   }
 
@@ -152,18 +156,17 @@ public final class RecipeRun {
     }
   }
 
-  /** What is known before the output directory is made and the weights are read. */
+  /** What is known before the output directory is written to and the weights are read. */
   private record Inputs(
-      RecipeRows rows,
       TrainSettings settings,
-      Map<String, String> identity,
+      RunIdentity identity,
       InputSums sums,
       Optional<BaseFiles> baseFiles,
       Optional<String> ownTemplate,
       RecipePlan plan) {}
 
   private OptionalDouble train(Inputs inputs, Optional<SavedCheckpoint> from) throws IOException {
-    RecipeRows rows = inputs.rows();
+    RecipeRows rows = inputs.identity().rows();
     TrainSettings settings = inputs.settings();
     Path output = recipe.output().outputDir();
     try (AnswerCheck answers = answerCheck();
@@ -177,7 +180,7 @@ public final class RecipeRun {
         answers.takeBefore(output);
       }
       begin(output, inputs.ownTemplate(), from);
-      RunFacts facts = new RunFacts(recipe, settings.totalSteps(), rows, model, trained);
+      RunFacts facts = new RunFacts(inputs.identity(), settings.totalSteps(), model, trained);
       try (RunRecord record = RunRecord.begin(output, out, facts.runFile(from), from.isPresent());
           Listeners listeners = listeners(output, from)) {
         RunProvenance provenance = facts.provenance(inputs.sums(), from);
@@ -207,7 +210,8 @@ public final class RecipeRun {
         trainer.stopWhen(stopWhen);
         String base = recipe.baseModel().toString();
         OptionalDouble loss =
-            trainer.run(new RunPlace(output, base, recipe.resolvedYaml(), inputs.identity()));
+            trainer.run(
+                new RunPlace(output, base, recipe.resolvedYaml(), inputs.identity().values()));
         if (answers != null) {
           answers.eachToken(() -> endAfterTrainingIfAsked(output));
           answers.after(model, output, trainer.resultStep(), listeners.all);
@@ -228,25 +232,20 @@ public final class RecipeRun {
   private static boolean goesOnUnchanged(Inputs inputs, Optional<SavedCheckpoint> from, Path output)
       throws IOException {
     return from.isPresent()
-        && isIn(output, from.get().directory())
-        && from.get().differences(inputs.identity()).isEmpty();
+        && OutputFolder.isIn(output, from.get().directory())
+        && from.get().differences(inputs.identity().values()).isEmpty();
   }
 
   /** Makes the directory, with what says how its adapter is to be used; a model says it itself. */
   private void begin(Path output, Optional<String> ownTemplate, Optional<SavedCheckpoint> from)
       throws IOException {
-    if (from.isEmpty() || !isIn(output, from.get().directory())) {
+    if (from.isEmpty() || !OutputFolder.isIn(output, from.get().directory())) {
       OutputFolder.prepare(recipe.output());
     }
     WholeFile.write(output.resolve(TrainedWith.RECIPE), recipe.resolvedYaml());
     if (ownTemplate.isPresent() && !trainsAllWeights()) {
       WholeFile.write(output.resolve(ModelStore.CHAT_TEMPLATE), ownTemplate.get());
     }
-  }
-
-  /** By their real paths: what is gone on from must not be cleared away by another name of it. */
-  private static boolean isIn(Path output, Path checkpoint) throws IOException {
-    return Files.isDirectory(output) && checkpoint.toRealPath().startsWith(output.toRealPath());
   }
 
   /** The rows to answer before and after; null where the recipe asks for none. */

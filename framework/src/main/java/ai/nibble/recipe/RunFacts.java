@@ -1,6 +1,6 @@
 package ai.nibble.recipe;
 
-import ai.nibble.Sha256;
+import ai.nibble.InvalidInputException;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.data.EncodingSummary;
 import ai.nibble.data.Example;
@@ -11,17 +11,17 @@ import ai.nibble.report.Environment;
 import ai.nibble.report.Lengths;
 import ai.nibble.report.ProvenanceFile;
 import ai.nibble.report.RunFile;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
 
 /** What a run knows of itself before its first step, as its files have it. */
 final class RunFacts {
   private final Recipe recipe;
+  private final RunIdentity identity;
   private final int totalSteps;
   private final RecipeRows rows;
   private final CausalLm model;
@@ -29,10 +29,11 @@ final class RunFacts {
   private final String started = RunProvenance.now();
   private final Environment environment;
 
-  RunFacts(Recipe recipe, int totalSteps, RecipeRows rows, CausalLm model, Trainable trained) {
-    this.recipe = recipe;
+  RunFacts(RunIdentity identity, int totalSteps, CausalLm model, Trainable trained) {
+    this.recipe = identity.recipe();
+    this.identity = identity;
     this.totalSteps = totalSteps;
-    this.rows = rows;
+    this.rows = identity.rows();
     this.model = model;
     this.trained = trained;
     this.environment = Environment.here(model.device());
@@ -87,11 +88,6 @@ final class RunFacts {
 
   /** Waits for the sums of the files that were read. */
   RunProvenance provenance(InputSums sums, Optional<SavedCheckpoint> from) {
-    Map<String, ProvenanceFile.Rows> encoded = new LinkedHashMap<>();
-    encoded.put("train", sum(rows.train()));
-    if (!rows.eval().isEmpty()) {
-      encoded.put("eval", sum(rows.eval()));
-    }
     RunProvenance.Facts facts =
         new RunProvenance.Facts(
             recipe,
@@ -99,17 +95,25 @@ final class RunFacts {
             started,
             computeDtype(),
             environment,
+            from.map(RunFacts::resumedFrom).orElse(List.of()),
             sums.base(),
             sums.data(),
-            encoded);
+            identity);
     return new RunProvenance(
         facts,
         from.map(saved -> saved.state().step()).orElse(0),
         from.map(saved -> saved.state().tokensSeen()).orElse(0L));
   }
 
-  private static ProvenanceFile.Rows sum(List<Example> rows) {
-    long tokens = rows.stream().mapToLong(Example::length).sum();
-    return new ProvenanceFile.Rows(rows.size(), tokens, Sha256.hex(RunIdentity.rows(rows)));
+  /** The checkpoint's own step, after those that it says it was gone on from itself. */
+  private static List<Integer> resumedFrom(SavedCheckpoint from) {
+    List<Integer> steps = new ArrayList<>();
+    try {
+      steps.addAll(ProvenanceFile.read(from.directory()).resumedFromSteps());
+    } catch (IOException | InvalidInputException e) {
+      // written without a provenance, by a run in Java: what was before it is not known
+    }
+    steps.add(from.state().step());
+    return steps;
   }
 }

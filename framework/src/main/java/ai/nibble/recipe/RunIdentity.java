@@ -1,14 +1,13 @@
 package ai.nibble.recipe;
 
-import ai.nibble.InvalidInputException;
+import ai.nibble.FileSum;
 import ai.nibble.Sha256;
 import ai.nibble.data.Example;
 import ai.nibble.gguf.GgufFile;
 import ai.nibble.model.ModelStore;
-import ai.nibble.model.WeightSource;
+import ai.nibble.report.ProvenanceFile;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -57,17 +56,40 @@ final class RunIdentity {
   private static final Set<String> EVALUATING =
       Set.of("eval_steps", "evals_per_epoch", "eval_batch_size", "save_steps", "saves_per_epoch");
 
-  /** Parts of a weights file that are read: all of it would take minutes for a large base. */
-  private static final int SAMPLES = 64;
+  private static final String TRAIN = "train";
+  private static final String EVAL = "eval";
 
-  private static final int SAMPLE_BYTES = 1 << 14;
+  /** Hexadecimal digits of a sum that are kept: 64 bits are enough to tell accidents apart. */
+  private static final int DIGITS = 16;
 
-  private RunIdentity() {}
+  private final Recipe recipe;
+  private final RecipeRows rows;
+  private final InputSums sums;
+  private Map<String, ProvenanceFile.Rows> rowSums;
+  private Map<String, String> values;
 
   /**
    * @param rows in the order that they are trained on
+   * @param sums of the base's files, under way
    */
-  static Map<String, String> of(Recipe recipe, RecipeRows rows) {
+  RunIdentity(Recipe recipe, RecipeRows rows, InputSums sums) {
+    this.recipe = recipe;
+    this.rows = rows;
+    this.sums = sums;
+  }
+
+  /** The recipe of the run. */
+  Recipe recipe() {
+    return recipe;
+  }
+
+  /** The rows of the run. */
+  RecipeRows rows() {
+    return rows;
+  }
+
+  /** Settings that the trained bits depend on, known before rows and weights are read. */
+  static Map<String, String> settings(Recipe recipe) {
     Map<String, String> identity = new LinkedHashMap<>();
     boolean evaluationsDecide = recipe.evaluation().decides();
     boolean preferences = recipe.method().learnsFromPreferences();
@@ -79,8 +101,28 @@ final class RunIdentity {
             identity.put((String) key, String.valueOf(value));
           }
         });
-    identity.put("weights of base_model", base(recipe));
-    identity.put("training rows", fingerprint(rows.train()));
+    return identity;
+  }
+
+  /** Those of another run's identity that are settings, not fingerprints. */
+  static Map<String, String> settings(Recipe recipe, Map<String, String> identity) {
+    Map<String, String> settings = new LinkedHashMap<>(identity);
+    settings.keySet().retainAll(((Map<?, ?>) Schema.RECIPE.write(recipe)).keySet());
+    return settings;
+  }
+
+  /** All of it; the first call waits for the sums of the base's files. */
+  Map<String, String> values() {
+    if (values == null) {
+      values = Map.copyOf(compute());
+    }
+    return values;
+  }
+
+  private Map<String, String> compute() {
+    Map<String, String> identity = settings(recipe);
+    putBase(identity);
+    identity.put("training rows", fingerprint(TRAIN));
     if (rows.sets().stream().anyMatch(set -> set.weight() != 1)) {
       identity.put(
           "weights of training rows",
@@ -88,18 +130,53 @@ final class RunIdentity {
               .map(set -> set.weight() + " of " + set.rows())
               .collect(Collectors.joining(", ")));
     }
-    if (evaluationsDecide) {
-      identity.put("evaluation rows", fingerprint(rows.eval()));
+    if (recipe.evaluation().decides()) {
+      identity.put("evaluation rows", fingerprint(EVAL));
     }
     return identity;
   }
 
-  private static String fingerprint(List<Example> rows) {
-    return rows.size() + " rows, " + Sha256.shortHex(rows(rows));
+  /** Whole files: a base that was trained on since differs in few bytes here and there. */
+  private void putBase(Map<String, String> identity) {
+    Map<String, FileSum> files = sums.base().files();
+    boolean alone = Files.isRegularFile(recipe.baseModel());
+    int parts = 0;
+    for (Map.Entry<String, FileSum> file : files.entrySet()) {
+      String name = file.getKey();
+      if (isWeights(name) && alone) {
+        // by its place: a file may have another name by now
+        name = ++parts == 1 ? "weights" : "weights, part " + parts + ",";
+      } else if (!isWeights(name) && !name.equals(ModelStore.CONFIG)) {
+        continue; // what it decides is in the rows
+      }
+      identity.put(name + " of base_model", file.getValue().sha256().substring(0, DIGITS));
+    }
+  }
+
+  private String fingerprint(String which) {
+    ProvenanceFile.Rows sum = rowSums().get(which);
+    return sum == null ? "0 rows" : sum.rows() + " rows, " + sum.sha256().substring(0, DIGITS);
+  }
+
+  /** The rows' sums, by what they are for. */
+  Map<String, ProvenanceFile.Rows> rowSums() {
+    if (rowSums == null) {
+      rowSums = new LinkedHashMap<>();
+      rowSums.put(TRAIN, sum(rows.train()));
+      if (!rows.eval().isEmpty()) {
+        rowSums.put(EVAL, sum(rows.eval()));
+      }
+    }
+    return rowSums;
+  }
+
+  private static ProvenanceFile.Rows sum(List<Example> rows) {
+    long tokens = rows.stream().mapToLong(Example::length).sum();
+    return new ProvenanceFile.Rows(rows.size(), tokens, Sha256.hex(digest(rows)));
   }
 
   /** The sum of every row's length, tokens, labels and kind, to be ended. */
-  static MessageDigest rows(List<Example> rows) {
+  private static MessageDigest digest(List<Example> rows) {
     MessageDigest digest = Sha256.start();
     for (Example row : rows) {
       ByteBuffer bytes = ByteBuffer.allocate(2 * Integer.BYTES * row.length() + Integer.BYTES);
@@ -118,45 +195,17 @@ final class RunIdentity {
     return digest;
   }
 
-  /** SHA-256 of config.json, and of sizes and samples of the files of weights. */
-  private static String base(Recipe recipe) {
-    Path base = recipe.baseModel();
-    MessageDigest digest = Sha256.start();
-    try {
-      digest.update(Files.readAllBytes(WeightSource.directory(base).resolve(ModelStore.CONFIG)));
-      if (recipe.init() == Recipe.Init.PRETRAINED) {
-        for (Path file : weightFiles(base)) {
-          sample(file, digest);
-        }
-      }
-      return Sha256.shortHex(digest);
-    } catch (IOException e) {
-      throw new InvalidInputException(base + " cannot be read: " + e, e);
-    }
-  }
-
   /** The base's files of weights, by name. */
   static List<Path> weightFiles(Path base) throws IOException {
     if (Files.isRegularFile(base)) {
       return GgufFile.files(base);
     }
     try (Stream<Path> entries = Files.list(base)) {
-      return entries
-          .filter(p -> p.toString().endsWith(".safetensors") || p.toString().endsWith(".gguf"))
-          .sorted()
-          .toList();
+      return entries.filter(p -> isWeights(p.toString())).sorted().toList();
     }
   }
 
-  private static void sample(Path file, MessageDigest digest) throws IOException {
-    try (FileChannel channel = FileChannel.open(file)) {
-      long size = channel.size();
-      digest.update(ByteBuffer.allocate(Long.BYTES).putLong(size).flip());
-      long bytes = Math.min(size, SAMPLE_BYTES);
-      for (int i = 0; i < SAMPLES; i++) {
-        long begin = (size - bytes) / (SAMPLES - 1) * i;
-        Sha256.update(digest, channel, begin, begin + bytes);
-      }
-    }
+  private static boolean isWeights(String name) {
+    return name.endsWith(".safetensors") || name.endsWith(".gguf");
   }
 }

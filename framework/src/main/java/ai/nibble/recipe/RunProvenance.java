@@ -33,9 +33,10 @@ final class RunProvenance implements TrainListener {
    * What is known before the first step.
    *
    * @param started when the run began
+   * @param resumedFrom steps whose checkpoints it was gone on from, the earliest first
    * @param base its files
    * @param data the files of rows
-   * @param rows as encoded, by what they are for
+   * @param identity with the rows as encoded
    */
   record Facts(
       Recipe recipe,
@@ -43,9 +44,10 @@ final class RunProvenance implements TrainListener {
       String started,
       String computeDtype,
       Environment environment,
+      List<Integer> resumedFrom,
       ProvenanceFile.Base base,
       List<ProvenanceFile.Data> data,
-      Map<String, ProvenanceFile.Rows> rows) {}
+      RunIdentity identity) {}
 
   /**
    * @param step optimizer steps done before, and
@@ -94,12 +96,14 @@ final class RunProvenance implements TrainListener {
             tokens,
             facts.started(),
             now(),
+            facts.resumedFrom(),
+            facts.identity().values(),
             facts.recipe().seed(),
             facts.computeDtype(),
             facts.environment(),
             facts.base(),
             facts.data(),
-            facts.rows(),
+            facts.identity().rowSums(),
             recipe,
             files)
         .write(directory);

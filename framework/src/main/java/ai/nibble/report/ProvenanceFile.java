@@ -24,6 +24,9 @@ import java.util.Map;
  * @param tokens trained on by then
  * @param started when the run began, ISO 8601, UTC
  * @param written when this was
+ * @param resumedFromSteps steps whose checkpoints it was gone on from, the earliest first; empty
+ *     for a run in one go
+ * @param identity what must be the same in a run that has this result
  * @param seed of initialisation, shuffling and dropout
  * @param computeDtype of activations
  * @param recipe resolved: all keys
@@ -39,6 +42,8 @@ public record ProvenanceFile(
     long tokens,
     String started,
     String written,
+    List<Integer> resumedFromSteps,
+    Map<String, String> identity,
     long seed,
     String computeDtype,
     Environment environment,
@@ -55,6 +60,8 @@ public record ProvenanceFile(
 
   /** Copies lists and maps, keeping their order. */
   public ProvenanceFile {
+    resumedFromSteps = resumedFromSteps == null ? List.of() : List.copyOf(resumedFromSteps);
+    identity = ordered(identity);
     data = data == null ? List.of() : List.copyOf(data);
     rows = ordered(rows);
     files = ordered(files);

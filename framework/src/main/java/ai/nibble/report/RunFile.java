@@ -35,6 +35,9 @@ public record RunFile(
   /** Its name in an output directory. */
   public static final String NAME = "run.json";
 
+  /** How {@link Session#status} begins of one that ended because the loss no longer fell. */
+  public static final String STOPPED_EARLY = "stopped early";
+
   /** Of the form that is written. */
   public static final int VERSION = 1;
 
@@ -93,7 +96,12 @@ public record RunFile(
       String started,
       double seconds,
       String status,
-      long peakMemoryBytes) {}
+      long peakMemoryBytes) {
+    /** Whether all was trained that was to be. */
+    public boolean cameToEnd() {
+      return status != null && (status.startsWith(FINISHED) || status.startsWith(STOPPED_EARLY));
+    }
+  }
 
   /** The same with its last session as it is now. */
   public RunFile with(Session now) {

@@ -1,5 +1,6 @@
 package ai.nibble.train;
 
+import ai.nibble.FileProblem;
 import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.checkpoint.TrainerState;
@@ -10,6 +11,7 @@ import ai.nibble.train.log.RunNotice.Kind;
 import ai.nibble.train.log.TrainListener;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -24,6 +26,8 @@ final class RunFolder {
   private final CheckpointFolder checkpoints;
   private final Optional<Saved> from;
   private Optional<Path> last;
+  private Optional<TrainerState> newest = Optional.empty();
+  private int best;
 
   /** A checkpoint, and the steps done in it. */
   record Saved(Path path, int step) {}
@@ -77,6 +81,8 @@ final class RunFolder {
     listeners.forEach(l -> l.saveStarted(state.step()));
     try {
       last = Optional.of(checkpoints.save(trained, optimizer, state, best));
+      newest = Optional.of(state);
+      this.best = best;
     } catch (UncheckedIOException e) {
       throw new TrainingStoppedException(e.getMessage() + "; " + kept(), e);
     }
@@ -121,15 +127,63 @@ final class RunFolder {
       trained.save(run.output(), run.baseModel());
       return run.output();
     } catch (IOException e) {
-      throw new UncheckedIOException(run.output() + ": what was trained could not be written", e);
+      throw unwritten(e);
+    } catch (UncheckedIOException e) {
+      throw unwritten(e.getCause());
     }
   }
 
-  /** Writes the result. */
+  private UncheckedIOException unwritten(IOException e) {
+    return new UncheckedIOException(
+        run.output() + ": what was trained could not be written: " + FileProblem.reason(e), e);
+  }
+
+  /**
+   * Writes the result. Where the disk is full, checkpoints that need not be kept make room for it;
+   * where that does not help, it goes where temporary files do: hours of training are in it.
+   *
+   * @throws TrainingStoppedException if it could not be written there: where it is instead
+   */
   void finish(int step) {
     claim(step);
     listeners.forEach(l -> l.saveStarted(step));
-    Path result = saveWeights();
+    Path result = saveResult();
     listeners.forEach(l -> l.saved(result));
+  }
+
+  private Path saveResult() {
+    try {
+      return saveWeights();
+    } catch (UncheckedIOException full) {
+      makeRoom();
+    }
+    try {
+      return saveWeights();
+    } catch (UncheckedIOException e) {
+      throw new TrainingStoppedException(
+          e.getMessage() + "; " + savedElsewhere() + "; " + kept(), e);
+    }
+  }
+
+  private void makeRoom() {
+    try {
+      newest.ifPresent(state -> checkpoints.makeRoom(state, best));
+    } catch (UncheckedIOException e) {
+      // writing again will tell
+    }
+  }
+
+  /** Where the result is instead, or why it is nowhere. */
+  private String savedElsewhere() {
+    Path other = Path.of(System.getProperty("java.io.tmpdir"));
+    try {
+      other = Files.createTempDirectory(other, "nibble-result-");
+      trained.save(other, run.baseModel());
+      return "it is in " + other + " instead: move it away from there";
+    } catch (IOException e) {
+      return "nor in " + other + ": " + FileProblem.reason(e);
+    } catch (UncheckedIOException e) {
+      return "nor in " + other + ": " + FileProblem.reason(e.getCause());
+    }
   }
 }

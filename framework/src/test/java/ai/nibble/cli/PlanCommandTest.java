@@ -68,6 +68,27 @@ class PlanCommandTest {
   }
 
   @Test
+  void whatTheDiskHasNoRoomForIsPlannedAndRefused() throws Exception {
+    String[] sets = {"--set", "device_map=cpu", "--set", "save_steps=1"};
+    List<String> all = new ArrayList<>(List.of(sets));
+    all.addAll(List.of("--set", "max_steps=1000000000"));
+    assertEquals(2, nibble(all.toArray(String[]::new)), err.toString());
+    assertTrue(out.toString().contains("\noutput_dir: about "), out.toString());
+    assertTrue(err.toString().contains("whose file system has not the room"), err.toString());
+    all.addAll(List.of("--set", "save_total_limit=2", "--json"));
+    out.getBuffer().setLength(0);
+    assertEquals(0, nibble(all.toArray(String[]::new)), err.toString());
+    JsonNode disk = new ObjectMapper().readTree(out.toString()).get("disk");
+    assertEquals(1_000_000_000, disk.get("checkpoints").asLong());
+    assertEquals(3, disk.get("checkpoints_at_once").asLong());
+    long checkpoint = disk.get("checkpoint_bytes").asLong();
+    long result = disk.get("result_bytes").asLong();
+    assertEquals(3 * checkpoint + result, disk.get("needed_bytes").asLong());
+    assertEquals(4 * result, checkpoint, "the adapter, its values again and two moments");
+    assertTrue(disk.get("fits").asBoolean());
+  }
+
+  @Test
   void asJsonTheTotalIsTheSumOfItsParts() throws Exception {
     assertEquals(0, nibble("--json", "--set", "device_map=cpu"), err.toString());
     JsonNode plan = new ObjectMapper().readTree(out.toString());

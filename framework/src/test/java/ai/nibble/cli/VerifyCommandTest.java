@@ -44,6 +44,8 @@ final class VerifyCommandTest {
             99,
             "2026-01-01T00:00:00Z",
             "2026-01-01T00:01:00Z",
+            List.of(),
+            Map.of(),
             42,
             "float32",
             new Environment("0.1", "", "2.7.1", "17", "Linux", "", 0, 2, "cpu", ""),

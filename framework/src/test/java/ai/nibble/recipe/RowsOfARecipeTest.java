@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.TinyChat;
+import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.data.Example;
 import ai.nibble.train.TrainingInterruptedException;
 import ai.nibble.train.log.StepMetrics;
@@ -20,6 +21,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
@@ -89,6 +91,34 @@ class RowsOfARecipeTest {
     return text.toString();
   }
 
+  private static Map<String, String> identity(Recipe recipe, RecipeRows rows) {
+    try (InputSums sums = InputSums.start(recipe)) {
+      return new RunIdentity(recipe, rows, sums).values();
+    }
+  }
+
+  /** A byte anywhere: a base that was trained on since differs in some of its tensors only. */
+  @Test
+  void aBaseThatDiffersInOneByteIsAnotherBase() throws IOException {
+    byte[] weights = new byte[4 << 20];
+    Path file = Files.write(temp.resolve("model/model.safetensors"), weights);
+    Recipe recipe = recipe("datasets: [{path: a.jsonl, type: text}]\n");
+    try (RecipeRows rows = RecipeRows.read(recipe, out)) {
+      Map<String, String> before = identity(recipe, rows);
+      for (int at : new int[] {0, 40_000, weights.length - 1}) {
+        weights[at] = 1;
+        Files.write(file, weights);
+        List<String> differences = SavedCheckpoint.differences(before, identity(recipe, rows));
+        assertEquals(1, differences.size(), differences.toString());
+        String expected = "'model.safetensors of base_model' was ";
+        assertTrue(differences.get(0).startsWith(expected), differences.get(0));
+        weights[at] = 0;
+      }
+      Files.write(file, weights);
+      assertEquals(before, identity(recipe, rows));
+    }
+  }
+
   @Test
   void whatWasEncodedIsReadTheNextTimeWhereverTheFileIs() throws IOException {
     String sets = "datasets: [{path: a.jsonl, type: text}]\n";
@@ -147,8 +177,7 @@ class RowsOfARecipeTest {
       assertTrue(console().contains("a.jsonl: weight 1.5\n"), console());
       assertEquals(
           15, RunSettings.of(recipe, RunSettings.plan(recipe, rows.training())).totalSteps());
-      assertEquals(
-          "1.5 of 10, 0.25 of 8", RunIdentity.of(recipe, rows).get("weights of training rows"));
+      assertEquals("1.5 of 10, 0.25 of 8", identity(recipe, rows).get("weights of training rows"));
     }
     try (RecipeRows rows = read(sets + "val_set_size: 6\n")) {
       int first = rows.sets().get(0).rows();

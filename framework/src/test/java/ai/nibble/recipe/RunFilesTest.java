@@ -255,6 +255,7 @@ final class RunFilesTest {
     assertTrue(Files.readString(out.resolve("report.html")).contains("Stopped · step 3 of 4"));
     assertFalse(Files.exists(out.resolve("provenance.json")), "only the checkpoint has one");
     assertTrue(verify(out.resolve("checkpoint-3")).holds());
+    assertEquals(List.of(), ProvenanceFile.read(out.resolve("checkpoint-3")).resumedFromSteps());
     run(recipe("", "resume_from_checkpoint=auto"));
     List<RunFile.Session> sessions = RunFile.read(out).orElseThrow().sessions();
     assertEquals(2, sessions.size());
@@ -262,6 +263,7 @@ final class RunFilesTest {
     assertEquals(3, sessions.get(1).firstStep());
     assertEquals("finished", sessions.get(1).status());
     assertEquals(4, ProvenanceFile.read(out).step());
+    assertEquals(List.of(3), ProvenanceFile.read(out).resumedFromSteps());
     assertTrue(verify(out).holds());
   }
 

@@ -20,6 +20,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
@@ -152,6 +155,51 @@ class CrashTest {
                     + output.resolve("checkpoint-1")),
         e.getMessage());
     assertEquals(Set.of("checkpoint-1"), listing(output));
+    assertArrayEquals(expected, run.run(output, newest(output)).values());
+  }
+
+  /** A disk that is full from the result on, for so many syncs. */
+  private static Disk fullAtTheEnd(Saves saves, int times) {
+    AtomicInteger left = new AtomicInteger(times);
+    return new Disk(
+        (number, change, path) -> {
+          boolean after = saves.announced == 4 && change == Change.FORCE;
+          if (after && left.getAndDecrement() > 0) {
+            throw new IOException("No space left on device");
+          }
+        });
+  }
+
+  @Test
+  void aResultThatFindsNoRoomOnceIsWrittenAgain(@TempDir Path temp) throws IOException {
+    Path output = temp.resolve("out");
+    Saves saves = new Saves();
+    run.run(fullAtTheEnd(saves, 1).path(output), Optional.empty(), saves);
+    assertArrayEquals(result, weights(output));
+    assertEquals(4, newest(output).orElseThrow().state().step());
+  }
+
+  @Test
+  void aResultThatFindsNoRoomIsKeptElsewhereAndThatIsNamed(@TempDir Path temp) throws IOException {
+    Path output = temp.resolve("out");
+    Saves saves = new Saves();
+    Disk full = fullAtTheEnd(saves, Integer.MAX_VALUE);
+    TrainingStoppedException e =
+        assertThrows(
+            TrainingStoppedException.class,
+            () -> run.run(full.path(output), Optional.empty(), saves));
+    Matcher message =
+        Pattern.compile(
+                "(.*): what was trained could not be written: No space left on device; it is in"
+                    + " (.*) instead: move it away from there; resume_from_checkpoint goes on from"
+                    + " (.*)")
+            .matcher(e.getMessage());
+    assertTrue(message.matches(), e.getMessage());
+    assertEquals(output.toString(), message.group(1));
+    assertEquals(output.resolve("checkpoint-4").toString(), message.group(3));
+    Path elsewhere = Path.of(message.group(2));
+    assertArrayEquals(result, weights(elsewhere));
+    delete(elsewhere);
     assertArrayEquals(expected, run.run(output, newest(output)).values());
   }
 
