@@ -3,6 +3,7 @@ package ai.nibble.cli;
 import ai.nibble.InvalidInputException;
 import ai.nibble.tensor.OutOfMemoryException;
 import ai.nibble.tensor.TensorException;
+import ai.nibble.train.TrainingStoppedException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.util.List;
@@ -68,6 +69,8 @@ final class Failures implements IExecutionExceptionHandler, IParameterExceptionH
     Throwable e = thrown instanceof LinkageError ? cause(thrown) : thrown;
     if (e instanceof InvalidInputException invalid) {
       invalid.problems().forEach(problem -> err.println("error: " + problem));
+    } else if (e instanceof TrainingStoppedException) {
+      err.println("error: " + oneLine(e.getMessage())); // where it was seen says nothing more
     } else if (e instanceof OutOfMemoryException) {
       err.println("error: " + oneLine(e.getMessage()) + "; " + FOR_LESS_MEMORY);
     } else if (e instanceof OutOfMemoryError) {
@@ -110,7 +113,10 @@ final class Failures implements IExecutionExceptionHandler, IParameterExceptionH
     if (e instanceof ExceptionInInitializerError && e.getCause() != null) {
       e = e.getCause();
     }
-    boolean inWords = e instanceof InvalidInputException || e instanceof TensorException;
+    boolean inWords =
+        e instanceof InvalidInputException
+            || e instanceof TensorException
+            || e instanceof TrainingStoppedException;
     return oneLine(inWords ? e.getMessage() : describe(e));
   }
 

@@ -51,7 +51,8 @@ public final class Nibble implements Callable<Integer> {
       run.run();
       return 0;
     } catch (TrainingInterruptedException e) {
-      console.println(e.getMessage() + "; go on with --set resume_from_checkpoint=auto");
+      String next = e.isResumable() ? "; go on with --set resume_from_checkpoint=auto" : "";
+      console.println(e.getMessage() + next);
       console.flush();
       return Failures.FAILED; // the signal's own code comes instead
     }

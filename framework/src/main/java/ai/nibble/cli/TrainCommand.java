@@ -41,6 +41,9 @@ final class TrainCommand implements Callable<Integer> {
     PrintWriter out = spec.commandLine().getOut();
     PrintWriter err = spec.commandLine().getErr();
     Recipe recipe = RecipeLoader.loadForRun(named.file(), named.sets());
+    if (dryRun) {
+      RecipeLoader.checkRows(recipe); // a run finds it as it reads all rows
+    }
     recipe.notices().forEach(notice -> err.println("note: " + notice));
     err.flush();
     out.println("# the recipe, resolved");

@@ -83,6 +83,9 @@ final class EncodingCounts {
    * @throws InvalidInputException where no example is left
    */
   EncodingSummary summary(String name) {
+    if (rows == 0) {
+      throw new InvalidInputException(name + ": is empty, expected at least one row");
+    }
     if (examples == 0) {
       throw new InvalidInputException(
           name

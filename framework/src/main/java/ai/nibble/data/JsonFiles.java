@@ -88,6 +88,7 @@ final class JsonFiles {
                 (at.group(1).equals("1") ? "" : "line " + at.group(1) + ", ")
                     + "column "
                     + at.group(2))
+        .replaceFirst(": enable `.*` to allow$", ", which JSON does not have")
         .replaceFirst("(, from `.*\\)|\\s*\\(bound as .*|: not allowed as per .*)$", "")
         .replaceFirst("(\\(\\d+)$", "$1)");
   }

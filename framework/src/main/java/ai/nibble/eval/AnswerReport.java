@@ -1,11 +1,17 @@
 package ai.nibble.eval;
 
 import ai.nibble.WholeFile;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.MappingIterator;
+import com.fasterxml.jackson.databind.RuntimeJsonMappingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
@@ -71,6 +77,38 @@ public final class AnswerReport {
       lines.append(JSON.writeValueAsString(json)).append('\n');
     }
     WholeFile.write(file, lines.toString());
+  }
+
+  /**
+   * Reads the answers before training of a file that {@link #write} wrote.
+   *
+   * @return empty where there is none, or one of other questions
+   */
+  public Optional<Answers> readBefore(Path file) throws IOException {
+    if (!Files.isRegularFile(file)) {
+      return Optional.empty();
+    }
+    List<Answers.Answer> answers = new ArrayList<>();
+    try (MappingIterator<JsonNode> lines =
+        JSON.readerFor(JsonNode.class).readValues(file.toFile())) {
+      while (lines.hasNext()) {
+        JsonNode json = lines.next();
+        int row = answers.size();
+        if (row == questions.size()
+            || !json.path("request").asText().equals(questions.get(row).request())
+            || !json.path("expected").asText().equals(questions.get(row).expected())) {
+          return Optional.empty();
+        }
+        answers.add(
+            new Answers.Answer(
+                json.path("before").asText(), json.path("before_exact").asBoolean()));
+      }
+    } catch (JsonProcessingException | RuntimeJsonMappingException e) {
+      return Optional.empty(); // not ours, or damaged
+    }
+    return answers.size() == questions.size()
+        ? Optional.of(new Answers(answers, 0, 0))
+        : Optional.empty();
   }
 
   private static void put(ObjectNode json, String key, Answers.Answer answer) {

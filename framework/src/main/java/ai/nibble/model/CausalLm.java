@@ -30,6 +30,7 @@ import ai.nibble.tensor.Tensor;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -123,6 +124,15 @@ public final class CausalLm implements AutoCloseable {
   /** Module paths of the linears that such a model has and that may carry an adapter. */
   public static List<String> linearPaths(ModelConfig config) {
     return DecoderAssembly.linearPaths(config);
+  }
+
+  /** By module path, the most that the rank of each of these linears' weights can be. */
+  public static Map<String, Long> linearRanks(ModelConfig config) {
+    Map<String, List<Long>> shapes = DecoderParameters.shapes(config);
+    Map<String, Long> ranks = new HashMap<>();
+    linearPaths(config)
+        .forEach(path -> ranks.put(path, Collections.min(shapes.get(path + ".weight"))));
+    return ranks;
   }
 
   public ModelConfig config() {

@@ -2,6 +2,7 @@ package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.ChatTemplate;
+import ai.nibble.data.Example;
 import ai.nibble.data.PromptEncoder;
 import ai.nibble.data.RowFiles;
 import ai.nibble.data.Tokenizer;
@@ -12,6 +13,8 @@ import ai.nibble.eval.Answers;
 import ai.nibble.eval.Question;
 import ai.nibble.generate.GenerationSettings;
 import ai.nibble.generate.Generator;
+import ai.nibble.generate.Sampler;
+import ai.nibble.generate.StopRule;
 import ai.nibble.generate.StopTokens;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelConfig;
@@ -22,6 +25,7 @@ import ai.nibble.train.log.AnswerSamples;
 import ai.nibble.train.log.TrainListener;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -39,6 +43,7 @@ final class AnswerCheck implements AutoCloseable {
   private final Tokenizer tokenizer;
   private final PromptEncoder prompts;
   private final List<Question> questions;
+  private Runnable eachToken = () -> {};
   private Answers before;
 
   /**
@@ -74,17 +79,54 @@ final class AnswerCheck implements AutoCloseable {
     }
   }
 
+  /** Warns of questions that are trained on. */
+  void compare(List<Example> train) {
+    OverlapCheck.warningOfQuestions(train, questions).ifPresent(out::println);
+  }
+
   /** The rows' questions, in their order. */
   List<Question> questions() {
     return questions;
   }
 
   /**
-   * Answers before training, printed and written.
+   * Ends answering between two tokens by what this throws.
+   *
+   * @param check called for each token of each answer
+   */
+  void eachToken(Runnable check) {
+    eachToken = check;
+  }
+
+  /**
+   * Takes the answers before training that an earlier part of the run has written, and forgets
+   * those of other questions or of other settings.
+   *
+   * @param output as that part left it
+   * @return whether there were any
+   */
+  boolean takeBefore(Path output) throws IOException {
+    Path file = output.resolve(FILE);
+    if (TrainedWith.generationEval(output).equals(Optional.of(settings))) {
+      before = new AnswerReport(questions).readBefore(file).orElse(null);
+    }
+    if (before == null) {
+      Files.deleteIfExists(file); // the recipe beside it will be this run's
+    }
+    return before != null;
+  }
+
+  /**
+   * Answers before training, printed and written; done already where they were {@linkplain
+   * #takeBefore taken}.
    *
    * @param listeners are told
    */
   void before(CausalLm model, Path output, List<TrainListener> listeners) throws IOException {
+    if (before != null) {
+      out.println("the answers before training are those in " + output.resolve(FILE));
+      return;
+    }
     before = answers(model);
     report(output, Optional.empty());
     tell(listeners, 0, before);
@@ -114,9 +156,18 @@ final class AnswerCheck implements AutoCloseable {
   }
 
   private Answers answers(CausalLm model) {
+    StopRule untilAsked =
+        () ->
+            token -> {
+              eachToken.run();
+              return false;
+            };
     GenerationSettings greedy =
-        GenerationSettings.greedy(
-            settings.maxNewTokens(), StopTokens.of(directory, model.config(), tokenizer, prompts));
+        new GenerationSettings(
+            settings.maxNewTokens(),
+            StopTokens.of(directory, model.config(), tokenizer, prompts),
+            Sampler.GREEDY,
+            untilAsked);
     try (Generator generator = new Generator(model)) {
       out.println(generator.description());
       out.flush();

@@ -3,7 +3,10 @@ package ai.nibble.recipe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.Example;
 import ai.nibble.data.Examples;
+import ai.nibble.data.Row;
+import ai.nibble.data.RowFiles;
 import java.util.Arrays;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Random;
 
@@ -15,22 +18,60 @@ import java.util.Random;
  * @param heldIndices of those held back, ascending
  */
 record HoldOut(List<Example> kept, List<Example> held, List<Integer> heldIndices) {
-  static HoldOut of(List<Example> rows, ValSetSize size, long seed) {
-    long count = size.rows(rows.size());
+  /**
+   * Whether the rows, as they are in the files, leave some for training; reads no more of them than
+   * that takes.
+   *
+   * @throws InvalidInputException if they do not
+   */
+  static void check(Recipe recipe) {
+    ValSetSize size = recipe.data().valSetSize();
+    if (!size.isSet()) {
+      return;
+    }
+    long total = 0;
+    for (Dataset dataset : recipe.data().datasets()) {
+      try (RowFiles files = dataset.open()) {
+        Iterator<Row> rows = dataset.limited(files);
+        while (rows.hasNext()) {
+          rows.next();
+          total++;
+          if (size.rows(total) < total) {
+            return;
+          }
+        }
+      }
+    }
+    throw leavesNone(size.rows(total), total, recipe);
+  }
+
+  private static InvalidInputException leavesNone(long count, long rows, Recipe recipe) {
+    return new InvalidInputException(
+        recipe.where("val_set_size")
+            + ": 'val_set_size' holds back "
+            + count
+            + " of "
+            + rows
+            + " rows, expected to leave some for training: lower it");
+  }
+
+  /**
+   * Splits rows.
+   *
+   * @param recipe whose seed draws, and which says how many
+   * @throws InvalidInputException if none would be left
+   */
+  static HoldOut of(List<Example> rows, Recipe recipe) {
+    long count = recipe.data().valSetSize().rows(rows.size());
     if (count >= rows.size()) {
-      throw new InvalidInputException(
-          "val_set_size holds back "
-              + count
-              + " of "
-              + rows.size()
-              + " rows, expected to leave some for training: lower it");
+      throw leavesNone(count, rows.size(), recipe);
     }
     int[] order = new int[rows.size()];
     for (int i = 0; i < order.length; i++) {
       order[i] = i;
     }
     // java.util.Random's generator is specified: the same rows on every machine
-    Random random = new Random(seed);
+    Random random = new Random(recipe.seed());
     for (int i = order.length; i > 1; i--) {
       int j = random.nextInt(i);
       int swapped = order[i - 1];

@@ -63,7 +63,7 @@ public record Inspection(
       TrainSettings settings =
           plan == null ? null : attempt(problems, () -> RunSettings.of(recipe, plan));
       if (recipe.evaluation().generationEval().isPresent()) {
-        attempt(problems, () -> questions(recipe, out));
+        attempt(problems, () -> questions(recipe, rows, out));
       }
       Coverage coverage = attempt(problems, () -> coverage(recipe, out));
       if (!problems.isEmpty()) {
@@ -116,8 +116,14 @@ public record Inspection(
     }
   }
 
-  private static int questions(Recipe recipe, PrintStream out) {
+  /**
+   * @param rows null where they could not be read
+   */
+  private static int questions(Recipe recipe, RecipeRows rows, PrintStream out) {
     try (AnswerCheck answers = new AnswerCheck(recipe, out)) {
+      if (rows != null) {
+        answers.compare(rows.train());
+      }
       return answers.questions().size();
     }
   }

@@ -49,10 +49,11 @@ final class ModelCheck {
     if (!Files.isRegularFile(file)) {
       return; // said already
     }
+    ModelConfig config;
     List<String> linears;
     boolean adapts = values.get("adapter") != Recipe.Adapter.NONE;
     try {
-      ModelConfig config = ModelConfig.read(file, notice -> {});
+      config = ModelConfig.read(file, notice -> {});
       linears = CausalLm.linearPaths(config);
       context(config, values, at);
       if (!adapts) {
@@ -73,10 +74,44 @@ final class ModelCheck {
       report("lora_modules_to_save", e.getMessage(), at);
     }
     try {
-      new TargetMatcher(LoraSettings.of(values)).select(linears, Optional.empty());
+      List<String> adapted =
+          new TargetMatcher(LoraSettings.of(values)).select(linears, Optional.empty());
+      ranks(values, config, adapted, at);
     } catch (InvalidInputException e) {
       e.problems().forEach(problem -> report(key(problem), problem, at));
     }
+  }
+
+  /** A rank above a weight's own; said once, however many weights have it. */
+  private static void ranks(
+      Map<String, Object> values, ModelConfig config, List<String> adapted, Reading at) {
+    LoraConfig lora = LoraSettings.complete(values).orElse(null);
+    if (lora == null) {
+      return;
+    }
+    Map<String, Long> most = CausalLm.linearRanks(config);
+    List<String> over =
+        adapted.stream().filter(path -> lora.rankOf(path) > most.get(path)).toList();
+    if (over.isEmpty()) {
+      return;
+    }
+    String first = over.get(0);
+    String key = lora.rankPattern().get(first).isPresent() ? "rank_pattern" : "lora_r";
+    String more = over.size() == 1 ? "" : ", and " + (over.size() - 1) + " more";
+    at.problems()
+        .add(
+            at.positions().getOrDefault(key, at.positions().get("base_model")),
+            "'"
+                + key
+                + "' is "
+                + lora.rankOf(first)
+                + " for '"
+                + first
+                + "', whose weight has only rank "
+                + most.get(first)
+                + more
+                + ": lower it"
+                + (key.equals("lora_r") ? ", or set others in rank_pattern" : ""));
   }
 
   /** The adapter that training begins with: the kind that the recipe describes, on this base. */

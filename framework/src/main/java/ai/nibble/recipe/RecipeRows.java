@@ -79,6 +79,7 @@ record RecipeRows(
       VocabularyCheck.check(recipe, model, tokenizer, highest);
       RecipeRows rows = split(recipe, files, out);
       OverlapCheck.warning(rows.train, rows.eval).ifPresent(out::println);
+      EmptyAnswers.warning(rows.train, tokenizer).ifPresent(out::println);
       return rows;
     } catch (RuntimeException | Error e) {
       files.forEach(ExampleFile::close);
@@ -95,7 +96,7 @@ record RecipeRows(
     int[] held = new int[count];
     ValSetSize size = recipe.data().valSetSize();
     if (size.isSet()) {
-      HoldOut split = HoldOut.of(train, size, recipe.seed());
+      HoldOut split = HoldOut.of(train, recipe);
       train = split.kept();
       eval = split.held(); // there are no test_datasets beside val_set_size
       int set = 0;
@@ -114,6 +115,9 @@ record RecipeRows(
       int left = files.get(i).size() - held[i];
       double weight = datasets.get(i).weight();
       perEpoch += left * weight + 1;
+      if (weight != 1) {
+        out.println(datasets.get(i).name() + ": weight " + YamlWriter.number(weight));
+      }
       if (perEpoch > Integer.MAX_VALUE) {
         String more = weight + " makes more than " + Integer.MAX_VALUE + " rows an epoch: lower it";
         String key = "datasets." + i + ".weight";

@@ -30,9 +30,9 @@ import ai.nibble.train.log.Console;
 import ai.nibble.train.log.JfrEvents;
 import ai.nibble.train.log.JfrRecording;
 import ai.nibble.train.log.MetricsFile;
+import ai.nibble.train.log.OptionalListener;
 import ai.nibble.train.log.TensorBoardFile;
 import ai.nibble.train.log.TrainListener;
-import java.io.Closeable;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
@@ -150,6 +150,12 @@ public final class RecipeRun {
     }
   }
 
+  private void endAfterTrainingIfAsked(Path output) {
+    if (stopWhen.getAsBoolean()) {
+      throw TrainingInterruptedException.after("answering rows", output);
+    }
+  }
+
   /** What is known before the output directory is written to and the weights are read. */
   private record Inputs(
       TrainSettings settings,
@@ -167,6 +173,12 @@ public final class RecipeRun {
         CausalLm model = loadModel();
         Trainable trained = trainable(model, inputs.baseFiles(), from)) {
       describe(model, trained);
+      if (answers != null) {
+        answers.compare(rows.train());
+      }
+      if (answers != null && goesOnUnchanged(inputs, from, output)) {
+        answers.takeBefore(output);
+      }
       begin(output, inputs.ownTemplate(), from);
       RunFacts facts = new RunFacts(inputs.identity(), settings.totalSteps(), model, trained);
       try (RunRecord record = RunRecord.begin(output, out, facts.runFile(from), from.isPresent());
@@ -188,6 +200,7 @@ public final class RecipeRun {
                 prepared.eval(),
                 listeners.all);
         if (answers != null) {
+          answers.eachToken(() -> endIfAsked("answering rows"));
           answers.before(model, output, from.isEmpty() ? listeners.all : List.of());
         }
         endIfAsked("answering rows");
@@ -200,7 +213,8 @@ public final class RecipeRun {
             trainer.run(
                 new RunPlace(output, base, recipe.resolvedYaml(), inputs.identity().values()));
         if (answers != null) {
-          answers.after(model, output, trainer.stepsDone(), listeners.all);
+          answers.eachToken(() -> endAfterTrainingIfAsked(output));
+          answers.after(model, output, trainer.resultStep(), listeners.all);
         }
         inputs.plan().compare().ifPresent(out::println);
         NextSteps.print(
@@ -212,6 +226,14 @@ public final class RecipeRun {
         return loss;
       }
     }
+  }
+
+  /** Whether what an earlier part of the run has answered would be answered again. */
+  private static boolean goesOnUnchanged(Inputs inputs, Optional<SavedCheckpoint> from, Path output)
+      throws IOException {
+    return from.isPresent()
+        && OutputFolder.isIn(output, from.get().directory())
+        && from.get().differences(inputs.identity().values()).isEmpty();
   }
 
   /** Makes the directory, with what says how its adapter is to be used; a model says it itself. */
@@ -309,22 +331,22 @@ public final class RecipeRun {
   }
 
   private Listeners listeners(Path output, Optional<SavedCheckpoint> from) throws IOException {
-    Listeners listeners = new Listeners();
+    Console console = new Console(out, columns, recipe.output().loggingSteps());
+    Listeners listeners = new Listeners(console);
     try {
-      listeners.all.add(new Console(out, columns, recipe.output().loggingSteps()));
       Path file = output.resolve("metrics.jsonl");
       MetricsFile metrics =
           from.isPresent()
               ? MetricsFile.resume(file, from.get().state().step())
               : MetricsFile.create(file);
-      listeners.add(metrics, metrics::close);
+      listeners.add(file.getFileName().toString(), metrics, metrics);
       if (recipe.output().reportTo().contains(Output.Reporter.TENSORBOARD)) {
         TensorBoardFile events = TensorBoardFile.create(output.resolve("runs"));
-        listeners.add(events, events::close);
+        listeners.add("TensorBoard's file", events, events);
       }
       if (recipe.output().reportTo().contains(Output.Reporter.JFR)) {
         JfrRecording recording = JfrRecording.start(output);
-        listeners.add(new JfrEvents(), recording);
+        listeners.add("the recording", new JfrEvents(), recording);
       }
       return listeners;
     } catch (IOException | RuntimeException e) {
@@ -333,21 +355,25 @@ public final class RecipeRun {
     }
   }
 
-  /** Those that hear of the run, some of which have files to close. */
-  private static final class Listeners implements Closeable {
+  /** Those that hear of the run; what cannot write its file is told of, and no end of training. */
+  private static final class Listeners implements AutoCloseable {
     private final List<TrainListener> all = new ArrayList<>();
-    private final List<Closeable> open = new ArrayList<>();
+    private final List<OptionalListener> open = new ArrayList<>();
+    private final Console console;
 
-    void add(TrainListener listener, Closeable file) {
-      all.add(listener);
-      open.add(file);
+    Listeners(Console console) {
+      this.console = console;
+      all.add(console);
+    }
+
+    void add(String name, TrainListener listener, AutoCloseable file) {
+      open.add(new OptionalListener(name, listener, file, console::say));
+      all.add(open.get(open.size() - 1));
     }
 
     @Override
-    public void close() throws IOException {
-      for (Closeable file : open) {
-        file.close();
-      }
+    public void close() {
+      open.forEach(OptionalListener::close);
     }
   }
 }

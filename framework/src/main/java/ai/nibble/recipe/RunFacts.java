@@ -80,7 +80,9 @@ final class RunFacts {
   private void describe(String key, List<Dataset> datasets, List<RunFile.Data> files) {
     for (int i = 0; i < datasets.size(); i++) {
       EncodingSummary summary = rows.files().get(files.size()).summary();
-      files.add(new RunFile.Data(key + "." + i, datasets.get(i).name(), summary));
+      double weight = datasets.get(i).weight();
+      Double shown = weight == 1 ? null : weight;
+      files.add(new RunFile.Data(key + "." + i, datasets.get(i).name(), summary, shown));
     }
   }
 

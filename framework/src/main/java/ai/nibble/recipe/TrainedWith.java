@@ -57,6 +57,15 @@ public record TrainedWith(
             chatTemplate(folder, values)));
   }
 
+  /** The answers that the recipe of an output directory asks for; empty where it asks for none. */
+  static Optional<GenerationEval> generationEval(Path output) {
+    Path recipe = output.resolve(RECIPE);
+    Object value = Files.isRegularFile(recipe) ? values(recipe).get("generation_eval") : null;
+    return value instanceof Optional<?> eval
+        ? eval.map(GenerationEval.class::cast)
+        : Optional.empty();
+  }
+
   /** Where the files of the run are: a checkpoint has none of its own. */
   private static Path folder(Path directory) {
     Path absolute = directory.toAbsolutePath().normalize();

@@ -40,8 +40,10 @@ public record Watchdog(
             value = "loss_watchdog_spike",
             byDefault = "warn",
             doc =
-                "A loss far above the running median: `off`, `warn` says so, `skip` does not apply"
-                    + " the step, `stop` stops before it",
+                "A loss far above the running median, which there is from the ninth step on: `off`,"
+                    + " `warn` says so, `skip` does not apply the step, `stop` stops before it. A"
+                    + " gradient norm over 100 times its own median is told of, too, and never more:"
+                    + " `max_grad_norm` has clipped it",
             means = @Key.Means(value = "false|no", as = "off"))
         OnSpike onSpike,
     @Key(

@@ -44,7 +44,8 @@ final class DataSection {
   private static void file(Html html, RunFile.Data data) {
     EncodingSummary encoding = data.encoding();
     html.raw("<tr><td class=\"path\">").text(data.path());
-    html.raw("<br>").element("small", data.key()).raw("</td>");
+    String weight = data.weight() == null ? "" : ", weight " + Html.number(data.weight());
+    html.raw("<br>").element("small", data.key() + weight).raw("</td>");
     html.element("td", "n", Html.count(encoding.rows()));
     html.element("td", "n", Html.count(encoding.examples()));
     html.element("td", "n", Html.count(encoding.tokens()));

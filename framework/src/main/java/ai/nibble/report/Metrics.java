@@ -11,6 +11,8 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.Map;
+import java.util.OptionalInt;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /** The numbers of {@code metrics.jsonl}, by what they measure. */
@@ -71,6 +73,11 @@ final class Metrics {
 
     double value(int i) {
       return values[i];
+    }
+
+    /** Where the last value of a step is; empty where it has none. */
+    OptionalInt indexOf(int step) {
+      return IntStream.range(0, size).filter(i -> steps[i] == step).reduce((a, b) -> b);
     }
 
     double first() {

@@ -76,8 +76,9 @@ public record RunFile(
    *
    * @param key in the recipe, such as {@code datasets.0}
    * @param encoding what became of its rows
+   * @param weight how often an epoch has each of them; null: once
    */
-  public record Data(String key, String path, EncodingSummary encoding) {}
+  public record Data(String key, String path, EncodingSummary encoding, Double weight) {}
 
   /**
    * One process's part of the run.

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.stream.Stream;
 
 /**
@@ -35,6 +36,14 @@ record RunFolder(
   private static final String ANSWERS = "answers.jsonl";
   private static final String RECIPE = "recipe.yaml";
   private static final JsonMapper JSON = JsonMapper.builder().build();
+
+  /** The step that the result is of; empty before there is one, or where that is not known. */
+  OptionalInt resultStep() {
+    boolean isOver = Stream.of(RunFile.FINISHED, "stopped early").anyMatch(status()::startsWith);
+    return isOver && provenance.isPresent()
+        ? OptionalInt.of(provenance.get().step())
+        : OptionalInt.empty();
+  }
 
   /**
    * Answers to one row.

@@ -111,11 +111,19 @@ final class SummarySection {
     for (int i = 1; i < eval.size(); i++) {
       best = eval.value(i) < eval.value(best) ? i : best;
     }
-    String more =
-        eval.size() == 1
-            ? "at step " + count(eval.step(0))
-            : "best " + Html.number(eval.value(best)) + " at step " + count(eval.step(best));
-    figure(html, "Evaluation loss", Html.number(eval.last()), more);
+    int end = eval.size() - 1;
+    int shown = eval.indexOf(folder.resultStep().orElse(eval.step(end))).orElse(end);
+    String more = "at step " + count(eval.step(shown));
+    if (shown != end) {
+      more += ", the result; last " + at(eval, end);
+    } else if (eval.size() > 1) {
+      more += "; best " + at(eval, best);
+    }
+    figure(html, "Evaluation loss", Html.number(eval.value(shown)), more);
+  }
+
+  private static String at(Metrics.Series series, int i) {
+    return Html.number(series.value(i)) + " at step " + count(series.step(i));
   }
 
   /** Of preferences: by how much the better answers are worth more. */

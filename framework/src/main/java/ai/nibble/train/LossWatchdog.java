@@ -26,7 +26,7 @@ final class LossWatchdog {
 
   private static final int WINDOW = 64;
 
-  /** Before so many there is no median to speak of. */
+  /** Before so many there is no median to speak of: the recipe's key tells of that. */
   private static final int LEAST = 8;
 
   private static final double LEAST_RISE = 1;
@@ -41,6 +41,13 @@ final class LossWatchdog {
   private int failing;
   private int skipped;
   private int lastApplied;
+
+  /** The last step whose weights gave a finite loss afterwards; 0: those before the first did. */
+  private int proven = -1;
+
+  /** Whether an evaluation with the weights as they are gave a loss that is not finite. */
+  private boolean disproved;
+
   private int plateauFrom;
 
   /**
@@ -78,6 +85,9 @@ final class LossWatchdog {
    * @param step its number, from 1
    */
   Verdict judge(int step, TrainStep.Outcome outcome) {
+    if (Double.isFinite(outcome.loss())) {
+      prove(); // computed before the step's own update
+    }
     if (outcome.overflow()) {
       return told(
           step,
@@ -109,6 +119,32 @@ final class LossWatchdog {
     return plateau(step);
   }
 
+  /**
+   * Takes note of an evaluation with the weights as they are.
+   *
+   * @param loss of all rows
+   */
+  void evaluated(double loss) {
+    if (Double.isFinite(loss)) {
+      prove();
+    } else {
+      disproved = true;
+    }
+  }
+
+  private void prove() {
+    proven = lastApplied;
+    disproved = false;
+  }
+
+  /**
+   * Whether the weights as they are must not be written: something has been wrong since their last
+   * update, and no finite loss was computed with them that would show that they are not the cause.
+   */
+  boolean isDoubtful() {
+    return (failing > 0 || disproved) && proven < lastApplied;
+  }
+
   /** What is wrong with a step, so that too many in a row stop the run. */
   private Optional<Kind> broken(TrainStep.Outcome outcome) {
     if (outcome.applied()) {
@@ -125,7 +161,7 @@ final class LossWatchdog {
     boolean stop = atOnce || failing >= settings.patience();
     String text = "step " + step + ": " + numbers(outcome) + ", " + expected(kind);
     if (!atOnce && stop) {
-      text += ", the " + failing + ". of such steps in a row";
+      text += ", " + failing + (failing == 1 ? " such step" : " such steps in a row");
     } else if (!atOnce) {
       String what = outcome.applied() ? "" : ": not applied";
       text += what + " (" + failing + " in a row, the run stops at " + settings.patience() + ")";
@@ -149,7 +185,12 @@ final class LossWatchdog {
   }
 
   private static String numbers(TrainStep.Outcome outcome) {
-    return "loss " + outcome.loss() + ", gradient norm " + outcome.gradNorm();
+    return "loss " + shown(outcome.loss()) + ", gradient norm " + shown(outcome.gradNorm());
+  }
+
+  /** As the lines of steps have them; in few digits where those would be many. */
+  private static String shown(double number) {
+    return String.format(Locale.ROOT, Math.abs(number) < 1e6 ? "%.4f" : "%.3e", number);
   }
 
   /** Told once, and again only when as many steps again have not helped. */
@@ -214,6 +255,7 @@ final class LossWatchdog {
     numbers.put("failing", List.of((double) failing));
     numbers.put("skipped", List.of((double) skipped));
     numbers.put("last_applied", List.of((double) lastApplied));
+    numbers.put("proven", List.of((double) proven));
     numbers.put("plateau_from", List.of((double) plateauFrom));
     return new PartState(numbers);
   }
@@ -226,6 +268,7 @@ final class LossWatchdog {
     failing = saved.count("failing");
     skipped = saved.count("skipped");
     lastApplied = saved.count("last_applied");
+    proven = (int) saved.number("proven", -1);
     plateauFrom = saved.count("plateau_from");
   }
 }

@@ -15,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Predicate;
 
 /** What a run writes of its weights: checkpoints on the way, and the result. */
 final class RunFolder {
@@ -23,9 +24,13 @@ final class RunFolder {
   private final Optimizer optimizer;
   private final List<TrainListener> listeners;
   private final CheckpointFolder checkpoints;
+  private final Optional<Saved> from;
   private Optional<Path> last;
   private Optional<TrainerState> newest = Optional.empty();
   private int best;
+
+  /** A checkpoint, and the steps done in it. */
+  record Saved(Path path, int step) {}
 
   /**
    * @param limit checkpoints kept; 0: all
@@ -37,13 +42,14 @@ final class RunFolder {
       Optimizer optimizer,
       List<TrainListener> listeners,
       int limit,
-      Optional<Path> from) {
+      Optional<Saved> from) {
     this.run = run;
     this.trained = trained;
     this.optimizer = optimizer;
     this.listeners = listeners;
     this.checkpoints = new CheckpointFolder(run.output(), run.baseModel(), limit);
-    this.last = from;
+    this.from = from;
+    this.last = from.map(Saved::path);
   }
 
   /**
@@ -87,6 +93,19 @@ final class RunFolder {
   String kept() {
     return last.map(path -> "resume_from_checkpoint goes on from " + path)
         .orElse("no checkpoint was due before it");
+  }
+
+  /**
+   * Which checkpoint is left of before a step: one of the step or after it has the step's weights.
+   */
+  String keptBefore(int step, String runId) {
+    Predicate<SavedCheckpoint> before =
+        saved -> saved.state().step() < step && saved.state().runId().equals(runId);
+    return CheckpointFolder.newest(run.output(), line -> {}, before)
+        .map(SavedCheckpoint::directory)
+        .or(() -> from.filter(saved -> saved.step() < step).map(Saved::path))
+        .map(path -> "resume_from_checkpoint: " + path + " goes on from before them")
+        .orElse("no checkpoint from before them is left");
   }
 
   /**

@@ -33,6 +33,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.OptionalInt;
 import java.util.UUID;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
@@ -62,8 +63,14 @@ public final class Trainer {
   /** Optimizer steps done. */
   private int done;
 
+  /** The step that the result is of, where it is an earlier one. */
+  private OptionalInt restored = OptionalInt.empty();
+
   /** Of them, those that are in a checkpoint. */
   private int saved;
+
+  /** Whether a checkpoint was due while the weights were in doubt. */
+  private boolean owed;
 
   private boolean allLearn;
   private int measuredStep = -1;
@@ -190,6 +197,11 @@ public final class Trainer {
     return done;
   }
 
+  /** The step whose weights are trained now: the last, or after {@link #run} the best. */
+  public int resultStep() {
+    return restored.orElse(done);
+  }
+
   /**
    * Trains to the last step, or until the evaluation loss no longer falls, and writes the result.
    *
@@ -200,7 +212,8 @@ public final class Trainer {
    * @throws TrainingInterruptedException if it was asked to stop; a checkpoint has been written
    */
   public OptionalDouble run(RunPlace run) {
-    folder = new RunFolder(run, trained, optimizer, listeners, settings.saveTotalLimit(), from);
+    Optional<RunFolder.Saved> begun = from.map(path -> new RunFolder.Saved(path, done));
+    folder = new RunFolder(run, trained, optimizer, listeners, settings.saveTotalLimit(), begun);
     long start = System.nanoTime();
     RunInfo info = new RunInfo(run.name(), done, settings.totalSteps(), run.recipe());
     String reason = "failed";
@@ -209,6 +222,9 @@ public final class Trainer {
       folder.claim(done);
       OptionalDouble evalLoss = steps(run);
       OptionalDouble best = settings.end().loadBest() ? takeBest() : OptionalDouble.empty();
+      if (best.isEmpty() && watchdog.isDoubtful()) {
+        throw new TrainingStoppedException("the run ends after step " + done + "; " + unproven());
+      }
       measure();
       folder.finish(done);
       reason = reasonOfEnd();
@@ -237,14 +253,13 @@ public final class Trainer {
       step.notice().ifPresent(this::tell);
       OptionalDouble evaluated = evaluateIfDue();
       evalLoss = evaluated.isPresent() ? evaluated : evalLoss;
-      if (isDue(settings.saveSteps())) {
-        save(run);
+      if (isDue(settings.saveSteps()) || owed) {
+        owed = !saveUnlessDoubtful(run);
       }
       if (!isOver() && stopWhen.getAsBoolean()) {
-        if (saved != done) {
-          save(run);
-        }
-        throw new TrainingInterruptedException(done, settings.totalSteps());
+        throw saved == done || saveUnlessDoubtful(run)
+            ? new TrainingInterruptedException(done, settings.totalSteps())
+            : new TrainingInterruptedException(done, settings.totalSteps(), unproven());
       }
     }
     return evalLoss;
@@ -283,6 +298,7 @@ public final class Trainer {
       return OptionalDouble.empty();
     }
     double loss = metrics.get().evalLoss();
+    watchdog.evaluated(loss);
     evaluations.add(done, loss, isLast() || isDue(settings.saveSteps()));
     listeners.forEach(l -> l.evaluated(metrics.get()));
     measure();
@@ -307,11 +323,16 @@ public final class Trainer {
     listeners.forEach(l -> l.noticed(notice));
   }
 
-  private void save(RunPlace run) {
+  /** Writes a checkpoint; returns false, having written none, while the weights are in doubt. */
+  private boolean saveUnlessDoubtful(RunPlace run) {
+    if (watchdog.isDoubtful()) {
+      return false;
+    }
     int best = settings.end().loadBest() ? evaluations.best().map(Saved::step).orElse(0) : 0;
     measure();
     folder.save(state(run), best);
     saved = done;
+    return true;
   }
 
   /** Makes the best saved step the result, where it is not the last; its loss. */
@@ -325,6 +346,7 @@ public final class Trainer {
       if (step != done) {
         long tokens = folder.restore(step, runId).tokensSeen();
         listeners.forEach(l -> l.restored(step, tokens));
+        restored = OptionalInt.of(step);
       }
     } catch (InvalidInputException e) {
       String why = " had the lowest eval_loss, but cannot be had again (" + e.getMessage() + ")";
@@ -397,9 +419,11 @@ public final class Trainer {
     long start = System.nanoTime();
     heap.begin();
     List<Batch> batches = nextBatches();
-    // the schedule counts updates: a step whose gradients overflow is none
-    int updates = done - trainStep.lossScale().skipped();
-    double learningRate = settings.learningRate() * settings.schedule().multiplier(updates);
+    // the schedule waits for a step whose gradients overflow float16, which another at a smaller
+    // scale stands in for, as with torch's GradScaler. It does not wait for one that the watchdog
+    // leaves out: the learning rate of a step does not depend on what went wrong before it
+    int scheduled = done - trainStep.lossScale().skipped();
+    double learningRate = settings.learningRate() * settings.schedule().multiplier(scheduled);
     TrainStep.Outcome outcome =
         trainStep.run(batches, learningRate, dropoutKey(done), watchdog.mostLoss());
     LossWatchdog.Verdict verdict = watchdog.judge(done + 1, outcome);
@@ -436,7 +460,7 @@ public final class Trainer {
     return new TrainingStoppedException(why + "; " + lastGood(outcome) + remedy);
   }
 
-  /** Where an update was not applied, the weights are the last good ones, and are written. */
+  /** Where an update was not applied, and the weights before it are proven, they are written. */
   private String lastGood(TrainStep.Outcome outcome) {
     if (outcome.applied()) {
       return folder.kept();
@@ -444,11 +468,23 @@ public final class Trainer {
     if (watchdog.lastApplied() == 0) {
       return "nothing was learned before it, so nothing was written";
     }
+    if (watchdog.isDoubtful()) {
+      return unproven();
+    }
     try {
       return "the weights of step " + watchdog.lastApplied() + " are in " + folder.saveWeights();
     } catch (InvalidInputException e) {
       return e.getMessage() + "; " + folder.kept();
     }
+  }
+
+  /** That the weights are not written, and what there is from before their last update. */
+  private String unproven() {
+    int step = watchdog.lastApplied();
+    return "no finite loss was computed with the weights of step "
+        + step
+        + ", so they are not written; "
+        + folder.keptBefore(step, runId);
   }
 
   private void stopUnlessAllLearn() {

@@ -11,6 +11,7 @@ import ai.nibble.recipe.Recipe;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.OutOfMemoryExceptionTest;
+import ai.nibble.train.TrainingStoppedException;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -97,6 +98,26 @@ final class NibbleTest {
     assertEquals(0, nibble("train", "--config", file()));
     assertEquals(0, nibble("train", "--config=" + file(), "--dry-run"));
     assertEquals(1, trained.size());
+  }
+
+  @Test
+  void aDryRunFindsWhatLeavesNoRowsToTrainOn() {
+    assertEquals(0, nibble("train", file(), "--dry-run", "--set", "val_set_size=0"));
+    assertEquals(2, nibble("train", file(), "--dry-run", "--set", "val_set_size=5"));
+    assertEquals(
+        "error: --set val_set_size=5: 'val_set_size' holds back 5 of 1 rows, expected to leave some"
+            + " for training: lower it",
+        err.toString().lines().filter(line -> line.startsWith("error")).findFirst().orElse(""));
+  }
+
+  @Test
+  void aRunThatStopsIsToldInItsOwnWords() {
+    train =
+        (recipe, writer) -> {
+          throw new TrainingStoppedException("step 7: loss NaN");
+        };
+    assertEquals(1, nibble("train", file()));
+    assertTrue(err.toString().endsWith("\nerror: step 7: loss NaN\n"), err.toString());
   }
 
   @Test

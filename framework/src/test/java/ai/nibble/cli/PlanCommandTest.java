@@ -139,7 +139,7 @@ class PlanCommandTest {
   @Test
   void aRankAboveTheWeightsIsRefused() {
     assertEquals(2, nibble("--set", "lora_r=16", "--set", "device_map=cpu"));
-    assertTrue(err.toString().contains("lora_r is 16 for 'model.layers.0."), err.toString());
+    assertTrue(err.toString().contains("'lora_r' is 16 for 'model.layers.0."), err.toString());
   }
 
   private record Ran(int code, String out, String err) {}

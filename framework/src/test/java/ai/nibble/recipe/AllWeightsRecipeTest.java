@@ -240,7 +240,7 @@ final class AllWeightsRecipeTest {
             + " config.json is 258: use the tokenizer that belongs to the model, or for a model from"
             + " scratch set vocab_size to 259";
     // 258 ends every text; from scratch the tokenizer counts, whatever the rows hold
-    for (String kind : List.of("adapter: lora\n", "adapter: none\ninit: random\n")) {
+    for (String kind : List.of("adapter: lora\nlora_r: 4\n", "adapter: none\ninit: random\n")) {
       Recipe recipe = files.load(kind, "base_model=" + files.path("chat"), rows);
       RecipeRun run = new RecipeRun(recipe, new PrintStream(new ByteArrayOutputStream()), false);
       InvalidInputException e = assertThrows(InvalidInputException.class, run::run);

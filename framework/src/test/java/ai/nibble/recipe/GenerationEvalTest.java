@@ -10,6 +10,9 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.TinyChat;
 import ai.nibble.eval.AnswerMetric;
 import ai.nibble.tensor.Tensor;
+import ai.nibble.train.TrainingInterruptedException;
+import ai.nibble.train.log.StepMetrics;
+import ai.nibble.train.log.TrainListener;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.ByteArrayOutputStream;
@@ -144,6 +147,11 @@ final class GenerationEvalTest {
     run(recipe("without", ""));
     assertArrayEquals(weights("without"), weights("with"));
 
+    assertTrue(
+        printed.contains(
+            "warning: 2 of 3 questions of generation_eval are also trained on (the first is row 1):"
+                + " right answers to them say little"),
+        printed);
     assertTrue(printed.contains("exact match 0.0 % (0 of 3) at step 0"), printed);
     assertTrue(printed.contains("(2 of 3) at step 40"), printed);
     assertTrue(printed.contains("  request   a\n  expected  b\n  before    "), printed);
@@ -169,6 +177,60 @@ final class GenerationEvalTest {
     assertTrue(answer.get("after_exact").asBoolean());
     assertFalse(answer.get("before_exact").asBoolean());
     assertEquals("größe", JSON.readTree(answers.get(2)).get("request").asText());
+  }
+
+  private static final String LONG =
+      "generation_eval: {path: held.jsonl, max_new_tokens: 8, show: 0}\nsave_steps: 10\n";
+
+  /** Asked at every token: three questions of up to eight. */
+  @Test
+  void aRunThatIsAskedToStopWhileItAnswersDoesNotFinishTheAnswers() throws IOException {
+    for (int answered : new int[] {0, 40}) {
+      Recipe recipe = recipe("out" + answered, LONG);
+      ByteArrayOutputStream out = new ByteArrayOutputStream();
+      RecipeRun run =
+          new RecipeRun(recipe, new PrintStream(out, true, StandardCharsets.UTF_8), false);
+      int[] asked = {0};
+      int[] steps = {0};
+      run.listen(
+          new TrainListener() {
+            @Override
+            public void stepEnded(StepMetrics metrics) {
+              steps[0] = metrics.step();
+            }
+          });
+      // before training: behind the rows and the weights, at the second token
+      run.stopWhen(
+          () -> steps[0] == answered && out.toString().contains("\ngeneration ") && ++asked[0] > 1);
+      long live = Tensor.live();
+      TrainingInterruptedException e = assertThrows(TrainingInterruptedException.class, run::run);
+      assertEquals(2, asked[0]);
+      assertEquals(live, Tensor.live());
+      Path output = temp.resolve("out" + answered);
+      assertEquals(
+          answered == 0
+              ? "stopped while answering rows, before any step"
+              : "stopped while answering rows after training: what was trained is in " + output,
+          e.getMessage());
+      assertEquals(answered == 0, e.isResumable());
+      assertEquals(answered > 0, Files.exists(output.resolve("adapter_model.safetensors")));
+    }
+  }
+
+  @Test
+  void aRunThatGoesOnTakesTheAnswersBeforeTrainingThatItHas() throws IOException {
+    run(recipe("out", LONG));
+    List<String> whole = Files.readAllLines(temp.resolve("out/answers.jsonl"));
+    String again = "resume_from_checkpoint: " + temp.resolve("out/checkpoint-20") + "\n";
+    String printed = run(recipe("out", LONG + again));
+    assertTrue(printed.contains("the answers before training are those in "), printed);
+    assertEquals(whole, Files.readAllLines(temp.resolve("out/answers.jsonl")));
+    printed = run(recipe("out", LONG.replace("tokens: 8", "tokens: 2") + again));
+    assertFalse(printed.contains("the answers before training are those in "), "other settings");
+    Recipe other = recipe("out", LONG.replace("tokens: 8", "tokens: 2") + again);
+    files.write("held.jsonl", ROW.formatted("a", "c").repeat(3));
+    printed = run(other);
+    assertFalse(printed.contains("the answers before training are those in "), "other questions");
   }
 
   @Test

@@ -237,10 +237,10 @@ final class GoingOnTest {
 
   @Test
   void aRankAboveTheWeightsIsRefused() {
-    List<String> problems = refused("lora_r=13");
     assertEquals(
-        "lora_r is 13 for 'model.layers.0.self_attn.q_proj', whose weight has only rank 12: lower"
-            + " it, or set another in rank_pattern",
-        problems.get(0));
+        List.of(
+            "--set lora_r=13: 'lora_r' is 13 for 'model.layers.0.self_attn.q_proj', whose weight has"
+                + " only rank 12, and 1 more: lower it, or set others in rank_pattern"),
+        refused("lora_r=13"));
   }
 }

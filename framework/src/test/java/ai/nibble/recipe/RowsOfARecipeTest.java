@@ -174,6 +174,7 @@ class RowsOfARecipeTest {
     try (RecipeRows rows = RecipeRows.read(recipe, out)) {
       assertEquals(18, rows.train().size());
       assertEquals(15 + 2, rows.training().perEpoch());
+      assertTrue(console().contains("a.jsonl: weight 1.5\n"), console());
       assertEquals(
           15, RunSettings.of(recipe, RunSettings.plan(recipe, rows.training())).totalSteps());
       assertEquals("1.5 of 10, 0.25 of 8", identity(recipe, rows).get("weights of training rows"));
@@ -268,6 +269,24 @@ class RowsOfARecipeTest {
   }
 
   @Test
+  void rowsWithEmptyAnswersAreToldOnce() throws IOException {
+    String row =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\":"
+            + " \"%s\"}]}\n";
+    Files.writeString(
+        temp.resolve("e.jsonl"),
+        row.formatted("b") + row.formatted("") + row.formatted("c") + row.formatted(" "));
+    read("datasets: [{path: e.jsonl, type: messages}]\n").close();
+    assertTrue(
+        console()
+            .contains(
+                "warning: 2 of 4 rows to train on have empty answers (the first is row 2): they"
+                    + " teach nothing but to end the turn at once"),
+        console());
+    assertEquals(1, console().split("empty answers", -1).length - 1);
+  }
+
+  @Test
   void nothingOfASetThatIsRefusedIsKept() throws IOException {
     Files.writeString(temp.resolve("bad.jsonl"), "{\"text\": \"x\"}\n{\"text\": 7}\n");
     assertEquals(
@@ -276,7 +295,12 @@ class RowsOfARecipeTest {
     Files.writeString(temp.resolve("empty.jsonl"), "\n\n");
     assertTrue(
         refusal("datasets: [{path: empty.jsonl, type: text}]\n")
-            .contains("empty.jsonl: 0 usable rows of 0"));
+            .endsWith("empty.jsonl: is empty, expected at least one row"));
+    Files.writeString(temp.resolve("nan.jsonl"), "{\"text\": NaN}\n");
+    assertEquals(
+        "a.yaml:11:19: nan.jsonl:1:13: not valid JSON: Non-standard token 'NaN', which JSON does"
+            + " not have",
+        refusal("datasets: [{path: nan.jsonl, type: text}]\n"));
     try (Stream<Path> files = Files.list(temp.resolve("prepared"))) {
       assertEquals(0, files.count());
     }

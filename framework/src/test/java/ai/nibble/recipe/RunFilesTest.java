@@ -295,4 +295,29 @@ final class RunFilesTest {
     assertFalse(Files.exists(out.resolve("recording.jfr")));
     assertEquals(1, RunFile.read(out).orElseThrow().sessions().size());
   }
+
+  /** What is learned of other rows makes a long answer that is in none of them worse at once. */
+  @Test
+  void whatIsSaidOfTheResultIsSaidOfItsStep() throws IOException {
+    String more =
+        """
+        test_datasets: [{path: held.jsonl, type: messages}]
+        eval_steps: 1
+        load_best_model_at_end: true
+        generation_eval: {path: held.jsonl, max_new_tokens: 2}
+        """;
+    ByteArrayOutputStream told = new ByteArrayOutputStream();
+    files.write("held.jsonl", ROW.formatted("a", "q".repeat(16)));
+    Recipe recipe = recipe(more, "learning_rate=0.1", "max_steps=6", "save_steps=1");
+    new RecipeRun(recipe, new PrintStream(told, true, StandardCharsets.UTF_8), false).run();
+    int step = ProvenanceFile.read(out).step();
+    assertTrue(step < 6, "the last is the best: the test shows nothing");
+    String printed = told.toString(StandardCharsets.UTF_8);
+    assertTrue(printed.contains("exact match 0.0 % (0 of 1) at step " + step + ", "), printed);
+    List<String> metrics = Files.readAllLines(out.resolve("metrics.jsonl"));
+    String last = metrics.get(metrics.size() - 1);
+    assertTrue(last.startsWith("{\"step\":" + step + ",\"exact_match\":0.0,"), last);
+    String page = Files.readString(out.resolve("report.html"));
+    assertTrue(page.contains("<small>at step " + step + ", the result; last "), page);
+  }
 }

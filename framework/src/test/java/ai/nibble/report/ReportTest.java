@@ -43,7 +43,7 @@ class ReportTest {
         100,
         environment(),
         new RunFile.Model("/models/" + ATTACK, "qlora", 2, 1 << 20, 14, 5000, "float32"),
-        List.of(new RunFile.Data("datasets.0", "/rows " + ATTACK, encoding)),
+        List.of(new RunFile.Data("datasets.0", "/rows " + ATTACK, encoding, 2.5)),
         Lengths.of(new int[] {5, 7, 128}),
         8,
         0,
@@ -92,6 +92,12 @@ class ReportTest {
     String begin = "<script type=\"application/json\" id=\"curves-data\">";
     int from = page.indexOf(begin) + begin.length();
     return JSON.readTree(page.substring(from, page.indexOf("</script>", from)));
+  }
+
+  @Test
+  void aWeightOfADataSetIsShown() throws Exception {
+    run("finished").write(directory);
+    assertTrue(page().contains("<small>datasets.0, weight 2.500</small>"), page());
   }
 
   @Test

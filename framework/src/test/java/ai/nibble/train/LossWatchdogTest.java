@@ -71,7 +71,7 @@ class LossWatchdogTest {
     assertFalse(step(watchdog, NONE, 1));
     assertFalse(step(watchdog, NONE, 1));
     assertTrue(step(watchdog, NONE, 1));
-    assertTrue(last().endsWith("expected finite numbers, the 3. of such steps in a row"), last());
+    assertTrue(last().endsWith("expected finite numbers, 3 such steps in a row"), last());
     assertEquals(5, watchdog.skipped());
     assertEquals(6, watchdog.lastApplied());
   }
@@ -88,7 +88,7 @@ class LossWatchdogTest {
     boolean applied = onSpike == OnSpike.OFF || onSpike == OnSpike.WARN;
     assertEquals(applied ? 22 : 21, watchdog.lastApplied());
     if (onSpike != OnSpike.OFF) {
-      assertTrue(last().startsWith("step 22: loss 1000000.0, gradient norm "), last());
+      assertTrue(last().startsWith("step 22: loss 1.000e+06, gradient norm "), last());
       assertEquals(RunNotice.Kind.SPIKE, notices.get(0).kind());
     }
   }
@@ -101,8 +101,7 @@ class LossWatchdogTest {
     assertFalse(step(watchdog, 9, 1));
     assertTrue(step(watchdog, 9, 1));
     assertTrue(
-        last()
-            .endsWith("expected a loss of at most 3.300 as of late, the 3. of such steps in a row"),
+        last().endsWith("expected a loss of at most 3.300 as of late, 3 such steps in a row"),
         last());
   }
 
@@ -190,6 +189,31 @@ class LossWatchdogTest {
       assertEquals(whole.state(), resumed.state());
       assertEquals(3, whole.skipped());
     }
+  }
+
+  /** An update is proven by the next finite loss, and doubted only once something is wrong. */
+  @Test
+  void weightsAreInDoubtWhereSomethingIsWrongAndNoFiniteLossWasComputedWithThem() {
+    LossWatchdog watchdog = new LossWatchdog(settings(OnSpike.OFF, 5, 0));
+    step(watchdog, Double.NaN, 1);
+    assertTrue(watchdog.isDoubtful(), "those before the first step");
+    steady(watchdog, 3);
+    assertFalse(watchdog.isDoubtful(), "nothing is wrong");
+    step(watchdog, Double.NaN, 1);
+    assertTrue(watchdog.isDoubtful());
+    step(watchdog, 1, Double.NaN);
+    assertFalse(watchdog.isDoubtful(), "their loss is finite, whatever its gradients are");
+    steady(watchdog, 1);
+    step(watchdog, Double.NaN, 1);
+    watchdog.evaluated(2);
+    assertFalse(watchdog.isDoubtful(), "evaluated");
+    steady(watchdog, 1);
+    watchdog.evaluated(Double.NaN);
+    assertTrue(watchdog.isDoubtful(), "evaluated");
+    steady(watchdog, 1);
+    assertFalse(watchdog.isDoubtful(), "the loss was finite");
+    step(watchdog, 6, 1);
+    assertTrue(watchdog.isDoubtful(), "applied, though the loss is too high");
   }
 
   private static TrainStep.Outcome outcome(LossWatchdog watchdog, double loss) {

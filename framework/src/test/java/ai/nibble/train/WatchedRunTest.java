@@ -62,7 +62,7 @@ class WatchedRunTest {
 
   @BeforeEach
   void reset() {
-    run.with(TinyRun.settings(STEPS, 0, 0, 0)).with(USUAL).stopWhen(() -> false);
+    run.with(TinyRun.settings(STEPS, 0, 0, 0)).with(USUAL).stopWhen(() -> false).withEvalRows(3);
   }
 
   /** Everything that a run tells. */
@@ -266,10 +266,14 @@ class WatchedRunTest {
     assertEquals(List.of(12, 13), log.notices.stream().map(RunNotice::step).toList());
     assertTrue(log.notices.get(0).text().contains("not applied (1 in a row"), "" + log.notices);
     // step 11's weights; step 14's are those of a step that was applied again
-    float[] at12 = weights(run.model(), output.resolve("checkpoint-12"));
-    assertFalse(Arrays.equals(weights(run.model(), output.resolve("checkpoint-10")), at12));
-    assertFalse(Arrays.equals(weights(run.model(), output.resolve("checkpoint-14")), at12));
-    for (int from : new int[] {10, 12, 14}) {
+    boolean proven = wrong == Wrong.GRADIENT_NAN || wrong == Wrong.SPIKE;
+    assertEquals(proven, Files.exists(output.resolve("checkpoint-12")), "no finite loss with them");
+    if (proven) {
+      float[] at12 = weights(run.model(), output.resolve("checkpoint-12"));
+      assertFalse(Arrays.equals(weights(run.model(), output.resolve("checkpoint-10")), at12));
+      assertFalse(Arrays.equals(weights(run.model(), output.resolve("checkpoint-14")), at12));
+    }
+    for (int from : proven ? new int[] {10, 12, 14} : new int[] {10, 14}) {
       SavedCheckpoint saved = SavedCheckpoint.open(output.resolve("checkpoint-" + from));
       Log again = new Log();
       Result result = run.run(output.resolve("again" + from), Optional.of(saved), again);
@@ -289,11 +293,76 @@ class WatchedRunTest {
     assertTrue(
         e.getMessage()
             .contains(
-                "gradient norm NaN, expected finite numbers, the 3. of such steps in a row; the"
+                "gradient norm NaN, expected finite numbers, 3 such steps in a row; the"
                     + " weights of step 4 are in "
                     + output),
         e.getMessage());
     assertTrue(Files.exists(output.resolve(AdapterStore.WEIGHTS)));
+  }
+
+  /** The update of step 4 is what may have made them so: checkpoint-4 has it, too. */
+  @Test
+  void weightsThatGiveNoFiniteLossAreNotWrittenAndTheCheckpointBeforeThemIsNamed() {
+    run.with(watched(0, 2, 0, EndRules.PLAIN, skipping(OnSpike.OFF)))
+        .with(wrong(Wrong.LOSS_NAN, 5, 99));
+    TrainingStoppedException e =
+        assertThrows(TrainingStoppedException.class, () -> run.run(output, Optional.empty()));
+    String left =
+        "no finite loss was computed with the weights of step 4, so they are not written;"
+            + " resume_from_checkpoint: "
+            + output.resolve("checkpoint-2")
+            + " goes on from before them";
+    assertTrue(e.getMessage().contains(left), e.getMessage());
+    assertEquals(List.of(4, 2), CheckpointFolder.steps(output), "none of step 6");
+    assertFalse(Files.exists(output.resolve(AdapterStore.WEIGHTS)));
+
+    SavedCheckpoint four = SavedCheckpoint.open(output.resolve("checkpoint-4"));
+    Path other = output.resolve("other");
+    e =
+        assertThrows(
+            TrainingStoppedException.class, () -> run.run(other, Optional.of(four), new Log()));
+    assertTrue(e.getMessage().contains("no checkpoint from before them is left"), e.getMessage());
+  }
+
+  @Test
+  void aRunWhoseLastStepsGiveNoFiniteLossHasNoResult() {
+    run.with(watched(0, 4, 0, EndRules.PLAIN, skipping(OnSpike.OFF)))
+        .with(wrong(Wrong.LOSS_INFINITE, STEPS - 1, STEPS))
+        .withEvalRows(0); // a finite loss of theirs would prove the weights
+    TrainingStoppedException e =
+        assertThrows(TrainingStoppedException.class, () -> run.run(output, Optional.empty()));
+    assertTrue(
+        e.getMessage().startsWith("the run ends after step 16; no finite loss was computed"),
+        e.getMessage());
+    assertTrue(e.getMessage().contains(output.resolve("checkpoint-12").toString()), e.getMessage());
+    assertEquals(List.of(12, 8, 4), CheckpointFolder.steps(output));
+    assertFalse(Files.exists(output.resolve(AdapterStore.WEIGHTS)));
+  }
+
+  @Test
+  void aCheckpointThatIsDueWhileTheWeightsAreInDoubtIsWrittenOnceTheyAreNot() {
+    run.with(watched(0, 5, 0, EndRules.PLAIN, skipping(OnSpike.OFF)))
+        .with(wrong(Wrong.LOSS_NAN, 5, 6));
+    run.run(output, Optional.empty());
+    assertEquals(List.of(15, 10, 7), CheckpointFolder.steps(output));
+  }
+
+  @Test
+  void aRunThatIsStoppedWhileTheWeightsAreInDoubtIsNotSavedAndSaysSo() {
+    Log log = new Log();
+    run.with(watched(0, 2, 0, EndRules.PLAIN, skipping(OnSpike.OFF)))
+        .with(wrong(Wrong.LOSS_NAN, 5, 6))
+        .stopWhen(() -> log.steps.size() == 5);
+    TrainingInterruptedException e =
+        assertThrows(
+            TrainingInterruptedException.class, () -> run.run(output, Optional.empty(), log));
+    assertEquals(
+        "stopped after step 5 of 16: no finite loss was computed with the weights of step 4, so"
+            + " they are not written; resume_from_checkpoint: "
+            + output.resolve("checkpoint-2")
+            + " goes on from before them",
+        e.getMessage());
+    assertEquals(List.of(4, 2), CheckpointFolder.steps(output));
   }
 
   /** A weight that is not finite cannot be mended by leaving steps out, and is never saved. */
@@ -316,12 +385,24 @@ class WatchedRunTest {
           assertThrows(
               TrainingStoppedException.class,
               () -> run.run(adapter, output, Optional.empty(), poison));
-      String kept = "resume_from_checkpoint goes on from " + output.resolve("checkpoint-4");
+      String kept = "resume_from_checkpoint: " + output.resolve("checkpoint-4") + " goes on from";
       assertTrue(e.getMessage().contains(kept), e.getMessage());
-      assertTrue(e.getMessage().contains("holds NaN"), e.getMessage());
     }
     assertEquals(List.of(4), CheckpointFolder.steps(output));
     assertFalse(Files.exists(output.resolve(AdapterStore.WEIGHTS)));
+  }
+
+  @Test
+  void aStepThatIsLeftOutIsAStepOfTheSchedule() {
+    run.with(watched(0, 0, 0, EndRules.PLAIN, skipping(OnSpike.SKIP)));
+    Log sound = new Log();
+    run.run(output.resolve("sound"), Optional.empty(), sound);
+    Log log = new Log();
+    run.with(wrong(Wrong.LOSS_NAN, 5, 6)).run(output.resolve("out"), Optional.empty(), log);
+    assertEquals("finished (2 steps not applied)", log.reason);
+    assertEquals(
+        sound.steps.stream().map(StepMetrics::learningRate).toList(),
+        log.steps.stream().map(StepMetrics::learningRate).toList());
   }
 
   @Test

@@ -151,6 +151,11 @@ public final class Console implements TrainListener {
     line(notice.text());
   }
 
+  /** Prints a line of its own. */
+  public void say(String text) {
+    line(text);
+  }
+
   @Override
   public void saved(Path path) {
     line("saved " + path);
@@ -162,7 +167,7 @@ public final class Console implements TrainListener {
         String.format(
             Locale.ROOT,
             "%s at step %d after %s, peak memory %s",
-            end.reason(),
+            end.outcome(),
             end.step(),
             duration(end.seconds()),
             bytes(ProcessMemory.peakBytes())));

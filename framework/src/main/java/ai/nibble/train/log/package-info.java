@@ -14,10 +14,10 @@
  * cross-entropy is trained, too) and {@code kl} (of KTO). Generated answers: {@code step}, {@code
  * exact_match} (0 to 1), {@code exact_rows}, {@code answer_rows}, {@code answer_tokens}, {@code
  * answer_seconds}. A notice: {@code step}, {@code notice} ({@code not_finite}, {@code spike},
- * {@code high_loss}, {@code plateau}, {@code early_stop}, {@code best}, {@code output}), {@code
- * text}. JSON has no numbers for what is not finite: those are the strings {@code "NaN"}, {@code
- * "Infinity"} and {@code "-Infinity"}, which Python's {@code float} and Java's {@code
- * Double.valueOf} take as they are.
+ * {@code high_loss}, {@code loss_scale}, {@code plateau}, {@code early_stop}, {@code best}, {@code
+ * output}), {@code text}. JSON has no numbers for what is not finite: those are the strings {@code
+ * "NaN"}, {@code "Infinity"} and {@code "-Infinity"}, which Python's {@code float} and Java's
+ * {@code Double.valueOf} take as they are.
  *
  * <h2>TensorBoard's event files</h2>
  *

@@ -212,6 +212,18 @@ class ConsoleTest {
     assertTrue(printed().contains("loss NaN"));
   }
 
+  /** The failure's own words end the process's output, and are said there only. */
+  @Test
+  void theEndIsALine() {
+    Console console = console(false, 1);
+    console.runEnded(new RunEnd(7, 10, "failed: step 8: loss NaN, look at the rows of this step"));
+    console.runEnded(new RunEnd(9, 70, "finished (2 steps not applied)"));
+    assertEquals(
+        "failed at step 7 after 10s, peak memory X\n"
+            + "finished (2 steps not applied) at step 9 after 1m10s, peak memory X\n",
+        printed().replaceAll("memory .*", "memory X"));
+  }
+
   @Test
   void durationsAndSizesAreShort() {
     assertEquals("59s", Console.duration(59.4));
