@@ -59,12 +59,17 @@ final class HeadSweep {
     return kernels ? ROWS_A_DEVICE_CHUNK : ROWS_A_CHUNK;
   }
 
-  /** Bytes that a sweep holds for the moment, beside the workspace's. */
-  static long held(Extent e, int rows, int hidden, boolean gradient) {
+  /**
+   * Bytes that a sweep holds for the moment, beside the workspace's; for each thread up to two
+   * windows on the logits, the second where they have a cap.
+   */
+  static long held(Extent e, int rows, int hidden, int vocabulary, boolean gradient) {
     long chunk = Math.min(rows, chunk(e.kernels()));
     long losses = (e.kernels() ? 2 : 1) * e.bytes(DType.FLOAT32, rows);
     int copies = e.precision().widens() ? gradient ? 2 : 1 : 0;
-    return losses + copies * e.product(chunk, hidden);
+    long range = Math.min(chunk, Rows.grain(2L * vocabulary));
+    long windows = e.kernels() ? 0 : 2 * e.threads() * e.bytes(DType.FLOAT32, range, vocabulary);
+    return losses + copies * e.product(chunk, hidden) + windows;
   }
 
   /**

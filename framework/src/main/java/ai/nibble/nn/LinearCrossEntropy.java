@@ -92,7 +92,7 @@ public final class LinearCrossEntropy extends Function {
     Footprint f =
         Footprint.of(e.bytes(DType.FLOAT32, 1))
             .saving((training ? e.compute(rows, hidden) : 0) + head)
-            .inForward(HeadSweep.held(e, rows, hidden, training));
+            .inForward(HeadSweep.held(e, rows, hidden, vocabulary, training));
     return HeadSweep.using(f, e, rows, hidden, vocabulary, held, headGradient);
   }
 

@@ -48,11 +48,12 @@ public final class LinearLogProbs extends Function {
       Extent e, int rows, int hidden, int vocabulary, DType held, boolean trained) {
     Footprint f =
         Footprint.of(e.bytes(DType.FLOAT32, rows))
-            .inForward(HeadSweep.held(e, rows, hidden, !trained));
+            .inForward(HeadSweep.held(e, rows, hidden, vocabulary, !trained));
     f =
         trained
             ? f.savingInput(0)
-                .inBackward(0, HeadSweep.held(e, rows, hidden, true), e.compute(rows, hidden))
+                .inBackward(
+                    0, HeadSweep.held(e, rows, hidden, vocabulary, true), e.compute(rows, hidden))
             : f.saving(e.compute(rows, hidden));
     return HeadSweep.using(f, e, rows, hidden, vocabulary, held, trained);
   }
