@@ -132,7 +132,7 @@ final class MergeCommand implements Callable<Integer> {
 
   private MergeRequest request(PrintWriter err) {
     checkBaseWeights();
-    Optional<DType> outputDtype = dtype();
+    Optional<DType> outputDtype = ComputeDtype.parse("--dtype", dtype, spec);
     long maxShardBytes = ShardSize.parse(maxShardSize, spec);
     List<Adapter> parsed = adapters.stream().map(this::adapter).toList();
     Map<Path, Optional<TrainedWith>> trained = new LinkedHashMap<>();
@@ -209,19 +209,6 @@ final class MergeCommand implements Callable<Integer> {
               + weighted.group(2)
               + "' is no number: expected DIR or DIR=WEIGHT");
     }
-  }
-
-  private Optional<DType> dtype() {
-    if (dtype == null) {
-      return Optional.empty();
-    }
-    return switch (dtype) {
-      case "bfloat16" -> Optional.of(DType.BFLOAT16);
-      case "float16" -> Optional.of(DType.FLOAT16);
-      case "float32" -> Optional.of(DType.FLOAT32);
-      default ->
-          throw usage("--dtype is '" + dtype + "', expected one of [bfloat16, float16, float32]");
-    };
   }
 
   private void print(MergeReport report, PrintWriter out) {

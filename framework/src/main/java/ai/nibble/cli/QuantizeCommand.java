@@ -9,13 +9,11 @@ import ai.nibble.quant.Quant4Type;
 import ai.nibble.quant.Quant8Config;
 import ai.nibble.quant.QuantConfig;
 import ai.nibble.quant.SkipModules;
-import ai.nibble.tensor.DType;
 import ai.nibble.train.log.ProcessMemory;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -109,7 +107,12 @@ final class QuantizeCommand implements Callable<Integer> {
     PrintWriter out = spec.commandLine().getOut();
     PrintWriter err = spec.commandLine().getErr();
     QuantizeRequest request =
-        new QuantizeRequest(model, config(), dtype(), ShardSize.parse(maxShardSize, spec), output);
+        new QuantizeRequest(
+            model,
+            config(),
+            ComputeDtype.parse("--compute-dtype", computeDtype, spec),
+            ShardSize.parse(maxShardSize, spec),
+            output);
     long start = System.nanoTime();
     QuantizeReport report =
         Quantize.run(request, line -> say(err, "note: " + line), line -> say(err, line));
@@ -149,22 +152,6 @@ final class QuantizeCommand implements Callable<Integer> {
     if (given) {
       throw usage(option + " has no effect with --type " + type + ": leave it out");
     }
-  }
-
-  private Optional<DType> dtype() {
-    if (computeDtype == null) {
-      return Optional.empty();
-    }
-    return switch (computeDtype) {
-      case "bfloat16" -> Optional.of(DType.BFLOAT16);
-      case "float16" -> Optional.of(DType.FLOAT16);
-      case "float32" -> Optional.of(DType.FLOAT32);
-      default ->
-          throw usage(
-              "--compute-dtype is '"
-                  + computeDtype
-                  + "', expected one of [bfloat16, float16, float32]");
-    };
   }
 
   private static void say(PrintWriter err, String line) {

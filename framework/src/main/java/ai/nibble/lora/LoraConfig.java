@@ -177,36 +177,12 @@ public record LoraConfig(
 
   /** The same with another rank and alpha. */
   public LoraConfig withRank(int newR, double newAlpha) {
-    return new LoraConfig(
-        newR,
-        newAlpha,
-        dropout,
-        targetModules,
-        excludeModules,
-        useRslora,
-        rankPattern,
-        alphaPattern,
-        layersToTransform,
-        layersPattern,
-        initLoraWeights,
-        extras);
+    return copy(newR, newAlpha, rankPattern, alphaPattern, dropout, initLoraWeights, extras);
   }
 
   /** The same with another dropout. */
   public LoraConfig withDropout(double newDropout) {
-    return new LoraConfig(
-        r,
-        alpha,
-        newDropout,
-        targetModules,
-        excludeModules,
-        useRslora,
-        rankPattern,
-        alphaPattern,
-        layersToTransform,
-        layersPattern,
-        initLoraWeights,
-        extras);
+    return copy(r, alpha, rankPattern, alphaPattern, newDropout, initLoraWeights, extras);
   }
 
   /** The same on other modules: targets, exceptions and layer numbers. */
@@ -242,52 +218,47 @@ public record LoraConfig(
     rankPattern.map().forEach((key, rank) -> ranks.put(key, 2 * rank));
     Map<String, Double> alphas = new LinkedHashMap<>();
     alphaPattern.map().forEach((key, value) -> alphas.put(key, factor * value));
-    return new LoraConfig(
+    return copy(
         2 * r,
         factor * alpha,
-        dropout,
-        targetModules,
-        excludeModules,
-        useRslora,
         new PathValues<>("rank_pattern", ranks),
         new PathValues<>("alpha_pattern", alphas),
-        layersToTransform,
-        layersPattern,
+        dropout,
         initLoraWeights,
         extras);
   }
 
   /** The same with another beginning. */
   public LoraConfig withInit(InitLoraWeights how) {
-    return new LoraConfig(
-        r,
-        alpha,
-        dropout,
-        targetModules,
-        excludeModules,
-        useRslora,
-        rankPattern,
-        alphaPattern,
-        layersToTransform,
-        layersPattern,
-        how,
-        extras);
+    return copy(r, alpha, rankPattern, alphaPattern, dropout, how, extras);
   }
 
   /** The same with other extras. */
   public LoraConfig withExtras(AdapterExtras newExtras) {
+    return copy(r, alpha, rankPattern, alphaPattern, dropout, initLoraWeights, newExtras);
+  }
+
+  /** The same on the same modules. */
+  private LoraConfig copy(
+      int newR,
+      double newAlpha,
+      PathValues<Integer> newRankPattern,
+      PathValues<Double> newAlphaPattern,
+      double newDropout,
+      InitLoraWeights newInit,
+      AdapterExtras newExtras) {
     return new LoraConfig(
-        r,
-        alpha,
-        dropout,
+        newR,
+        newAlpha,
+        newDropout,
         targetModules,
         excludeModules,
         useRslora,
-        rankPattern,
-        alphaPattern,
+        newRankPattern,
+        newAlphaPattern,
         layersToTransform,
         layersPattern,
-        initLoraWeights,
+        newInit,
         newExtras);
   }
 }

@@ -138,7 +138,7 @@ final class PackedGroup implements FewRowsProduct {
           lowered.length,
           grain,
           (begin, end) -> downRows.multiply(begin, end, x, lowered),
-          () -> TokenRow.round(lowered, 0, lowered.length, precision.product()));
+          () -> precision.product().round(lowered, 0, lowered.length));
     }
     team.ranges(
         out,
@@ -174,7 +174,7 @@ final class PackedGroup implements FewRowsProduct {
         y[o] += biases[o];
       }
     }
-    TokenRow.round(y, begin, end, precision.compute());
+    precision.compute().round(y, begin, end);
   }
 
   /** Outputs {@code [begin, end)} of the group, which may lie in several members. */

@@ -154,7 +154,7 @@ public final class RmsNorm implements AutoCloseable {
   /** Normalises one row in place, as {@link #apply} does rows of a dtype. */
   void normalize(float[] row, DType dtype) {
     row(dtype).normalize(row);
-    TokenRow.round(row, 0, row.length, dtype);
+    dtype.round(row, 0, row.length);
   }
 
   /** What is done to a row of a dtype, with the weight as it is now. */

@@ -47,7 +47,7 @@ final class TokenAttention {
     for (int at = 0; at < firstValue; at += width) {
       attention.rotary().rotate(qkv, at, cache.length(), false, 1);
     }
-    TokenRow.round(qkv, 0, firstValue, dtype);
+    dtype.round(qkv, 0, firstValue);
     System.arraycopy(qkv, 0, queries.values(), 0, all);
     queries.ready();
     put(cache, cache.keyBytes(layer), qkv, all);
@@ -81,7 +81,7 @@ final class TokenAttention {
     int from = head / attention.group() * cache.capacity() + first;
     score(cache.keyBytes(layer), from, tokens, rows, head, scores);
     Dense512.softmax(scores, scores.length);
-    TokenRow.round(scores, 0, tokens, dtype);
+    dtype.round(scores, 0, tokens);
     float[] sum = new float[width];
     ByteBuffer values = cache.valueBytes(layer);
     for (int t = 0; t < tokens; t += ROWS) {
@@ -98,7 +98,7 @@ final class TokenAttention {
     } else {
       System.arraycopy(sum, 0, output, at, width);
     }
-    TokenRow.round(output, at, at + width, dtype);
+    dtype.round(output, at, at + width);
   }
 
   /** Scaled scores of a head, then −∞. */
@@ -113,7 +113,7 @@ final class TokenAttention {
         scores[t + r] = scale * product;
       }
     }
-    TokenRow.round(scores, 0, tokens, dtype);
+    dtype.round(scores, 0, tokens);
     Arrays.fill(scores, tokens, scores.length, Float.NEGATIVE_INFINITY);
   }
 

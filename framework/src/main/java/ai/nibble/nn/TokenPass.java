@@ -138,7 +138,7 @@ public final class TokenPass {
     try (Rows table = Rows.reading(embedding.tensor(), id, id + 1)) {
       table.load(id, hidden);
     }
-    TokenRow.round(hidden, 0, hidden.length, dtype);
+    dtype.round(hidden, 0, hidden.length);
     normalize(blocks.get(0).inputNorm());
     Team.run(
         team -> {
@@ -154,7 +154,7 @@ public final class TokenPass {
 
   private void multiplyHead(long begin, long end) {
     head.multiply(begin, end, normed, logits);
-    TokenRow.round(logits, (int) begin, (int) end, dtype);
+    dtype.round(logits, (int) begin, (int) end);
   }
 
   private void normalize(RmsNorm norm) {
@@ -168,7 +168,7 @@ public final class TokenPass {
     for (int c = 0; c < hidden.length; c++) {
       hidden[c] += projected[c];
     }
-    TokenRow.round(hidden, 0, hidden.length, dtype);
+    dtype.round(hidden, 0, hidden.length);
     normalize(next);
   }
 
@@ -176,11 +176,11 @@ public final class TokenPass {
   private void activate() {
     float[] h = active.values();
     Dense512.silu(gateUp, h, h.length);
-    TokenRow.round(h, 0, h.length, dtype);
+    dtype.round(h, 0, h.length);
     for (int c = 0; c < h.length; c++) {
       h[c] *= gateUp[h.length + c];
     }
-    TokenRow.round(h, 0, h.length, dtype);
+    dtype.round(h, 0, h.length);
     active.ready();
   }
 

@@ -48,9 +48,4 @@ final class TokenRow {
       }
     }
   }
-
-  /** Rounds elements {@code [begin, end)} to a dtype. */
-  static void round(float[] values, int begin, int end, DType dtype) {
-    dtype.round(values, begin, end);
-  }
 }

@@ -1,5 +1,7 @@
 package ai.nibble.quant;
 
+import ai.nibble.tensor.Parallel;
+
 /** Where the integer codes of a matrix come from while it is made; called from several threads. */
 @FunctionalInterface
 public interface CodeSource {
@@ -13,4 +15,26 @@ public interface CodeSource {
    * @param codes receives {@code [rows, in]}
    */
   void read(long firstRow, int rows, byte[] codes);
+
+  /** Takes rows of codes as {@link #read} gives them; called from several threads. */
+  @FunctionalInterface
+  interface Tile {
+    void take(long firstRow, int rows, byte[] codes);
+  }
+
+  /** Reads a whole matrix {@code [out, in]}, on all cores. */
+  default void forEachTile(long out, int in, Tile tile) {
+    Parallel.forRanges(
+        (out + ROWS - 1) / ROWS,
+        1,
+        (begin, end) -> {
+          byte[] codes = new byte[ROWS * in];
+          for (long t = begin; t < end; t++) {
+            long first = t * ROWS;
+            int rows = (int) Math.min(ROWS, out - first);
+            read(first, rows, codes);
+            tile.take(first, rows, codes);
+          }
+        });
+  }
 }

@@ -72,18 +72,11 @@ public final class Grouped4Bit implements GroupedMatrix, Packed4Bit {
       Tensor packed = scope.empty(DType.UINT8, out * in / 2, 1);
       Tensor scales = scope.empty(DType.FLOAT32, out * (in / blockSize));
       Tensor zeros = sameZeros ? null : scope.empty(DType.UINT8, scales.numel());
-      Parallel.forRanges(
-          (out + CodeSource.ROWS - 1) / CodeSource.ROWS,
-          1,
-          (begin, end) -> {
-            byte[] tile = new byte[CodeSource.ROWS * in];
-            for (long t = begin; t < end; t++) {
-              long first = t * CodeSource.ROWS;
-              int rows = (int) Math.min(CodeSource.ROWS, out - first);
-              codes.read(first, rows, tile);
-              pack(tile, rows, in, order, packed.bytes(first * in / 2, rows * in / 2));
-            }
-          });
+      codes.forEachTile(
+          out,
+          in,
+          (first, rows, tile) ->
+              pack(tile, rows, in, order, packed.bytes(first * in / 2, rows * in / 2)));
       spread(groups, out, in / blockSize, scales, zeros);
       scope.release();
       int zero = sameZeros ? groups.zeros()[0] & 0xFF : 0;

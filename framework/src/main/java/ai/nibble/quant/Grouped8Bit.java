@@ -36,18 +36,10 @@ public final class Grouped8Bit implements GroupedMatrix {
       Tensor codes = scope.empty(DType.UINT8, out, in);
       Tensor scales = scope.empty(DType.FLOAT32, out, groups.count());
       Tensor zeros = scope.empty(DType.UINT8, out, groups.count());
-      Parallel.forRanges(
-          (out + CodeSource.ROWS - 1) / CodeSource.ROWS,
-          1,
-          (begin, end) -> {
-            byte[] tile = new byte[CodeSource.ROWS * in];
-            for (long t = begin; t < end; t++) {
-              long first = t * CodeSource.ROWS;
-              int rows = (int) Math.min(CodeSource.ROWS, out - first);
-              source.read(first, rows, tile);
-              codes.bytes(first * in, rows * in).put(tile, 0, rows * in);
-            }
-          });
+      source.forEachTile(
+          out,
+          in,
+          (first, rows, tile) -> codes.bytes(first * in, rows * in).put(tile, 0, rows * in));
       FloatBuffer scaleBuffer = scales.floats();
       ByteBuffer zeroBuffer = zeros.bytes(0, (int) zeros.numel());
       for (int o = 0; o < out; o++) {

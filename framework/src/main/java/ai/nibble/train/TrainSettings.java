@@ -76,48 +76,6 @@ public record TrainSettings(
     }
   }
 
-  /** Without noise. */
-  public TrainSettings(
-      int microBatchSize,
-      int gradientAccumulationSteps,
-      int totalSteps,
-      double learningRate,
-      Schedule schedule,
-      OptimizerConfig optimizer,
-      double loraPlusLrRatio,
-      double maxGradNorm,
-      Checkpointing checkpointing,
-      int evalSteps,
-      int evalBatchSize,
-      int saveSteps,
-      int saveTotalLimit,
-      long seed,
-      RowOrder order,
-      RowOrder evalOrder,
-      EndRules end,
-      WatchdogSettings watchdog) {
-    this(
-        microBatchSize,
-        gradientAccumulationSteps,
-        totalSteps,
-        learningRate,
-        schedule,
-        optimizer,
-        loraPlusLrRatio,
-        maxGradNorm,
-        checkpointing,
-        evalSteps,
-        evalBatchSize,
-        saveSteps,
-        saveTotalLimit,
-        seed,
-        order,
-        evalOrder,
-        end,
-        watchdog,
-        0);
-  }
-
   /**
    * Rows one by one, in training shuffled, in evaluation as they are given; one rate for all; to
    * the last step, unless the loss is not finite.

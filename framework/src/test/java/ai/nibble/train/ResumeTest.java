@@ -107,24 +107,20 @@ class ResumeTest {
   private Trainer trainer(LoraAdapter adapter, int saveSteps, Log log) {
     TrainSettings settings =
         new TrainSettings(
-            3,
-            2,
-            STEPS,
-            1e-2,
-            new Schedule.Cosine(2, STEPS),
-            AdamWConfig.DEFAULT,
-            1,
-            1,
-            Checkpointing.NONE,
-            0,
-            3,
-            saveSteps,
-            2,
-            7,
-            order,
-            RowOrder.AS_GIVEN,
-            EndRules.PLAIN,
-            WatchdogSettings.PLAIN);
+                3,
+                2,
+                STEPS,
+                1e-2,
+                new Schedule.Cosine(2, STEPS),
+                AdamWConfig.DEFAULT,
+                1,
+                Checkpointing.NONE,
+                0,
+                3,
+                saveSteps,
+                2,
+                7)
+            .withOrder(order, RowOrder.AS_GIVEN);
     return new Trainer(
         model, adapter, new SupervisedFineTuning(), settings, rows(20), List.of(), List.of(log));
   }
