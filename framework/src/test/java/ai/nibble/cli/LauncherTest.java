@@ -90,7 +90,7 @@ final class LauncherTest {
     assertTrue(first.text.contains("nibble: building"), first.text);
     assertTrue(
         first.text.contains(
-            "mvn -q -B -Dfmt.skip -Dnibble.commit= -pl framework -DskipTests package"),
+            "mvn -q -B -Dfmt.skip -pl framework -DskipTests package"),
         first.text);
     built();
     assertFalse(run(Map.of(), project.resolve("nibble")).text.contains("mvn"));
