@@ -21,10 +21,10 @@ import java.util.Optional;
  * @param computeDtype of activations and of weights as they are used: float32 or bfloat16
  * @param trained whether the weights themselves are trained: they are held in float32 then, in one
  *     {@link ai.nibble.nn.ParameterSet}, and cannot be quantised
- * @param device where the model is held and computed
+ * @param placement where the model's modules are held and computed
  */
 public record LoadOptions(
-    Optional<QuantConfig> quantization, DType computeDtype, boolean trained, Device device) {
+    Optional<QuantConfig> quantization, DType computeDtype, boolean trained, Placement placement) {
   /** The first compute capability with bfloat16 in tensor cores. */
   private static final int AMPERE = 80;
 
@@ -32,6 +32,12 @@ public record LoadOptions(
     if (trained && quantization.isPresent()) {
       throw new IllegalArgumentException("quantised weights cannot be trained");
     }
+  }
+
+  /** On one device. */
+  public LoadOptions(
+      Optional<QuantConfig> quantization, DType computeDtype, boolean trained, Device device) {
+    this(quantization, computeDtype, trained, Placement.on(device));
   }
 
   /** On the CPU. */
@@ -113,19 +119,31 @@ public record LoadOptions(
 
   /** The same on a device. */
   public LoadOptions on(Device where) {
+    return on(Placement.on(where));
+  }
+
+  /** The same in other places. */
+  public LoadOptions on(Placement where) {
     return new LoadOptions(quantization, computeDtype, trained, where);
   }
 
+  /** Where the model is; of several devices the embedding's. */
+  public Device device() {
+    return placement.first();
+  }
+
   /**
-   * The dtypes of the computation.
+   * The dtypes of the computation; of several devices those of the embedding's.
    *
-   * @throws InvalidInputException if the device does not compute in them
+   * @throws InvalidInputException if a device does not compute in them
    */
   public Precision precision() {
-    if (!device.isCpu() && computeDtype == DType.BFLOAT16) {
-      requireBfloat16(Torch.gpu(device));
+    for (Device device : placement.modules().values()) {
+      if (!device.isCpu() && computeDtype == DType.BFLOAT16) {
+        requireBfloat16(Torch.gpu(device));
+      }
     }
-    return Precision.of(computeDtype, device);
+    return Precision.of(computeDtype, device());
   }
 
   static void requireBfloat16(Gpu gpu) {
