@@ -1,10 +1,7 @@
 package ai.nibble.cli;
 
-import ai.nibble.recipe.Recipe.DeviceMap;
+import ai.nibble.recipe.DeviceMap;
 import ai.nibble.tensor.Device;
-import java.util.Arrays;
-import java.util.List;
-import java.util.Locale;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -21,7 +18,7 @@ final class DeviceOption {
       names = NAME,
       paramLabel = "DEVICE",
       description =
-          "auto (the first NVIDIA GPU that can be used, else the CPU), cpu or cuda; default:"
+          "auto (the first NVIDIA GPU that can be used, else the CPU), cpu, cuda or cuda:1; default:"
               + " ${DEFAULT-VALUE}.")
   private String device = "auto";
 
@@ -36,22 +33,18 @@ final class DeviceOption {
    * @throws ai.nibble.InvalidInputException if it is not there
    */
   Device device() {
-    return choice().device(NAME);
+    DeviceMap choice = choice();
+    choice.requireDevices(NAME, key -> key);
+    return choice.first();
   }
 
   /** What was chosen; a usage error where there is no such choice. */
   DeviceMap choice() {
-    for (DeviceMap map : DeviceMap.values()) {
-      if (name(map).equals(device)) {
-        return map;
-      }
-    }
-    List<String> names = Arrays.stream(DeviceMap.values()).map(DeviceOption::name).toList();
-    throw new ParameterException(
-        spec.commandLine(), NAME + " is '" + device + "', expected one of " + names);
-  }
-
-  private static String name(DeviceMap map) {
-    return map.name().toLowerCase(Locale.ROOT);
+    return DeviceMap.parse(device)
+        .orElseThrow(
+            () ->
+                new ParameterException(
+                    spec.commandLine(),
+                    NAME + " is '" + device + "', expected one of [auto, cpu, cuda, cuda:N]"));
   }
 }

@@ -11,7 +11,9 @@ import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Gpu;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Torch;
+import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /**
  * How a base model is held and computed.
@@ -73,8 +75,28 @@ public record LoadOptions(
 
   /** The first GPU that libtorch and the kernels can use, else the CPU. */
   public static Device autoDevice() {
-    Device gpu = new Device(Device.Type.CUDA, 0);
-    return Torch.cudaAvailable() && KernelLaunchers.serves(gpu) ? gpu : Device.CPU;
+    return gpus().stream().findFirst().orElse(Device.CPU);
+  }
+
+  /** The GPUs that libtorch and the kernels can use, in their order. */
+  public static List<Device> gpus() {
+    return IntStream.range(0, Torch.cudaDeviceCount())
+        .mapToObj(i -> new Device(Device.Type.CUDA, i))
+        .filter(KernelLaunchers::serves)
+        .toList();
+  }
+
+  /** Why a device cannot be used; empty if it can. */
+  public static Optional<String> missing(Device device) {
+    if (device.isCpu() || gpus().contains(device)) {
+      return Optional.empty();
+    }
+    return Optional.of(
+        gpus().isEmpty()
+            ? "there is no NVIDIA GPU that can be used; 'nibble doctor' says what is missing"
+            : "the GPUs that can be used are "
+                + gpus()
+                + ": name one of these, or use device_map: auto");
   }
 
   /** bfloat16 where the CPU multiplies it fast, else float32. */

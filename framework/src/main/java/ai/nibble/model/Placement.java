@@ -1,6 +1,9 @@
 package ai.nibble.model;
 
+import ai.nibble.nn.Precision;
+import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -18,6 +21,8 @@ public record Placement(Map<String, Device> modules) {
   /** The path that stands for the whole model. */
   public static final String ALL = "";
 
+  private static final String LAYERS = "model.layers.";
+
   public Placement {
     modules = Collections.unmodifiableMap(new LinkedHashMap<>(modules));
     if (modules.isEmpty()) {
@@ -32,7 +37,7 @@ public record Placement(Map<String, Device> modules) {
 
   /** The path of a decoder's layer. */
   public static String layer(int index) {
-    return "model.layers." + index;
+    return LAYERS + index;
   }
 
   /** Whether a path covers a module or a tensor of it. */
@@ -77,6 +82,66 @@ public record Placement(Map<String, Device> modules) {
   /** The device of the output head: the embedding's where that is its weight. */
   public Device head(ModelConfig config) {
     return config.tieWordEmbeddings() ? first() : of(CausalLm.HEAD);
+  }
+
+  /** Modules for people, layers that follow one another as {@code model.layers.2 to …}. */
+  public static String text(List<String> parts) {
+    List<String> text = new ArrayList<>();
+    int i = 0;
+    while (i < parts.size()) {
+      int end = i;
+      while (end + 1 < parts.size()
+          && parts.get(end).startsWith(LAYERS)
+          && parts.get(end + 1).equals(next(parts.get(end)))) {
+        end++;
+      }
+      text.add(end > i ? parts.get(i) + " to " + parts.get(end) : parts.get(i));
+      i = end + 1;
+    }
+    return String.join(", ", text);
+  }
+
+  private static String next(String layer) {
+    int dot = layer.lastIndexOf('.');
+    return layer.substring(0, dot + 1) + (Integer.parseInt(layer.substring(dot + 1)) + 1);
+  }
+
+  /**
+   * The device that a compute dtype left open is chosen for: a GPU where there is one, as most is
+   * computed there and all devices compute in one dtype.
+   */
+  public Device computeDecider() {
+    return modules.values().stream().filter(device -> !device.isCpu()).findFirst().orElse(first());
+  }
+
+  /**
+   * What there is to know of a model over several devices, a line each.
+   *
+   * @param compute the dtype that all of them compute in
+   */
+  public List<String> notices(DType compute) {
+    List<String> lines = new ArrayList<>();
+    long devices = modules.values().stream().distinct().count();
+    if (devices < 2) {
+      return lines;
+    }
+    List<String> onCpu =
+        modules.entrySet().stream()
+            .filter(e -> e.getValue().equals(Device.CPU))
+            .map(Map.Entry::getKey)
+            .toList();
+    boolean mixed = modules.values().stream().anyMatch(device -> !device.isCpu());
+    if (mixed && !onCpu.isEmpty()) {
+      String wide = Precision.of(compute, Device.CPU).widens() ? ", its products as float32" : "";
+      lines.add(
+          text(onCpu)
+              + " on the CPU: every pass waits for it; it computes in "
+              + compute.torchName()
+              + " as the GPUs do"
+              + wide
+              + ", by other kernels, so that bits differ from a run on one device");
+    }
+    return lines;
   }
 
   /** Whether more than one device is named. */
