@@ -155,10 +155,12 @@ final class PlannedRecipe {
         pairs * trained.largest,
         accumulation,
         Math.round(trained.values * settings.optimizer().bytesAValue()),
-        withPrompts(
-            MicroBatch.largestDrawn(
+        MicroBatch.largeOnesDrawn(
                 new EpochSampler(RunSettings.plan(recipe, rows.training()), microBatch),
-                microBatches)),
+                microBatches)
+            .stream()
+            .map(this::withPrompts)
+            .toList(),
         rows.eval().isEmpty() ? Optional.empty() : Optional.of(largestEvaluated()),
         generation(source, quantization),
         rowBytes(),
