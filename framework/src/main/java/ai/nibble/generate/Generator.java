@@ -27,7 +27,7 @@ public final class Generator implements AutoCloseable {
   public static final int BATCH_SIZE = 32;
 
   /** Most tokens of prompts computed at once, unless a single prompt has more. */
-  private static final int PREFILL_TOKENS = 2048;
+  public static final int PREFILL_TOKENS = 2048;
 
   /** A long prompt is computed in parts, which bounds memory, and cancelled between them. */
   private static final int CHUNK_TOKENS = 512;

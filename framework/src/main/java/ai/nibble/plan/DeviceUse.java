@@ -1,5 +1,6 @@
 package ai.nibble.plan;
 
+import ai.nibble.model.Placement;
 import ai.nibble.model.StepMemory;
 import ai.nibble.nn.Workspace.Purpose;
 import java.util.EnumMap;
@@ -58,6 +59,17 @@ public record DeviceUse(Room room, List<String> modules, Map<Component, Long> by
 
   private static long sum(Map<Component, Long> bytes) {
     return bytes.values().stream().mapToLong(Long::longValue).sum();
+  }
+
+  /** {@code cuda:0 about 18.2 GiB of 21.9 GiB for model.embed_tokens, model.layers.0 to …}. */
+  public String summary() {
+    return room.device()
+        + " about "
+        + Sizes.text(total())
+        + " of "
+        + Sizes.text(room.budget().available())
+        + " for "
+        + Placement.text(modules);
   }
 
   /** All bytes. */

@@ -3,21 +3,19 @@ package ai.nibble.recipe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
-import ai.nibble.model.Placement;
 import ai.nibble.model.PlacementCheck;
 import ai.nibble.model.WeightSource;
 import ai.nibble.plan.Budget;
 import ai.nibble.plan.DevicePlan;
+import ai.nibble.plan.DeviceUse;
 import ai.nibble.plan.Host;
 import ai.nibble.plan.PartNeed;
 import ai.nibble.plan.PartNeeds;
 import ai.nibble.plan.PartSizes;
 import ai.nibble.plan.PlannedRun;
 import ai.nibble.plan.Room;
-import ai.nibble.plan.Sizes;
 import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.Device;
-import ai.nibble.train.log.ProcessMemory;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.EnumMap;
@@ -154,34 +152,13 @@ final class PlacedRecipe {
   }
 
   private static Room room(Device device, MaxMemory most) {
-    Budget budget;
-    Host host;
-    if (!device.isCpu()) {
-      budget = Budget.of(device);
-      host = Host.device();
-    } else {
-      boolean pretended = !device.equals(Device.CPU);
-      budget = pretended ? Budget.ofMachine().named(device.toString()) : Budget.ofMachine();
-      host = pretended ? Host.pretended() : Host.cpu(ProcessMemory.residentBytes());
-    }
+    Room room = Room.of(device);
     Long bytes = most.bytes().get(device);
-    return new Room(device, bytes == null ? budget : budget.atMost(bytes), host);
+    return bytes == null ? room : new Room(device, room.budget().atMost(bytes), room.host());
   }
 
   /** One line: what each device takes of what it has. */
   String summary(Checkpointing mode) {
-    List<String> devices =
-        plan(mode).uses().stream()
-            .map(
-                use ->
-                    use.room().device()
-                        + " about "
-                        + Sizes.text(use.total())
-                        + " of "
-                        + Sizes.text(use.room().budget().available())
-                        + " for "
-                        + Placement.text(use.modules()))
-            .toList();
-    return String.join("; ", devices);
+    return String.join("; ", plan(mode).uses().stream().map(DeviceUse::summary).toList());
   }
 }
