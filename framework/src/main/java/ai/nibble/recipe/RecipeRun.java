@@ -13,6 +13,7 @@ import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.ModelStore;
+import ai.nibble.model.Placement;
 import ai.nibble.model.RandomWeights;
 import ai.nibble.model.Trainable;
 import ai.nibble.model.WeightSizes;
@@ -171,7 +172,7 @@ public final class RecipeRun {
     TrainSettings settings = inputs.settings();
     Path output = recipe.output().outputDir();
     try (AnswerCheck answers = answerCheck();
-        CausalLm model = loadModel();
+        CausalLm model = loadModel(inputs.plan().placement());
         Trainable trained = trainable(model, inputs.baseFiles(), from)) {
       describe(model, trained);
       if (answers != null) {
@@ -288,13 +289,14 @@ public final class RecipeRun {
     }
   }
 
-  private CausalLm loadModel() {
+  private CausalLm loadModel(Placement placement) {
     Quantization q = recipe.quantization();
-    Device device = recipe.deviceMap().device("device_map");
+    Device device = placement.computeDecider();
     DType compute = q.computeDtype().type().orElseGet(() -> LoadOptions.autoComputeDtype(device));
     if (q.computeDtype() == ComputeDtype.AUTO) {
       out.println(LoadOptions.autoReason(device));
     }
+    placement.notices(compute).forEach(out::println);
     if (compute == DType.FLOAT16 && device.isCpu()) {
       out.println("float16 on a CPU takes float32's time: its products are computed wider");
     }
@@ -306,7 +308,7 @@ public final class RecipeRun {
             : WeightSource.open(base, notices)) {
       Optional<QuantConfig> held = source.settle(q.config(), notices);
       sayWhatBitsCost(WeightSizes.of(source, held, device.type()), device);
-      LoadOptions options = new LoadOptions(held, compute, trainsAllWeights(), device);
+      LoadOptions options = new LoadOptions(held, compute, trainsAllWeights(), placement);
       return CausalLm.load(source, base, options, (done, total) -> endIfAsked("loading weights"));
     }
   }
