@@ -10,12 +10,13 @@ import java.io.UncheckedIOException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.BasicFileAttributes;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
@@ -35,7 +36,8 @@ public final class CheckpointFolder {
   private final Path output;
   private final String baseModel;
   private final int limit;
-  private Object claimed;
+  private final OwnDirectory own;
+  private final Set<Path> whole = new HashSet<>();
 
   /**
    * @param output the run's directory
@@ -44,6 +46,7 @@ public final class CheckpointFolder {
    */
   public CheckpointFolder(Path output, String baseModel, int limit) {
     this.output = output;
+    this.own = new OwnDirectory(output);
     this.baseModel = baseModel;
     this.limit = limit;
   }
@@ -57,19 +60,15 @@ public final class CheckpointFolder {
    */
   public boolean claim() {
     try {
-      boolean gone = claimed != null && !Files.isDirectory(output);
-      Files.createDirectories(output);
-      Object found = Files.readAttributes(output, BasicFileAttributes.class).fileKey();
-      if (claimed != null && !gone && !claimed.equals(found)) {
-        throw new IOException(
-            "it is no longer the directory that this run began in, which was moved or replaced:"
-                + " nothing is written to another's");
-      }
-      claimed = found; // null where the system numbers no files
-      return gone;
+      return own.claim();
     } catch (IOException e) {
       throw new UncheckedIOException(output + ": " + why(e), e);
     }
+  }
+
+  /** Whether the directory is still the one that was claimed. */
+  public boolean isOwn() {
+    return own.isThere();
   }
 
   /** Saves as the other {@code save} does, with no best step. */
@@ -103,6 +102,7 @@ public final class CheckpointFolder {
         WholeDirectory.delete(temporary);
       }
       SavedCheckpoint.open(target);
+      whole.add(target);
       rotate(state, best);
       sweep();
       return target;
@@ -140,7 +140,8 @@ public final class CheckpointFolder {
   }
 
   /**
-   * Removes the run's checkpoints beyond the limit; what another run wrote is not ours to judge.
+   * Removes the run's checkpoints beyond the limit; what another run wrote, or is damaged, is not
+   * ours to judge and takes no place.
    */
   private void rotate(TrainerState newest, int best) throws IOException {
     if (limit == 0) {
@@ -148,7 +149,7 @@ public final class CheckpointFolder {
     }
     int kept = 0;
     for (Path each : checkpoints(output)) {
-      if (step(each) <= newest.step() && isOf(newest.runId(), each)) {
+      if (step(each) <= newest.step() && isWholeOf(newest.runId(), each)) {
         kept++;
         if (kept > limit && step(each) != best) {
           setAside(each);
@@ -157,11 +158,19 @@ public final class CheckpointFolder {
     }
   }
 
-  private static boolean isOf(String runId, Path checkpoint) throws IOException {
+  /** Those of before this process are read whole, once: a damaged one keeps no other's place. */
+  private boolean isWholeOf(String runId, Path checkpoint) {
     try {
-      return TrainerState.read(checkpoint).runId().equals(runId);
-    } catch (InvalidInputException e) {
-      return false; // not one that we can tell whose it is
+      if (!TrainerState.read(checkpoint).runId().equals(runId)) {
+        return false;
+      }
+      if (!whole.contains(checkpoint)) {
+        SavedCheckpoint.open(checkpoint);
+        whole.add(checkpoint);
+      }
+      return true;
+    } catch (IOException | InvalidInputException e) {
+      return false; // nobody can go on from it, and whose it is cannot always be told
     }
   }
 

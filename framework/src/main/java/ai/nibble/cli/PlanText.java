@@ -88,7 +88,9 @@ final class PlanText {
     return "output_dir: "
         + plan.disk().text()
         + "\n"
-        + plan.shortage().map(s -> "does not fit: " + s).orElse("fits")
+        + plan.shortage()
+            .map(s -> "does not fit: " + s)
+            .orElse(plan.fitsDisk() ? "fits" : "fits the memory, but not the disk")
         + "\n";
   }
 

@@ -58,6 +58,12 @@ public record Inspection(
     if (recipe.adapter() == Recipe.Adapter.NONE) {
       attempt(problems, () -> BaseFiles.read(recipe.baseModel()));
     }
+    attempt(
+        problems,
+        () -> {
+          new ResumePoint(recipe, out).requireSameSettings();
+          return recipe;
+        });
     try (RecipeRows rows = attempt(problems, () -> RecipeRows.read(recipe, out))) {
       EpochPlan plan = rows == null ? null : RunSettings.plan(recipe, rows.training());
       TrainSettings settings =

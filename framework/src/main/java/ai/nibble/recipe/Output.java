@@ -29,7 +29,8 @@ public record Output(
             value = "save_steps",
             byDefault = "null",
             range = "[1, inf)",
-            doc = "Optimizer steps between checkpoints; without it: at the end")
+            doc =
+                "Optimizer steps between checkpoints; without it none is written, and only the result is")
         Optional<Integer> saveSteps,
     @Key(
             value = "saves_per_epoch",

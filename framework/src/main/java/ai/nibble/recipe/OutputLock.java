@@ -8,37 +8,49 @@ import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryNotEmptyException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.UUID;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * Keeps a second run out of an output directory. The system gives the lock back when the process
- * ends, however it ends; the file says who holds it, and a token that nobody else has: a file that
- * was removed while it was waited for can still be locked, and keeps nobody out.
+ * ends, however it ends; the file says who holds it.
+ *
+ * <p>A file that was removed while it was waited for can still be locked, and keeps nobody out; so
+ * it is looked whether the locked file is still the one of that name. That must be done without
+ * opening it: where locks are POSIX's, a process gives up those that it has on a file whenever it
+ * closes any descriptor of it. For the same reason runs of one process are kept apart by what they
+ * hold, not by the system.
  */
 final class OutputLock implements AutoCloseable {
   static final String NAME = ".nibble.lock";
 
+  /** Files that this process holds, by what the system calls them, and who it says holds them. */
+  private static final Map<Object, String> HELD = new ConcurrentHashMap<>();
+
   private final Path file;
   private final List<Path> made;
   private FileChannel channel;
-  private String content;
+  private Object key;
 
   /**
-   * @param content of the file
+   * @param key of the locked file
    * @param made directories that were not there before, the innermost first
    */
-  private OutputLock(Path file, FileChannel channel, String content, List<Path> made) {
+  private OutputLock(Path file, FileChannel channel, Object key, List<Path> made) {
     this.file = file;
     this.channel = channel;
-    this.content = content;
+    this.key = key;
     this.made = made;
   }
 
@@ -57,36 +69,82 @@ final class OutputLock implements AutoCloseable {
    *
    * @param opened called when a file is open and not locked yet
    */
-  static OutputLock take(Path output, Runnable opened) throws IOException {
+  static synchronized OutputLock take(Path output, Runnable opened) throws IOException {
     List<Path> made = missing(output);
     while (true) {
       Files.createDirectories(output);
       Path file = output.resolve(NAME);
-      FileChannel channel = open(file);
-      boolean held = false;
       try {
-        opened.run();
-        if (!lock(channel)) {
-          throw new InvalidInputException(
-              "'output_dir' is '"
-                  + output
-                  + "', where another run is at work ("
-                  + holder(channel)
-                  + "): wait for it, or choose another directory");
+        Object key = made(file);
+        if (HELD.containsKey(key)) {
+          throw held(output, HELD.get(key));
         }
-        String content = content();
-        channel.truncate(0);
-        channel.write(ByteBuffer.wrap(content.getBytes(StandardCharsets.UTF_8)), 0);
-        held = holds(file, content);
-        if (held) {
-          return new OutputLock(file, channel, content, made);
+        Optional<FileChannel> channel = locked(output, key, opened);
+        if (channel.isPresent()) {
+          return new OutputLock(file, channel.get(), key, made);
         }
-      } finally {
-        if (!held) {
-          channel.close();
-        }
+      } catch (NoSuchFileException e) {
+        // removed meanwhile: once more
       }
     }
+  }
+
+  /** The file, locked and written; empty where it is another by then. */
+  private static Optional<FileChannel> locked(Path output, Object key, Runnable opened)
+      throws IOException {
+    Path file = output.resolve(NAME);
+    FileChannel channel = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE);
+    boolean held = false;
+    try {
+      opened.run();
+      if (!lock(channel)) {
+        throw held(output, holder(channel));
+      }
+      if (!key.equals(key(file))) {
+        return Optional.empty();
+      }
+      String content = content();
+      channel.truncate(0);
+      channel.write(ByteBuffer.wrap(content.getBytes(StandardCharsets.UTF_8)), 0);
+      HELD.put(key, content);
+      held = true;
+      return Optional.of(channel);
+    } finally {
+      if (!held) {
+        channel.close();
+      }
+    }
+  }
+
+  private static InvalidInputException held(Path output, String holder) {
+    return new InvalidInputException(
+        "'output_dir' is '"
+            + output
+            + "', where another run is at work ("
+            + holder.strip()
+            + "): wait for it, or choose another directory");
+  }
+
+  /** Makes the file if it is missing; its key. */
+  private static Object made(Path file) throws IOException {
+    while (true) {
+      try {
+        Files.createFile(file);
+      } catch (FileAlreadyExistsException e) {
+        // left by a run that was killed, or held
+      }
+      try {
+        return key(file);
+      } catch (NoSuchFileException e) {
+        // removed meanwhile: once more
+      }
+    }
+  }
+
+  /** What the system calls the file of that name; where it has no word for it, its path. */
+  private static Object key(Path file) throws IOException {
+    Object key = Files.readAttributes(file, BasicFileAttributes.class).fileKey();
+    return key == null ? file.toRealPath() : key;
   }
 
   /**
@@ -96,14 +154,10 @@ final class OutputLock implements AutoCloseable {
    */
   void takeAnew() throws IOException {
     OutputLock anew = take(file.getParent());
+    HELD.remove(key);
     channel.close();
     channel = anew.channel;
-    content = anew.content;
-  }
-
-  private static FileChannel open(Path file) throws IOException {
-    return FileChannel.open(
-        file, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+    key = anew.key;
   }
 
   private static List<Path> missing(Path output) {
@@ -116,7 +170,7 @@ final class OutputLock implements AutoCloseable {
     return missing;
   }
 
-  /** Who it is in a line for people, then the token. */
+  /** Who it is, in a line for people. */
   private static String content() {
     return "process "
         + ProcessHandle.current().pid()
@@ -124,8 +178,6 @@ final class OutputLock implements AutoCloseable {
         + host()
         + " since "
         + Instant.now().truncatedTo(ChronoUnit.SECONDS)
-        + "\n"
-        + UUID.randomUUID()
         + "\n";
   }
 
@@ -149,10 +201,10 @@ final class OutputLock implements AutoCloseable {
     }
   }
 
-  /** Whether the file of that name is the one that was written to. */
-  private static boolean holds(Path file, String content) throws IOException {
+  /** Whether the file of that name is the one that is locked. */
+  private boolean isThere() throws IOException {
     try {
-      return Files.readString(file).equals(content);
+      return key.equals(key(file));
     } catch (NoSuchFileException e) {
       return false;
     }
@@ -172,11 +224,12 @@ final class OutputLock implements AutoCloseable {
   @Override
   public void close() throws IOException {
     try {
-      if (!holds(file, content)) {
+      if (!isThere()) {
         return;
       }
       Files.delete(file);
     } finally {
+      HELD.remove(key);
       channel.close();
     }
     try {

@@ -105,6 +105,7 @@ public final class RecipePlan {
    * @throws InvalidInputException for what would stop the run as well
    */
   public static RecipePlan read(Recipe recipe, PrintStream out, List<Long> deviceMemory) {
+    new ResumePoint(recipe, out).requireSameSettings();
     try (RecipeRows rows = RecipeRows.read(recipe, out)) {
       if (recipe.evaluation().generationEval().isPresent()) {
         new AnswerCheck(recipe, out).close(); // it reads its questions
@@ -312,6 +313,11 @@ public final class RecipePlan {
         + ")";
   }
 
+  /** Whether the disk has the room, where it is this machine's. */
+  public boolean fitsDisk() {
+    return pretended || disk.fits();
+  }
+
   /** One line, after the run, that sets what it took beside the plan; empty on a GPU. */
   Optional<String> compare() {
     return where() == Device.Type.CPU && placed == null
@@ -364,7 +370,7 @@ public final class RecipePlan {
    * @throws InvalidInputException with what helps
    */
   public void requireDisk() {
-    if (!pretended && !disk.fits()) {
+    if (!fitsDisk()) {
       throw new InvalidInputException(
           recipe.where("output_dir")
               + ": 'output_dir' is '"

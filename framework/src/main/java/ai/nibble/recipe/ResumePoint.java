@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.checkpoint.SavedCheckpoint;
@@ -52,7 +53,7 @@ final class ResumePoint {
    *
    * @throws InvalidInputException with every setting that differs
    */
-  void requireSameSettings() throws IOException {
+  void requireSameSettings() {
     if (asked.isEmpty() || recipe.output().resumeWithChanges()) {
       return;
     }
@@ -67,7 +68,7 @@ final class ResumePoint {
     if (differences.values().stream().anyMatch(List::isEmpty)) {
       return;
     }
-    Optional<EarlierResult> result = EarlierResult.in(output);
+    Optional<EarlierResult> result = earlierResult();
     List<String> ofResult = result.map(r -> r.otherSettings(recipe)).orElse(List.of());
     if (!differences.isEmpty() && (result.isEmpty() || !ofResult.isEmpty())) {
       Map.Entry<Path, List<String>> newest = differences.entrySet().iterator().next();
@@ -76,6 +77,14 @@ final class ResumePoint {
     boolean hasNone = CheckpointFolder.steps(output).isEmpty();
     if (hasNone && !ofResult.isEmpty() && !recipe.output().overwriteOutputDir()) {
       throw kept(result.get(), EarlierResult.ofAnother(ofResult));
+    }
+  }
+
+  private Optional<EarlierResult> earlierResult() {
+    try {
+      return EarlierResult.in(output);
+    } catch (IOException e) {
+      throw new InvalidInputException(output + " cannot be read: " + FileProblem.reason(e), e);
     }
   }
 
@@ -103,7 +112,7 @@ final class ResumePoint {
       return new Start(false, Optional.empty());
     }
     Optional<Path> named = asked.get().checkpoint();
-    Optional<EarlierResult> result = EarlierResult.in(output);
+    Optional<EarlierResult> result = earlierResult();
     if (named.isEmpty() && isFinished(result, run)) {
       return new Start(true, Optional.empty());
     }

@@ -1,10 +1,12 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.checkpoint.OwnDirectory;
 import ai.nibble.report.Report;
 import ai.nibble.report.RunFile;
 import ai.nibble.train.log.ProcessMemory;
 import ai.nibble.train.log.RunEnd;
+import ai.nibble.train.log.RunNotice;
 import ai.nibble.train.log.StepMetrics;
 import ai.nibble.train.log.TrainListener;
 import java.io.IOException;
@@ -21,16 +23,19 @@ final class RunRecord implements TrainListener, AutoCloseable {
   private final Path output;
   private final PrintStream out;
   private final RunFile begun;
+  private final OwnDirectory own;
   private final int firstStep;
   private final long start = System.nanoTime();
   private int step;
   private String status = "failed before the first step";
 
-  private RunRecord(Path output, PrintStream out, RunFile begun) {
+  private RunRecord(Path output, PrintStream out, RunFile begun) throws IOException {
     RunFile.Session session = begun.sessions().get(begun.sessions().size() - 1);
     this.output = output;
     this.out = out;
     this.begun = begun;
+    this.own = new OwnDirectory(output);
+    own.claim();
     this.firstStep = session.firstStep();
     this.step = firstStep;
   }
@@ -73,6 +78,19 @@ final class RunRecord implements TrainListener, AutoCloseable {
     step = metrics.step();
   }
 
+  /** A directory that was made anew gets the record at once, as the first one did. */
+  @Override
+  public void noticed(RunNotice notice) {
+    if (notice.kind() == RunNotice.Kind.OUTPUT) {
+      try {
+        own.claim();
+        begun.write(output);
+      } catch (IOException e) {
+        out.println("note: run.json could not be written: " + e.getMessage());
+      }
+    }
+  }
+
   @Override
   public void runEnded(RunEnd end) {
     step = end.step();
@@ -90,6 +108,10 @@ final class RunRecord implements TrainListener, AutoCloseable {
             (System.nanoTime() - start) / 1e9,
             status,
             ProcessMemory.peakBytes());
+    if (!own.isThere()) {
+      out.println("note: " + output + " is another's by now: " + Report.NAME + " is not made");
+      return;
+    }
     try {
       begun.with(now).write(output);
       out.println("report " + Report.write(output));

@@ -13,7 +13,7 @@ record BadEnd(LossWatchdog watchdog, RunFolder folder, String runId) {
 
   /** A step's failure, with what is left and what to do. */
   TrainingStoppedException because(String why, TrainStep.Outcome outcome) {
-    String remedy = ". Lower learning_rate, or look at the rows of this step";
+    String remedy = ". Lower learning_rate, or warm up for more steps";
     return new TrainingStoppedException(why + "; " + lastGood(outcome) + remedy);
   }
 
@@ -28,10 +28,11 @@ record BadEnd(LossWatchdog watchdog, RunFolder folder, String runId) {
     if (watchdog.isDoubtful()) {
       return unproven();
     }
+    int step = watchdog.lastApplied();
     try {
-      return "the weights of step " + watchdog.lastApplied() + " are in " + folder.saveWeights();
-    } catch (InvalidInputException e) {
-      return e.getMessage() + "; " + folder.kept();
+      return "the weights of step " + step + " are in " + folder.keepWeights(step);
+    } catch (InvalidInputException | TrainingStoppedException e) {
+      return "the weights of step " + step + ": " + e.getMessage();
     }
   }
 

@@ -110,10 +110,10 @@ final class LossWatchdog {
     }
     failing = 0;
     if (spike) {
-      return told(step, Kind.SPIKE, numbers(outcome) + ", far above the median before it");
+      return told(step, Kind.SPIKE, numbers(outcome, false) + ", far above the median before it");
     }
     if (normLimit > 0 && settings.onSpike() != OnSpike.OFF && outcome.gradNorm() > normLimit) {
-      String text = numbers(outcome) + ", a norm over 100 times the median before it";
+      String text = numbers(outcome, false) + ", a norm over 100 times the median before it";
       return told(step, Kind.SPIKE, text);
     }
     return plateau(step);
@@ -159,7 +159,9 @@ final class LossWatchdog {
         kind == Kind.NOT_FINITE && settings.onNotFinite() == OnNotFinite.STOP
             || kind == Kind.SPIKE && settings.onSpike() == OnSpike.STOP;
     boolean stop = atOnce || failing >= settings.patience();
-    String text = "step " + step + ": " + numbers(outcome) + ", " + expected(kind);
+    boolean refused =
+        !outcome.applied() && (kind == Kind.SPIKE || !Double.isFinite(outcome.loss()));
+    String text = "step " + step + ": " + numbers(outcome, refused) + ", " + expected(kind);
     if (!atOnce && stop) {
       text += ", " + failing + (failing == 1 ? " such step" : " such steps in a row");
     } else if (!atOnce) {
@@ -184,8 +186,10 @@ final class LossWatchdog {
     return new Verdict(Optional.of(notice), false);
   }
 
-  private static String numbers(TrainStep.Outcome outcome) {
-    return "loss " + shown(outcome.loss()) + ", gradient norm " + shown(outcome.gradNorm());
+  /** A norm only where there is one: of a loss that is refused nobody computes it. */
+  private static String numbers(TrainStep.Outcome outcome, boolean refused) {
+    String loss = "loss " + shown(outcome.loss());
+    return refused ? loss : loss + ", gradient norm " + shown(outcome.gradNorm());
   }
 
   /** As the lines of steps have them; in few digits where those would be many. */

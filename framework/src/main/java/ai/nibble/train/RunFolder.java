@@ -53,20 +53,29 @@ final class RunFolder {
   }
 
   /**
-   * Makes sure of the directory.
+   * Makes the directory the run's own, before the first step.
    *
-   * @param step of the run, for the notice that it had to be made anew
-   * @throws TrainingStoppedException if it is another one by now, or cannot be made
+   * @throws TrainingStoppedException if it cannot be made
    */
-  void claim(int step) {
+  void begin(int step) {
     try {
-      if (checkpoints.claim()) {
-        last = Optional.empty();
-        String text = run.output() + " was moved or removed: it is made anew";
-        listeners.forEach(l -> l.noticed(new RunNotice(step, Kind.OUTPUT, text)));
-      }
+      claim(step);
     } catch (UncheckedIOException e) {
       throw new TrainingStoppedException("step " + step + ": " + e.getMessage(), e);
+    }
+  }
+
+  /**
+   * Makes sure of the directory: nothing is written to it before.
+   *
+   * @param step of the run, for the notice that it had to be made anew
+   * @throws UncheckedIOException if it is another one by now, or cannot be made
+   */
+  private void claim(int step) {
+    if (checkpoints.claim()) {
+      last = Optional.empty();
+      String text = run.output() + " was moved or removed: it is made anew";
+      listeners.forEach(l -> l.noticed(new RunNotice(step, Kind.OUTPUT, text)));
     }
   }
 
@@ -74,17 +83,19 @@ final class RunFolder {
    * Writes a checkpoint.
    *
    * @param best a step whose checkpoint is kept whatever the limit; 0: none
-   * @throws TrainingStoppedException if it cannot be written: what is left is named
+   * @throws TrainingStoppedException if it cannot be written: what is left is named, and where the
+   *     weights are, that hours of training may be in
    */
   void save(TrainerState state, int best) {
-    claim(state.step());
     listeners.forEach(l -> l.saveStarted(state.step()));
     try {
+      claim(state.step());
       last = Optional.of(checkpoints.save(trained, optimizer, state, best));
       newest = Optional.of(state);
       this.best = best;
     } catch (UncheckedIOException e) {
-      throw new TrainingStoppedException(e.getMessage() + "; " + kept(), e);
+      throw new TrainingStoppedException(
+          e.getMessage() + "; " + savedElsewhere() + "; " + kept(), e);
     }
     listeners.forEach(l -> l.saved(last.orElseThrow()));
   }
@@ -122,8 +133,9 @@ final class RunFolder {
   }
 
   /** Writes the weights as they are, as others read them. */
-  Path saveWeights() {
+  private Path saveWeights(int step) {
     try {
+      claim(step);
       trained.save(run.output(), run.baseModel());
       return run.output();
     } catch (IOException e) {
@@ -139,26 +151,32 @@ final class RunFolder {
   }
 
   /**
-   * Writes the result. Where the disk is full, checkpoints that need not be kept make room for it;
-   * where that does not help, it goes where temporary files do: hours of training are in it.
+   * Writes the result.
    *
    * @throws TrainingStoppedException if it could not be written there: where it is instead
    */
   void finish(int step) {
-    claim(step);
     listeners.forEach(l -> l.saveStarted(step));
-    Path result = saveResult();
+    Path result = keepWeights(step);
     listeners.forEach(l -> l.saved(result));
   }
 
-  private Path saveResult() {
+  /**
+   * Writes the weights as they are. Where the disk is full, checkpoints that need not be kept make
+   * room for them; where that does not help, or the directory is another's by now, they go where
+   * temporary files do: hours of training are in them.
+   *
+   * @return where they are
+   * @throws TrainingStoppedException if they could not be written there: where they are instead
+   */
+  Path keepWeights(int step) {
     try {
-      return saveWeights();
+      return saveWeights(step);
     } catch (UncheckedIOException full) {
       makeRoom();
     }
     try {
-      return saveWeights();
+      return saveWeights(step);
     } catch (UncheckedIOException e) {
       throw new TrainingStoppedException(
           e.getMessage() + "; " + savedElsewhere() + "; " + kept(), e);
@@ -167,23 +185,29 @@ final class RunFolder {
 
   private void makeRoom() {
     try {
-      newest.ifPresent(state -> checkpoints.makeRoom(state, best));
+      if (checkpoints.isOwn()) {
+        newest.ifPresent(state -> checkpoints.makeRoom(state, best));
+      }
     } catch (UncheckedIOException e) {
       // writing again will tell
     }
   }
 
-  /** Where the result is instead, or why it is nowhere. */
+  /** Where the weights are instead, or why they are nowhere. */
   private String savedElsewhere() {
     Path other = Path.of(System.getProperty("java.io.tmpdir"));
     try {
       other = Files.createTempDirectory(other, "nibble-result-");
       trained.save(other, run.baseModel());
-      return "it is in " + other + " instead: move it away from there";
+      return "what was trained is in " + other + " instead: move it away from there";
     } catch (IOException e) {
-      return "nor in " + other + ": " + FileProblem.reason(e);
+      return nowhere(other, e);
     } catch (UncheckedIOException e) {
-      return "nor in " + other + ": " + FileProblem.reason(e.getCause());
+      return nowhere(other, e.getCause());
     }
+  }
+
+  private static String nowhere(Path other, IOException e) {
+    return "nor could what was trained be written to " + other + ": " + FileProblem.reason(e);
   }
 }

@@ -204,7 +204,7 @@ public final class Trainer {
     String reason = "failed";
     listeners.forEach(l -> l.runStarted(info));
     try {
-      folder.claim(done);
+      folder.begin(done);
       OptionalDouble evalLoss = steps(run);
       OptionalDouble best = settings.end().loadBest() ? takeBest() : OptionalDouble.empty();
       if (best.isEmpty() && watchdog.isDoubtful()) {

@@ -111,6 +111,17 @@ class CheckpointFolderTest {
     assertEquals(Set.of("checkpoint-900", "checkpoint-2", "checkpoint-3"), listing());
   }
 
+  /** As one is that a run passed over when it went on from the one before. */
+  @Test
+  void aDamagedOneTakesNoWholeOnesPlace() throws IOException {
+    save(2, 1, 2);
+    Files.writeString(output.resolve("checkpoint-2").resolve(Manifest.NAME), "{}");
+    save(2, 3);
+    assertEquals(Set.of("checkpoint-1", "checkpoint-2", "checkpoint-3"), listing());
+    save(2, 4);
+    assertEquals(Set.of("checkpoint-2", "checkpoint-3", "checkpoint-4"), listing());
+  }
+
   /** Of the same name in another run's life, and with no file of it to say whose it is. */
   @Test
   void whatIsNotThisRunsIsNeverRemoved() throws IOException {

@@ -14,6 +14,7 @@ import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.tensor.Torch;
 import ai.nibble.train.TrainingInterruptedException;
+import ai.nibble.train.TrainingStoppedException;
 import ai.nibble.train.log.StepMetrics;
 import ai.nibble.train.log.TrainListener;
 import java.io.ByteArrayOutputStream;
@@ -26,6 +27,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -258,6 +261,53 @@ final class GoingOnTest {
     assertFalse(Files.exists(output.resolve(OutputLock.NAME)));
     run("resume_from_checkpoint=auto");
     assertTrue(printed.contains("already finished"), printed);
+  }
+
+  @Test
+  void nothingIsWrittenToADirectoryThatHasTakenTheName() throws IOException {
+    Path output = temp.resolve("out");
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
+    RecipeRun run =
+        new RecipeRun(RecipeLoader.loadForRun(temp.resolve("a.yaml"), List.of()), out, 0);
+    run.listen(
+        new TrainListener() {
+          @Override
+          public void stepEnded(StepMetrics metrics) {
+            if (metrics.step() == 3) {
+              assertDoesNotThrow(() -> Files.move(output, temp.resolve("moved")));
+              assertDoesNotThrow(() -> Files.createDirectory(output));
+              assertDoesNotThrow(() -> Files.writeString(output.resolve("run.json"), "another's"));
+            }
+          }
+        });
+    TrainingStoppedException e = assertThrows(TrainingStoppedException.class, run::run);
+    try (Stream<Path> entries = Files.list(output)) {
+      assertEquals(List.of(output.resolve("run.json")), entries.toList());
+    }
+    assertEquals("another's", Files.readString(output.resolve("run.json")));
+    assertTrue(bytes.toString(StandardCharsets.UTF_8).contains("report.html is not made"));
+    Matcher elsewhere =
+        Pattern.compile("what was trained is in (\\S+) instead").matcher(e.getMessage());
+    assertTrue(elsewhere.find(), e.getMessage());
+    WholeDirectory.delete(Path.of(elsewhere.group(1)));
+  }
+
+  /** In the words of the run that they are asked about. */
+  @Test
+  void planAndInspectRefuseChangedSettings() {
+    run();
+    List<String> sets = List.of("resume_from_checkpoint=auto", "learning_rate=0.02");
+    List<String> problems = refused(sets.toArray(String[]::new));
+    assertTrue(problems.get(0).contains("'learning_rate' was 0.01, is 0.02"), problems.get(0));
+    Recipe changed = RecipeLoader.loadForRun(temp.resolve("a.yaml"), sets);
+    InvalidInputException plan =
+        assertThrows(
+            InvalidInputException.class, () -> RecipePlan.read(changed, System.out, List.of()));
+    assertEquals(problems, plan.problems());
+    InvalidInputException inspect =
+        assertThrows(InvalidInputException.class, () -> Inspection.of(changed, 1));
+    assertEquals(problems, inspect.problems());
   }
 
   private static List<String> checkpoints(Path directory) throws IOException {

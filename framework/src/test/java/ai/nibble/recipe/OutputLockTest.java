@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.InvalidInputException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
@@ -17,9 +18,9 @@ import org.junit.jupiter.api.io.TempDir;
 final class OutputLockTest {
   @TempDir Path temp;
 
-  private static void close(OutputLock lock) {
+  private static void delete(Path file) {
     try {
-      lock.close();
+      Files.delete(file);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -28,17 +29,16 @@ final class OutputLockTest {
   @Test
   void aLockWhoseFileWasRemovedBeforeItWasTakenIsTakenAgain() throws IOException {
     Path output = temp.resolve("out");
-    OutputLock first = OutputLock.take(output);
     int[] opened = {0};
-    OutputLock second =
+    OutputLock lock =
         OutputLock.take(
             output,
             () -> {
               if (opened[0]++ == 0) {
-                close(first); // removes the file that the second one has just opened
+                delete(output.resolve(OutputLock.NAME)); // as another process does at its end
               }
             });
-    try (second) {
+    try (lock) {
       assertEquals(2, opened[0]);
       assertTrue(Files.exists(output.resolve(OutputLock.NAME)));
       assertThrows(InvalidInputException.class, () -> OutputLock.take(output));
@@ -57,6 +57,55 @@ final class OutputLockTest {
       assertTrue(Files.exists(output.resolve(OutputLock.NAME)));
       assertThrows(InvalidInputException.class, () -> OutputLock.take(output));
     }
+  }
+
+  /** Tries to take the lock of a directory, as another process; prints what came of it. */
+  static final class Other {
+    private Other() {}
+
+    public static void main(String[] args) throws IOException {
+      try {
+        OutputLock.take(Path.of(args[0])).close();
+        System.out.print("taken");
+      } catch (InvalidInputException e) {
+        System.out.print(e.getMessage());
+      }
+    }
+  }
+
+  private static String other(Path output) throws IOException, InterruptedException {
+    Process process =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-cp",
+                System.getProperty("java.class.path"),
+                Other.class.getName(),
+                output.toString())
+            .redirectError(ProcessBuilder.Redirect.INHERIT)
+            .start();
+    String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertEquals(0, process.waitFor());
+    return said;
+  }
+
+  /**
+   * Also after this process has itself been refused, which opens and closes nothing of the file.
+   */
+  @Test
+  void anotherProcessIsKeptOutAsLongAsTheLockIsHeld() throws Exception {
+    Path output = temp.resolve("out");
+    OutputLock lock = OutputLock.take(output);
+    assertThrows(InvalidInputException.class, () -> OutputLock.take(output));
+    String refused = other(output);
+    assertTrue(
+        refused.contains("where another run is at work (process " + ProcessHandle.current().pid()),
+        refused);
+    Files.move(output, temp.resolve("moved"));
+    lock.takeAnew();
+    refused = other(output);
+    assertTrue(refused.contains("where another run is at work"), refused);
+    lock.close();
+    assertEquals("taken", other(output));
   }
 
   @Test

@@ -149,11 +149,13 @@ class CrashTest {
         e.getMessage().startsWith(checkpoint + ": the checkpoint could not be written: "),
         e.getMessage());
     assertTrue(
-        e.getMessage()
-            .endsWith(
-                "No space left on device; resume_from_checkpoint goes on from "
-                    + output.resolve("checkpoint-1")),
+        e.getMessage().contains("No space left on device; what was trained is in "),
         e.getMessage());
+    assertTrue(
+        e.getMessage()
+            .endsWith("; resume_from_checkpoint goes on from " + output.resolve("checkpoint-1")),
+        e.getMessage());
+    delete(elsewhere(e));
     assertEquals(Set.of("checkpoint-1"), listing(output));
     assertArrayEquals(expected, run.run(output, newest(output)).values());
   }
@@ -190,8 +192,8 @@ class CrashTest {
             () -> run.run(full.path(output), Optional.empty(), saves));
     Matcher message =
         Pattern.compile(
-                "(.*): what was trained could not be written: No space left on device; it is in"
-                    + " (.*) instead: move it away from there; resume_from_checkpoint goes on from"
+                "(.*): what was trained could not be written: No space left on device; what was"
+                    + " trained is in (.*) instead: move it away from there; resume_from_checkpoint goes on from"
                     + " (.*)")
             .matcher(e.getMessage());
     assertTrue(message.matches(), e.getMessage());
@@ -237,6 +239,40 @@ class CrashTest {
     }
   }
 
+  private static Path elsewhere(TrainingStoppedException e) {
+    Matcher message =
+        Pattern.compile(".*; what was trained is in (.*) instead: move it away from there.*")
+            .matcher(e.getMessage());
+    assertTrue(message.matches(), e.getMessage());
+    return Path.of(message.group(1));
+  }
+
+  @Test
+  void aResultIsKeptWhenItsDirectoryIsAnotherByThen(@TempDir Path temp) throws IOException {
+    Path output = temp.resolve("out");
+    TrainListener swap =
+        new TrainListener() {
+          @Override
+          public void saveStarted(int step) {
+            if (Files.exists(output.resolve("checkpoint-4"))) {
+              try {
+                Files.move(output, temp.resolve("moved"));
+                Files.createDirectory(output);
+              } catch (IOException e) {
+                throw new java.io.UncheckedIOException(e);
+              }
+            }
+          }
+        };
+    TrainingStoppedException e =
+        assertThrows(TrainingStoppedException.class, () -> run.run(output, Optional.empty(), swap));
+    assertTrue(e.getMessage().contains("no longer the directory"), e.getMessage());
+    assertEquals(Set.of(), listing(output));
+    Path elsewhere = elsewhere(e);
+    assertArrayEquals(result, weights(elsewhere));
+    delete(elsewhere);
+  }
+
   @Test
   void anOutputThatIsAnotherDirectoryByNowIsLeftAlone(@TempDir Path temp) throws IOException {
     Path output = temp.resolve("out");
@@ -259,5 +295,8 @@ class CrashTest {
     assertTrue(e.getMessage().contains("no longer the directory"), e.getMessage());
     assertEquals(Set.of(), listing(output));
     assertEquals(2, newest(temp.resolve("moved")).orElseThrow().state().step());
+    Path elsewhere = elsewhere(e);
+    assertTrue(Files.exists(elsewhere.resolve(AdapterStore.WEIGHTS)), "step 3 is not lost");
+    delete(elsewhere);
   }
 }

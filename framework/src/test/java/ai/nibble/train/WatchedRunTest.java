@@ -22,6 +22,7 @@ import ai.nibble.train.log.TrainListener;
 import ai.nibble.train.objective.Objective;
 import ai.nibble.train.objective.SupervisedFineTuning;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -31,6 +32,9 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -298,6 +302,42 @@ class WatchedRunTest {
                     + output),
         e.getMessage());
     assertTrue(Files.exists(output.resolve(AdapterStore.WEIGHTS)));
+  }
+
+  @Test
+  void theLastGoodWeightsDoNotGoIntoAnothersDirectory(@TempDir Path temp) throws IOException {
+    run.with(watched(0, 0, 0, EndRules.PLAIN, skipping(OnSpike.OFF)))
+        .with(wrong(Wrong.GRADIENT_NAN, 5, 99));
+    Path named = temp.resolve("out");
+    TrainListener swap =
+        new TrainListener() {
+          @Override
+          public void stepEnded(StepMetrics metrics) {
+            if (metrics.step() == 5) {
+              try {
+                Files.move(named, temp.resolve("moved"));
+                Files.createDirectory(named);
+              } catch (IOException e) {
+                throw new UncheckedIOException(e);
+              }
+            }
+          }
+        };
+    TrainingStoppedException e =
+        assertThrows(TrainingStoppedException.class, () -> run.run(named, Optional.empty(), swap));
+    Matcher message =
+        Pattern.compile(
+                "step 7: loss .*, 3 such steps in a row; the weights of step 4: .* no longer the"
+                    + " directory.*; what was trained is in (.*) instead: move it away from there;"
+                    + " .*")
+            .matcher(e.getMessage());
+    assertTrue(message.matches(), e.getMessage());
+    try (Stream<Path> entries = Files.list(named)) {
+      assertEquals(0, entries.count());
+    }
+    Path elsewhere = Path.of(message.group(1));
+    assertTrue(Files.exists(elsewhere.resolve(AdapterStore.WEIGHTS)));
+    WholeDirectory.delete(elsewhere);
   }
 
   /** The update of step 4 is what may have made them so: checkpoint-4 has it, too. */
