@@ -4,12 +4,11 @@ package ai.nibble.optim;
  * One optimizer step at a time, where the parameters are: gradients of micro-batches summed as a
  * {@link GradientTree}, clipped by their global norm, applied.
  */
-public interface GradientStep {
-  /** Forgets what was added. */
-  void begin();
-
-  /** Adds the gradients that the parameter set holds now: a micro-batch's. */
-  void addMicroBatch();
+public interface GradientStep extends GradientStretch {
+  /** Forgets what was added; the first micro-batch to come is the step's first. */
+  default void begin() {
+    begin(0);
+  }
 
   /**
    * Applies the sum, unless its norm is not finite: the parameters are as they were then.

@@ -9,7 +9,7 @@ final class HostGradientStep implements GradientStep {
   private final ParameterSet parameters;
   private final boolean here;
   private final FloatBuffer grads;
-  private final GradientTree<FloatBuffer> tree;
+  private final HostStretch stretch;
 
   HostGradientStep(ParameterSet parameters, HostOptimizer optimizer) {
     this.optimizer = optimizer;
@@ -19,22 +19,27 @@ final class HostGradientStep implements GradientStep {
         here
             ? parameters.grads().floats()
             : FlatFloats.allocate(Math.toIntExact(parameters.numel()));
-    this.tree = GradientTree.ofFloats(grads.limit());
+    this.stretch = new HostStretch(parameters);
   }
 
   @Override
-  public void begin() {
-    tree.clear();
+  public void begin(int first) {
+    stretch.begin(first);
   }
 
   @Override
   public void addMicroBatch() {
-    tree.add(here ? grads : FloatBuffer.wrap(parameters.grads().toFloats()));
+    stretch.addMicroBatch();
+  }
+
+  @Override
+  public void append(GradientStretch next) {
+    stretch.append(next);
   }
 
   @Override
   public double apply(double learningRate, double maxNorm) {
-    grads.put(0, tree.sum(), 0, grads.limit());
+    grads.put(0, stretch.sum(), 0, grads.limit());
     double norm = GradientNorm.of(grads);
     if (!Double.isFinite(norm)) {
       return norm;

@@ -1,14 +1,11 @@
 package ai.nibble.train;
 
-import ai.nibble.autograd.Tape;
 import ai.nibble.data.Batch;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.Trainable;
-import ai.nibble.nn.Pass;
 import ai.nibble.optim.GradientStep;
 import ai.nibble.optim.Optimizer;
-import ai.nibble.tensor.Tensor;
 import ai.nibble.train.objective.Objective;
 import java.util.List;
 import java.util.Map;
@@ -19,13 +16,10 @@ import java.util.Map;
  * own.
  */
 public final class TrainStep {
-  private final CausalLm model;
-  private final Trainable trained;
   private final Objective objective;
   private final GradientStep gradients;
+  private final MicroBatches microBatches;
   private final double maxGradNorm;
-  private final Checkpointing checkpointing;
-  private final double embeddingNoise;
   private final LossScale scale;
 
   /**
@@ -59,14 +53,36 @@ public final class TrainStep {
       double maxGradNorm,
       Checkpointing checkpointing,
       double embeddingNoise) {
-    this.model = model;
-    this.trained = trained;
-    this.objective = objective;
-    this.gradients = optimizer.over(trained.parameters());
+    this(
+        Workers.alone(new Replica(model, trained, objective)),
+        optimizer,
+        maxGradNorm,
+        checkpointing,
+        embeddingNoise);
+  }
+
+  /**
+   * Steps by several workers.
+   *
+   * @param workers stay the caller's
+   * @param optimizer over the first worker's flat parameters
+   * @param maxGradNorm gradients of a larger global norm are scaled down to it; 0: never
+   * @param checkpointing what is computed again in backward instead of kept
+   * @param embeddingNoise alpha of NEFTune; 0: none
+   */
+  public TrainStep(
+      Workers workers,
+      Optimizer optimizer,
+      double maxGradNorm,
+      Checkpointing checkpointing,
+      double embeddingNoise) {
+    Replica first = workers.first();
+    this.objective = first.objective();
+    this.gradients = optimizer.over(first.trained().parameters());
     this.maxGradNorm = maxGradNorm;
-    this.checkpointing = checkpointing;
-    this.embeddingNoise = embeddingNoise;
-    this.scale = LossScale.of(model.precision());
+    this.scale = LossScale.of(first.model().precision());
+    this.microBatches =
+        new MicroBatches(workers, optimizer, gradients, checkpointing, embeddingNoise, scale);
   }
 
   /**
@@ -121,16 +137,9 @@ public final class TrainStep {
     Measures measures = new Measures();
 
     double lossSum = 0;
-    gradients.begin();
-    for (int micro = 0; micro < batches.size(); micro++) {
-      Batch batch = batches.get(micro);
-      trained.parameters().grads().zero();
-      Pass pass =
-          new Pass(batch.sequenceStarts(), true, dropoutKey + ((long) micro << 40))
-              .withEmbeddingNoise(embeddingNoise);
-      lossSum += forwardBackward(batch, pass, weight, measures);
-      scale.unscale(trained.parameters().grads());
-      gradients.addMicroBatch();
+    for (MicroBatches.Result result : microBatches.run(batches, weight, dropoutKey)) {
+      lossSum += result.loss();
+      measures.add(result.measures());
     }
 
     double loss = lossSum / weight;
@@ -148,17 +157,5 @@ public final class TrainStep {
       scale.overflowed();
     }
     return new Outcome(loss, norm, tokens, false, overflow, seen);
-  }
-
-  private double forwardBackward(Batch batch, Pass pass, double weight, Measures measures) {
-    try (Tape tape = Tape.recording()) {
-      // scaled from the start: behind the loss a gradient may be rounded away before backward
-      // begins
-      CausalLm.Loss loss =
-          objective.loss(tape, model, batch, pass, weight / scale.value(), checkpointing);
-      measures.add(loss.measures());
-      tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
-      return loss.sum(); // after backward is queued: a device has work while the host waits
-    }
   }
 }

@@ -108,11 +108,34 @@ public final class Trainer {
       TrainingRows rows,
       List<Example> evalRows,
       List<TrainListener> listeners) {
+    this(
+        Workers.alone(new Replica(model, trained, objective)),
+        trained,
+        settings,
+        rows,
+        evalRows,
+        listeners);
+  }
+
+  /**
+   * @param workers that compute micro-batches; they stay the caller's
+   * @param trained what the first worker trains, as it is to be saved
+   * @param rows each with a token that carries loss
+   * @param evalRows may be empty
+   * @param listeners hear of every step, in this order
+   */
+  public Trainer(
+      Workers workers,
+      Trainable trained,
+      TrainSettings settings,
+      TrainingRows rows,
+      List<Example> evalRows,
+      List<TrainListener> listeners) {
     this.trained = trained;
     this.settings = settings;
     this.plan = new EpochPlan(rows, settings.order(), settings.seed());
     this.sampler = new EpochSampler(plan, settings.microBatchSize());
-    this.evalRows = new EvalRows(model, objective, evalRows, settings);
+    this.evalRows = new EvalRows(workers, evalRows, settings);
     this.listeners = List.copyOf(listeners);
     this.optimizer =
         settings
@@ -125,9 +148,7 @@ public final class Trainer {
                     name -> AdapterNames.isLoraB(name) ? settings.loraPlusLrRatio() : 1));
     this.trainStep =
         new TrainStep(
-            model,
-            trained,
-            objective,
+            workers,
             optimizer,
             settings.maxGradNorm(),
             settings.checkpointing(),
