@@ -42,7 +42,7 @@ final class PlanText {
         String.format(
             Locale.ROOT,
             "computed on %s in %s, gradient_checkpointing: %s%n%n",
-            plan.where() == Device.Type.CPU ? "the CPU" : "a GPU",
+            place(plan),
             plan.computeDtype().torchName(),
             word(plan.checkpointing())));
     List<Phase> phases = List.copyOf(memory.phases().keySet());
@@ -78,6 +78,16 @@ final class PlanText {
     return text.toString();
   }
 
+  private static String place(RecipePlan plan) {
+    boolean cpu = plan.where() == Device.Type.CPU;
+    if (plan.workers() == 1) {
+      return cpu ? "the CPU" : "a GPU";
+    }
+    return cpu
+        ? "the CPU by " + plan.workers() + " workers"
+        : plan.workers() + " GPUs, each with what follows,";
+  }
+
   private static String word(Checkpointing mode) {
     return mode.name().toLowerCase(Locale.ROOT);
   }
@@ -101,6 +111,7 @@ final class PlanText {
   static String json(RecipePlan plan) {
     Map<String, Object> root = new LinkedHashMap<>();
     root.put("device", plan.where().name().toLowerCase(Locale.ROOT));
+    root.put("workers", plan.workers());
     root.put("compute_dtype", plan.computeDtype().torchName());
     root.put("gradient_checkpointing", word(plan.checkpointing()));
     root.put("train_rows", plan.rowCounts()[0]);

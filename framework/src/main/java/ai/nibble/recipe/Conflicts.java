@@ -76,6 +76,7 @@ final class Conflicts {
     notBoth("eval_steps", "evals_per_epoch");
     notBoth("save_steps", "saves_per_epoch");
     notBoth("test_datasets", "val_set_size");
+    devices();
     if (is("sample_packing", true) && is("group_by_length", true)) {
       problem(
           "group_by_length",
@@ -104,6 +105,22 @@ final class Conflicts {
         problem(
             key, "'" + key + "' has nothing to evaluate on: add 'test_datasets' or 'val_set_size'");
       }
+    }
+  }
+
+  /** A step's micro-batches are dealt out: each device needs one. */
+  private void devices() {
+    if (values.get("devices") instanceof Devices devices
+        && values.get("gradient_accumulation_steps") instanceof Integer microBatches
+        && devices.count() > microBatches) {
+      problem(
+          "devices",
+          "'devices' is "
+              + devices.count()
+              + ", but a step has "
+              + microBatches
+              + (microBatches == 1 ? " micro-batch" : " micro-batches")
+              + " to share out: set gradient_accumulation_steps to a multiple of it");
     }
   }
 

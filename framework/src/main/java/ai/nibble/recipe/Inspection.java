@@ -111,8 +111,8 @@ public record Inspection(
   }
 
   private static void requireDevice(Recipe recipe, Set<String> problems) {
-    if (recipe.deviceMap() == Recipe.DeviceMap.CUDA) {
-      attempt(problems, () -> recipe.deviceMap().device("device_map"));
+    if (recipe.deviceMap() == Recipe.DeviceMap.CUDA || recipe.training().devices().count() > 1) {
+      attempt(problems, () -> Devices.of(recipe));
     }
   }
 

@@ -60,11 +60,12 @@ public final class RecipePlan {
     this.rows = rows;
     this.settings = settings;
     this.pretended = deviceMemory.isPresent();
-    Device device = pretended ? Device.CPU : recipe.deviceMap().device("device_map");
+    List<Device> devices = pretended ? List.of(Device.CPU) : Devices.of(recipe);
+    Device device = devices.get(0);
     this.budget =
         pretended
             ? Budget.pretended(deviceMemory.getAsLong())
-            : device.isCpu() ? Budget.ofMachine() : Budget.of(device);
+            : device.isCpu() ? Budget.ofMachine() : Budget.ofEach(devices);
     this.planned = new PlannedRecipe(recipe, rows, settings, device, pretended, budget);
     try (WeightSource source = planned.source()) {
       Optional<QuantConfig> quantization = recipe.quantization().config();
@@ -76,7 +77,7 @@ public final class RecipePlan {
               settings.gradientAccumulationSteps());
       disk = planned.disk(source);
       for (Checkpointing mode : Checkpointing.values()) {
-        plans.put(mode, run.plan(mode));
+        plans.put(mode, plan(run, mode));
       }
       addAlternatives(source, quantization);
     }
@@ -102,6 +103,22 @@ public final class RecipePlan {
   /** The plan of a run here whose rows were read. */
   static RecipePlan of(Recipe recipe, RecipeRows rows, TrainSettings settings) {
     return new RecipePlan(recipe, rows, settings, OptionalLong.empty());
+  }
+
+  /** Of all workers where they share a memory, else of the first one's device: it has the most. */
+  private MemoryPlan plan(PlannedRun of, Checkpointing mode) {
+    int workers = workers();
+    MemoryPlan one = of.plan(mode);
+    return workers == 1
+        ? one
+        : where() == Device.Type.CPU
+            ? one.times(workers)
+            : one.receiving(DType.FLOAT32.bytes() * of.parameters());
+  }
+
+  /** Workers that share a step's micro-batches. */
+  public int workers() {
+    return recipe.training().devices().count();
   }
 
   private void addAlternatives(WeightSource source, Optional<QuantConfig> quantization) {
@@ -130,7 +147,7 @@ public final class RecipePlan {
                   new SkipModules(q.skipModules())));
       PlannedRun other =
           planned.run(source, nf4, settings.microBatchSize(), settings.gradientAccumulationSteps());
-      add("load_in_4bit: true (block)", other.plan(least).peak());
+      add("load_in_4bit: true (block)", plan(other, least).peak());
     }
   }
 
@@ -145,7 +162,7 @@ public final class RecipePlan {
       steps *= 2;
       PlannedRun other = planned.run(source, quantization, size, (int) steps);
       String keys = "micro_batch_size: " + size + " with gradient_accumulation_steps: " + steps;
-      enough = add(keys + " (" + word(mode) + ")", other.plan(mode).peak());
+      enough = add(keys + " (" + word(mode) + ")", plan(other, mode).peak());
     }
   }
 

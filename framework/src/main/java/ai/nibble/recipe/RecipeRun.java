@@ -26,6 +26,7 @@ import ai.nibble.train.RunPlace;
 import ai.nibble.train.TrainSettings;
 import ai.nibble.train.Trainer;
 import ai.nibble.train.TrainingInterruptedException;
+import ai.nibble.train.Workers;
 import ai.nibble.train.log.Console;
 import ai.nibble.train.log.JfrEvents;
 import ai.nibble.train.log.JfrRecording;
@@ -34,6 +35,7 @@ import ai.nibble.train.log.OptionalListener;
 import ai.nibble.train.log.TensorBoardFile;
 import ai.nibble.train.log.TrainListener;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
@@ -169,10 +171,18 @@ public final class RecipeRun {
     RecipeRows rows = inputs.identity().rows();
     TrainSettings settings = inputs.settings();
     Path output = recipe.output().outputDir();
+    List<Device> devices = Devices.of(recipe);
+    Replicas.expect(devices);
+    RecipeObjective objective = new RecipeObjective(recipe);
     try (AnswerCheck answers = answerCheck();
-        CausalLm model = loadModel();
-        Trainable trained = trainable(model, inputs.baseFiles(), from)) {
+        CausalLm model = loadModel(devices.get(0), out);
+        Trainable trained = trainable(model, inputs.baseFiles(), from);
+        Replicas replicas = Replicas.load(devices, model, trained, this::loadAgain, objective::of);
+        Workers workers = replicas.workers()) {
       describe(model, trained);
+      if (devices.size() > 1) {
+        out.println(workers.description(settings.gradientAccumulationSteps()));
+      }
       if (answers != null) {
         answers.compare(rows.train());
       }
@@ -187,14 +197,12 @@ public final class RecipeRun {
         listeners.all.add(0, provenance); // it knows the step when something is saved
         listeners.all.add(record);
         listeners.all.addAll(ownListeners);
-        RecipeObjective objective = new RecipeObjective(recipe);
         RecipeRows prepared =
             objective.prepared(rows, model, out, () -> endIfAsked("asking the reference"));
         Trainer trainer =
             new Trainer(
-                model,
+                workers,
                 provenance.around(trained),
-                objective.of(trained),
                 settings,
                 prepared.training(),
                 prepared.eval(),
@@ -282,35 +290,39 @@ public final class RecipeRun {
     }
   }
 
-  private CausalLm loadModel() {
+  /** The base for another worker; all there is to say was said of the first. */
+  private CausalLm loadAgain(Device device) {
+    return loadModel(device, new PrintStream(OutputStream.nullOutputStream()));
+  }
+
+  private CausalLm loadModel(Device device, PrintStream told) {
     Quantization q = recipe.quantization();
-    Device device = recipe.deviceMap().device("device_map");
     DType compute = q.computeDtype().type().orElseGet(() -> LoadOptions.autoComputeDtype(device));
     if (q.computeDtype() == ComputeDtype.AUTO) {
-      out.println(LoadOptions.autoReason(device));
+      told.println(LoadOptions.autoReason(device));
     }
     if (compute == DType.FLOAT16 && device.isCpu()) {
-      out.println("float16 on a CPU takes float32's time: its products are computed wider");
+      told.println("float16 on a CPU takes float32's time: its products are computed wider");
     }
     Path base = recipe.baseModel();
-    Consumer<String> notices = notice -> out.println("note: " + notice);
+    Consumer<String> notices = notice -> told.println("note: " + notice);
     try (WeightSource source =
         recipe.init() == Recipe.Init.RANDOM
             ? RandomWeights.of(base, recipe.seed(), notices)
             : WeightSource.open(base, notices)) {
       Optional<QuantConfig> held = source.settle(q.config(), notices);
-      sayWhatBitsCost(WeightSizes.of(source, held, device.type()), device);
+      sayWhatBitsCost(WeightSizes.of(source, held, device.type()), device, told);
       LoadOptions options = new LoadOptions(held, compute, trainsAllWeights(), device);
       return CausalLm.load(source, base, options, (done, total) -> endIfAsked("loading weights"));
     }
   }
 
-  private void sayWhatBitsCost(WeightSizes sizes, Device device) {
+  private static void sayWhatBitsCost(WeightSizes sizes, Device device, PrintStream told) {
     if (sizes.of(WeightSizes.Form.CODES_4BIT) > 0 && device.isCpu()) {
-      out.println("4-bit weights on a CPU save memory rather than time");
+      told.println("4-bit weights on a CPU save memory rather than time");
     }
     if (sizes.of(WeightSizes.Form.CODES_8BIT) > 0 && device.isCpu() && !Torch.multipliesInt8()) {
-      out.println("this CPU has no int8 products (AMX or AVX512-VNNI): 8-bit weights are slow");
+      told.println("this CPU has no int8 products (AMX or AVX512-VNNI): 8-bit weights are slow");
     }
   }
 

@@ -8,6 +8,7 @@ import java.util.Optional;
  *
  * @param microBatchSize rows computed at once, or packs of rows
  * @param gradientAccumulationSteps micro-batches of one optimizer step
+ * @param devices that share a step's micro-batches, each with a copy of the model
  * @param numEpochs passes over the data; not used where {@code maxSteps} is given
  * @param maxSteps optimizer steps, through as many passes as they take
  * @param samplePacking several rows in a pack of at most {@code sequence_len} tokens
@@ -28,6 +29,15 @@ public record Training(
             range = "[1, 1048576]",
             doc = "Micro-batches of one optimizer step")
         int gradientAccumulationSteps,
+    @Key(
+            value = "devices",
+            byDefault = "1",
+            doc =
+                "How many GPUs share a step's micro-batches, each with a copy of the model, or which:"
+                    + " `2`, `[0, 1]`. The step is the same with any number, to the bit:"
+                    + " `gradient_accumulation_steps` are all of its micro-batches, not each GPU's"
+                    + " (docs/gpu.md). On a CPU as many workers share its cores")
+        Devices devices,
     @Key(
             value = "num_epochs",
             byDefault = "1",

@@ -125,11 +125,22 @@ public final class Workers implements AutoCloseable {
     }
   }
 
-  /** One line for people: how many there are, where, and how values get from one to another. */
-  public String description() {
-    List<String> where = new ArrayList<>();
-    replicas.forEach(replica -> where.add(replica.model().device().toString()));
-    return count() + " workers on " + where + ", gradients by " + link.description();
+  /**
+   * One line for people: who computes what, and how values get from one to another.
+   *
+   * @param microBatches of a step
+   */
+  public String description(int microBatches) {
+    int[] starts = stretches(microBatches);
+    List<String> each = new ArrayList<>();
+    for (int w = 0; w < count(); w++) {
+      each.add(starts[w + 1] - starts[w] + " on " + replicas.get(w).model().device());
+    }
+    return microBatches
+        + " micro-batches a step: "
+        + String.join(", ", each)
+        + "; gradients by "
+        + link.description();
   }
 
   @Override

@@ -64,7 +64,16 @@ final class RecipeLoaderTest {
     assertEquals(Optional.empty(), recipe.data().chatTemplate());
     assertEquals(
         new Training(
-            1, 1, 1, Optional.empty(), Training.GradientCheckpointing.AUTO, false, false, false, 0),
+            1,
+            1,
+            Devices.of(1),
+            1,
+            Optional.empty(),
+            Training.GradientCheckpointing.AUTO,
+            false,
+            false,
+            false,
+            0),
         recipe.training());
     assertEquals(
         new Optimization(
@@ -132,6 +141,7 @@ final class RecipeLoaderTest {
             excess_length_strategy: truncate
             micro_batch_size: 3
             gradient_accumulation_steps: 5
+            devices: [1, 0]
             num_epochs: 2.5
             gradient_checkpointing: block
             weight_decay: 0.01

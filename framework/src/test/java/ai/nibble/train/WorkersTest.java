@@ -22,6 +22,11 @@ import ai.nibble.optim.Schedule;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.DeviceLink;
+import ai.nibble.tensor.HostKernels;
+import ai.nibble.tensor.KernelLaunchers;
+import ai.nibble.tensor.RecordingNccl;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.tensor.TensorException;
@@ -122,13 +127,17 @@ class WorkersTest {
     }
 
     Run(int count, Function<LoraAdapter, Objective> objective) {
+      this(count, objective, DeviceLink.between(List.of(Device.CPU)));
+    }
+
+    Run(int count, Function<LoraAdapter, Objective> objective, DeviceLink link) {
       LoraConfig config = LoraConfig.DEFAULT.withRank(4, 8).withDropout(0.2);
       LoraAdapter first = scope.own(LoraAdapter.inject(models.get(0), config, 5));
       for (int w = 0; w < count; w++) {
         LoraAdapter own = w == 0 ? first : scope.own(first.copyTo(models.get(w)));
         replicas.add(new Replica(models.get(w), own, objective.apply(own)));
       }
-      workers = scope.own(Workers.of(replicas));
+      workers = scope.own(new Workers(replicas, link, 1));
     }
 
     Run with(UnaryOperator<TrainSettings> change) {
@@ -228,6 +237,26 @@ class WorkersTest {
                   LossType.SIGMOID, 0.5, 0, Reference.adapterOff(adapter), ChosenEntropy.NONE));
     } finally {
       rows = TinyRun.rows(7, 3);
+    }
+  }
+
+  /**
+   * As on GPUs: kernels, compiled for the host, sum where each worker computes, and what is summed
+   * and the new values go from one to another by a stand-in for NCCL, no memory being shared.
+   */
+  @Test
+  void sumsThatAreSentFromDeviceToDeviceGiveTheSameBits(@TempDir Path output) {
+    KernelLaunchers.Installation kernels = HostKernels.install();
+    try (kernels) {
+      Ran expected = null;
+      for (int count : COUNTS) {
+        DeviceLink link = RecordingNccl.link(count);
+        try (Run run = new Run(count, adapter -> new SupervisedFineTuning(), link)) {
+          Ran ran = run.to(output.resolve("of" + count), Optional.empty());
+          expected = expected == null ? ran : expected;
+          assertSame(expected, ran, count + " workers");
+        }
+      }
     }
   }
 
