@@ -27,7 +27,7 @@ public final class AdamW extends ElementwiseOptimizer {
   public static Optimizer over(
       ParameterSet parameters, AdamWConfig config, List<ParameterRange> ranges) {
     return KernelLaunchers.serves(parameters.values().device())
-        ? new DeviceAdamW(config, ranges, parameters)
+        ? new DeviceAdamW(config, ranges, parameters, MomentMemory.resident(parameters))
         : new AdamW(config, ranges);
   }
 

@@ -13,10 +13,15 @@ import java.util.function.BiConsumer;
  */
 abstract class DeviceOptimizer implements Optimizer {
   private final ParameterSet parameters;
+  private final MomentMemory memory;
   private long step;
 
-  DeviceOptimizer(ParameterSet parameters) {
+  /**
+   * @param memory of what is remembered
+   */
+  DeviceOptimizer(ParameterSet parameters, MomentMemory memory) {
     this.parameters = parameters;
+    this.memory = memory;
   }
 
   final ParameterSet parameters() {
@@ -96,6 +101,7 @@ abstract class DeviceOptimizer implements Optimizer {
       Tensor sum = stretch.sum();
       OptimizerKernels.sumOfSquares(sumOfSquares, sum);
       OptimizerKernels.clipFactor(factor, sumOfSquares, null, maxNorm);
+      memory.fetch();
       update(sum, factor, learningRate, step + 1);
       double norm = Math.sqrt(sumOfSquares.item());
       if (Double.isFinite(norm)) {

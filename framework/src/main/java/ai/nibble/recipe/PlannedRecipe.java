@@ -127,7 +127,7 @@ final class PlannedRecipe {
         trained.values,
         pairs * trained.largest,
         accumulation,
-        Math.round(trained.values * settings.optimizer().bytesAValue()),
+        remembered(trained.values, device),
         withPrompts(
             MicroBatch.largestDrawn(
                 new EpochSampler(RunSettings.plan(recipe, rows.training()), microBatch),
@@ -139,6 +139,13 @@ final class PlannedRecipe {
         recipe.method().learnsFromPreferences(),
         batch -> new Extent(batch.sequenceStarts(), precision, where, device, threads),
         device ? Host.device() : Host.cpu(ProcessMemory.residentBytes()));
+  }
+
+  /** What the optimizer remembers; pages of a device make room when activations need it. */
+  private long remembered(long values, boolean device) {
+    return device && settings.optimizer().isPaged()
+        ? 0
+        : Math.round(values * settings.optimizer().bytesAValue());
   }
 
   /** What the run writes of its weights. */

@@ -304,6 +304,9 @@ public final class RecipeRun {
     if (compute == DType.FLOAT16 && device.isCpu()) {
       told.println("float16 on a CPU takes float32's time: its products are computed wider");
     }
+    if (device.isCpu() && RunSettings.optimizer(recipe.optimization()).isPaged()) {
+      told.println("paged optimizer: a CPU has its memory at hand, so nothing is paged");
+    }
     Path base = recipe.baseModel();
     Consumer<String> notices = notice -> told.println("note: " + notice);
     try (WeightSource source =
