@@ -2,6 +2,7 @@ package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.autograd.Checkpoint;
+import ai.nibble.autograd.Offload;
 import ai.nibble.autograd.Recall;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
@@ -57,6 +58,7 @@ public final class CausalLm implements AutoCloseable {
   private final ParameterSet parameters;
   private final Workspace work;
   private final LogitCap logitCap;
+  private final Offload offload = new Offload();
   private final Map<String, Linear> linears = new LinkedHashMap<>();
 
   /** What is computed with in place of the embedding and of the head; null for the model's own. */
@@ -226,13 +228,20 @@ public final class CausalLm implements AutoCloseable {
               ? tape.apply(
                   new Checkpoint(
                       (inner, inputs, recall) ->
-                          layer.forward(run(inner, pass, checkpointing, recall), inputs[0])),
+                          layer.forward(run(inner, pass, checkpointing, recall), inputs[0]),
+                      offload(checkpointing)),
                   x)
               : layer.forward(run(tape, pass, checkpointing, Recall.once()), x);
       x.close();
       x = next;
     }
     return x;
+  }
+
+  private Optional<Offload> offload(Checkpointing checkpointing) {
+    return checkpointing == Checkpointing.OFFLOAD && Offload.serves(device())
+        ? Optional.of(offload)
+        : Optional.empty();
   }
 
   private double embeddingScale() {
@@ -439,5 +448,6 @@ public final class CausalLm implements AutoCloseable {
       parameters.close();
     }
     work.close();
+    offload.close();
   }
 }

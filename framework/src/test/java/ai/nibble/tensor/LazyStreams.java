@@ -26,7 +26,7 @@ final class LazyStreams {
 
   private final Map<Long, Long> done = new HashMap<>();
 
-  /** Streams that have waited for the computation since they last copied. */
+  /** Streams that have waited for the computation since their last copy. */
   private final Set<Long> ordered = new HashSet<>();
 
   long create() {
@@ -44,7 +44,7 @@ final class LazyStreams {
    * @throws AssertionError if the stream does not wait for what was computed before
    */
   void copy(long into, long from, long bytes, long stream) {
-    if (!ordered.contains(stream)) {
+    if (!ordered.remove(stream)) {
       throw new AssertionError("a copy that does not wait for what is computed");
     }
     queued
@@ -78,11 +78,6 @@ final class LazyStreams {
   void synchronize(long event) {
     long[] at = recorded.get(event);
     run(at[0], at[1]);
-  }
-
-  /** What was computed since is not waited for yet. */
-  void computed() {
-    ordered.clear();
   }
 
   /** Copies that were not made yet. */
