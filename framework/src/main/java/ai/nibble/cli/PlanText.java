@@ -73,6 +73,11 @@ final class PlanText {
             plan.budget().place(),
             Sizes.text(plan.budget().available()),
             Sizes.text(plan.budget().total())));
+    if (plan.onHost() > 0) {
+      text.append("offloaded to the main memory: ")
+          .append(Sizes.text(plan.onHost()))
+          .append(", page-locked\n");
+    }
     text.append("output_dir: ").append(plan.disk().text()).append('\n');
     text.append(plan.shortage().map(s -> "does not fit: " + s).orElse("fits")).append('\n');
     return text.toString();
@@ -128,6 +133,7 @@ final class PlanText {
     Map<String, Object> modes = new LinkedHashMap<>();
     plan.plans().forEach((mode, other) -> modes.put(word(mode), other.peak()));
     root.put("peak_bytes_by_gradient_checkpointing", modes);
+    root.put("offloaded_bytes", plan.onHost());
     root.put("available_bytes", plan.budget().available());
     root.put("total_bytes", plan.budget().total());
     root.put("fits", plan.fits());

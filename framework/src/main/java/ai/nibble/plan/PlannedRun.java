@@ -49,11 +49,7 @@ public record PlannedRun(
 
   /** The plan with a way of checkpointing. */
   public MemoryPlan plan(Checkpointing checkpointing) {
-    int loss = Math.max(1, train.lossTokens());
-    StepMemory.Result step =
-        onAnswers
-            ? StepMemory.trainingOnAnswers(model, extent.apply(train), loss, checkpointing)
-            : StepMemory.training(model, extent.apply(train), loss, checkpointing);
+    StepMemory.Result step = step(checkpointing);
     Map<Component, Long> loading = loaded();
     Map<Component, Long> training = trainer();
     loading.put(Component.LOADING, weights.whileLoading());
@@ -75,6 +71,18 @@ public record PlannedRun(
       phases.put(Phase.MERGE, merge);
     }
     return new MemoryPlan(phases);
+  }
+
+  private StepMemory.Result step(Checkpointing checkpointing) {
+    int loss = Math.max(1, train.lossTokens());
+    return onAnswers
+        ? StepMemory.trainingOnAnswers(model, extent.apply(train), loss, checkpointing)
+        : StepMemory.training(model, extent.apply(train), loss, checkpointing);
+  }
+
+  /** Bytes that a way of checkpointing puts into the main memory of a GPU's machine. */
+  public long onHost(Checkpointing checkpointing) {
+    return checkpointing == Checkpointing.OFFLOAD ? step(checkpointing).onHost() : 0;
   }
 
   private static long buffers(StepMemory.Result step) {

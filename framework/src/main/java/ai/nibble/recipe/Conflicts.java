@@ -275,7 +275,7 @@ final class Conflicts {
     }
     List<String> unused =
         switch (optimizer) {
-          case ADAMW, ADAMW_8BIT -> List.of("momentum");
+          case ADAMW, ADAMW_8BIT, PAGED_ADAMW_32BIT, PAGED_ADAMW_8BIT -> List.of("momentum");
           case MUON -> List.of();
           case LION -> List.of("adam_epsilon", "momentum");
           case SGD -> List.of("adam_beta1", "adam_beta2", "adam_epsilon");

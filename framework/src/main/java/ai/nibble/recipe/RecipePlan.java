@@ -19,6 +19,7 @@ import ai.nibble.train.TrainSettings;
 import ai.nibble.train.log.ProcessMemory;
 import java.io.PrintStream;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Locale;
@@ -76,7 +77,7 @@ public final class RecipePlan {
               settings.microBatchSize(),
               settings.gradientAccumulationSteps());
       disk = planned.disk(source);
-      for (Checkpointing mode : Checkpointing.values()) {
+      for (Checkpointing mode : modes()) {
         plans.put(mode, plan(run, mode));
       }
       addAlternatives(source, quantization);
@@ -125,12 +126,12 @@ public final class RecipePlan {
     if (fits()) {
       return;
     }
-    for (Checkpointing mode : Checkpointing.values()) {
+    for (Checkpointing mode : modes()) {
       if (mode != checkpointing()) {
         add("gradient_checkpointing: " + word(mode), plans.get(mode).peak());
       }
     }
-    Checkpointing least = Checkpointing.BLOCK;
+    Checkpointing least = least();
     addSmallerBatches(source, quantization, least);
     boolean quantises =
         recipe.adapter() != Recipe.Adapter.NONE
@@ -147,7 +148,7 @@ public final class RecipePlan {
                   new SkipModules(q.skipModules())));
       PlannedRun other =
           planned.run(source, nf4, settings.microBatchSize(), settings.gradientAccumulationSteps());
-      add("load_in_4bit: true (block)", plan(other, least).peak());
+      add("load_in_4bit: true (" + word(least) + ")", plan(other, least).peak());
     }
   }
 
@@ -211,12 +212,30 @@ public final class RecipePlan {
     if (asked.isPresent()) {
       return asked.get();
     }
-    for (Checkpointing mode : Checkpointing.values()) {
+    for (Checkpointing mode : modes()) {
       if (budget.holds(plans.get(mode).peak())) {
         return mode;
       }
     }
-    return Checkpointing.BLOCK;
+    return least();
+  }
+
+  /** What there is to choose from: a CPU has nowhere to put things but where they are. */
+  private List<Checkpointing> modes() {
+    boolean asked =
+        recipe.training().gradientCheckpointing().mode().equals(Optional.of(Checkpointing.OFFLOAD));
+    return Arrays.stream(Checkpointing.values())
+        .filter(m -> m != Checkpointing.OFFLOAD || asked || where() != Device.Type.CPU)
+        .toList();
+  }
+
+  private Checkpointing least() {
+    return where() == Device.Type.CPU ? Checkpointing.BLOCK : Checkpointing.OFFLOAD;
+  }
+
+  /** Bytes that the run puts into the main memory of all GPUs' machine; 0 where it puts none. */
+  public long onHost() {
+    return where() == Device.Type.CPU ? 0 : workers() * run.onHost(checkpointing());
   }
 
   /** The plan of {@link #checkpointing}. */
@@ -255,7 +274,8 @@ public final class RecipePlan {
         + (asked ? " as set" : ", chosen by that")
         + " ("
         + all
-        + ")";
+        + ")"
+        + (onHost() > 0 ? "; " + Sizes.text(onHost()) + " lie in the main memory" : "");
   }
 
   /** One line, after the run, that sets what it took beside the plan; empty on a GPU. */

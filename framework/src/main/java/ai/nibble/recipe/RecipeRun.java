@@ -307,6 +307,10 @@ public final class RecipeRun {
     if (device.isCpu() && RunSettings.optimizer(recipe.optimization()).isPaged()) {
       told.println("paged optimizer: a CPU has its memory at hand, so nothing is paged");
     }
+    if (device.isCpu()
+        && recipe.training().gradientCheckpointing() == Training.GradientCheckpointing.OFFLOAD) {
+      told.println("gradient_checkpointing: offload is block on a CPU, whose memory is the host's");
+    }
     Path base = recipe.baseModel();
     Consumer<String> notices = notice -> told.println("note: " + notice);
     try (WeightSource source =

@@ -57,12 +57,18 @@ public record Training(
                 "What of each block is kept for the backward pass and what computed again: `none`"
                     + " keeps all, `selective` the outputs of products and attention (less memory,"
                     + " hardly more time), `block` only hidden states and attention's output (least"
-                    + " memory, a fifth more time); `auto` is the first of them that fits the"
+                    + " memory, a fifth more time), `offload` the same in the main memory instead of"
+                    + " a GPU's; `auto` is the first of them that fits the"
                     + " machine's memory (see docs/plan.md)",
             means = {
               @Key.Means(value = "true|True|TRUE", as = "block"),
-              @Key.Means(value = "false|False|FALSE", as = "none")
-            })
+              @Key.Means(value = "false|False|FALSE", as = "none"),
+              @Key.Means(value = "unsloth", as = "offload")
+            },
+            refuse =
+                @Key.Refuse(
+                    value = "offload_disk|disk",
+                    why = "not supported: use offload, which keeps them in the main memory"))
         GradientCheckpointing gradientCheckpointing,
     @Key(
             value = "sample_packing",
@@ -96,7 +102,8 @@ public record Training(
     AUTO,
     NONE,
     SELECTIVE,
-    BLOCK;
+    BLOCK,
+    OFFLOAD;
 
     /** The way; empty: what fits. */
     Optional<Checkpointing> mode() {

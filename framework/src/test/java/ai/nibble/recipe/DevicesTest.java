@@ -168,6 +168,29 @@ final class DevicesTest {
         Files.readAllBytes(temp.resolve("four").resolve(model)));
   }
 
+  /** On a CPU, where they have nothing to do; a line says so. */
+  @Test
+  void pagesAndOffloadingChangeNothingOnACpu() throws IOException {
+    int before = Torch.threads();
+    try {
+      Torch.setThreads(1);
+      for (String bits : List.of("8bit", "32bit")) {
+        run("plain" + bits, "optimizer=adamw_" + bits, "lora_r=8", "gradient_checkpointing=none");
+        String told =
+            run(
+                "paged" + bits,
+                "optimizer=paged_adamw_" + bits,
+                "lora_r=8",
+                "gradient_checkpointing=offload");
+        assertArrayEquals(adapter("plain" + bits), adapter("paged" + bits));
+        assertTrue(told.contains("\npaged optimizer: a CPU has its memory at hand,"), told);
+        assertTrue(told.contains("\ngradient_checkpointing: offload is block on a CPU,"), told);
+      }
+    } finally {
+      Torch.setThreads(before);
+    }
+  }
+
   @Test
   void thePlanCountsWhatEachWorkerHasOfItsOwn() throws IOException {
     PrintStream none = new PrintStream(new ByteArrayOutputStream());

@@ -247,6 +247,10 @@ final class RecipeLoaderTest {
         "lr_scheduler_type: constant_with_warmup | lr_scheduler: constant",
         "enable_activation_checkpointing: true | gradient_checkpointing: block",
         "gradient_checkpointing: False | gradient_checkpointing: none",
+        "gradient_checkpointing: unsloth | gradient_checkpointing: offload",
+        "activation_offloading: true | gradient_checkpointing: offload",
+        "enable_activation_offloading: false | gradient_checkpointing: auto",
+        "optim: paged_adamw | optimizer: paged_adamw_32bit",
         "eval_strategy: no | evals_per_epoch: null",
       })
   void otherToolsNamesAreReadWithANotice(String written, String resolved) throws IOException {
