@@ -128,10 +128,12 @@ final class PlannedRecipe {
         pairs * trained.largest,
         accumulation,
         remembered(trained.values, device),
-        withPrompts(
-            MicroBatch.largestDrawn(
+        MicroBatch.largeOnesDrawn(
                 new EpochSampler(RunSettings.plan(recipe, rows.training()), microBatch),
-                microBatches)),
+                microBatches)
+            .stream()
+            .map(this::withPrompts)
+            .toList(),
         rows.eval().isEmpty() ? Optional.empty() : Optional.of(largestEvaluated()),
         generation(source, quantization),
         rowBytes(),

@@ -196,9 +196,9 @@ public final class RecipePlan {
     return planned.precision().compute();
   }
 
-  /** The largest micro-batch of training. */
+  /** The micro-batch of training that needs the most memory. */
   public MicroBatch largestBatch() {
-    return run.train();
+    return run.largest(checkpointing());
   }
 
   /** Rows to train and to evaluate on. */

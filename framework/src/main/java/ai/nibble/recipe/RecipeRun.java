@@ -98,7 +98,7 @@ public final class RecipeRun {
       OutputLock lock = OutputLock.take(output);
       try {
         resume.requireSameSettings();
-        return run(output, resume);
+        return run(output, resume, lock);
       } finally {
         lock.close();
       }
@@ -107,7 +107,7 @@ public final class RecipeRun {
     }
   }
 
-  private OptionalDouble run(Path output, ResumePoint resume) throws IOException {
+  private OptionalDouble run(Path output, ResumePoint resume, OutputLock lock) throws IOException {
     // what the base and the template say now is kept: a long run may outlive their files
     Optional<String> ownTemplate =
         recipe.data().chatTemplate().map(file -> RecipeRows.template(recipe).source());
@@ -128,7 +128,7 @@ public final class RecipeRun {
       plan.shortage().ifPresent(line -> out.println("warning: " + line));
       settings = settings.with(plan.checkpointing());
       Inputs inputs = new Inputs(settings, identity, sums, baseFiles, ownTemplate, plan);
-      return train(inputs, start.from());
+      return train(inputs, start.from(), lock);
     }
   }
 
@@ -167,7 +167,8 @@ public final class RecipeRun {
       Optional<String> ownTemplate,
       RecipePlan plan) {}
 
-  private OptionalDouble train(Inputs inputs, Optional<SavedCheckpoint> from) throws IOException {
+  private OptionalDouble train(Inputs inputs, Optional<SavedCheckpoint> from, OutputLock lock)
+      throws IOException {
     RecipeRows rows = inputs.identity().rows();
     TrainSettings settings = inputs.settings();
     Path output = recipe.output().outputDir();
@@ -195,6 +196,7 @@ public final class RecipeRun {
           Listeners listeners = listeners(output, from)) {
         RunProvenance provenance = facts.provenance(inputs.sums(), from);
         listeners.all.add(0, provenance); // it knows the step when something is saved
+        listeners.all.add(0, new MovedOutput(lock, () -> describe(output, inputs.ownTemplate())));
         listeners.all.add(record);
         listeners.all.addAll(ownListeners);
         RecipeRows prepared =
@@ -250,6 +252,10 @@ public final class RecipeRun {
     if (from.isEmpty() || !OutputFolder.isIn(output, from.get().directory())) {
       OutputFolder.prepare(recipe.output());
     }
+    describe(output, ownTemplate);
+  }
+
+  private void describe(Path output, Optional<String> ownTemplate) throws IOException {
     WholeFile.write(output.resolve(TrainedWith.RECIPE), recipe.resolvedYaml());
     if (ownTemplate.isPresent() && !trainsAllWeights()) {
       WholeFile.write(output.resolve(ModelStore.CHAT_TEMPLATE), ownTemplate.get());
