@@ -20,8 +20,8 @@ import java.util.Optional;
  * order. Used by one thread.
  */
 public final class Offload implements AutoCloseable {
-  /** Parcels that may be on the device. */
-  private static final int ON_DEVICE = 2;
+  /** Checkpoints whose tensors may be on the device. */
+  public static final int ON_DEVICE = 2;
 
   private final Map<Device, HostCopies> copies = new HashMap<>();
 

@@ -1,5 +1,6 @@
 package ai.nibble.model;
 
+import ai.nibble.autograd.Offload;
 import ai.nibble.model.MemoryLedger.Value;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -8,17 +9,15 @@ import java.util.Iterator;
 import java.util.List;
 
 /**
- * The memory of an {@link ai.nibble.autograd.Offload} without the copies: which values are on the
+ * The memory of an {@link Offload} without the copies: which values are on the
  * device when, and what lies on the host at most.
  */
 final class MemoryOffload {
-  private static final int ON_DEVICE = 2;
-
   private final Deque<Parcel> parcels = new ArrayDeque<>();
   private long held;
   private long most;
 
-  /** What one checkpoint keeps; null for a value that is not on the device. */
+  /** What one checkpoint keeps. */
   final class Parcel {
     private final List<Value> values;
     private final List<Value> gone = new ArrayList<>();
@@ -63,9 +62,9 @@ final class MemoryOffload {
     parcels.push(parcel);
     held += parcel.bytes();
     most = Math.max(most, held);
-    if (parcels.size() > ON_DEVICE) {
+    if (parcels.size() > Offload.ON_DEVICE) {
       Iterator<Parcel> from = parcels.iterator();
-      for (int i = 0; i < ON_DEVICE; i++) {
+      for (int i = 0; i < Offload.ON_DEVICE; i++) {
         from.next();
       }
       from.next().leave();

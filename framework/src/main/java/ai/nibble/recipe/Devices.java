@@ -12,7 +12,7 @@ import java.util.stream.IntStream;
  * The devices that share a step's micro-batches ({@code devices}).
  *
  * @param count how many, at least 1
- * @param ordinals of GPUs, all different, as many; empty: the first ones
+ * @param ordinals of GPUs, all different, as many; empty: from that of {@code device_map} on
  */
 public record Devices(int count, List<Integer> ordinals) {
   private static final int MOST = 64;
@@ -53,7 +53,7 @@ public record Devices(int count, List<Integer> ordinals) {
     }
     List<Device> devices = new ArrayList<>();
     for (int w = 0; w < count; w++) {
-      int ordinal = ordinals.isEmpty() ? w : ordinals.get(w);
+      int ordinal = ordinals.isEmpty() ? first.index() + w : ordinals.get(w);
       if (ordinal >= gpus) {
         throw new InvalidInputException(
             where

@@ -37,13 +37,13 @@ public interface DeviceLink extends AutoCloseable {
   void close();
 
   /**
-   * A link between these devices: the main memory where all are the CPU, else NCCL where libtorch
+   * A link between these devices: the memory itself where all are one, else NCCL where libtorch
    * brings it, else libtorch's own copies.
    *
-   * @param devices of the workers: the CPU for all, or different GPUs
+   * @param devices of the workers: one for all, or different GPUs
    */
   static DeviceLink between(List<Device> devices) {
-    return devices.stream().allMatch(Device::isCpu)
+    return devices.stream().distinct().count() == 1
         ? new CopyingLink(true, "shared memory")
         : Nccl.find()
             .<DeviceLink>map(
