@@ -37,6 +37,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.DoubleSupplier;
+import java.util.function.DoubleUnaryOperator;
 
 /**
  * A decoder language model. Its weights are frozen, and its linears may carry adapters, or all of
@@ -277,7 +278,11 @@ public final class CausalLm implements AutoCloseable {
     try (Variable selected = tape.apply(new SelectRows(positions), hidden);
         Variable normed = finalNorm.apply(tape, selected)) {
       Variable value = tape.apply(entropy, normed);
-      return new Loss(value, () -> entropy.lossSum(value.value()));
+      return new Loss(
+          value,
+          () -> entropy.lossSum(value.value()),
+          Map.of(),
+          entropy.lossSumLater(value.value()));
     }
   }
 
@@ -341,8 +346,19 @@ public final class CausalLm implements AutoCloseable {
    * @param value float32 {@code [1]}, to differentiate
    * @param total gives the sum
    * @param measures what else was seen on the way, by name; empty for cross-entropy
+   * @param later the sum from the value, where a device has still to compute that; empty where the
+   *     sum is asked for at once
    */
-  public record Loss(Variable value, DoubleSupplier total, Map<String, Mean> measures) {
+  public record Loss(
+      Variable value,
+      DoubleSupplier total,
+      Map<String, Mean> measures,
+      Optional<DoubleUnaryOperator> later) {
+    /** A loss whose sum is asked for at once. */
+    public Loss(Variable value, DoubleSupplier total, Map<String, Mean> measures) {
+      this(value, total, measures, Optional.empty());
+    }
+
     /** A loss with nothing beside it. */
     public Loss(Variable value, DoubleSupplier total) {
       this(value, total, Map.of());

@@ -9,8 +9,8 @@ import java.util.Iterator;
 import java.util.List;
 
 /**
- * The memory of an {@link Offload} without the copies: which values are on the
- * device when, and what lies on the host at most.
+ * The memory of an {@link Offload} without the copies: which values are on the device when, and
+ * what lies on the host at most.
  */
 final class MemoryOffload {
   private final Deque<Parcel> parcels = new ArrayDeque<>();

@@ -5,6 +5,7 @@ import ai.nibble.nn.ParameterSet;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
+import java.util.Optional;
 import java.util.function.BiConsumer;
 
 /**
@@ -95,14 +96,31 @@ abstract class DeviceOptimizer implements Optimizer {
       stretch.append(next, fetch);
     }
 
+    private void queue(double learningRate, double maxNorm, Tensor sound) {
+      Tensor sum = stretch.sum();
+      OptimizerKernels.sumOfSquares(sumOfSquares, sum);
+      if (sound != null) {
+        Poison.spread(sound, sumOfSquares);
+      }
+      OptimizerKernels.clipFactor(factor, sumOfSquares, sound, maxNorm);
+      memory.fetch();
+      update(sum, factor, learningRate, step + 1);
+    }
+
+    @Override
+    public Optional<Ahead> ahead() {
+      return Optional.of(
+          (learningRate, maxNorm, sound) -> {
+            queue(learningRate, maxNorm, sound);
+            step++;
+            return sumOfSquares;
+          });
+    }
+
     /** Everything is queued before the norm is read: the device does not wait for the host. */
     @Override
     public double apply(double learningRate, double maxNorm) {
-      Tensor sum = stretch.sum();
-      OptimizerKernels.sumOfSquares(sumOfSquares, sum);
-      OptimizerKernels.clipFactor(factor, sumOfSquares, null, maxNorm);
-      memory.fetch();
-      update(sum, factor, learningRate, step + 1);
+      queue(learningRate, maxNorm, null);
       double norm = Math.sqrt(sumOfSquares.item());
       if (Double.isFinite(norm)) {
         step++;

@@ -1,5 +1,8 @@
 package ai.nibble.optim;
 
+import ai.nibble.tensor.Tensor;
+import java.util.Optional;
+
 /**
  * One optimizer step at a time, where the parameters are: gradients of micro-batches summed as a
  * {@link GradientTree}, clipped by their global norm, applied.
@@ -18,4 +21,22 @@ public interface GradientStep extends GradientStretch {
    * @return the global L2 norm before clipping
    */
   double apply(double learningRate, double maxNorm);
+
+  /** Steps that the host does not wait for; empty where they are not made on a device. */
+  default Optional<Ahead> ahead() {
+    return Optional.empty();
+  }
+
+  /** Steps that are queued before it is known what became of the ones before. */
+  @FunctionalInterface
+  interface Ahead {
+    /**
+     * Queues the update by the sum. It is counted as done.
+     *
+     * @param sound float64 {@code [1]} on the device: nothing is written, now or later, where it is
+     *     not finite. It stops being so where the norm is not
+     * @return the squared norm before clipping, float64 {@code [1]}, valid until the next step
+     */
+    Tensor apply(double learningRate, double maxNorm, Tensor sound);
+  }
 }

@@ -1,5 +1,6 @@
 package ai.nibble.tensor;
 
+import com.sun.jna.Pointer;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -23,6 +24,11 @@ public final class HostCopies implements AutoCloseable {
   private final Device device;
   private final List<Room> rooms = new ArrayList<>();
   private final Deque<Long> events = new ArrayDeque<>();
+
+  /** All that was made, by whomever it is held now. */
+  private final List<Long> allRooms = new ArrayList<>();
+
+  private final List<Long> allEvents = new ArrayList<>();
 
   /** Happens when what was queued for the device by then is done; recorded again and again. */
   private long computed;
@@ -131,6 +137,19 @@ public final class HostCopies implements AutoCloseable {
     }
 
     /**
+     * The value of a tensor of one element, float32 or float64. The host waits for this copy, not
+     * for what was queued after it.
+     */
+    public double item() {
+      if (dtype != DType.FLOAT32 && dtype != DType.FLOAT64 || bytes != dtype.bytes()) {
+        throw new TensorException("item: needs a copy of one float32 or float64, got " + dtype);
+      }
+      in(() -> check(api.cuEventSynchronize(event), "cuEventSynchronize"));
+      Pointer value = new Pointer(room.address);
+      return dtype == DType.FLOAT32 ? value.getFloat(0) : value.getDouble(0);
+    }
+
+    /**
      * Begins to copy back.
      *
      * @return a new tensor, which may be read after {@link #arrive}; the caller's to close
@@ -182,6 +201,7 @@ public final class HostCopies implements AutoCloseable {
     long size = TensorMemory.allocatedBytes(Device.Type.CPU, bytes); // one of few sizes
     long[] address = new long[1];
     in(() -> check(api.cuMemHostAlloc(address, size, 0), "cuMemHostAlloc of " + size + " bytes"));
+    allRooms.add(address[0]);
     return new Room(address[0], size);
   }
 
@@ -197,6 +217,7 @@ public final class HostCopies implements AutoCloseable {
   private long newEvent() {
     long[] event = new long[1];
     check(api.cuEventCreate(event, CudaApi.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
+    allEvents.add(event[0]);
     return event[0];
   }
 
@@ -221,22 +242,23 @@ public final class HostCopies implements AutoCloseable {
     CudaError.check(api, code, call);
   }
 
-  /** Waits for copies under way, and frees the memory on the host. */
+  /** Waits for copies under way, and frees all memory on the host, that of open copies too. */
   @Override
   public void close() {
     in(
         () -> {
           check(api.cuEventRecord(computed, side), "cuEventRecord");
           check(api.cuEventSynchronize(computed), "cuEventSynchronize");
-          for (Room room : rooms) {
-            check(api.cuMemFreeHost(room.address), "cuMemFreeHost");
+          for (long room : allRooms) {
+            check(api.cuMemFreeHost(room), "cuMemFreeHost");
           }
-          events.push(computed);
-          for (long event : events) {
+          for (long event : allEvents) {
             check(api.cuEventDestroy_v2(event), "cuEventDestroy");
           }
           check(api.cuStreamDestroy_v2(side), "cuStreamDestroy");
         });
+    allRooms.clear();
+    allEvents.clear();
     rooms.clear();
     events.clear();
   }

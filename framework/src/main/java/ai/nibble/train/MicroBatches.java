@@ -14,6 +14,9 @@ import ai.nibble.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.function.DoubleSupplier;
+import java.util.function.DoubleUnaryOperator;
 
 /** Forward and backward of a step's micro-batches, each by the worker that it is dealt to. */
 final class MicroBatches {
@@ -47,17 +50,26 @@ final class MicroBatches {
   /**
    * What a micro-batch gave beside its gradients.
    *
-   * @param loss its sum, not divided
+   * @param sum of its loss, not divided; a device is waited for
    */
-  record Result(double loss, Map<String, Mean> measures) {}
+  record Result(DoubleSupplier sum, Map<String, Mean> measures) {
+    Result(double sum, Map<String, Mean> measures) {
+      this(() -> sum, measures);
+    }
+
+    double loss() {
+      return sum.getAsDouble();
+    }
+  }
 
   /**
    * Computes all, and brings their gradients together.
    *
    * @param weight of the whole step
+   * @param later reads losses when they are there; empty: each before the next micro-batch
    * @return one result a micro-batch, in their order
    */
-  List<Result> run(List<Batch> batches, double weight, long dropoutKey) {
+  List<Result> run(List<Batch> batches, double weight, long dropoutKey, Optional<ReadLater> later) {
     Result[] results = new Result[batches.size()];
     int[] starts = workers.stretches(batches.size());
     workers.shareValues();
@@ -66,7 +78,7 @@ final class MicroBatches {
           sums.get(w).begin(starts[w]);
           for (int micro = starts[w]; micro < starts[w + 1] && !workers.isFailing(); micro++) {
             long key = dropoutKey + ((long) micro << 40);
-            results[micro] = run(workers.get(w), batches.get(micro), weight, key);
+            results[micro] = run(workers.get(w), batches.get(micro), weight, key, later);
             sums.get(w).addMicroBatch();
           }
         });
@@ -74,17 +86,19 @@ final class MicroBatches {
     return List.of(results);
   }
 
-  private Result run(Replica replica, Batch batch, double weight, long dropoutKey) {
+  private Result run(
+      Replica replica, Batch batch, double weight, long dropoutKey, Optional<ReadLater> later) {
     ParameterSet parameters = replica.trained().parameters();
     parameters.grads().zero();
     Pass pass =
         new Pass(batch.sequenceStarts(), true, dropoutKey).withEmbeddingNoise(embeddingNoise);
-    Result result = forwardBackward(replica, batch, pass, weight);
+    Result result = forwardBackward(replica, batch, pass, weight, later);
     scale.unscale(parameters.grads());
     return result;
   }
 
-  private Result forwardBackward(Replica replica, Batch batch, Pass pass, double weight) {
+  private Result forwardBackward(
+      Replica replica, Batch batch, Pass pass, double weight, Optional<ReadLater> later) {
     try (Tape tape = Tape.recording()) {
       // scaled from the start: behind the loss a gradient may be rounded away before backward
       // begins
@@ -93,6 +107,11 @@ final class MicroBatches {
               .objective()
               .loss(tape, replica.model(), batch, pass, weight / scale.value(), checkpointing);
       tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
+      if (later.isPresent() && loss.later().isPresent()) {
+        DoubleUnaryOperator sum = loss.later().get();
+        DoubleSupplier value = later.get().loss(loss.value().value());
+        return new Result(() -> sum.applyAsDouble(value.getAsDouble()), loss.measures());
+      }
       // after backward is queued: a device has work while the host waits
       return new Result(loss.sum(), loss.measures());
     }

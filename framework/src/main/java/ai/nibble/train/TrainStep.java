@@ -4,11 +4,15 @@ import ai.nibble.data.Batch;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.Trainable;
+import ai.nibble.nn.ParameterSet;
 import ai.nibble.optim.GradientStep;
 import ai.nibble.optim.Optimizer;
 import ai.nibble.train.objective.Objective;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.function.DoubleSupplier;
+import java.util.function.Supplier;
 
 /**
  * One optimizer step, read top to bottom in {@link #run}: forward and backward of every
@@ -18,9 +22,15 @@ import java.util.Map;
 public final class TrainStep {
   private final Objective objective;
   private final GradientStep gradients;
+  private final Optional<GradientStep.Ahead> ahead;
+  private final boolean alone;
+  private final ParameterSet parameters;
   private final MicroBatches microBatches;
   private final double maxGradNorm;
   private final LossScale scale;
+
+  /** Made when a step is queued for the first time. */
+  private ReadLater later;
 
   /**
    * @param trained of the model, or on it; its parameters are what is trained
@@ -78,7 +88,10 @@ public final class TrainStep {
       double embeddingNoise) {
     Replica first = workers.first();
     this.objective = first.objective();
-    this.gradients = optimizer.over(first.trained().parameters());
+    this.parameters = first.trained().parameters();
+    this.gradients = optimizer.over(parameters);
+    this.ahead = gradients.ahead();
+    this.alone = workers.count() == 1;
     this.maxGradNorm = maxGradNorm;
     this.scale = LossScale.of(first.model().precision());
     this.microBatches =
@@ -132,12 +145,13 @@ public final class TrainStep {
    * @param mostLoss a loss above it is not applied
    */
   public Outcome run(List<Batch> batches, double learningRate, long dropoutKey, double mostLoss) {
-    int tokens = batches.stream().mapToInt(Batch::tokens).sum();
-    double weight = batches.stream().mapToDouble(objective::weight).sum();
+    int tokens = tokens(batches);
+    double weight = weight(batches);
     Measures measures = new Measures();
 
     double lossSum = 0;
-    for (MicroBatches.Result result : microBatches.run(batches, weight, dropoutKey)) {
+    for (MicroBatches.Result result :
+        microBatches.run(batches, weight, dropoutKey, Optional.empty())) {
       lossSum += result.loss();
       measures.add(result.measures());
     }
@@ -157,5 +171,61 @@ public final class TrainStep {
       scale.overflowed();
     }
     return new Outcome(loss, norm, tokens, false, overflow, seen);
+  }
+
+  /**
+   * Whether {@link #queue} may be called: one worker on a device, whose optimizer is there, and
+   * nothing that the next step does hangs on what became of this one.
+   */
+  boolean canQueue() {
+    return ahead.isPresent()
+        && alone
+        && !scale.isDynamic()
+        && ReadLater.serves(parameters.values().device());
+  }
+
+  /**
+   * Queues the step and does not wait for it. Where its loss or norm is not finite, neither it nor
+   * any step that is queued after it is applied.
+   *
+   * @return gives what it did, waiting for it but not for what was queued since
+   */
+  Supplier<Outcome> queue(List<Batch> batches, double learningRate, long dropoutKey) {
+    if (later == null) {
+      later = new ReadLater(parameters);
+    }
+    double weight = weight(batches);
+    List<MicroBatches.Result> results =
+        microBatches.run(batches, weight, dropoutKey, Optional.of(later));
+    DoubleSupplier squares =
+        later.number(ahead.orElseThrow().apply(learningRate, maxGradNorm, later.sound()));
+    int tokens = tokens(batches);
+    return () -> outcome(results, weight, squares, tokens);
+  }
+
+  private Outcome outcome(
+      List<MicroBatches.Result> results, double weight, DoubleSupplier squares, int tokens) {
+    double lossSum = 0;
+    Measures measures = new Measures();
+    for (MicroBatches.Result result : results) {
+      lossSum += result.loss();
+      measures.add(result.measures());
+    }
+    double loss = lossSum / weight;
+    double norm = Math.sqrt(squares.getAsDouble());
+    boolean applied = Double.isFinite(loss) && Double.isFinite(norm);
+    if (applied) {
+      scale.applied();
+    }
+    double shown = Double.isFinite(loss) ? norm : Double.NaN; // as where the loss decides at once
+    return new Outcome(loss, shown, tokens, applied, false, measures.values());
+  }
+
+  private static int tokens(List<Batch> batches) {
+    return batches.stream().mapToInt(Batch::tokens).sum();
+  }
+
+  private double weight(List<Batch> batches) {
+    return batches.stream().mapToDouble(objective::weight).sum();
   }
 }
