@@ -6,10 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.autograd.Function;
+import ai.nibble.autograd.Gradients;
+import ai.nibble.autograd.Variable;
 import ai.nibble.lora.LoraAdapter;
+import ai.nibble.model.CausalLm;
 import ai.nibble.tensor.HostKernels;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.RecordingCopies;
+import ai.nibble.tensor.Tensor;
 import ai.nibble.train.log.EvalMetrics;
 import ai.nibble.train.log.StepMetrics;
 import ai.nibble.train.log.TrainListener;
@@ -22,10 +27,13 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.DoubleSupplier;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * Where a device computes, a step's loss is read when the next step is queued: nothing else
@@ -135,28 +143,66 @@ class QueuedStepsTest {
     return most == 2 * (MICRO_BATCHES + 1);
   }
 
-  /** Its second micro-batch's loss is no number. */
-  private static Objective breaksAt(int step) {
+  /** What is no number in a step's second micro-batch. */
+  private enum Breaks {
+    LOSS,
+    GRADIENT,
+    BOTH
+  }
+
+  private static Objective breaksAt(int step, Breaks what) {
     AtomicInteger seen = new AtomicInteger();
     SupervisedFineTuning plain = new SupervisedFineTuning();
     return (tape, model, batch, pass, normalizer, checkpointing) -> {
       boolean breaks = pass.training() && seen.incrementAndGet() == step * MICRO_BATCHES;
-      double divisor = breaks ? Double.NaN : normalizer;
-      return plain.loss(tape, model, batch, pass, divisor, checkpointing);
+      CausalLm.Loss loss = plain.loss(tape, model, batch, pass, normalizer, checkpointing);
+      if (!breaks) {
+        return loss;
+      }
+      Variable value = tape.apply(new NoNumber(what), loss.value());
+      DoubleSupplier sum = what == Breaks.GRADIENT ? loss.total() : () -> Double.NaN;
+      return new CausalLm.Loss(value, sum, loss.measures(), loss.later());
     };
   }
 
-  @Test
-  void aLossThatIsNoNumberEndsTheRunOneStepLaterWithTheWeightsOfBefore() throws IOException {
+  /** A number in place of which there is none, forward, backward, or both. */
+  private static final class NoNumber extends Function {
+    private final Breaks what;
+
+    NoNumber(Breaks what) {
+      this.what = what;
+    }
+
+    private static Tensor none() {
+      return Tensor.of(new float[] {Float.NaN}, 1);
+    }
+
+    @Override
+    protected Tensor[] forward(Tensor[] inputs) {
+      return new Tensor[] {what == Breaks.GRADIENT ? inputs[0].share() : none()};
+    }
+
+    @Override
+    protected void backward(Tensor[] gradOutputs, Gradients gradients) {
+      if (what == Breaks.LOSS) {
+        gradients.pass(0, gradOutputs[0]);
+      } else {
+        gradients.add(0, none());
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(Breaks.class)
+  void whatIsNoNumberEndsTheRunOneStepLaterWithTheWeightsOfBefore(Breaks what) throws IOException {
     TrainSettings settings = TinyRun.settings(STEPS, 0, 0, 0);
-    for (int step : new int[] {2, 5, STEPS}) {
-      Ran expected = run("at-once" + step, settings, breaksAt(step));
-      assertTrue(expected.message.startsWith("step " + step + ": loss NaN"), expected.message);
+    for (int step : new int[] {2, STEPS}) {
+      Ran expected = run("at-once" + step, settings, breaksAt(step, what));
+      String number = what == Breaks.GRADIENT ? "\\d+\\.\\d{4}" : "NaN";
+      String says = "(?s)step " + step + ": loss " + number + ", gradient norm NaN.*";
+      assertTrue(expected.message.matches(says), expected.message);
       try (RecordingCopies copies = new RecordingCopies(false)) {
-        Ran ran = run("queued" + step, settings, breaksAt(step));
-        assertEquals(expected.message, ran.message);
-        assertArrayEquals(expected.values, ran.values, "step " + step);
-        assertEquals(expected.heard, ran.heard);
+        assertSame(expected, run("queued" + step, settings, breaksAt(step, what)));
         assertTrue(copies.count("cuMemcpyDtoHAsync") > 0);
       }
     }
@@ -166,7 +212,7 @@ class QueuedStepsTest {
   @Test
   void nothingIsWrittenOfAStepWhoseLossIsNotKnown() throws IOException {
     try (RecordingCopies copies = new RecordingCopies(false)) {
-      Ran ran = run("queued", settings(), breaksAt(4));
+      Ran ran = run("queued", settings(), breaksAt(4, Breaks.BOTH));
       assertTrue(ran.message.startsWith("step 4: loss NaN"), ran.message);
       assertFalse(Files.exists(temp.resolve("queued/checkpoint-4")));
       assertTrue(copies.count("cuMemcpyDtoHAsync") > 0);
@@ -184,7 +230,10 @@ class QueuedStepsTest {
             new WatchdogSettings(OnNotFinite.SKIP, OnSpike.OFF, 2, none, 3, 0),
             new WatchdogSettings(OnNotFinite.STOP, OnSpike.SKIP, 2, none, 3, 0))) {
       try (RecordingCopies copies = new RecordingCopies(false)) {
-        run("watched" + watchdog.onSpike(), settings().with(EndRules.PLAIN, watchdog), breaksAt(4));
+        run(
+            "watched" + watchdog.onSpike(),
+            settings().with(EndRules.PLAIN, watchdog),
+            breaksAt(4, Breaks.BOTH));
         assertEquals(0, copies.count("cuMemcpyDtoHAsync"));
       }
     }
