@@ -22,6 +22,19 @@ public interface GradientStep extends GradientStretch {
    */
   double apply(double learningRate, double maxNorm);
 
+  /**
+   * The squares of the sum's elements, added up in double precision; nothing may be added after. A
+   * device is waited for.
+   */
+  double sumOfSquares();
+
+  /**
+   * Applies the sum, after {@link #sumOfSquares}, as a part of gradients that are clipped together.
+   *
+   * @param squares of all of these gradients, finite
+   */
+  void applyPart(double learningRate, double maxNorm, double squares);
+
   /** Steps that the host does not wait for; empty where they are not made on a device. */
   default Optional<Ahead> ahead() {
     return Optional.empty();

@@ -42,10 +42,10 @@ public record PagedConfig(OptimizerConfig unpaged) implements OptimizerConfig {
   }
 
   @Override
-  public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
+  public Optimizer onOneDevice(ParameterSet parameters, List<ParameterRange> ranges) {
     return KernelLaunchers.serves(parameters.values().device())
         ? over(parameters, ranges, Pages::of)
-        : unpaged.over(parameters, ranges);
+        : unpaged.onOneDevice(parameters, ranges);
   }
 
   /**

@@ -1,6 +1,7 @@
 package ai.nibble.recipe;
 
 import ai.nibble.lora.InitLoraWeights;
+import ai.nibble.model.Placement;
 import ai.nibble.quant.Quant4Type;
 import java.nio.file.Path;
 import java.util.Collection;
@@ -122,6 +123,16 @@ final class Conflicts {
               + (microBatches == 1 ? " micro-batch" : " micro-batches")
               + " to share out: set gradient_accumulation_steps to a multiple of it");
     }
+    if (values.get("devices") instanceof Devices devices
+        && devices.areChosen()
+        && values.get("device_map") instanceof DeviceMap map
+        && map.placement().filter(Placement::isSplit).isPresent()) {
+      problem(
+          "devices",
+          "'devices' gives each device the whole model, but 'device_map' ("
+              + at.positions().getOrDefault("device_map", whole)
+              + ") divides it: keep one");
+    }
   }
 
   private void initialisation(InitLoraWeights init) {
@@ -199,6 +210,11 @@ final class Conflicts {
   private void withoutEffect() {
     if (is("adapter", Recipe.Adapter.NONE)) {
       ignored(Schema.LORA, "adapter: none");
+    }
+    if (values.get("max_memory") instanceof MaxMemory most
+        && !most.bytes().isEmpty()
+        && isOtherThan("device_map", DeviceMap.AUTO)) {
+      notice("max_memory", "'max_memory' has no effect: 'device_map' says where each module goes");
     }
     if (is("method", Recipe.Method.PRETRAIN)) {
       ignored(

@@ -1,6 +1,7 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.model.Placement;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Torch;
 import java.util.ArrayList;
@@ -26,6 +27,20 @@ public record Devices(int count, List<Integer> ordinals) {
     return new Devices(count, List.of());
   }
 
+  /** Whether the key says where the model is, each device having all of it. */
+  boolean areChosen() {
+    return count > 1 || !ordinals.isEmpty();
+  }
+
+  /**
+   * Where each worker's model is: on a device of its own, or a single one's where it was planned.
+   */
+  static List<Placement> placements(Recipe recipe, RecipePlan plan) {
+    return recipe.training().devices().areChosen()
+        ? of(recipe).stream().map(Placement::on).toList()
+        : List.of(plan.placement());
+  }
+
   /**
    * The devices, the first worker's first.
    *
@@ -33,7 +48,8 @@ public record Devices(int count, List<Integer> ordinals) {
    * @throws InvalidInputException if they are not there
    */
   static List<Device> of(Recipe recipe) {
-    Device first = recipe.deviceMap().device("device_map");
+    recipe.deviceMap().requireDevices("device_map", key -> recipe.where(key) + ": '" + key + "'");
+    Device first = recipe.deviceMap().first();
     Devices asked = recipe.training().devices();
     return asked.on(first, first.isCpu() ? 0 : Torch.cudaDeviceCount(), recipe.where("devices"));
   }

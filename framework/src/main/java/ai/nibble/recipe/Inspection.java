@@ -111,7 +111,15 @@ public record Inspection(
   }
 
   private static void requireDevice(Recipe recipe, Set<String> problems) {
-    if (recipe.deviceMap() == Recipe.DeviceMap.CUDA || recipe.training().devices().count() > 1) {
+    attempt(
+        problems,
+        () -> {
+          recipe
+              .deviceMap()
+              .requireDevices("device_map", key -> recipe.where(key) + ": '" + key + "'");
+          return recipe;
+        });
+    if (recipe.training().devices().areChosen()) {
       attempt(problems, () -> Devices.of(recipe));
     }
   }

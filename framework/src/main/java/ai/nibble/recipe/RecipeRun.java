@@ -13,6 +13,7 @@ import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.ModelStore;
+import ai.nibble.model.Placement;
 import ai.nibble.model.RandomWeights;
 import ai.nibble.model.Trainable;
 import ai.nibble.model.WeightSizes;
@@ -172,16 +173,17 @@ public final class RecipeRun {
     RecipeRows rows = inputs.identity().rows();
     TrainSettings settings = inputs.settings();
     Path output = recipe.output().outputDir();
-    List<Device> devices = Devices.of(recipe);
-    Replicas.expect(devices);
+    List<Placement> placements = Devices.placements(recipe, inputs.plan());
+    Replicas.expect(placements);
     RecipeObjective objective = new RecipeObjective(recipe);
     try (AnswerCheck answers = answerCheck();
-        CausalLm model = loadModel(devices.get(0), out);
+        CausalLm model = loadModel(placements.get(0), out);
         Trainable trained = trainable(model, inputs.baseFiles(), from);
-        Replicas replicas = Replicas.load(devices, model, trained, this::loadAgain, objective::of);
+        Replicas replicas =
+            Replicas.load(placements, model, trained, this::loadAgain, objective::of);
         Workers workers = replicas.workers()) {
       describe(model, trained);
-      if (devices.size() > 1) {
+      if (placements.size() > 1) {
         out.println(workers.description(settings.gradientAccumulationSteps()));
       }
       if (answers != null) {
@@ -297,16 +299,18 @@ public final class RecipeRun {
   }
 
   /** The base for another worker; all there is to say was said of the first. */
-  private CausalLm loadAgain(Device device) {
-    return loadModel(device, new PrintStream(OutputStream.nullOutputStream()));
+  private CausalLm loadAgain(Placement placement) {
+    return loadModel(placement, new PrintStream(OutputStream.nullOutputStream()));
   }
 
-  private CausalLm loadModel(Device device, PrintStream told) {
+  private CausalLm loadModel(Placement placement, PrintStream told) {
     Quantization q = recipe.quantization();
+    Device device = placement.computeDecider();
     DType compute = q.computeDtype().type().orElseGet(() -> LoadOptions.autoComputeDtype(device));
     if (q.computeDtype() == ComputeDtype.AUTO) {
       told.println(LoadOptions.autoReason(device));
     }
+    placement.notices(compute).forEach(told::println);
     if (compute == DType.FLOAT16 && device.isCpu()) {
       told.println("float16 on a CPU takes float32's time: its products are computed wider");
     }
@@ -325,7 +329,7 @@ public final class RecipeRun {
             : WeightSource.open(base, notices)) {
       Optional<QuantConfig> held = source.settle(q.config(), notices);
       sayWhatBitsCost(WeightSizes.of(source, held, device.type()), device, told);
-      LoadOptions options = new LoadOptions(held, compute, trainsAllWeights(), device);
+      LoadOptions options = new LoadOptions(held, compute, trainsAllWeights(), placement);
       return CausalLm.load(source, base, options, (done, total) -> endIfAsked("loading weights"));
     }
   }

@@ -3,8 +3,8 @@ package ai.nibble.recipe;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.Placement;
 import ai.nibble.model.Trainable;
-import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Torch;
 import ai.nibble.train.Replica;
@@ -24,10 +24,10 @@ final class Replicas implements AutoCloseable {
   /**
    * Readies the process; to be called before anything is computed.
    *
-   * @param devices of all workers
+   * @param placements of all workers' models
    */
-  static void expect(List<Device> devices) {
-    if (devices.size() > 1 && !devices.get(0).isCpu()) {
+  static void expect(List<Placement> placements) {
+    if (placements.size() > 1 && !placements.get(0).first().isCpu()) {
       Torch.expectSeveralThreads();
     }
   }
@@ -35,22 +35,22 @@ final class Replicas implements AutoCloseable {
   /**
    * Loads what further devices need.
    *
-   * @param devices of all workers, the first one's first
+   * @param placements of all workers' models, the first one's first
    * @param model of the first worker, which stays the caller's, as what is trained on it
    * @param load the base once more, on a device
    * @param objective on what is trained
    */
   static Replicas load(
-      List<Device> devices,
+      List<Placement> placements,
       CausalLm model,
       Trainable trained,
-      Function<Device, CausalLm> load,
+      Function<Placement, CausalLm> load,
       Function<Trainable, Objective> objective) {
     Replicas replicas = new Replicas();
     try {
       replicas.replicas.add(new Replica(model, trained, objective.apply(trained)));
-      for (Device device : devices.subList(1, devices.size())) {
-        CausalLm other = replicas.scope.own(load.apply(device));
+      for (Placement placement : placements.subList(1, placements.size())) {
+        CausalLm other = replicas.scope.own(load.apply(placement));
         Trainable copy = replicas.scope.own(copy(trained, other));
         replicas.replicas.add(new Replica(other, copy, objective.apply(copy)));
       }

@@ -89,11 +89,11 @@ final class MicroBatches {
   private Result run(
       Replica replica, Batch batch, double weight, long dropoutKey, Optional<ReadLater> later) {
     ParameterSet parameters = replica.trained().parameters();
-    parameters.grads().zero();
+    parameters.zeroGrads();
     Pass pass =
         new Pass(batch.sequenceStarts(), true, dropoutKey).withEmbeddingNoise(embeddingNoise);
     Result result = forwardBackward(replica, batch, pass, weight, later);
-    scale.unscale(parameters.grads());
+    parameters.parts().forEach(part -> scale.unscale(part.grads()));
     return result;
   }
 

@@ -20,7 +20,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.OptionalLong;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -85,6 +84,16 @@ final class DevicesTest {
         "a.yaml:7:10: 'devices' is 8, but a step has 4 micro-batches to share out: set"
             + " gradient_accumulation_steps to a multiple of it",
         refused("8"));
+  }
+
+  @Test
+  void aModelIsDividedOrCopiedNotBoth() throws IOException {
+    String map =
+        "2\ndevice_map: {model.embed_tokens: cpu, model.layers: 'cuda:0', model.norm: cpu,";
+    assertEquals(
+        "a.yaml:7:10: 'devices' gives each device the whole model, but 'device_map' (a.yaml:8:13)"
+            + " divides it: keep one",
+        refused(map + " lm_head: cpu}"));
   }
 
   @Test
@@ -194,8 +203,8 @@ final class DevicesTest {
   @Test
   void thePlanCountsWhatEachWorkerHasOfItsOwn() throws IOException {
     PrintStream none = new PrintStream(new ByteArrayOutputStream());
-    MemoryPlan one = RecipePlan.read(recipe(), none, OptionalLong.empty()).plan();
-    RecipePlan plan = RecipePlan.read(recipe("devices=2"), none, OptionalLong.empty());
+    MemoryPlan one = RecipePlan.read(recipe(), none, List.of()).plan();
+    RecipePlan plan = RecipePlan.read(recipe("devices=2"), none, List.of());
     MemoryPlan two = plan.plan();
     assertEquals(2, plan.workers());
     for (Component c : List.of(Component.WEIGHTS_4BIT, Component.GRADIENTS, Component.WORKING)) {
@@ -207,7 +216,7 @@ final class DevicesTest {
     assertEquals(
         one.bytes(Phase.MERGE, Component.LOADING), two.bytes(Phase.MERGE, Component.LOADING));
 
-    OptionalLong gpu = OptionalLong.of(8L << 30);
+    List<Long> gpu = List.of(8L << 30);
     MemoryPlan first = RecipePlan.read(recipe("devices=2"), none, gpu).plan();
     MemoryPlan alone = RecipePlan.read(recipe(), none, gpu).plan();
     long flat = alone.bytes(Phase.LOAD, Component.GRADIENTS);
