@@ -4,6 +4,7 @@ import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Deque;
 import java.util.List;
 
@@ -60,8 +61,28 @@ public final class Recall implements AutoCloseable {
   private record Kept(Tensor output, List<Tensor> aside) implements AutoCloseable {
     @Override
     public void close() {
-      output.close();
+      if (output != null) {
+        output.close();
+      }
       aside.forEach(Tensor::close);
+    }
+  }
+
+  /** Hands over the outputs that are kept, which stay away until they are given back. */
+  List<Tensor> takeOutputs() {
+    List<Tensor> outputs = kept.stream().map(Kept::output).toList();
+    exchange(new ArrayList<>(Collections.nCopies(outputs.size(), null)));
+    return outputs;
+  }
+
+  /** Takes the outputs over again, in their order. */
+  void giveOutputs(List<Tensor> outputs) {
+    exchange(outputs);
+  }
+
+  private void exchange(List<Tensor> outputs) {
+    for (Tensor output : outputs) {
+      kept.add(new Kept(output, kept.remove().aside));
     }
   }
 

@@ -46,7 +46,7 @@ final class PlanText {
         String.format(
             Locale.ROOT,
             "computed on %s in %s, gradient_checkpointing: %s%n%n",
-            plan.where() == Device.Type.CPU ? "the CPU" : "a GPU",
+            place(plan),
             plan.computeDtype().torchName(),
             word(plan.checkpointing())));
     Optional<DevicePlan> devices = plan.devices();
@@ -85,7 +85,12 @@ final class PlanText {
   }
 
   private static String end(RecipePlan plan) {
-    return "output_dir: "
+    String offloaded =
+        plan.onHost() > 0
+            ? "offloaded to the main memory: " + Sizes.text(plan.onHost()) + ", page-locked\n"
+            : "";
+    return offloaded
+        + "output_dir: "
         + plan.disk().text()
         + "\n"
         + plan.shortage()
@@ -118,6 +123,16 @@ final class PlanText {
     return use.room().budget().available();
   }
 
+  private static String place(RecipePlan plan) {
+    boolean cpu = plan.where() == Device.Type.CPU;
+    if (plan.workers() == 1) {
+      return cpu ? "the CPU" : "a GPU";
+    }
+    return cpu
+        ? "the CPU by " + plan.workers() + " workers"
+        : plan.workers() + " GPUs, each with what follows,";
+  }
+
   private static String word(Checkpointing mode) {
     return mode.name().toLowerCase(Locale.ROOT);
   }
@@ -141,6 +156,7 @@ final class PlanText {
   static String json(RecipePlan plan) {
     Map<String, Object> root = new LinkedHashMap<>();
     root.put("device", plan.where().name().toLowerCase(Locale.ROOT));
+    root.put("workers", plan.workers());
     root.put("compute_dtype", plan.computeDtype().torchName());
     root.put("gradient_checkpointing", word(plan.checkpointing()));
     root.put("train_rows", plan.rowCounts()[0]);
@@ -157,6 +173,7 @@ final class PlanText {
     Map<String, Object> modes = new LinkedHashMap<>();
     plan.plans().forEach((mode, other) -> modes.put(word(mode), other.peak()));
     root.put("peak_bytes_by_gradient_checkpointing", modes);
+    root.put("offloaded_bytes", plan.onHost());
     root.put("available_bytes", plan.budget().available());
     root.put("total_bytes", plan.budget().total());
     plan.devices()

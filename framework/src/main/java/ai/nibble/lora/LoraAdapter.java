@@ -181,6 +181,29 @@ public final class LoraAdapter implements Trainable {
     }
   }
 
+  /**
+   * The same adapter on another copy of the model: its values as they are now, and what it began
+   * with.
+   *
+   * @param other loaded as this one's model was, on the same device or another
+   * @return the caller's to close
+   */
+  public LoraAdapter copyTo(CausalLm other) {
+    LoraAdapter copy = new LoraAdapter(other, config, modules);
+    copy.parameters.values().copyFrom(parameters.values());
+    updates.forEach(
+        (path, update) ->
+            update
+                .fixed()
+                .ifPresent(
+                    pair -> {
+                      LowRank.Fixed there = copy.updates.get(path).fixed().orElseThrow();
+                      there.a().copyFrom(pair.a());
+                      there.b().copyFrom(pair.b());
+                    }));
+    return copy;
+  }
+
   /** What {@link #inject} makes, all of it zeros. */
   static LoraAdapter untrained(CausalLm model, LoraConfig config) {
     LoraConfig resolved = resolve(model, config);

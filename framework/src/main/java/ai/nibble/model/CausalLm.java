@@ -2,6 +2,7 @@ package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.autograd.Checkpoint;
+import ai.nibble.autograd.Offload;
 import ai.nibble.autograd.Recall;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
@@ -35,6 +36,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.DoubleSupplier;
+import java.util.function.DoubleUnaryOperator;
 
 /**
  * A decoder language model. Its weights are frozen, and its linears may carry adapters, or all of
@@ -59,6 +61,7 @@ public final class CausalLm implements AutoCloseable {
   private final Weight head;
   private final ParameterSet parameters;
   private final LogitCap logitCap;
+  private final Offload offload = new Offload();
   private final Map<String, Linear> linears = new LinkedHashMap<>();
 
   /** What is computed with in place of the embedding and of the head; null for the model's own. */
@@ -249,13 +252,20 @@ public final class CausalLm implements AutoCloseable {
               ? tape.apply(
                   new Checkpoint(
                       (inner, inputs, recall) ->
-                          layer.forward(place.run(inner, pass, checkpointing, recall), inputs[0])),
+                          layer.forward(place.run(inner, pass, checkpointing, recall), inputs[0]),
+                      offload(checkpointing, place.device())),
                   x)
               : layer.forward(place.run(tape, pass, checkpointing, Recall.once()), x);
       x.close();
       x = next;
     }
     return x;
+  }
+
+  private Optional<Offload> offload(Checkpointing checkpointing, Device where) {
+    return checkpointing == Checkpointing.OFFLOAD && Offload.serves(where)
+        ? Optional.of(offload)
+        : Optional.empty();
   }
 
   private double embeddingScale() {
@@ -294,7 +304,11 @@ public final class CausalLm implements AutoCloseable {
     LinearCrossEntropy entropy = entropy(targets, normalizer);
     try (Variable normed = headInput(tape, hidden, positions)) {
       Variable value = tape.apply(entropy, normed);
-      return new Loss(value, () -> entropy.lossSum(value.value()));
+      return new Loss(
+          value,
+          () -> entropy.lossSum(value.value()),
+          Map.of(),
+          entropy.lossSumLater(value.value()));
     }
   }
 
@@ -360,8 +374,19 @@ public final class CausalLm implements AutoCloseable {
    * @param value float32 {@code [1]}, to differentiate
    * @param total gives the sum
    * @param measures what else was seen on the way, by name; empty for cross-entropy
+   * @param later the sum from the value, where a device has still to compute that; empty where the
+   *     sum is asked for at once
    */
-  public record Loss(Variable value, DoubleSupplier total, Map<String, Mean> measures) {
+  public record Loss(
+      Variable value,
+      DoubleSupplier total,
+      Map<String, Mean> measures,
+      Optional<DoubleUnaryOperator> later) {
+    /** A loss whose sum is asked for at once. */
+    public Loss(Variable value, DoubleSupplier total, Map<String, Mean> measures) {
+      this(value, total, measures, Optional.empty());
+    }
+
     /** A loss with nothing beside it. */
     public Loss(Variable value, DoubleSupplier total) {
       this(value, total, Map.of());
@@ -469,5 +494,6 @@ public final class CausalLm implements AutoCloseable {
       parameters.close();
     }
     places.close();
+    offload.close();
   }
 }

@@ -9,5 +9,9 @@ public enum Checkpointing {
   /** Its input and the outputs of its products and of attention: what is costly to compute. */
   SELECTIVE,
   /** Its input, attention's output and the hidden state after attention. */
-  BLOCK
+  BLOCK,
+  /**
+   * As {@link #BLOCK}, what is kept lying in the main memory until it is read; on a CPU it is that.
+   */
+  OFFLOAD
 }

@@ -28,6 +28,15 @@ final class MemoryLedger {
       return this;
     }
 
+    /** As much anew, where this was given up. */
+    Value again() {
+      return take(part, bytes);
+    }
+
+    long bytes() {
+      return bytes;
+    }
+
     void close() {
       holders--;
       if (holders == 0) {

@@ -1,5 +1,6 @@
 package ai.nibble.model;
 
+import ai.nibble.autograd.Offload;
 import ai.nibble.model.DecoderForm.ExpertsForm;
 import ai.nibble.model.DecoderForm.Norms;
 import ai.nibble.model.MemoryLedger.Value;
@@ -19,7 +20,9 @@ import ai.nibble.nn.Router;
 import ai.nibble.nn.SelectRows;
 import ai.nibble.nn.Workspace.Purpose;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
 import java.util.EnumMap;
 import java.util.List;
@@ -45,6 +48,7 @@ import java.util.function.LongConsumer;
  *   <li>{@code selective}: {@code N·c·(2h + (q + 2kv) + q + 2i)}: input, product of q, k and v,
  *       attention's output, the state after attention, product of gate and up
  *   <li>{@code block}: {@code N·c·(2h + q)}: input, attention's output, the state after attention
+ *   <li>{@code offload}: of those, on a device, what belongs to two layers
  * </ul>
  *
  * Where heads are normalised, {@code none} keeps what is normalised too: {@code N·c·(q + 2kv)};
@@ -63,6 +67,7 @@ public final class StepMemory {
   private final boolean training;
   private final boolean answers;
   private final MemoryLedger ledger = new MemoryLedger();
+  private final MemoryOffload offload = new MemoryOffload();
   private final Map<Purpose, Long> workspace = new EnumMap<>(Purpose.class);
   private long kept;
   private long layerBytes;
@@ -90,8 +95,9 @@ public final class StepMemory {
    * @param kept bytes kept after forward for backward, the hidden states' gradient by the loss
    *     among them
    * @param layer bytes of all that a layer makes in forward
+   * @param onHost bytes that lie in the main memory of a device's machine at most
    */
-  public record Result(Map<MemoryPart, Long> atPeak, long kept, long layer) {
+  public record Result(Map<MemoryPart, Long> atPeak, long kept, long layer, long onHost) {
     /** Bytes at the moment of the most. */
     public long peak() {
       return atPeak.values().stream().mapToLong(Long::longValue).sum();
@@ -234,7 +240,7 @@ public final class StepMemory {
                 OF_THE_LOSS.contains(purpose) ? MemoryPart.LOSS : MemoryPart.WORKSPACE,
                 bytes,
                 Long::sum));
-    return new Result(all, kept, largestLayer);
+    return new Result(all, kept, largestLayer, offload.most());
   }
 
   /** One number, or one for each token with loss. */
@@ -298,21 +304,44 @@ public final class StepMemory {
     Run run = run(first, MemoryPart.ACTIVATIONS, recalled);
     Value output = layer(run, layer, input).value().share();
     first.close();
+    if (checkpointing == Checkpointing.OFFLOAD && Offload.serves(new Device(extent.where(), 0))) {
+      return offloaded(tape, layer, x, output, recalled);
+    }
     Value saved = x.value().share();
+    MemoryTape.Backward backward = gradOutput -> again(layer, x, saved, recalled, gradOutput);
+    return tape.record(backward, output, List.of(saved), x);
+  }
+
+  /** The same where inputs and kept outputs are elsewhere until they are read. */
+  private Variable offloaded(
+      MemoryTape tape, LayerShape layer, Variable x, Value output, Recalled recalled) {
+    List<Value> away = new ArrayList<>(List.of(x.value().share()));
+    away.addAll(recalled.values);
+    recalled.values.clear();
+    MemoryOffload.Parcel parcel = offload.put(away);
     MemoryTape.Backward backward =
         gradOutput -> {
-          recalled.again = true;
-          MemoryTape second = new MemoryTape(ledger, true);
-          Variable again = second.put(saved.share(), x.requiresGrad());
-          Variable result = layer(run(second, MemoryPart.WORKING, recalled), layer, again);
-          second.backward(result, gradOutput.share());
-          Value gradient = MemoryTape.takeGradient(again);
-          second.close();
-          if (gradient != null) {
-            MemoryTape.add(x, gradient);
-          }
+          List<Value> back = parcel.take();
+          recalled.values.addAll(back.subList(1, back.size()));
+          again(layer, x, back.get(0), recalled, gradOutput);
+          back.get(0).close();
         };
-    return tape.record(backward, output, List.of(saved), x);
+    return tape.record(backward, output, List.of(), x);
+  }
+
+  /** The second run, and its backward. */
+  private void again(
+      LayerShape layer, Variable x, Value saved, Recalled recalled, Value gradOutput) {
+    recalled.again = true;
+    MemoryTape second = new MemoryTape(ledger, true);
+    Variable again = second.put(saved.share(), x.requiresGrad());
+    Variable result = layer(run(second, MemoryPart.WORKING, recalled), layer, again);
+    second.backward(result, gradOutput.share());
+    Value gradient = MemoryTape.takeGradient(again);
+    second.close();
+    if (gradient != null) {
+      MemoryTape.add(x, gradient);
+    }
   }
 
   /** What a first run keeps for a second, as {@link ai.nibble.autograd.Recall} does. */

@@ -8,6 +8,8 @@ import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
+import java.util.Optional;
+import java.util.function.DoubleUnaryOperator;
 
 /**
  * The output head and the cross-entropy after it, for rows of hidden states in chunks, so that the
@@ -58,7 +60,20 @@ public final class LinearCrossEntropy extends Function {
    * @param value the function's output
    */
   public double lossSum(Tensor value) {
-    return value.device().isCpu() && !Kernels.serve(value) ? lossSum : value.item() * normalizer;
+    return isKnown(value) ? lossSum : value.item() * normalizer;
+  }
+
+  /**
+   * The same from the function's output, once that has been read; empty where it is known already.
+   *
+   * @param value the function's output
+   */
+  public Optional<DoubleUnaryOperator> lossSumLater(Tensor value) {
+    return isKnown(value) ? Optional.empty() : Optional.of(read -> read * normalizer);
+  }
+
+  private static boolean isKnown(Tensor value) {
+    return value.device().isCpu() && !Kernels.serve(value);
   }
 
   /** Each row's negative log-likelihood in nats, after a forward that was not recorded. */

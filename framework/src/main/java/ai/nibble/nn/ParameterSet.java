@@ -183,9 +183,9 @@ public final class ParameterSet implements AutoCloseable {
     return own(Tensor.empty(values().device(), DType.FLOAT32, numel));
   }
 
-  /** Takes over a tensor that is to be freed with the values. */
-  public Tensor own(Tensor tensor) {
-    return scope.own(tensor);
+  /** Takes over memory that is to be freed with the values, what is owned last first. */
+  public <T extends AutoCloseable> T own(T memory) {
+    return scope.own(memory);
   }
 
   /** All values for reading on the host: a view of them on the CPU, a copy of a device's. */

@@ -32,7 +32,7 @@ public final class AdamW extends ElementwiseOptimizer {
   static Optimizer onOneDevice(
       ParameterSet parameters, AdamWConfig config, List<ParameterRange> ranges) {
     return KernelLaunchers.serves(parameters.values().device())
-        ? new DeviceAdamW(config, ranges, parameters)
+        ? new DeviceAdamW(config, ranges, parameters, MomentMemory.resident(parameters))
         : new AdamW(config, ranges);
   }
 

@@ -39,7 +39,7 @@ public final class AdamW8bit extends SlotOptimizer {
   static Optimizer over(ParameterSet parameters, AdamWConfig config, List<ParameterRange> ranges) {
     List<ParameterSlot> slots = ParameterSlot.of(parameters, ranges);
     return KernelLaunchers.serves(parameters.values().device())
-        ? new DeviceAdamW8bit(config, slots, parameters)
+        ? new DeviceAdamW8bit(config, slots, parameters, MomentMemory.resident(parameters))
         : new AdamW8bit(config, slots);
   }
 

@@ -2,6 +2,8 @@ package ai.nibble.optim;
 
 import ai.nibble.cuda.OptimizerKernels;
 import ai.nibble.nn.ParameterSet;
+import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Pages;
 import ai.nibble.tensor.Tensor;
 import java.nio.FloatBuffer;
 import java.util.List;
@@ -16,12 +18,21 @@ final class DeviceAdamW extends DeviceOptimizer {
   private final Tensor expAvg;
   private final Tensor expAvgSq;
 
-  DeviceAdamW(AdamWConfig config, List<ParameterRange> ranges, ParameterSet parameters) {
-    super(parameters);
+  DeviceAdamW(
+      AdamWConfig config,
+      List<ParameterRange> ranges,
+      ParameterSet parameters,
+      MomentMemory memory) {
+    super(parameters, memory);
     this.config = config;
     this.ranges = List.copyOf(ranges);
-    this.expAvg = parameters.flatBuffer().zero();
-    this.expAvgSq = parameters.flatBuffer().zero();
+    this.expAvg = memory.take(DType.FLOAT32, parameters.numel()).zero();
+    this.expAvgSq = memory.take(DType.FLOAT32, parameters.numel()).zero();
+  }
+
+  /** Bytes of the moments of so many values in pages. */
+  static long momentBytes(long values) {
+    return 2 * Pages.bytesFor(DType.FLOAT32, values);
   }
 
   @Override

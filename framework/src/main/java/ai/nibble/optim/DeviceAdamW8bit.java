@@ -6,6 +6,7 @@ import ai.nibble.nn.ParameterSet;
 import ai.nibble.quant.DynamicMap;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Pages;
 import ai.nibble.tensor.Tensor;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
@@ -31,8 +32,9 @@ final class DeviceAdamW8bit extends DeviceOptimizer {
     }
   }
 
-  DeviceAdamW8bit(AdamWConfig config, List<ParameterSlot> slots, ParameterSet parameters) {
-    super(parameters);
+  DeviceAdamW8bit(
+      AdamWConfig config, List<ParameterSlot> slots, ParameterSet parameters, MomentMemory memory) {
+    super(parameters, memory);
     this.config = config;
     this.slots = List.copyOf(slots);
     Tensor signed = onDevice(DynamicMap.signed().values());
@@ -41,15 +43,15 @@ final class DeviceAdamW8bit extends DeviceOptimizer {
       moments.add(
           AdamW8bit.isQuantized(slot)
               ? new Moments(
-                  moment(slot, DynamicMap.signed(), signed),
-                  moment(slot, DynamicMap.unsigned(), unsigned),
+                  moment(memory, slot, DynamicMap.signed(), signed),
+                  moment(memory, slot, DynamicMap.unsigned(), unsigned),
                   null,
                   null)
               : new Moments(
                   null,
                   null,
-                  onDevice(new float[slot.elements()]),
-                  onDevice(new float[slot.elements()])));
+                  memory.take(DType.FLOAT32, slot.elements()).zero(),
+                  memory.take(DType.FLOAT32, slot.elements()).zero()));
     }
   }
 
@@ -62,11 +64,26 @@ final class DeviceAdamW8bit extends DeviceOptimizer {
     return tensor.setFloats(FloatBuffer.wrap(values));
   }
 
-  private AdamW8Kernels.Moment moment(ParameterSlot slot, DynamicMap map, Tensor mapOnDevice) {
+  private static AdamW8Kernels.Moment moment(
+      MomentMemory memory, ParameterSlot slot, DynamicMap map, Tensor mapOnDevice) {
     int n = slot.elements();
-    Tensor codes = parameters().own(Tensor.empty(device(), DType.UINT8, n));
+    Tensor codes = memory.take(DType.UINT8, n);
     setCodes(codes, map, FloatBuffer.allocate(n));
-    return new AdamW8Kernels.Moment(codes, onDevice(new float[AdamW8bit.blocks(n)]), mapOnDevice);
+    Tensor absmax = memory.take(DType.FLOAT32, AdamW8bit.blocks(n)).zero();
+    return new AdamW8Kernels.Moment(codes, absmax, mapOnDevice);
+  }
+
+  /** Bytes of the moments of these tensors in pages. */
+  static long momentBytes(List<ParameterSlot> slots) {
+    long bytes = 0;
+    for (ParameterSlot slot : slots) {
+      int n = slot.elements();
+      bytes +=
+          AdamW8bit.isQuantized(slot)
+              ? Pages.bytesFor(DType.UINT8, n) + Pages.bytesFor(DType.FLOAT32, AdamW8bit.blocks(n))
+              : Pages.bytesFor(DType.FLOAT32, n);
+    }
+    return 2 * bytes;
   }
 
   private static void setCodes(Tensor codes, DynamicMap map, FloatBuffer values) {

@@ -5,6 +5,8 @@ import ai.nibble.nn.ParameterSet;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
+import java.util.Optional;
+import java.util.function.BiConsumer;
 
 /**
  * An optimizer where the parameters are, by kernels: gradients are summed, measured and clipped
@@ -12,10 +14,15 @@ import ai.nibble.tensor.Tensor;
  */
 abstract class DeviceOptimizer implements Optimizer {
   private final ParameterSet parameters;
+  private final MomentMemory memory;
   private long step;
 
-  DeviceOptimizer(ParameterSet parameters) {
+  /**
+   * @param memory of what is remembered
+   */
+  DeviceOptimizer(ParameterSet parameters, MomentMemory memory) {
     this.parameters = parameters;
+    this.memory = memory;
   }
 
   final ParameterSet parameters() {
@@ -46,6 +53,11 @@ abstract class DeviceOptimizer implements Optimizer {
   }
 
   @Override
+  public final GradientStretch stretch(ParameterSet replica) {
+    return new DeviceStretch(replica);
+  }
+
+  @Override
   public final void restore(OptimizerState saved) {
     state().requireSame(saved);
     copyIn(saved);
@@ -56,7 +68,7 @@ abstract class DeviceOptimizer implements Optimizer {
   abstract void copyIn(OptimizerState saved);
 
   private final class Step implements GradientStep {
-    private final GradientTree<Tensor> tree = new GradientTree<>(new DeviceBuffers(parameters), 0);
+    private final DeviceStretch stretch = new DeviceStretch(parameters);
     private final Tensor sumOfSquares = parameters.own(Tensor.empty(device(), DType.FLOAT64, 1));
     private final Tensor factor = parameters.own(Tensor.empty(device(), DType.FLOAT32, 2));
 
@@ -65,22 +77,50 @@ abstract class DeviceOptimizer implements Optimizer {
     }
 
     @Override
-    public void begin() {
-      tree.clear();
+    public void begin(int first) {
+      stretch.begin(first);
     }
 
     @Override
     public void addMicroBatch() {
-      tree.add(parameters.grads());
+      stretch.addMicroBatch();
+    }
+
+    @Override
+    public void append(GradientStretch next) {
+      stretch.append(next);
+    }
+
+    @Override
+    public void append(GradientStretch next, BiConsumer<Tensor, Tensor> fetch) {
+      stretch.append(next, fetch);
+    }
+
+    private void queue(double learningRate, double maxNorm, Tensor sound) {
+      Tensor sum = stretch.sum();
+      OptimizerKernels.sumOfSquares(sumOfSquares, sum);
+      if (sound != null) {
+        Poison.spread(sound, sumOfSquares);
+      }
+      OptimizerKernels.clipFactor(factor, sumOfSquares, sound, maxNorm);
+      memory.fetch();
+      update(sum, factor, learningRate, step + 1);
+    }
+
+    @Override
+    public Optional<Ahead> ahead() {
+      return Optional.of(
+          (learningRate, maxNorm, sound) -> {
+            queue(learningRate, maxNorm, sound);
+            step++;
+            return sumOfSquares;
+          });
     }
 
     /** Everything is queued before the norm is read: the device does not wait for the host. */
     @Override
     public double apply(double learningRate, double maxNorm) {
-      Tensor sum = tree.sum();
-      OptimizerKernels.sumOfSquares(sumOfSquares, sum);
-      OptimizerKernels.clipFactor(factor, sumOfSquares, null, maxNorm);
-      update(sum, factor, learningRate, step + 1);
+      queue(learningRate, maxNorm, null);
       double norm = Math.sqrt(sumOfSquares.item());
       if (Double.isFinite(norm)) {
         step++;
@@ -90,7 +130,7 @@ abstract class DeviceOptimizer implements Optimizer {
 
     @Override
     public double sumOfSquares() {
-      OptimizerKernels.sumOfSquares(sumOfSquares, tree.sum());
+      OptimizerKernels.sumOfSquares(sumOfSquares, stretch.sum());
       return sumOfSquares.item();
     }
 
@@ -101,43 +141,9 @@ abstract class DeviceOptimizer implements Optimizer {
         sumOfSquares.copyFrom(host);
       }
       OptimizerKernels.clipFactor(factor, sumOfSquares, null, maxNorm);
-      update(tree.sum(), factor, learningRate, step + 1);
+      memory.fetch();
+      update(stretch.sum(), factor, learningRate, step + 1);
       step++;
-    }
-  }
-
-  private record DeviceBuffers(ParameterSet parameters) implements GradientTree.Buffers<Tensor> {
-    @Override
-    public Tensor allocate() {
-      return parameters.flatBuffer();
-    }
-
-    @Override
-    public void add(Tensor into, Tensor from) {
-      OptimizerKernels.add(into, from);
-    }
-
-    @Override
-    public void copy(Tensor into, Tensor from) {
-      into.copyFrom(from);
-    }
-
-    @Override
-    public Tensor view(Tensor buffer) {
-      return buffer;
-    }
-
-    @Override
-    public void check(Tensor buffer) {
-      if (buffer.numel() != parameters.numel()) {
-        throw new IllegalArgumentException(
-            "grads holds " + buffer.numel() + " values, expected " + parameters.numel());
-      }
-    }
-
-    @Override
-    public int elements() {
-      return Math.toIntExact(parameters.numel());
     }
   }
 }

@@ -5,6 +5,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.function.BiConsumer;
 
 /**
  * Sums the gradients of micro-batches as a fixed binary tree over their numbers.
@@ -59,9 +60,9 @@ public final class GradientTree<B> {
   }
 
   private final Buffers<B> buffers;
-  private final long firstLeaf;
   private final List<Node<B>> nodes = new ArrayList<>();
   private final Deque<B> free = new ArrayDeque<>();
+  private long firstLeaf;
   private long nextLeaf;
   private boolean complete;
 
@@ -82,12 +83,21 @@ public final class GradientTree<B> {
    * @param firstLeaf the number of the first micro-batch added here
    */
   public GradientTree(Buffers<B> buffers, long firstLeaf) {
-    if (firstLeaf < 0) {
-      throw new IllegalArgumentException("first leaf is " + firstLeaf + ", expected at least 0");
-    }
     this.buffers = buffers;
-    this.firstLeaf = firstLeaf;
-    this.nextLeaf = firstLeaf;
+    begin(firstLeaf);
+  }
+
+  /**
+   * Begins another stretch, with the buffers of the last.
+   *
+   * @param first the number of the first micro-batch added here
+   */
+  public void begin(long first) {
+    if (first < 0) {
+      throw new IllegalArgumentException("first leaf is " + first + ", expected at least 0");
+    }
+    firstLeaf = first;
+    clear();
   }
 
   /** Leaves added so far, here and in what was appended. */
@@ -103,16 +113,42 @@ public final class GradientTree<B> {
   public void add(B grads) {
     buffers.check(grads);
     requireOpen();
-    push(new Node<>(nextLeaf, 0, grads));
+    push(new Node<>(nextLeaf, 0, grads), false);
     nextLeaf++;
   }
 
   /**
    * Adds the leaves of the stretch that follows this one and leaves it empty.
    *
-   * @param next a tree over the same elements whose first leaf is this one's next
+   * @param next a tree over the same elements whose first leaf is this one's next, in memory that
+   *     can be read here
    */
   public void append(GradientTree<B> next) {
+    requireFollows(next);
+    // copied rather than moved, so that each tree's pool of buffers stays as large as it needs
+    next.nodes.forEach(node -> push(node, false));
+    nextLeaf = next.nextLeaf;
+    next.clear();
+  }
+
+  /**
+   * Adds the leaves of the stretch that follows this one, in memory that cannot be read here, and
+   * leaves it empty.
+   *
+   * @param fetch copies the second, a buffer of the other tree, into the first, one of this tree
+   */
+  public void append(GradientTree<B> next, BiConsumer<B, B> fetch) {
+    requireFollows(next);
+    for (Node<B> node : next.nodes) {
+      B here = unused();
+      fetch.accept(here, node.sum);
+      push(new Node<>(node.first, node.level, here), true);
+    }
+    nextLeaf = next.nextLeaf;
+    next.clear();
+  }
+
+  private void requireFollows(GradientTree<B> next) {
     if (next.buffers.elements() != buffers.elements() || next.firstLeaf != nextLeaf) {
       throw new IllegalArgumentException(
           "a stretch of "
@@ -126,10 +162,6 @@ public final class GradientTree<B> {
     }
     requireOpen();
     next.requireOpen();
-    // copied rather than moved, so that each tree's pool of buffers stays as large as it needs
-    next.nodes.forEach(this::push);
-    nextLeaf = next.nextLeaf;
-    next.clear();
   }
 
   /**
@@ -182,10 +214,14 @@ public final class GradientTree<B> {
     }
   }
 
-  /** Carries a subtree that belongs to someone else: read, never kept. */
-  private void push(Node<B> node) {
+  /**
+   * Carries a subtree.
+   *
+   * @param mine whether its buffer is one of this tree's; one of someone else's is read, never kept
+   */
+  private void push(Node<B> node, boolean mine) {
     Node<B> carry = node;
-    boolean own = false;
+    boolean own = mine;
     while (!nodes.isEmpty() && nodes.get(nodes.size() - 1).isLeftSiblingOf(carry)) {
       Node<B> left = nodes.remove(nodes.size() - 1);
       buffers.add(left.sum, carry.sum);
@@ -198,8 +234,12 @@ public final class GradientTree<B> {
     nodes.add(own ? carry : new Node<>(carry.first, carry.level, copyOf(carry.sum)));
   }
 
+  private B unused() {
+    return free.isEmpty() ? buffers.allocate() : free.pop();
+  }
+
   private B copyOf(B values) {
-    B copy = free.isEmpty() ? buffers.allocate() : free.pop();
+    B copy = unused();
     buffers.copy(copy, values);
     return copy;
   }

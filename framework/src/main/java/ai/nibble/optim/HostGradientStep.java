@@ -9,7 +9,7 @@ final class HostGradientStep implements GradientStep {
   private final ParameterSet parameters;
   private final boolean here;
   private final FloatBuffer grads;
-  private final GradientTree<FloatBuffer> tree;
+  private final HostStretch stretch;
 
   HostGradientStep(ParameterSet parameters, HostOptimizer optimizer) {
     this.optimizer = optimizer;
@@ -19,17 +19,22 @@ final class HostGradientStep implements GradientStep {
         here
             ? parameters.grads().floats()
             : FlatFloats.allocate(Math.toIntExact(parameters.numel()));
-    this.tree = GradientTree.ofFloats(grads.limit());
+    this.stretch = new HostStretch(parameters);
   }
 
   @Override
-  public void begin() {
-    tree.clear();
+  public void begin(int first) {
+    stretch.begin(first);
   }
 
   @Override
   public void addMicroBatch() {
-    tree.add(here ? grads : FloatBuffer.wrap(parameters.grads().toFloats()));
+    stretch.addMicroBatch();
+  }
+
+  @Override
+  public void append(GradientStretch next) {
+    stretch.append(next);
   }
 
   @Override
@@ -43,7 +48,7 @@ final class HostGradientStep implements GradientStep {
 
   @Override
   public double sumOfSquares() {
-    grads.put(0, tree.sum(), 0, grads.limit());
+    grads.put(0, stretch.sum(), 0, grads.limit());
     return FlatFloats.sumOfSquares(grads);
   }
 

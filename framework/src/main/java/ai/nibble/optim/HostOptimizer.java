@@ -24,6 +24,11 @@ public interface HostOptimizer extends Optimizer {
     return new HostGradientStep(parameters, this);
   }
 
+  @Override
+  default GradientStretch stretch(ParameterSet replica) {
+    return new HostStretch(replica);
+  }
+
   /** Refuses arguments of a step. */
   static void check(FloatBuffer params, FloatBuffer grads, double lr, int elements) {
     FlatFloats.requireLength("params", params, elements);

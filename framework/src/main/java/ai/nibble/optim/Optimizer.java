@@ -16,6 +16,14 @@ public interface Optimizer {
    */
   GradientStep over(ParameterSet parameters);
 
+  /**
+   * Sums of gradients by a copy of the parameters, which steps take in by {@link
+   * GradientStep#append}.
+   *
+   * @param replica of the same layout, where a worker of its own computes
+   */
+  GradientStretch stretch(ParameterSet replica);
+
   /** What a checkpoint holds of it: views of what is on the CPU, copies of what is elsewhere. */
   OptimizerState state();
 

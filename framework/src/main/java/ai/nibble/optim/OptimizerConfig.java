@@ -5,7 +5,13 @@ import java.util.List;
 
 /** An optimizer's constants, and how one is made of them. */
 public sealed interface OptimizerConfig
-    permits AdamWConfig, AdamW8bitConfig, SgdConfig, LionConfig, AdafactorConfig, MuonConfig {
+    permits AdamWConfig,
+        AdamW8bitConfig,
+        PagedConfig,
+        SgdConfig,
+        LionConfig,
+        AdafactorConfig,
+        MuonConfig {
   /** Weight decay where no {@link ParameterRange} says otherwise. */
   double weightDecay();
 
@@ -29,6 +35,11 @@ public sealed interface OptimizerConfig
   /** Bytes that a checkpoint has of it for each value: what is remembered, in float32. */
   default double savedBytesAValue() {
     return bytesAValue();
+  }
+
+  /** Whether what is remembered leaves a device's memory while there is no update. */
+  default boolean isPaged() {
+    return false;
   }
 
   /** Refuses a constant. */

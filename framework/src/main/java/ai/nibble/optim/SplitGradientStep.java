@@ -14,8 +14,14 @@ final class SplitGradientStep implements GradientStep {
   }
 
   @Override
-  public void begin() {
-    parts.forEach(GradientStep::begin);
+  public void begin(int first) {
+    parts.forEach(part -> part.begin(first));
+  }
+
+  /** A model over several devices is one worker's. */
+  @Override
+  public void append(GradientStretch next) {
+    throw new IllegalStateException("parameters on several devices have no other worker's beside");
   }
 
   @Override

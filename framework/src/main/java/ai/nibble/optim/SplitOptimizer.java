@@ -52,6 +52,11 @@ final class SplitOptimizer implements Optimizer {
   }
 
   @Override
+  public GradientStretch stretch(ParameterSet replica) {
+    throw new IllegalStateException("parameters on several devices have no replicas");
+  }
+
+  @Override
   public OptimizerState state() {
     List<OptimizerState> states = parts.stream().map(Optimizer::state).toList();
     Map<String, FloatBuffer> buffers = new LinkedHashMap<>();

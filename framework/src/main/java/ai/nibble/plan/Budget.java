@@ -6,6 +6,8 @@ import ai.nibble.tensor.Torch;
 import ai.nibble.train.log.ProcessMemory;
 import com.sun.management.OperatingSystemMXBean;
 import java.lang.management.ManagementFactory;
+import java.util.Comparator;
+import java.util.List;
 
 /**
  * The memory that there is for a run.
@@ -30,6 +32,14 @@ public record Budget(long available, long total, String place) {
   public static Budget of(Device gpu) {
     String name = gpu + " (" + Torch.gpu(gpu).name() + ")";
     return new Budget(Torch.freeBytes(gpu), Torch.gpu(gpu).totalBytes(), name);
+  }
+
+  /** What of several GPUs the one has left that has the least. */
+  public static Budget ofEach(List<Device> gpus) {
+    return gpus.stream()
+        .map(Budget::of)
+        .min(Comparator.comparingLong(Budget::available))
+        .orElseThrow(() -> new IllegalArgumentException("no GPU"));
   }
 
   /** A GPU that is not here. */

@@ -1,7 +1,9 @@
 package ai.nibble.plan;
 
 import java.util.EnumMap;
+import java.util.EnumSet;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * Bytes of each component at the peak of each phase.
@@ -13,6 +15,49 @@ public record MemoryPlan(Map<Phase, Map<Component, Long>> phases) {
     EnumMap<Phase, Map<Component, Long>> copy = new EnumMap<>(Phase.class);
     phases.forEach((phase, components) -> copy.put(phase, new EnumMap<>(components)));
     phases = copy;
+  }
+
+  /** What each worker has of its own where several compute in one memory. */
+  private static final Set<Component> OF_A_WORKER =
+      EnumSet.of(
+          Component.WEIGHTS_4BIT,
+          Component.ABSMAX,
+          Component.WEIGHTS_8BIT,
+          Component.WEIGHTS_DENSE,
+          Component.TRAINED,
+          Component.GRADIENTS,
+          Component.ACTIVATIONS,
+          Component.WORKING,
+          Component.LOSS,
+          Component.WORKSPACE,
+          Component.HEAP);
+
+  /** The plan of so many workers in one memory; what follows the run is as it is. */
+  public MemoryPlan times(int workers) {
+    Map<Phase, Map<Component, Long>> all = new EnumMap<>(Phase.class);
+    phases.forEach(
+        (phase, components) -> {
+          Map<Component, Long> more = new EnumMap<>(components);
+          if (phase != Phase.MERGE) {
+            more.replaceAll((c, bytes) -> OF_A_WORKER.contains(c) ? workers * bytes : bytes);
+          }
+          all.put(phase, more);
+        });
+    return new MemoryPlan(all);
+  }
+
+  /** The plan with more gradients, from training on: what is received of another device. */
+  public MemoryPlan receiving(long bytes) {
+    Map<Phase, Map<Component, Long>> all = new EnumMap<>(Phase.class);
+    phases.forEach(
+        (phase, components) -> {
+          Map<Component, Long> more = new EnumMap<>(components);
+          if (phase != Phase.MERGE && phase != Phase.LOAD) {
+            more.merge(Component.GRADIENTS, bytes, Long::sum);
+          }
+          all.put(phase, more);
+        });
+    return new MemoryPlan(all);
   }
 
   /** Bytes of a component in a phase. */

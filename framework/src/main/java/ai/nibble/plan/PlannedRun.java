@@ -89,6 +89,11 @@ public record PlannedRun(
         : StepMemory.training(model, extent.apply(batch), loss, checkpointing);
   }
 
+  /** Bytes that a way of checkpointing puts into the main memory of a GPU's machine. */
+  public long onHost(Checkpointing checkpointing) {
+    return train.stream().mapToLong(batch -> step(batch, checkpointing).onHost()).max().orElse(0);
+  }
+
   private static long buffers(StepMemory.Result step) {
     return step.atPeak().getOrDefault(MemoryPart.WORKSPACE, 0L);
   }

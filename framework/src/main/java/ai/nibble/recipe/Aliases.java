@@ -95,6 +95,8 @@ final class Aliases {
               rename("lr", "learning_rate"),
               rename("lr_scheduler_type", "lr_scheduler"),
               rename("enable_activation_checkpointing", "gradient_checkpointing"),
+              offloading("activation_offloading"),
+              offloading("enable_activation_offloading"),
               words(
                   "eval_strategy",
                   "evals_per_epoch",
@@ -116,6 +118,11 @@ final class Aliases {
 
   private static Alias opposite(String name, String key) {
     return words(name, key, true, "true", key + ": false", "false", key + ": true");
+  }
+
+  private static Alias offloading(String name) {
+    String key = "gradient_checkpointing";
+    return words(name, key, true, "true", key + ": offload", "false", "");
   }
 
   private static Alias words(String name, String key, boolean closed, String... pairs) {

@@ -1,6 +1,7 @@
 package ai.nibble.recipe;
 
 import ai.nibble.lora.InitLoraWeights;
+import ai.nibble.model.Placement;
 import ai.nibble.quant.Quant4Type;
 import java.nio.file.Path;
 import java.util.Collection;
@@ -76,6 +77,7 @@ final class Conflicts {
     notBoth("eval_steps", "evals_per_epoch");
     notBoth("save_steps", "saves_per_epoch");
     notBoth("test_datasets", "val_set_size");
+    devices();
     if (is("sample_packing", true) && is("group_by_length", true)) {
       problem(
           "group_by_length",
@@ -104,6 +106,32 @@ final class Conflicts {
         problem(
             key, "'" + key + "' has nothing to evaluate on: add 'test_datasets' or 'val_set_size'");
       }
+    }
+  }
+
+  /** A step's micro-batches are dealt out: each device needs one. */
+  private void devices() {
+    if (values.get("devices") instanceof Devices devices
+        && values.get("gradient_accumulation_steps") instanceof Integer microBatches
+        && devices.count() > microBatches) {
+      problem(
+          "devices",
+          "'devices' is "
+              + devices.count()
+              + ", but a step has "
+              + microBatches
+              + (microBatches == 1 ? " micro-batch" : " micro-batches")
+              + " to share out: set gradient_accumulation_steps to a multiple of it");
+    }
+    if (values.get("devices") instanceof Devices devices
+        && devices.areChosen()
+        && values.get("device_map") instanceof DeviceMap map
+        && map.placement().filter(Placement::isSplit).isPresent()) {
+      problem(
+          "devices",
+          "'devices' gives each device the whole model, but 'device_map' ("
+              + at.positions().getOrDefault("device_map", whole)
+              + ") divides it: keep one");
     }
   }
 
@@ -263,7 +291,7 @@ final class Conflicts {
     }
     List<String> unused =
         switch (optimizer) {
-          case ADAMW, ADAMW_8BIT -> List.of("momentum");
+          case ADAMW, ADAMW_8BIT, PAGED_ADAMW_32BIT, PAGED_ADAMW_8BIT -> List.of("momentum");
           case MUON -> List.of();
           case LION -> List.of("adam_epsilon", "momentum");
           case SGD -> List.of("adam_beta1", "adam_beta2", "adam_epsilon");

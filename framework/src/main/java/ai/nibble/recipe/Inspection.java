@@ -125,6 +125,9 @@ public record Inspection(
               .requireDevices("device_map", key -> recipe.where(key) + ": '" + key + "'");
           return recipe;
         });
+    if (recipe.training().devices().areChosen()) {
+      attempt(problems, () -> Devices.of(recipe));
+    }
   }
 
   /**

@@ -18,21 +18,23 @@ public record Optimization(
             byDefault = "adamw",
             doc =
                 "What turns gradients into steps: `adamw`; `adamw_8bit`, with a quarter of its"
-                    + " memory; `lion`, `sgd`, `adafactor`, `muon`",
+                    + " memory; `paged_adamw_32bit`, `paged_adamw_8bit`, whose memory leaves a GPU"
+                    + " between steps where room is needed; `lion`, `sgd`, `adafactor`, `muon`",
             means = {
               @Key.Means(value = "adamw_(torch|torch_fused|hf|apex_fused|32bit)", as = "adamw"),
               @Key.Means(value = "adamw_bnb_8bit|adamw_torch_8bit", as = "adamw_8bit"),
+              @Key.Means(value = "paged_adamw", as = "paged_adamw_32bit"),
               @Key.Means(value = "lion_32bit", as = "lion")
             },
             refuse = {
               @Key.Refuse(
-                  value = "paged_.*",
+                  value = "paged_(?!adamw(_(8|32)bit)?$).*",
                   why =
-                      "not supported yet, optimizer memory is not paged: use the same optimizer"
-                          + " without 'paged_'"),
+                      "not supported yet, only AdamW's memory is paged: use paged_adamw_32bit,"
+                          + " paged_adamw_8bit, or the same optimizer without 'paged_'"),
               @Key.Refuse(
                   value =
-                      "(?!adamw_|lion_32bit).*(8|32)bit|galore_.*|ademamix|rmsprop|schedule_free_.*",
+                      "(?!(paged_)?adamw_|lion_32bit).*(8|32)bit|galore_.*|ademamix|rmsprop|schedule_free_.*",
                   why = "not supported yet: use adamw or adamw_8bit")
             })
         OptimizerName optimizer,
@@ -105,6 +107,8 @@ public record Optimization(
   public enum OptimizerName {
     ADAMW,
     ADAMW_8BIT,
+    PAGED_ADAMW_32BIT,
+    PAGED_ADAMW_8BIT,
     SGD,
     LION,
     ADAFACTOR,

@@ -114,8 +114,12 @@ final class PlacedRecipe {
       return rooms;
     }
     requireDevices(recipe);
-    devices(recipe).forEach(device -> rooms.add(room(device, most)));
-    return rooms;
+    return rooms(most, devices(recipe));
+  }
+
+  /** Devices that were chosen. */
+  static List<Room> rooms(MaxMemory most, List<Device> devices) {
+    return devices.stream().map(device -> room(device, most)).toList();
   }
 
   private static void requireDevices(Recipe recipe) {

@@ -154,7 +154,7 @@ final class PlannedRecipe {
         trained.values,
         pairs * trained.largest,
         accumulation,
-        Math.round(trained.values * settings.optimizer().bytesAValue()),
+        Math.round(trained.values * rememberedAValue()),
         MicroBatch.largeOnesDrawn(
                 new EpochSampler(RunSettings.plan(recipe, rows.training()), microBatch),
                 microBatches)
@@ -168,6 +168,13 @@ final class PlannedRecipe {
         recipe.method().learnsFromPreferences(),
         batch -> new Extent(batch.sequenceStarts(), precision, where, device, threads),
         device ? Host.device() : Host.cpu(ProcessMemory.residentBytes()));
+  }
+
+  /** What the optimizer remembers; pages of a device make room when activations need it. */
+  private double rememberedAValue() {
+    return where != Device.Type.CPU && settings.optimizer().isPaged()
+        ? 0
+        : settings.optimizer().bytesAValue();
   }
 
   /** Sizes of the model by its parts, for placing them. */
@@ -193,7 +200,7 @@ final class PlannedRecipe {
     return new PartSizes(
         weights,
         values,
-        settings.optimizer().bytesAValue(),
+        rememberedAValue(),
         cached(source.config()) / source.config().numHiddenLayers());
   }
 

@@ -23,6 +23,9 @@ import ai.nibble.train.TrainSettings;
 import ai.nibble.train.log.ProcessMemory;
 import java.io.PrintStream;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Locale;
@@ -68,7 +71,7 @@ public final class RecipePlan {
     this.rows = rows;
     this.settings = settings;
     this.pretended = !deviceMemory.isEmpty();
-    this.rooms = PlacedRecipe.rooms(recipe, deviceMemory);
+    this.rooms = rooms(recipe, deviceMemory);
     Device device = pretended ? Device.CPU : rooms.get(0).device();
     this.budget = rooms.get(0).budget();
     this.planned = new PlannedRecipe(recipe, rows, settings, device, pretended, budget);
@@ -81,8 +84,8 @@ public final class RecipePlan {
               settings.microBatchSize(),
               settings.gradientAccumulationSteps());
       disk = planned.disk(source);
-      for (Checkpointing mode : Checkpointing.values()) {
-        plans.put(mode, run.plan(mode));
+      for (Checkpointing mode : modes()) {
+        plans.put(mode, plan(run, mode));
       }
       boolean spread = rooms.size() > 1 && (!recipe.deviceMap().isAuto() || !fitsOne());
       placed =
@@ -147,18 +150,49 @@ public final class RecipePlan {
         .orElseGet(() -> Placement.on(rooms.get(0).device()));
   }
 
+  /**
+   * The devices that there are; of those that each have the whole model the one with least room.
+   */
+  private static List<Room> rooms(Recipe recipe, List<Long> pretended) {
+    if (!recipe.training().devices().areChosen()) {
+      return PlacedRecipe.rooms(recipe, pretended);
+    }
+    List<Room> rooms =
+        pretended.isEmpty()
+            ? PlacedRecipe.rooms(recipe.maxMemory(), Devices.of(recipe))
+            : PlacedRecipe.rooms(recipe, pretended);
+    return List.of(
+        Collections.min(rooms, Comparator.comparingLong(room -> room.budget().available())));
+  }
+
+  /** Of all workers where they share a memory, else of the first one's device: it has the most. */
+  private MemoryPlan plan(PlannedRun of, Checkpointing mode) {
+    int workers = workers();
+    MemoryPlan one = of.plan(mode);
+    return workers == 1
+        ? one
+        : where() == Device.Type.CPU
+            ? one.times(workers)
+            : one.receiving(DType.FLOAT32.bytes() * of.parameters());
+  }
+
+  /** Workers that share a step's micro-batches. */
+  public int workers() {
+    return recipe.training().devices().count();
+  }
+
   private void addAlternatives(WeightSource source, Optional<QuantConfig> quantization) {
     if (fits()) {
       return;
     }
-    for (Checkpointing mode : Checkpointing.values()) {
+    for (Checkpointing mode : modes()) {
       if (mode != checkpointing() && placed == null) {
         add("gradient_checkpointing: " + word(mode), plans.get(mode).peak());
       } else if (mode != checkpointing()) {
         add("gradient_checkpointing: " + word(mode), placed.plan(mode));
       }
     }
-    Checkpointing least = Checkpointing.BLOCK;
+    Checkpointing least = least();
     addSmallerBatches(source, quantization, least);
     boolean quantises =
         recipe.adapter() != Recipe.Adapter.NONE
@@ -176,11 +210,11 @@ public final class RecipePlan {
       PlannedRun other =
           planned.run(source, nf4, settings.microBatchSize(), settings.gradientAccumulationSteps());
       if (placed == null) {
-        add("load_in_4bit: true (block)", other.plan(least).peak());
+        add("load_in_4bit: true (" + word(least) + ")", plan(other, least).peak());
       } else {
         PlacedRecipe spread =
             place(source, nf4, settings.microBatchSize(), settings.gradientAccumulationSteps());
-        add("load_in_4bit: true (block)", spread.plan(least));
+        add("load_in_4bit: true (" + word(least) + ")", spread.plan(least));
       }
     }
   }
@@ -198,7 +232,7 @@ public final class RecipePlan {
       keys = keys + " (" + word(mode) + ")";
       enough =
           placed == null
-              ? add(keys, planned.run(source, quantization, size, (int) steps).plan(mode).peak())
+              ? add(keys, plan(planned.run(source, quantization, size, (int) steps), mode).peak())
               : add(keys, place(source, quantization, size, (int) steps).plan(mode));
     }
   }
@@ -257,12 +291,30 @@ public final class RecipePlan {
     if (placed != null) {
       return placed.checkpointing();
     }
-    for (Checkpointing mode : Checkpointing.values()) {
+    for (Checkpointing mode : modes()) {
       if (budget.holds(plans.get(mode).peak())) {
         return mode;
       }
     }
-    return Checkpointing.BLOCK;
+    return least();
+  }
+
+  /** What there is to choose from: a CPU has nowhere to put things but where they are. */
+  private List<Checkpointing> modes() {
+    boolean asked =
+        recipe.training().gradientCheckpointing().mode().equals(Optional.of(Checkpointing.OFFLOAD));
+    return Arrays.stream(Checkpointing.values())
+        .filter(m -> m != Checkpointing.OFFLOAD || asked || where() != Device.Type.CPU)
+        .toList();
+  }
+
+  private Checkpointing least() {
+    return where() == Device.Type.CPU ? Checkpointing.BLOCK : Checkpointing.OFFLOAD;
+  }
+
+  /** Bytes that the run puts into the main memory of all GPUs' machine; 0 where it puts none. */
+  public long onHost() {
+    return where() == Device.Type.CPU ? 0 : workers() * run.onHost(checkpointing());
   }
 
   /** The plan of {@link #checkpointing}. */
@@ -310,7 +362,8 @@ public final class RecipePlan {
         + (asked ? " as set" : ", chosen by that")
         + " ("
         + all
-        + ")";
+        + ")"
+        + (onHost() > 0 ? "; " + Sizes.text(onHost()) + " lie in the main memory" : "");
   }
 
   /** Whether the disk has the room, where it is this machine's. */

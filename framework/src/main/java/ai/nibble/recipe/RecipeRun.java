@@ -27,6 +27,7 @@ import ai.nibble.train.RunPlace;
 import ai.nibble.train.TrainSettings;
 import ai.nibble.train.Trainer;
 import ai.nibble.train.TrainingInterruptedException;
+import ai.nibble.train.Workers;
 import ai.nibble.train.log.Console;
 import ai.nibble.train.log.JfrEvents;
 import ai.nibble.train.log.JfrRecording;
@@ -35,6 +36,7 @@ import ai.nibble.train.log.OptionalListener;
 import ai.nibble.train.log.TensorBoardFile;
 import ai.nibble.train.log.TrainListener;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
@@ -171,10 +173,19 @@ public final class RecipeRun {
     RecipeRows rows = inputs.identity().rows();
     TrainSettings settings = inputs.settings();
     Path output = recipe.output().outputDir();
+    List<Placement> placements = Devices.placements(recipe, inputs.plan());
+    Replicas.expect(placements);
+    RecipeObjective objective = new RecipeObjective(recipe);
     try (AnswerCheck answers = answerCheck();
-        CausalLm model = loadModel(inputs.plan().placement());
-        Trainable trained = trainable(model, inputs.baseFiles(), from)) {
+        CausalLm model = loadModel(placements.get(0), out);
+        Trainable trained = trainable(model, inputs.baseFiles(), from);
+        Replicas replicas =
+            Replicas.load(placements, model, trained, this::loadAgain, objective::of);
+        Workers workers = replicas.workers()) {
       describe(model, trained);
+      if (placements.size() > 1) {
+        out.println(workers.description(settings.gradientAccumulationSteps()));
+      }
       if (answers != null) {
         answers.compare(rows.train());
       }
@@ -190,14 +201,12 @@ public final class RecipeRun {
         listeners.all.add(0, new MovedOutput(lock, () -> describe(output, inputs.ownTemplate())));
         listeners.all.add(record);
         listeners.all.addAll(ownListeners);
-        RecipeObjective objective = new RecipeObjective(recipe);
         RecipeRows prepared =
             objective.prepared(rows, model, out, () -> endIfAsked("asking the reference"));
         Trainer trainer =
             new Trainer(
-                model,
+                workers,
                 provenance.around(trained),
-                objective.of(trained),
                 settings,
                 prepared.training(),
                 prepared.eval(),
@@ -289,36 +298,48 @@ public final class RecipeRun {
     }
   }
 
-  private CausalLm loadModel(Placement placement) {
+  /** The base for another worker; all there is to say was said of the first. */
+  private CausalLm loadAgain(Placement placement) {
+    return loadModel(placement, new PrintStream(OutputStream.nullOutputStream()));
+  }
+
+  private CausalLm loadModel(Placement placement, PrintStream told) {
     Quantization q = recipe.quantization();
     Device device = placement.computeDecider();
     DType compute = q.computeDtype().type().orElseGet(() -> LoadOptions.autoComputeDtype(device));
     if (q.computeDtype() == ComputeDtype.AUTO) {
-      out.println(LoadOptions.autoReason(device));
+      told.println(LoadOptions.autoReason(device));
     }
-    placement.notices(compute).forEach(out::println);
+    placement.notices(compute).forEach(told::println);
     if (compute == DType.FLOAT16 && device.isCpu()) {
-      out.println("float16 on a CPU takes float32's time: its products are computed wider");
+      told.println("float16 on a CPU takes float32's time: its products are computed wider");
+    }
+    if (device.isCpu() && RunSettings.optimizer(recipe.optimization()).isPaged()) {
+      told.println("paged optimizer: a CPU has its memory at hand, so nothing is paged");
+    }
+    if (device.isCpu()
+        && recipe.training().gradientCheckpointing() == Training.GradientCheckpointing.OFFLOAD) {
+      told.println("gradient_checkpointing: offload is block on a CPU, whose memory is the host's");
     }
     Path base = recipe.baseModel();
-    Consumer<String> notices = notice -> out.println("note: " + notice);
+    Consumer<String> notices = notice -> told.println("note: " + notice);
     try (WeightSource source =
         recipe.init() == Recipe.Init.RANDOM
             ? RandomWeights.of(base, recipe.seed(), notices)
             : WeightSource.open(base, notices)) {
       Optional<QuantConfig> held = source.settle(q.config(), notices);
-      sayWhatBitsCost(WeightSizes.of(source, held, device.type()), device);
+      sayWhatBitsCost(WeightSizes.of(source, held, device.type()), device, told);
       LoadOptions options = new LoadOptions(held, compute, trainsAllWeights(), placement);
       return CausalLm.load(source, base, options, (done, total) -> endIfAsked("loading weights"));
     }
   }
 
-  private void sayWhatBitsCost(WeightSizes sizes, Device device) {
+  private static void sayWhatBitsCost(WeightSizes sizes, Device device, PrintStream told) {
     if (sizes.of(WeightSizes.Form.CODES_4BIT) > 0 && device.isCpu()) {
-      out.println("4-bit weights on a CPU save memory rather than time");
+      told.println("4-bit weights on a CPU save memory rather than time");
     }
     if (sizes.of(WeightSizes.Form.CODES_8BIT) > 0 && device.isCpu() && !Torch.multipliesInt8()) {
-      out.println("this CPU has no int8 products (AMX or AVX512-VNNI): 8-bit weights are slow");
+      told.println("this CPU has no int8 products (AMX or AVX512-VNNI): 8-bit weights are slow");
     }
   }
 

@@ -50,7 +50,8 @@ final class RunIdentity {
           "eval_batch_size",
           "eval_sample_packing",
           "generation_eval",
-          "gradient_checkpointing");
+          "gradient_checkpointing",
+          "devices");
 
   /** Keys that change what is trained where evaluations end the run or choose its result. */
   private static final Set<String> EVALUATING =

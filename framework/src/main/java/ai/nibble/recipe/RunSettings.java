@@ -11,6 +11,7 @@ import ai.nibble.optim.AdamWConfig;
 import ai.nibble.optim.LionConfig;
 import ai.nibble.optim.MuonConfig;
 import ai.nibble.optim.OptimizerConfig;
+import ai.nibble.optim.PagedConfig;
 import ai.nibble.optim.Schedule;
 import ai.nibble.optim.SgdConfig;
 import ai.nibble.train.TrainSettings;
@@ -139,12 +140,15 @@ final class RunSettings {
     return (batches - 1) / training.gradientAccumulationSteps() + 1;
   }
 
-  private static OptimizerConfig optimizer(Optimization o) {
+  /** The optimizer and its constants. */
+  static OptimizerConfig optimizer(Optimization o) {
     AdamWConfig adamW =
         new AdamWConfig(o.adamBeta1(), o.adamBeta2(), o.adamEpsilon(), o.weightDecay());
     return switch (o.optimizer()) {
       case ADAMW -> adamW;
       case ADAMW_8BIT -> new AdamW8bitConfig(adamW);
+      case PAGED_ADAMW_32BIT -> new PagedConfig(adamW);
+      case PAGED_ADAMW_8BIT -> new PagedConfig(new AdamW8bitConfig(adamW));
       case SGD -> new SgdConfig(o.momentum(), o.weightDecay());
       case LION -> new LionConfig(o.adamBeta1(), o.adamBeta2(), o.weightDecay());
       case ADAFACTOR -> new AdafactorConfig(o.weightDecay());

@@ -63,6 +63,9 @@ record Setting(String name, Key key, ValueType type) {
     if (type == PreparedPath.class) {
       return new PreparedPath.Type();
     }
+    if (type == Devices.class) {
+      return new Devices.Type();
+    }
     if (type == DeviceMap.class) {
       return new DeviceMap.Type();
     }

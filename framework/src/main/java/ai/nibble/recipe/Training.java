@@ -8,6 +8,7 @@ import java.util.Optional;
  *
  * @param microBatchSize rows computed at once, or packs of rows
  * @param gradientAccumulationSteps micro-batches of one optimizer step
+ * @param devices that share a step's micro-batches, each with a copy of the model
  * @param numEpochs passes over the data; not used where {@code maxSteps} is given
  * @param maxSteps optimizer steps, through as many passes as they take
  * @param samplePacking several rows in a pack of at most {@code sequence_len} tokens
@@ -29,6 +30,15 @@ public record Training(
             doc = "Micro-batches of one optimizer step")
         int gradientAccumulationSteps,
     @Key(
+            value = "devices",
+            byDefault = "1",
+            doc =
+                "How many GPUs share a step's micro-batches, each with a copy of the model, or which:"
+                    + " `2`, `[0, 1]`. The step is the same with any number, to the bit:"
+                    + " `gradient_accumulation_steps` are all of its micro-batches, not each GPU's"
+                    + " (docs/gpu.md). On a CPU as many workers share its cores")
+        Devices devices,
+    @Key(
             value = "num_epochs",
             byDefault = "1",
             range = "(0, 1e6]",
@@ -47,12 +57,18 @@ public record Training(
                 "What of each block is kept for the backward pass and what computed again: `none`"
                     + " keeps all, `selective` the outputs of products and attention (less memory,"
                     + " hardly more time), `block` only hidden states and attention's output (least"
-                    + " memory, a fifth more time); `auto` is the first of them that fits the"
+                    + " memory, a fifth more time), `offload` the same in the main memory instead of"
+                    + " a GPU's; `auto` is the first of them that fits the"
                     + " machine's memory (see docs/plan.md)",
             means = {
               @Key.Means(value = "true|True|TRUE", as = "block"),
-              @Key.Means(value = "false|False|FALSE", as = "none")
-            })
+              @Key.Means(value = "false|False|FALSE", as = "none"),
+              @Key.Means(value = "unsloth", as = "offload")
+            },
+            refuse =
+                @Key.Refuse(
+                    value = "offload_disk|disk",
+                    why = "not supported: use offload, which keeps them in the main memory"))
         GradientCheckpointing gradientCheckpointing,
     @Key(
             value = "sample_packing",
@@ -86,7 +102,8 @@ public record Training(
     AUTO,
     NONE,
     SELECTIVE,
-    BLOCK;
+    BLOCK,
+    OFFLOAD;
 
     /** The way; empty: what fits. */
     Optional<Checkpointing> mode() {

@@ -10,9 +10,13 @@ interface CudaApi {
   int CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16;
   int CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75;
   int CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76;
+  int CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS = 89;
   int CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN = 97;
   int CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES = 1;
   int CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8;
+  int CU_MEM_ATTACH_GLOBAL = 1;
+  int CU_STREAM_NON_BLOCKING = 1;
+  int CU_EVENT_DISABLE_TIMING = 2;
 
   int cuInit(int flags);
 
@@ -39,6 +43,39 @@ interface CudaApi {
   int cuCtxSetCurrent(long context);
 
   int cuMemGetInfo_v2(long[] free, long[] total);
+
+  /** Memory of host and device, which moves between them page by page. */
+  int cuMemAllocManaged(long[] address, long bytes, int flags);
+
+  int cuMemFree_v2(long address);
+
+  /** Moves pages to a device, in order with the stream. */
+  int cuMemPrefetchAsync(long address, long bytes, int device, long stream);
+
+  /** Page-locked memory of the host, which copies reach without the processor. */
+  int cuMemHostAlloc(long[] address, long bytes, int flags);
+
+  int cuMemFreeHost(long address);
+
+  int cuMemcpyDtoHAsync_v2(long host, long device, long bytes, long stream);
+
+  int cuMemcpyHtoDAsync_v2(long device, long host, long bytes, long stream);
+
+  int cuStreamCreate(long[] stream, int flags);
+
+  int cuStreamDestroy_v2(long stream);
+
+  /** What comes on the stream from now on waits for the event as it was recorded last. */
+  int cuStreamWaitEvent(long stream, long event, int flags);
+
+  int cuEventCreate(long[] event, int flags);
+
+  int cuEventDestroy_v2(long event);
+
+  /** The event happens when all that is on the stream now is done. */
+  int cuEventRecord(long event, long stream);
+
+  int cuEventSynchronize(long event);
 
   /**
    * @param image a cubin, or PTX that ends with a zero byte

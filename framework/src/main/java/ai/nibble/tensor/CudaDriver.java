@@ -29,7 +29,7 @@ final class CudaDriver implements KernelLauncher {
   private final CudaApi api;
   private final CurrentStream streams;
   private final KernelCompiler compiler;
-  private final Map<Integer, Long> contexts = new ConcurrentHashMap<>();
+  private final CudaContexts contexts;
   private final Map<ModuleKey, Long> modules = new ConcurrentHashMap<>();
   private final Map<FunctionKey, Function> functions = new ConcurrentHashMap<>();
 
@@ -38,6 +38,7 @@ final class CudaDriver implements KernelLauncher {
    */
   CudaDriver(CudaApi api, CurrentStream streams, KernelCompiler compiler) {
     this.api = api;
+    this.contexts = new CudaContexts(api);
     this.streams = streams;
     this.compiler = compiler;
   }
@@ -59,20 +60,12 @@ final class CudaDriver implements KernelLauncher {
     LaunchFrame frame = LaunchFrame.ofThread();
     try {
       frame.pack(kernel, arguments);
-      long context = context(device.index());
-      CudaError.check(api, api.cuCtxGetCurrent(frame.contextAddress()), "cuCtxGetCurrent");
-      long previous = frame.context();
-      if (previous == context) {
-        launchHere(frame, program, kernel, device, grid);
-        return;
-      }
-      // libtorch takes the device of the current context for the thread's own: it gets it back.
-      CudaError.check(api, api.cuCtxSetCurrent(context), "cuCtxSetCurrent");
-      try {
-        launchHere(frame, program, kernel, device, grid);
-      } finally {
-        CudaError.check(api, api.cuCtxSetCurrent(previous), "cuCtxSetCurrent");
-      }
+      contexts.in(
+          device.index(),
+          () -> {
+            launchHere(frame, program, kernel, device, grid);
+            return null;
+          });
     } catch (TensorException e) {
       throw new TensorException(
           CudaProgram.describe(program, kernel, device, grid, arguments) + ": " + e.getMessage(),
@@ -103,21 +96,6 @@ final class CudaDriver implements KernelLauncher {
             frame.parameters(),
             0);
     CudaError.check(api, code, "cuLaunchKernel");
-  }
-
-  /** The primary context of a device, libtorch's; held until the process ends. */
-  private long context(int device) {
-    Long known = contexts.get(device);
-    return known != null
-        ? known
-        : contexts.computeIfAbsent(
-            device,
-            ordinal -> {
-              long[] context = new long[1];
-              int code = api.cuDevicePrimaryCtxRetain(context, CudaDevices.handle(api, ordinal));
-              CudaError.check(api, code, "cuDevicePrimaryCtxRetain");
-              return context[0];
-            });
   }
 
   private Function function(CudaProgram program, String kernel, int device) {

@@ -72,6 +72,11 @@ final class CudaProcess {
     }
   }
 
+  /** Unified memory of CUDA devices. */
+  static Pages.Unified unified() {
+    return new CudaUnified(driver().api(), LibtorchCuda::aoti_torch_get_current_cuda_stream);
+  }
+
   /** {@code 13.0} of 13000; empty for 0. */
   static String versionText(int version) {
     return version == 0 ? "" : version / THOUSAND + "." + version % THOUSAND / TEN;

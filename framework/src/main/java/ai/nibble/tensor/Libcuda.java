@@ -65,6 +65,48 @@ final class Libcuda implements CudaApi {
   public native int cuMemGetInfo_v2(long[] free, long[] total);
 
   @Override
+  public native int cuMemAllocManaged(long[] address, long bytes, int flags);
+
+  @Override
+  public native int cuMemFree_v2(long address);
+
+  @Override
+  public native int cuMemPrefetchAsync(long address, long bytes, int device, long stream);
+
+  @Override
+  public native int cuMemHostAlloc(long[] address, long bytes, int flags);
+
+  @Override
+  public native int cuMemFreeHost(long address);
+
+  @Override
+  public native int cuMemcpyDtoHAsync_v2(long host, long device, long bytes, long stream);
+
+  @Override
+  public native int cuMemcpyHtoDAsync_v2(long device, long host, long bytes, long stream);
+
+  @Override
+  public native int cuStreamCreate(long[] stream, int flags);
+
+  @Override
+  public native int cuStreamDestroy_v2(long stream);
+
+  @Override
+  public native int cuStreamWaitEvent(long stream, long event, int flags);
+
+  @Override
+  public native int cuEventCreate(long[] event, int flags);
+
+  @Override
+  public native int cuEventDestroy_v2(long event);
+
+  @Override
+  public native int cuEventRecord(long event, long stream);
+
+  @Override
+  public native int cuEventSynchronize(long event);
+
+  @Override
   public native int cuModuleLoadData(long[] module, byte[] image);
 
   @Override

@@ -23,6 +23,23 @@ final class Libtorch {
       int deviceIndex,
       long[] result);
 
+  /** A tensor over memory that stays the caller's. */
+  static native int aoti_torch_create_tensor_from_blob_v2(
+      long data,
+      long ndim,
+      long[] sizes,
+      long[] strides,
+      long storageOffset,
+      int dtype,
+      int deviceType,
+      int deviceIndex,
+      long[] result,
+      int layout,
+      long opaqueMetadata,
+      long opaqueMetadataSize);
+
+  static native int aoti_torch_layout_strided();
+
   static native int aoti_torch_delete_tensor_object(long tensor);
 
   static native int aoti_torch_new_tensor_handle(long tensor, long[] result);

@@ -74,6 +74,11 @@ final class NativeLibraries {
     return override() == null;
   }
 
+  /** Sets a variable of the process, as libraries read it, unless it is set. */
+  static void setEnvironment(String name, String value) {
+    NativeLibrary.getInstance("c").getFunction("setenv").invokeInt(new Object[] {name, value, 0});
+  }
+
   private static String override() {
     String value = System.getProperty("nibble.libtorch", System.getenv("NIBBLE_LIBTORCH"));
     return value == null || value.isBlank() ? null : value;

@@ -100,6 +100,32 @@ public final class Tensor implements AutoCloseable {
     return new Tensor(handle, dtype, device, sizes, strides, new Storage(device, bytes));
   }
 
+  /**
+   * A contiguous tensor over memory that someone else owns, which stays there until the last tensor
+   * on it is closed.
+   */
+  static Tensor over(long address, Device device, DType dtype, long... shape) {
+    long[] sizes = shape.clone();
+    long[] strides = contiguousStrides(sizes);
+    long[] result = new long[1];
+    int code =
+        Libtorch.aoti_torch_create_tensor_from_blob_v2(
+            address,
+            sizes.length,
+            atLeastOne(sizes),
+            atLeastOne(strides),
+            0,
+            dtype.scalarType(),
+            device.type().code(),
+            device.index(),
+            result,
+            Libtorch.aoti_torch_layout_strided(),
+            0,
+            0);
+    check(code, "create_tensor_from_blob");
+    return new Tensor(result[0], dtype, device, sizes, strides, new Storage(device, 0));
+  }
+
   /** A tensor of zeros on the CPU. */
   public static Tensor zeros(DType dtype, long... shape) {
     return empty(dtype, shape).zero();

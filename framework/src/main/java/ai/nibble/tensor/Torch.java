@@ -104,6 +104,16 @@ public final class Torch {
   }
 
   /**
+   * To be called before anything is computed on GPUs by several threads at once. libtorch's switch
+   * for fixed orders of summation, which single calls turn on, is one for the process, and while it
+   * is on, another thread's products fail unless the environment holds cuBLAS to workspaces of its
+   * own: then those are in a fixed order as well.
+   */
+  public static void expectSeveralThreads() {
+    NativeLibraries.setEnvironment("CUBLAS_WORKSPACE_CONFIG", ":4096:8");
+  }
+
+  /**
    * Whether this CPU multiplies bfloat16 in hardware (AMX or AVX512-BF16). Without it libtorch
    * falls back to scalar code, ten times slower than float32.
    */

@@ -10,19 +10,18 @@ import ai.nibble.model.Checkpointing;
 import ai.nibble.nn.Pass;
 import ai.nibble.train.log.EvalMetrics;
 import ai.nibble.train.objective.Objective;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
 
 /** The rows that a run is evaluated on. */
 final class EvalRows {
-  private final CausalLm model;
-  private final Objective objective;
+  private final Workers workers;
   private final EpochSampler sampler;
 
-  EvalRows(CausalLm model, Objective objective, List<Example> rows, TrainSettings settings) {
-    this.model = model;
-    this.objective = objective;
+  EvalRows(Workers workers, List<Example> rows, TrainSettings settings) {
+    this.workers = workers;
     this.sampler =
         rows.isEmpty()
             ? null
@@ -50,23 +49,55 @@ final class EvalRows {
     long tokens = 0;
     Measures measures = new Measures();
     sampler.restore(new EpochSampler.Cursor(0, 0));
+    workers.shareValues();
     while (!sampler.isAtEpochEnd()) {
       if (stopWhen.getAsBoolean()) {
         return Optional.empty();
       }
-      Batch batch = sampler.next();
-      Pass pass = Pass.evaluating(batch.sequenceStarts());
-      try (Tape tape = Tape.inference()) {
-        double own = objective.weight(batch);
-        CausalLm.Loss loss = objective.loss(tape, model, batch, pass, own, Checkpointing.NONE);
-        sum += loss.sum();
-        weight += own;
-        measures.add(loss.measures());
+      List<Batch> batches = nextOfEach();
+      // one after the other, whoever computed them: the same sums with any number of workers
+      for (MicroBatches.Result result : run(batches)) {
+        sum += result.loss();
+        measures.add(result.measures());
       }
-      tokens += batch.lossTokens();
+      for (Batch batch : batches) {
+        weight += workers.first().objective().weight(batch);
+        tokens += batch.lossTokens();
+      }
     }
     double seconds = (System.nanoTime() - start) / 1e9;
     return Optional.of(
         new EvalMetrics(step, epoch, sum / weight, tokens, seconds, measures.values()));
+  }
+
+  /** A batch for each worker; at the end of the rows there may be fewer. */
+  private List<Batch> nextOfEach() {
+    List<Batch> batches = new ArrayList<>();
+    while (batches.size() < workers.count() && !sampler.isAtEpochEnd()) {
+      batches.add(sampler.next());
+    }
+    return batches;
+  }
+
+  private List<MicroBatches.Result> run(List<Batch> batches) {
+    MicroBatches.Result[] results = new MicroBatches.Result[batches.size()];
+    workers.run(
+        w -> {
+          if (w < results.length) {
+            results[w] = run(workers.get(w), batches.get(w));
+          }
+        });
+    return List.of(results);
+  }
+
+  private static MicroBatches.Result run(Replica replica, Batch batch) {
+    Objective objective = replica.objective();
+    Pass pass = Pass.evaluating(batch.sequenceStarts());
+    try (Tape tape = Tape.inference()) {
+      CausalLm.Loss loss =
+          objective.loss(
+              tape, replica.model(), batch, pass, objective.weight(batch), Checkpointing.NONE);
+      return new MicroBatches.Result(loss.sum(), loss.measures());
+    }
   }
 }

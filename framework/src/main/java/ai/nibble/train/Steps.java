@@ -6,12 +6,14 @@ import ai.nibble.data.Batch;
 import ai.nibble.data.EpochPlan;
 import ai.nibble.data.EpochSampler;
 import ai.nibble.model.Trainable;
+import ai.nibble.train.TrainStep.Outcome;
 import ai.nibble.train.log.ProcessMemory;
 import ai.nibble.train.log.RunNotice;
 import ai.nibble.train.log.StepMetrics;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 
 /** A run's optimizer steps, one after the other: what each learns from, at what rate, and how. */
@@ -27,6 +29,11 @@ final class Steps {
   private final HeapBound heap = new HeapBound();
   private boolean allLearn;
   private long tokensSeen;
+
+  /** The step that is queued and not known; null where none is. */
+  private Begun pending;
+
+  private long started;
 
   Steps(
       TrainSettings settings,
@@ -76,44 +83,102 @@ final class Steps {
   }
 
   /**
-   * The next step.
+   * The next step. On a device it may be only queued, and the one before is what became known.
    *
    * @param done steps before it
    * @param end of a run that it ends
+   * @return the step that is known now; empty where that is none yet
    * @throws TrainingStoppedException if the watchdog ends the run, or a tensor gets no gradient
    */
-  Done next(int done, BadEnd end) {
-    long start = System.nanoTime();
+  Optional<Done> next(int done, BadEnd end) {
     heap.begin();
+    Begun begun = begin(done);
+    Optional<Done> before = settle(end);
+    pending = begun;
+    Optional<Done> now = begun.queued ? before : settle(end);
+    heap.end();
+    return now;
+  }
+
+  /** Waits for the step that is queued, if one is. */
+  Optional<Done> settle(BadEnd end) {
+    Begun begun = pending;
+    pending = null;
+    return begun == null ? Optional.empty() : Optional.of(done(begun, end));
+  }
+
+  /**
+   * A step that was computed or queued.
+   *
+   * @param number from 1
+   * @param epochs after it
+   * @param tokens since the first step, with it
+   * @param outcome what it did; a device is waited for
+   * @param queued whether that is not known yet
+   */
+  private record Begun(
+      int number,
+      double learningRate,
+      double epochs,
+      long tokens,
+      Supplier<Outcome> outcome,
+      boolean queued) {}
+
+  /** Whether a step is queued that is not known. */
+  boolean isPending() {
+    return pending != null;
+  }
+
+  /** Whether nothing hangs on what became of a step but the end of the run. */
+  private boolean canQueue() {
+    WatchdogSettings w = settings.watchdog();
+    boolean prevents = w.onSpike() == OnSpike.SKIP || w.onSpike() == OnSpike.STOP;
+    return allLearn && w.onNotFinite() == OnNotFinite.STOP && !prevents && trainStep.canQueue();
+  }
+
+  private Begun begin(int done) {
+    started = pending == null ? System.nanoTime() : started;
     List<Batch> batches = nextBatches();
     // the schedule waits for a step whose gradients overflow float16, which another at a smaller
     // scale stands in for, as with torch's GradScaler. It does not wait for one that the watchdog
     // leaves out: the learning rate of a step does not depend on what went wrong before it
     int scheduled = done - lossScale().skipped();
     double learningRate = settings.learningRate() * settings.schedule().multiplier(scheduled);
-    TrainStep.Outcome outcome =
-        trainStep.run(batches, learningRate, dropoutKey(done), watchdog.mostLoss());
-    LossWatchdog.Verdict verdict = watchdog.judge(done + 1, outcome);
+    boolean queues = canQueue();
+    Supplier<Outcome> outcome;
+    if (queues) {
+      outcome = trainStep.queue(batches, learningRate, dropoutKey(done));
+    } else {
+      Outcome known = trainStep.run(batches, learningRate, dropoutKey(done), watchdog.mostLoss());
+      outcome = () -> known;
+    }
+    tokensSeen += batches.stream().mapToInt(Batch::tokens).sum();
+    return new Begun(done + 1, learningRate, sampler.epochs(), tokensSeen, outcome, queues);
+  }
+
+  private Done done(Begun begun, BadEnd end) {
+    Outcome outcome = begun.outcome.get();
+    LossWatchdog.Verdict verdict = watchdog.judge(begun.number, outcome);
     if (verdict.stop()) {
       throw end.because(verdict.notice().orElseThrow().text(), outcome);
     }
     if (!allLearn && outcome.applied()) {
-      stopUnlessAllLearn(done + 1);
+      stopUnlessAllLearn(begun.number);
     }
-    tokensSeen += outcome.tokens();
-    heap.end();
-    double tokensPerSecond = outcome.tokens() / ((System.nanoTime() - start) / 1e9);
+    long now = System.nanoTime();
+    double tokensPerSecond = outcome.tokens() / ((now - started) / 1e9);
+    started = now; // where the next one is queued, it has begun
     StepMetrics metrics =
         new StepMetrics(
-            done + 1,
+            begun.number,
             settings.totalSteps(),
-            sampler.epochs(),
+            begun.epochs,
             outcome.loss(),
-            learningRate,
+            begun.learningRate,
             outcome.gradNorm(),
             tokensPerSecond,
             ProcessMemory.residentBytes(),
-            tokensSeen,
+            begun.tokens,
             outcome.measures());
     return new Done(metrics, verdict.notice());
   }

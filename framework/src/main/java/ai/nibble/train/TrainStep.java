@@ -1,17 +1,18 @@
 package ai.nibble.train;
 
-import ai.nibble.autograd.Tape;
 import ai.nibble.data.Batch;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.Trainable;
-import ai.nibble.nn.Pass;
+import ai.nibble.nn.ParameterSet;
 import ai.nibble.optim.GradientStep;
 import ai.nibble.optim.Optimizer;
-import ai.nibble.tensor.Tensor;
 import ai.nibble.train.objective.Objective;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.function.DoubleSupplier;
+import java.util.function.Supplier;
 
 /**
  * One optimizer step, read top to bottom in {@link #run}: forward and backward of every
@@ -19,14 +20,17 @@ import java.util.Map;
  * own.
  */
 public final class TrainStep {
-  private final CausalLm model;
-  private final Trainable trained;
   private final Objective objective;
   private final GradientStep gradients;
+  private final Optional<GradientStep.Ahead> ahead;
+  private final boolean alone;
+  private final ParameterSet parameters;
+  private final MicroBatches microBatches;
   private final double maxGradNorm;
-  private final Checkpointing checkpointing;
-  private final double embeddingNoise;
   private final LossScale scale;
+
+  /** Made when a step is queued for the first time. */
+  private ReadLater later;
 
   /**
    * @param trained of the model, or on it; its parameters are what is trained
@@ -59,14 +63,39 @@ public final class TrainStep {
       double maxGradNorm,
       Checkpointing checkpointing,
       double embeddingNoise) {
-    this.model = model;
-    this.trained = trained;
-    this.objective = objective;
-    this.gradients = optimizer.over(trained.parameters());
+    this(
+        Workers.alone(new Replica(model, trained, objective)),
+        optimizer,
+        maxGradNorm,
+        checkpointing,
+        embeddingNoise);
+  }
+
+  /**
+   * Steps by several workers.
+   *
+   * @param workers stay the caller's
+   * @param optimizer over the first worker's flat parameters
+   * @param maxGradNorm gradients of a larger global norm are scaled down to it; 0: never
+   * @param checkpointing what is computed again in backward instead of kept
+   * @param embeddingNoise alpha of NEFTune; 0: none
+   */
+  public TrainStep(
+      Workers workers,
+      Optimizer optimizer,
+      double maxGradNorm,
+      Checkpointing checkpointing,
+      double embeddingNoise) {
+    Replica first = workers.first();
+    this.objective = first.objective();
+    this.parameters = first.trained().parameters();
+    this.gradients = optimizer.over(parameters);
+    this.ahead = gradients.ahead();
+    this.alone = workers.count() == 1;
     this.maxGradNorm = maxGradNorm;
-    this.checkpointing = checkpointing;
-    this.embeddingNoise = embeddingNoise;
-    this.scale = LossScale.of(model.precision());
+    this.scale = LossScale.of(first.model().precision());
+    this.microBatches =
+        new MicroBatches(workers, optimizer, gradients, checkpointing, embeddingNoise, scale);
   }
 
   /**
@@ -116,21 +145,15 @@ public final class TrainStep {
    * @param mostLoss a loss above it is not applied
    */
   public Outcome run(List<Batch> batches, double learningRate, long dropoutKey, double mostLoss) {
-    int tokens = batches.stream().mapToInt(Batch::tokens).sum();
-    double weight = batches.stream().mapToDouble(objective::weight).sum();
+    int tokens = tokens(batches);
+    double weight = weight(batches);
     Measures measures = new Measures();
 
     double lossSum = 0;
-    gradients.begin();
-    for (int micro = 0; micro < batches.size(); micro++) {
-      Batch batch = batches.get(micro);
-      trained.parameters().zeroGrads();
-      Pass pass =
-          new Pass(batch.sequenceStarts(), true, dropoutKey + ((long) micro << 40))
-              .withEmbeddingNoise(embeddingNoise);
-      lossSum += forwardBackward(batch, pass, weight, measures);
-      trained.parameters().parts().forEach(part -> scale.unscale(part.grads()));
-      gradients.addMicroBatch();
+    for (MicroBatches.Result result :
+        microBatches.run(batches, weight, dropoutKey, Optional.empty())) {
+      lossSum += result.loss();
+      measures.add(result.measures());
     }
 
     double loss = lossSum / weight;
@@ -150,15 +173,59 @@ public final class TrainStep {
     return new Outcome(loss, norm, tokens, false, overflow, seen);
   }
 
-  private double forwardBackward(Batch batch, Pass pass, double weight, Measures measures) {
-    try (Tape tape = Tape.recording()) {
-      // scaled from the start: behind the loss a gradient may be rounded away before backward
-      // begins
-      CausalLm.Loss loss =
-          objective.loss(tape, model, batch, pass, weight / scale.value(), checkpointing);
-      measures.add(loss.measures());
-      tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
-      return loss.sum(); // after backward is queued: a device has work while the host waits
+  /**
+   * Whether {@link #queue} may be called: one worker on a device, whose optimizer is there, and
+   * nothing that the next step does hangs on what became of this one.
+   */
+  boolean canQueue() {
+    return ahead.isPresent()
+        && alone
+        && !scale.isDynamic()
+        && ReadLater.serves(parameters.values().device());
+  }
+
+  /**
+   * Queues the step and does not wait for it. Where its loss or norm is not finite, neither it nor
+   * any step that is queued after it is applied.
+   *
+   * @return gives what it did, waiting for it but not for what was queued since
+   */
+  Supplier<Outcome> queue(List<Batch> batches, double learningRate, long dropoutKey) {
+    if (later == null) {
+      later = new ReadLater(parameters);
     }
+    double weight = weight(batches);
+    List<MicroBatches.Result> results =
+        microBatches.run(batches, weight, dropoutKey, Optional.of(later));
+    DoubleSupplier squares =
+        later.number(ahead.orElseThrow().apply(learningRate, maxGradNorm, later.sound()));
+    int tokens = tokens(batches);
+    return () -> outcome(results, weight, squares, tokens);
+  }
+
+  private Outcome outcome(
+      List<MicroBatches.Result> results, double weight, DoubleSupplier squares, int tokens) {
+    double lossSum = 0;
+    Measures measures = new Measures();
+    for (MicroBatches.Result result : results) {
+      lossSum += result.loss();
+      measures.add(result.measures());
+    }
+    double loss = lossSum / weight;
+    double norm = Math.sqrt(squares.getAsDouble());
+    boolean applied = Double.isFinite(loss) && Double.isFinite(norm);
+    if (applied) {
+      scale.applied();
+    }
+    double shown = Double.isFinite(loss) ? norm : Double.NaN; // as where the loss decides at once
+    return new Outcome(loss, shown, tokens, applied, false, measures.values());
+  }
+
+  private static int tokens(List<Batch> batches) {
+    return batches.stream().mapToInt(Batch::tokens).sum();
+  }
+
+  private double weight(List<Batch> batches) {
+    return batches.stream().mapToDouble(objective::weight).sum();
   }
 }

@@ -96,10 +96,33 @@ public final class Trainer {
       TrainingRows rows,
       List<Example> evalRows,
       List<TrainListener> listeners) {
+    this(
+        Workers.alone(new Replica(model, trained, objective)),
+        trained,
+        settings,
+        rows,
+        evalRows,
+        listeners);
+  }
+
+  /**
+   * @param workers that compute micro-batches; they stay the caller's
+   * @param trained what the first worker trains, as it is to be saved
+   * @param rows each with a token that carries loss
+   * @param evalRows may be empty
+   * @param listeners hear of every step, in this order
+   */
+  public Trainer(
+      Workers workers,
+      Trainable trained,
+      TrainSettings settings,
+      TrainingRows rows,
+      List<Example> evalRows,
+      List<TrainListener> listeners) {
     this.trained = trained;
     this.settings = settings;
     this.plan = new EpochPlan(rows, settings.order(), settings.seed());
-    this.evalRows = new EvalRows(model, objective, evalRows, settings);
+    this.evalRows = new EvalRows(workers, evalRows, settings);
     this.listeners = List.copyOf(listeners);
     this.optimizer =
         settings
@@ -114,9 +137,7 @@ public final class Trainer {
     this.watchdog = new LossWatchdog(settings.watchdog());
     TrainStep step =
         new TrainStep(
-            model,
-            trained,
-            objective,
+            workers,
             optimizer,
             settings.maxGradNorm(),
             settings.checkpointing(),
@@ -232,23 +253,44 @@ public final class Trainer {
     // one that was under way when the checkpoint was written has still to be done
     OptionalDouble evalLoss = done > 0 ? evaluateIfDue() : OptionalDouble.empty();
     while (!isOver()) {
-      listeners.forEach(l -> l.stepStarted(done + 1));
-      Steps.Done step = inMemory("step " + (done + 1), () -> steps.next(done, ending()));
-      done++;
-      listeners.forEach(l -> l.stepEnded(step.metrics()));
-      step.notice().ifPresent(this::tell);
+      nextStep();
       OptionalDouble evaluated = evaluateIfDue();
       evalLoss = evaluated.isPresent() ? evaluated : evalLoss;
       if (isDue(settings.saveSteps()) || owed) {
         owed = !saveUnlessDoubtful(run);
       }
       if (!isOver() && stopWhen.getAsBoolean()) {
+        settle();
         throw saved == done || saveUnlessDoubtful(run)
             ? new TrainingInterruptedException(done, settings.totalSteps())
             : new TrainingInterruptedException(done, settings.totalSteps(), ending().unproven());
       }
     }
+    settle();
     return evalLoss;
+  }
+
+  /** Listeners hear of a step's beginning when they have heard of the end of the one before. */
+  private void nextStep() {
+    boolean queued = steps.isPending();
+    if (!queued) {
+      listeners.forEach(l -> l.stepStarted(done + 1));
+    }
+    inMemory("step " + (done + 1), () -> steps.next(done, ending())).ifPresent(this::ended);
+    done++;
+    if (queued && steps.isPending()) {
+      listeners.forEach(l -> l.stepStarted(done));
+    }
+  }
+
+  /** Waits for the step that is only queued, where one is: what follows is of its weights. */
+  private void settle() {
+    inMemory("step " + done, () -> steps.settle(ending())).ifPresent(this::ended);
+  }
+
+  private void ended(Steps.Done step) {
+    listeners.forEach(l -> l.stepEnded(step.metrics()));
+    step.notice().ifPresent(this::tell);
   }
 
   private boolean isOver() {
@@ -275,6 +317,7 @@ public final class Trainer {
     if (evalRows.isEmpty() || !due || evaluations.has(done)) {
       return OptionalDouble.empty();
     }
+    settle();
     listeners.forEach(l -> l.evaluationStarted(done));
     BooleanSupplier stop = isLast() ? () -> false : stopWhen;
     Optional<EvalMetrics> metrics =
@@ -311,6 +354,7 @@ public final class Trainer {
 
   /** Writes a checkpoint; returns false, having written none, while the weights are in doubt. */
   private boolean saveUnlessDoubtful(RunPlace run) {
+    settle();
     if (watchdog.isDoubtful()) {
       return false;
     }

@@ -62,6 +62,7 @@ class PlanCommandTest {
     for (String mode : List.of("none", "selective", "block")) {
       assertTrue(text.contains("\ngradient_checkpointing: " + mode), text);
     }
+    assertFalse(text.contains("offload"), "a CPU has nowhere to put things");
     assertTrue(text.contains("the largest micro-batch: 4 rows, "), text);
     assertTrue(text.endsWith("\nfits\n"), text);
     assertFalse(Files.exists(temp.resolve("out")));
@@ -111,14 +112,41 @@ class PlanCommandTest {
     assertEquals(1, nibble("--json", "--device-memory", "64MiB"), err.toString());
     JsonNode plan = new ObjectMapper().readTree(out.toString());
     assertEquals("cuda", plan.get("device").asText());
-    assertEquals("block", plan.get("gradient_checkpointing").asText());
+    assertEquals("offload", plan.get("gradient_checkpointing").asText());
+    assertTrue(plan.get("offloaded_bytes").asLong() > 0);
     assertFalse(plan.get("fits").asBoolean());
     List<String> settings = new ArrayList<>();
     plan.get("alternatives").forEach(a -> settings.add(a.get("setting").asText()));
     assertTrue(
-        settings.contains("micro_batch_size: 2 with gradient_accumulation_steps: 2 (block)"),
+        settings.contains("micro_batch_size: 2 with gradient_accumulation_steps: 2 (offload)"),
         settings.toString());
     assertTrue(settings.contains("gradient_checkpointing: none"), settings.toString());
+  }
+
+  /** Less on the GPU than with blocks, by what lies in the main memory, but for a few layers. */
+  @Test
+  void whatIsOffloadedIsSaid() throws Exception {
+    String[] gpu = {"--device-memory", "4GiB", "--set", "gradient_checkpointing=offload"};
+    assertEquals(0, nibble(gpu), err.toString());
+    String text = out.toString();
+    assertTrue(
+        text.matches("(?s).*\noffloaded to the main memory: \\d+ KiB, page-locked\n.*"), text);
+    assertTrue(text.contains("\ngradient_checkpointing: offload"), text);
+  }
+
+  @Test
+  void workersAreSaid() throws Exception {
+    String[] two = {"--set", "devices=2", "--set", "gradient_accumulation_steps=2"};
+    List<String> all = new ArrayList<>(List.of(two));
+    all.addAll(List.of("--set", "device_map=cpu"));
+    assertEquals(0, nibble(all.toArray(String[]::new)), err.toString());
+    assertTrue(out.toString().contains("computed on the CPU by 2 workers in "), out.toString());
+    out.getBuffer().setLength(0);
+    all = new ArrayList<>(List.of(two));
+    all.addAll(List.of("--device-memory", "4GiB"));
+    assertEquals(0, nibble(all.toArray(String[]::new)), err.toString());
+    String text = out.toString();
+    assertTrue(text.contains("computed on 2 GPUs, each with what follows, in bfloat16"), text);
   }
 
   /** No device for all of it, and each named with what is on it. */

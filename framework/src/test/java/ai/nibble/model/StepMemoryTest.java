@@ -19,6 +19,7 @@ import ai.nibble.quant.Quant8Config;
 import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
+import ai.nibble.tensor.RecordingCopies;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
@@ -207,6 +208,33 @@ class StepMemoryTest {
         check(model, shape(0.1, false), checkpointing);
       }
     }
+  }
+
+  /** As on a GPU: what belongs to two layers is there, the rest in a memory that is not counted. */
+  @Test
+  void whatIsOffloadedIsKnownFromSizesToo() throws Exception {
+    try (RecordingCopies copies = new RecordingCopies(true)) {
+      for (DType compute : List.of(DType.FLOAT32, DType.BFLOAT16)) {
+        try (CausalLm model = load(LoadOptions.unquantized(compute));
+            ParameterSet parameters = adapt(model, 0.1)) {
+          assertTrue(parameters.numel() > 0);
+          check(model, shape(0.1, false), Checkpointing.OFFLOAD);
+          StepMemory.Result block = said(model, Checkpointing.BLOCK);
+          StepMemory.Result offload = said(model, Checkpointing.OFFLOAD);
+          long c = model.precision().compute().bytes();
+          // of three layers input, attention's output and the state after it
+          long all = 3 * STARTS[STARTS.length - 1] * 3 * 96 * c;
+          assertEquals(all, offload.onHost(), 0.1 * all, "but for sizes that are rounded up");
+          assertEquals(0, block.onHost());
+          assertTrue(offload.kept() < block.kept());
+        }
+      }
+      assertEquals(0, copies.held());
+    }
+  }
+
+  private StepMemory.Result said(CausalLm model, Checkpointing checkpointing) throws Exception {
+    return StepMemory.training(shape(0.1, false), extent(model), LOSS.length, checkpointing);
   }
 
   @Test

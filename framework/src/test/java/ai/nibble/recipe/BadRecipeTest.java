@@ -196,8 +196,11 @@ final class BadRecipeTest {
             + " [embed_tokens]",
         "init_lora_weights: eva | 'init_lora_weights' is 'eva', which is not supported yet: use"
             + " true, gaussian, orthogonal, pissa, pissa_niter_N, olora or loftq",
-        "optimizer: paged_adamw_8bit | 'optimizer' is 'paged_adamw_8bit', which is not supported"
-            + " yet, optimizer memory is not paged: use the same optimizer without 'paged_'",
+        "optimizer: paged_lion_8bit | 'optimizer' is 'paged_lion_8bit', which is not supported yet,"
+            + " only AdamW's memory is paged: use paged_adamw_32bit, paged_adamw_8bit, or the same"
+            + " optimizer without 'paged_'",
+        "gradient_checkpointing: offload_disk | 'gradient_checkpointing' is 'offload_disk', which"
+            + " is not supported: use offload, which keeps them in the main memory",
         "quantization_bit: 3 | 'quantization_bit' is '3', expected one of [4, 8]; here it is"
             + " 'load_in_4bit'",
         "eval_steps: 5 | 'eval_steps' has nothing to evaluate on: add 'test_datasets' or"

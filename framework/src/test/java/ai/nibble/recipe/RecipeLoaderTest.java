@@ -64,7 +64,16 @@ final class RecipeLoaderTest {
     assertEquals(Optional.empty(), recipe.data().chatTemplate());
     assertEquals(
         new Training(
-            1, 1, 1, Optional.empty(), Training.GradientCheckpointing.AUTO, false, false, false, 0),
+            1,
+            1,
+            Devices.of(1),
+            1,
+            Optional.empty(),
+            Training.GradientCheckpointing.AUTO,
+            false,
+            false,
+            false,
+            0),
         recipe.training());
     assertEquals(
         new Optimization(
@@ -132,6 +141,7 @@ final class RecipeLoaderTest {
             excess_length_strategy: truncate
             micro_batch_size: 3
             gradient_accumulation_steps: 5
+            devices: [1, 0]
             num_epochs: 2.5
             gradient_checkpointing: block
             weight_decay: 0.01
@@ -237,6 +247,10 @@ final class RecipeLoaderTest {
         "lr_scheduler_type: constant_with_warmup | lr_scheduler: constant",
         "enable_activation_checkpointing: true | gradient_checkpointing: block",
         "gradient_checkpointing: False | gradient_checkpointing: none",
+        "gradient_checkpointing: unsloth | gradient_checkpointing: offload",
+        "activation_offloading: true | gradient_checkpointing: offload",
+        "enable_activation_offloading: false | gradient_checkpointing: auto",
+        "optim: paged_adamw | optimizer: paged_adamw_32bit",
         "eval_strategy: no | evals_per_epoch: null",
       })
   void otherToolsNamesAreReadWithANotice(String written, String resolved) throws IOException {

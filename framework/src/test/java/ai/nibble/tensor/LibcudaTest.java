@@ -72,6 +72,8 @@ class LibcudaTest {
             "12080[Gpu[index=0, name=Stub GPU, capability=90, multiprocessors=4,"
                 + " totalBytes=85899345920]]",
             "free 75161927680",
+            "unified 0",
+            "cuMemAllocManaged of 2.15 GB for cuda:0: CUDA_ERROR_INVALID_VALUE (invalid argument)",
             "[6.0, 12.0, 3.0]",
             "[11.0, 22.0, 3.0]",
             "kernel axpy_f32(1)"

@@ -16,6 +16,8 @@ final class RecordingCuda implements CudaApi {
   static final long STREAM = 0x57AEL;
   private static final int NOT_FOUND = 500;
   private static final int INVALID_VALUE = 1;
+  private static final long PAGE = 4096;
+  private static final long FIRST_EVENT = 0xE000;
 
   /** Calls in words, for example {@code cuCtxSetCurrent(c0)}. */
   final List<String> calls = new ArrayList<>();
@@ -33,6 +35,14 @@ final class RecordingCuda implements CudaApi {
   int mostSharedBytes = 232448;
   int devices = 2;
   byte[] loaded;
+
+  /** Whether the device faults pages of unified memory in. */
+  int concurrentManagedAccess = 1;
+
+  final LazyStreams streams = new LazyStreams();
+
+  private final Map<Long, Memory> allocated = new HashMap<>();
+  private int events;
 
   private final List<Memory> texts = new ArrayList<>();
 
@@ -88,6 +98,7 @@ final class RecordingCuda implements CudaApi {
           case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR -> capability % 10;
           case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT -> 132;
           case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN -> mostSharedBytes;
+          case CU_DEVICE_ATTRIBUTE_CONCURRENT_MANAGED_ACCESS -> concurrentManagedAccess;
           default -> throw new AssertionError("attribute " + attribute);
         };
     return code("cuDeviceGetAttribute");
@@ -127,6 +138,120 @@ final class RecordingCuda implements CudaApi {
     free[0] = 70L << 30;
     total[0] = 80L << 30;
     return record("cuMemGetInfo", "context " + Long.toHexString(current));
+  }
+
+  /** Memory of the host, aligned as the driver's is. */
+  private int allocate(long[] address, long bytes, int code) {
+    if (code == 0) {
+      Memory memory = new Memory(bytes + PAGE);
+      address[0] = (Pointer.nativeValue(memory) + PAGE - 1) / PAGE * PAGE;
+      allocated.put(address[0], memory);
+    }
+    return code;
+  }
+
+  /** Allocations that were not given back. */
+  int held() {
+    return allocated.size();
+  }
+
+  private int free(long address) {
+    Memory memory = allocated.remove(address);
+    if (memory == null) {
+      return INVALID_VALUE;
+    }
+    memory.close();
+    return 0;
+  }
+
+  @Override
+  public int cuMemAllocManaged(long[] address, long bytes, int flags) {
+    String text = bytes + ", " + flags + ", context " + Long.toHexString(current);
+    return allocate(address, bytes, record("cuMemAllocManaged", text));
+  }
+
+  @Override
+  public int cuMemFree_v2(long address) {
+    int code = record("cuMemFree", "context " + Long.toHexString(current));
+    return code == 0 ? free(address) : code;
+  }
+
+  @Override
+  public int cuMemPrefetchAsync(long address, long bytes, int device, long stream) {
+    int code =
+        record(
+            "cuMemPrefetchAsync",
+            bytes + ", device " + device + ", stream " + Long.toHexString(stream));
+    return allocated.containsKey(address) ? code : INVALID_VALUE;
+  }
+
+  @Override
+  public int cuMemHostAlloc(long[] address, long bytes, int flags) {
+    String text = bytes + ", " + flags + ", context " + Long.toHexString(current);
+    return allocate(address, bytes, record("cuMemHostAlloc", text));
+  }
+
+  @Override
+  public int cuMemFreeHost(long address) {
+    int code = record("cuMemFreeHost", "");
+    return code == 0 ? free(address) : code;
+  }
+
+  @Override
+  public int cuMemcpyDtoHAsync_v2(long host, long device, long bytes, long stream) {
+    streams.copy(host, device, bytes, stream);
+    return record("cuMemcpyDtoHAsync", bytes + ", stream " + Long.toHexString(stream));
+  }
+
+  @Override
+  public int cuMemcpyHtoDAsync_v2(long device, long host, long bytes, long stream) {
+    streams.copy(device, host, bytes, stream);
+    return record("cuMemcpyHtoDAsync", bytes + ", stream " + Long.toHexString(stream));
+  }
+
+  @Override
+  public int cuStreamCreate(long[] stream, int flags) {
+    stream[0] = streams.create();
+    return record("cuStreamCreate", flags + ", context " + Long.toHexString(current));
+  }
+
+  @Override
+  public int cuStreamDestroy_v2(long stream) {
+    streams.destroy(stream);
+    return record("cuStreamDestroy", Long.toHexString(stream));
+  }
+
+  @Override
+  public int cuStreamWaitEvent(long stream, long event, int flags) {
+    streams.await(stream, event);
+    return record("cuStreamWaitEvent", names(event, stream));
+  }
+
+  @Override
+  public int cuEventCreate(long[] event, int flags) {
+    event[0] = FIRST_EVENT + events++;
+    return record("cuEventCreate", flags + ", context " + Long.toHexString(current));
+  }
+
+  @Override
+  public int cuEventDestroy_v2(long event) {
+    return record("cuEventDestroy", Long.toHexString(event));
+  }
+
+  @Override
+  public int cuEventRecord(long event, long stream) {
+    streams.record(event, stream);
+    return record("cuEventRecord", names(event, stream));
+  }
+
+  @Override
+  public int cuEventSynchronize(long event) {
+    streams.synchronize(event);
+    return record("cuEventSynchronize", Long.toHexString(event));
+  }
+
+  private static String names(long event, long stream) {
+    return "event " + Long.toHexString(event) + ", stream " + Long.toHexString(stream);
   }
 
   @Override

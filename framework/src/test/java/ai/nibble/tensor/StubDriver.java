@@ -17,6 +17,13 @@ final class StubDriver {
     CudaProcess.Driver driver = CudaProcess.driver();
     System.out.println(driver.problem() + driver.version() + driver.gpus());
     System.out.println("free " + CudaDevices.freeBytes(driver.api(), 0));
+    CudaUnified unified = new CudaUnified(driver.api(), StubDriver::stream);
+    long pages = unified.allocate(GPU, 8);
+    new Pointer(pages).setLong(0, 7);
+    unified.prefetch(GPU, pages, 8); // the stub clears what it moves
+    System.out.println("unified " + new Pointer(pages).getLong(0));
+    unified.free(GPU, pages);
+    print(() -> unified.allocate(GPU, 1L << 31));
     CudaDriver launcher =
         new CudaDriver(driver.api(), StubDriver::stream, new ImageOf(new FakeCompiler()));
     try (Tensor y = Tensor.of(new float[] {1, 2, 3}, 3);

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import ai.nibble.Shared;
 import ai.nibble.data.Batch;
@@ -16,12 +17,16 @@ import ai.nibble.model.Decoder;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.nn.KvCache;
 import ai.nibble.nn.Pass;
-import ai.nibble.optim.AdamW;
+import ai.nibble.optim.AdamW8bitConfig;
 import ai.nibble.optim.AdamWConfig;
+import ai.nibble.optim.OptimizerConfig;
+import ai.nibble.optim.PagedConfig;
 import ai.nibble.optim.ParameterRange;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
+import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
+import ai.nibble.tensor.Torch;
 import ai.nibble.train.objective.SupervisedFineTuning;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -29,6 +34,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -49,6 +55,11 @@ class GpuTrainingTest {
   private Device gpu;
   private DType dtype = DType.BFLOAT16;
   private long liveBefore;
+
+  @BeforeAll
+  static void severalThreadsWillCompute() {
+    Torch.expectSeveralThreads();
+  }
 
   @BeforeEach
   void findGpu() {
@@ -86,22 +97,38 @@ class GpuTrainingTest {
   }
 
   private Run train(Device device, Checkpointing checkpointing, double dropout, int[] lengths) {
+    return train(List.of(device), checkpointing, dropout, lengths, AdamWConfig.DEFAULT);
+  }
+
+  /** Trains by a worker on each of these devices. */
+  private Run train(
+      List<Device> devices,
+      Checkpointing checkpointing,
+      double dropout,
+      int[] lengths,
+      OptimizerConfig optimizer) {
     double[] losses = new double[STEPS];
     double[] norms = new double[STEPS];
-    try (CausalLm model = load(device);
-        LoraAdapter adapter =
-            LoraAdapter.inject(model, LoraConfig.DEFAULT.withDropout(dropout), 3)) {
+    try (Scope scope = new Scope()) {
+      LoraAdapter adapter = null;
+      List<Replica> replicas = new ArrayList<>();
+      for (Device device : devices) {
+        CausalLm model = scope.own(load(device));
+        LoraConfig config = LoraConfig.DEFAULT.withDropout(dropout);
+        LoraAdapter own =
+            scope.own(
+                adapter == null ? LoraAdapter.inject(model, config, 3) : adapter.copyTo(model));
+        adapter = adapter == null ? own : adapter;
+        replicas.add(new Replica(model, own, new SupervisedFineTuning()));
+      }
       TrainStep step =
           new TrainStep(
-              model,
-              adapter,
-              new SupervisedFineTuning(),
-              AdamW.over(
-                  adapter.parameters(),
-                  AdamWConfig.DEFAULT,
-                  ParameterRange.decayingMatrices(adapter.parameters(), 0)),
+              scope.own(Workers.of(replicas)),
+              optimizer.over(
+                  adapter.parameters(), ParameterRange.decayingMatrices(adapter.parameters(), 0)),
               0.5,
-              checkpointing);
+              checkpointing,
+              0);
       Random random = new Random(5);
       for (int s = 0; s < STEPS; s++) {
         TrainStep.Outcome outcome =
@@ -183,12 +210,44 @@ class GpuTrainingTest {
 
   private void assertCheckpointingChangesNothing(int[] lengths) {
     Run kept = train(gpu, Checkpointing.NONE, 0.1, lengths);
-    for (Checkpointing mode : List.of(Checkpointing.SELECTIVE, Checkpointing.BLOCK)) {
+    for (Checkpointing mode :
+        List.of(Checkpointing.SELECTIVE, Checkpointing.BLOCK, Checkpointing.OFFLOAD)) {
       Run again = train(gpu, mode, 0.1, lengths);
       assertArrayEquals(kept.losses, again.losses, mode + ": losses");
       assertArrayEquals(kept.norms, again.norms, mode + ": norms");
       assertArrayEquals(kept.adapter, again.adapter, mode + ": the same bits");
     }
+  }
+
+  @Test
+  void momentsInUnifiedMemoryChangeNothing() {
+    for (OptimizerConfig optimizer :
+        List.of(AdamWConfig.DEFAULT, new AdamW8bitConfig(AdamWConfig.DEFAULT))) {
+      Run resident = train(List.of(gpu), Checkpointing.NONE, 0.1, DIFFERENT, optimizer);
+      OptimizerConfig paged = new PagedConfig(optimizer);
+      Run again = train(List.of(gpu), Checkpointing.NONE, 0.1, DIFFERENT, paged);
+      assertArrayEquals(resident.adapter, again.adapter, optimizer + ": the same bits");
+    }
+  }
+
+  /** Two threads that compute at the same time, with a model each. */
+  @Test
+  void twoWorkersOnOneGpuTrainTheBitsOfOne() {
+    Run one = train(gpu, Checkpointing.NONE, 0.1);
+    List<Device> twice = List.of(gpu, gpu);
+    Run two = train(twice, Checkpointing.NONE, 0.1, DIFFERENT, AdamWConfig.DEFAULT);
+    assertArrayEquals(one.losses, two.losses);
+    assertArrayEquals(one.adapter, two.adapter);
+  }
+
+  @Test
+  void twoGpusTrainTheBitsOfOne() {
+    assumeTrue(Torch.cudaDeviceCount() > 1, "skipped: needs two GPUs");
+    Run one = train(gpu, Checkpointing.NONE, 0.1);
+    List<Device> both = List.of(gpu, new Device(Device.Type.CUDA, 1));
+    Run two = train(both, Checkpointing.NONE, 0.1, DIFFERENT, AdamWConfig.DEFAULT);
+    assertArrayEquals(one.losses, two.losses);
+    assertArrayEquals(one.adapter, two.adapter);
   }
 
   @Test

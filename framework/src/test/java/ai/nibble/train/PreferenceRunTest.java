@@ -90,7 +90,7 @@ class PreferenceRunTest {
   }
 
   /** Answers of tokens below 30 are better than those of tokens from 30 on. */
-  private static List<Example> pairs(int count) {
+  static List<Example> pairs(int count) {
     Random random = new Random(3);
     List<Example> pairs = new ArrayList<>();
     for (int r = 0; r < count; r++) {

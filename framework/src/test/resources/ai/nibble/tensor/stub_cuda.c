@@ -1,6 +1,7 @@
 // A CUDA driver without a GPU, with the prototypes of cuda.h (CUDA 12): one kernel, axpy_f32, which
 // runs at its launch. A handle that it did not give out, or a wrong call, is CUDA_ERROR_INVALID_VALUE.
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef int CUresult;
@@ -11,6 +12,8 @@ typedef struct CUctx_st* CUcontext;
 typedef struct CUmod_st* CUmodule;
 typedef struct CUfunc_st* CUfunction;
 typedef struct CUstream_st* CUstream;
+typedef struct CUevent_st* CUevent;
+typedef unsigned long long CUdeviceptr;
 
 enum { DEVICE = 7, INVALID_VALUE = 1, NOT_FOUND = 500 };
 #define HIGH 0x7fff00000000ull  // no int holds it
@@ -18,6 +21,8 @@ static CUcontext const context = (CUcontext)(HIGH + 1);
 static CUmodule const module = (CUmodule)(HIGH + 2);
 static CUfunction const function = (CUfunction)(HIGH + 3);
 static CUstream const stream = (CUstream)(HIGH + 4);
+static CUstream const second = (CUstream)(HIGH + 5);
+static CUevent const event = (CUevent)(HIGH + 6);
 static __thread CUcontext current;
 static int dynamic_shared = 48 << 10;
 
@@ -50,6 +55,7 @@ CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice
     case 16: *value = 4; break;
     case 75: *value = 9; break;
     case 76: *value = 0; break;
+    case 89: *value = 1; break;
     case 97: *value = 100 << 10; break;
     default: return INVALID_VALUE;
   }
@@ -83,6 +89,65 @@ CUresult cuMemGetInfo_v2(size_t* free, size_t* total) {
   *total = 80ull << 30;
   return valid(current == context);
 }
+
+CUresult cuMemAllocManaged(CUdeviceptr* result, size_t bytes, unsigned int flags) {
+  *result = (CUdeviceptr)malloc(bytes);
+  return valid(flags == 1 && current == context && bytes < 1ull << 30);
+}
+
+CUresult cuMemFree_v2(CUdeviceptr given) {
+  free((void*)given);
+  return valid(given != 0 && current == context);
+}
+
+CUresult cuMemPrefetchAsync(CUdeviceptr given, size_t bytes, CUdevice device, CUstream on) {
+  memset((void*)given, 0, bytes);  // to be seen
+  return valid(device == DEVICE && on == stream);
+}
+
+CUresult cuMemHostAlloc(void** result, size_t bytes, unsigned int flags) {
+  *result = malloc(bytes);
+  return valid(flags == 0 && current == context);
+}
+
+CUresult cuMemFreeHost(void* given) {
+  free(given);
+  return valid(given != NULL);
+}
+
+CUresult cuMemcpyDtoHAsync_v2(void* host, CUdeviceptr device, size_t bytes, CUstream on) {
+  memcpy(host, (void*)device, bytes);
+  return valid(on == second);
+}
+
+CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr device, const void* host, size_t bytes, CUstream on) {
+  memcpy((void*)device, host, bytes);
+  return valid(on == second);
+}
+
+CUresult cuStreamCreate(CUstream* result, unsigned int flags) {
+  *result = second;
+  return valid(flags == 1 && current == context);
+}
+
+CUresult cuStreamDestroy_v2(CUstream given) { return valid(given == second); }
+
+CUresult cuStreamWaitEvent(CUstream given, CUevent awaited, unsigned int flags) {
+  return valid((given == stream || given == second) && awaited == event && flags == 0);
+}
+
+CUresult cuEventCreate(CUevent* result, unsigned int flags) {
+  *result = event;
+  return valid(flags == 2 && current == context);
+}
+
+CUresult cuEventDestroy_v2(CUevent given) { return valid(given == event); }
+
+CUresult cuEventRecord(CUevent given, CUstream on) {
+  return valid(given == event && (on == stream || on == second));
+}
+
+CUresult cuEventSynchronize(CUevent given) { return valid(given == event); }
 
 CUresult cuModuleLoadData(CUmodule* result, const void* image) {
   *result = module;
