@@ -46,12 +46,14 @@ final class PlanText {
         String.format(
             Locale.ROOT,
             "computed on %s in %s, gradient_checkpointing: %s%n%n",
-            plan.where() == Device.Type.CPU ? "the CPU" : "a GPU",
+            place(plan),
             plan.computeDtype().torchName(),
             word(plan.checkpointing())));
     Optional<DevicePlan> devices = plan.devices();
     if (devices.isPresent()) {
-      return text.append(devices(devices.get())).append(end(plan)).toString();
+      text.append(devices(devices.get()));
+      plan.alternatives().forEach(a -> text.append(line(a.setting(), a.bytes(), a.fits())));
+      return text.append(plan.alternatives().isEmpty() ? "" : "\n").append(end(plan)).toString();
     }
     List<Phase> phases = List.copyOf(memory.phases().keySet());
     text.append(row("", phases.stream().map(p -> p.name().toLowerCase(Locale.ROOT)).toList()));
@@ -92,9 +94,24 @@ final class PlanText {
         + "\n";
   }
 
+  private static String place(RecipePlan plan) {
+    List<String> devices =
+        plan.devices().stream()
+            .flatMap(d -> d.uses().stream())
+            .map(use -> use.room().device().toString())
+            .toList();
+    if (!devices.isEmpty()) {
+      return String.join(", ", devices);
+    }
+    return plan.where() == Device.Type.CPU ? "the CPU" : "a GPU";
+  }
+
   /** A column for each device, then what is on it. */
   private static String devices(DevicePlan plan) {
     List<DeviceUse> uses = plan.uses();
+    if (uses.isEmpty()) {
+      return "";
+    }
     StringBuilder text = new StringBuilder();
     text.append(row("", uses.stream().map(u -> u.room().device().toString()).toList()));
     for (Component component : Component.values()) {

@@ -195,15 +195,19 @@ class SplitModelTest {
     return FloatBuffer.allocate(values.limit()).put(0, values, 0, values.limit());
   }
 
+  /** Adapters with dropout on all linears, embedding and head beside them. */
+  private static LoraConfig wholeTables() {
+    return LoraConfig.DEFAULT
+        .withRank(3, 6)
+        .withDropout(0.2)
+        .withExtras(
+            LoraConfig.DEFAULT
+                .extras()
+                .withModulesToSave(List.of(CausalLm.HEAD, CausalLm.EMBEDDING)));
+  }
+
   private Trained adapter(Placement placement, DType compute, Checkpointing checkpointing) {
-    LoraConfig config =
-        LoraConfig.DEFAULT
-            .withRank(3, 6)
-            .withDropout(0.2)
-            .withExtras(
-                LoraConfig.DEFAULT
-                    .extras()
-                    .withModulesToSave(List.of(CausalLm.HEAD, CausalLm.EMBEDDING)));
+    LoraConfig config = wholeTables();
     try (CausalLm model = load(placement, compute);
         LoraAdapter adapter = LoraAdapter.inject(model, config, 4)) {
       for (Parameter p : adapter.parameters().parameters()) {
@@ -352,6 +356,34 @@ class SplitModelTest {
             model.hidden(tape, ids(3), Pass.evaluating(STARTS), Checkpointing.BLOCK)) {
       CausalLm.Loss loss = model.loss(tape, hidden, new int[] {4, 9}, new int[] {1, 2}, 2);
       return TapeLength.before(loss.value());
+    }
+  }
+
+  /** The head that an adapter trains whole is the one that answers are measured by. */
+  @Test
+  void logProbabilitiesAreByTheHeadInPlace() {
+    write("llama");
+    for (Placement placement : List.of(Placement.on(Device.CPU), Splits.overThree())) {
+      try (CausalLm model = load(placement, DType.FLOAT32);
+          LoraAdapter adapter = LoraAdapter.inject(model, wholeTables(), 4);
+          Tape tape = Tape.inference()) {
+        String head = "base_model.model.lm_head.weight";
+        Tensor table = adapter.parameters().get(head).value();
+        float[] other = table.toFloats();
+        for (int i = 0; i < other.length; i++) {
+          other[i] *= i % 3;
+        }
+        table.setFloats(FloatBuffer.wrap(other));
+        int[] targets = {1, 2};
+        int[] positions = {4, 9};
+        Pass pass = Pass.evaluating(STARTS);
+        double[] expected = model.logLikelihoods(ids(3), pass, positions, targets);
+        Variable hidden = model.hidden(tape, ids(3), pass, Checkpointing.NONE);
+        float[] seen = model.logProbs(tape, hidden, positions, targets).value().toFloats();
+        for (int i = 0; i < seen.length; i++) {
+          assertEquals(expected[i], seen[i], 1e-5);
+        }
+      }
     }
   }
 
