@@ -68,9 +68,10 @@ public final class RecipePlan {
     this.rows = rows;
     this.settings = settings;
     this.pretended = !deviceMemory.isEmpty();
-    this.rooms = PlacedRecipe.rooms(recipe, deviceMemory);
-    Device device = pretended ? Device.CPU : rooms.get(0).device();
-    this.budget = rooms.get(0).budget();
+    List<Device> devices = PlacedRecipe.devices(recipe, deviceMemory.size());
+    Room first = PlacedRecipe.room(recipe, deviceMemory, devices.get(0));
+    Device device = pretended ? Device.CPU : first.device();
+    this.budget = first.budget();
     this.planned = new PlannedRecipe(recipe, rows, settings, device, pretended, budget);
     try (WeightSource source = planned.source()) {
       Optional<QuantConfig> quantization = recipe.quantization().config();
@@ -84,7 +85,11 @@ public final class RecipePlan {
       for (Checkpointing mode : Checkpointing.values()) {
         plans.put(mode, run.plan(mode));
       }
-      boolean spread = rooms.size() > 1 && (!recipe.deviceMap().isAuto() || !fitsOne());
+      boolean spread = devices.size() > 1 && (!recipe.deviceMap().isAuto() || !fitsOne());
+      rooms =
+          spread
+              ? devices.stream().map(d -> PlacedRecipe.room(recipe, deviceMemory, d)).toList()
+              : List.of(first);
       placed =
           spread
               ? place(
