@@ -51,7 +51,9 @@ final class PlanText {
             word(plan.checkpointing())));
     Optional<DevicePlan> devices = plan.devices();
     if (devices.isPresent()) {
-      return text.append(devices(devices.get())).append(end(plan)).toString();
+      text.append(devices(devices.get()));
+      plan.alternatives().forEach(a -> text.append(line(a.setting(), a.bytes(), a.fits())));
+      return text.append(plan.alternatives().isEmpty() ? "" : "\n").append(end(plan)).toString();
     }
     List<Phase> phases = List.copyOf(memory.phases().keySet());
     text.append(row("", phases.stream().map(p -> p.name().toLowerCase(Locale.ROOT)).toList()));
@@ -99,9 +101,30 @@ final class PlanText {
         + "\n";
   }
 
+  private static String place(RecipePlan plan) {
+    List<String> devices =
+        plan.devices().stream()
+            .flatMap(d -> d.uses().stream())
+            .map(use -> use.room().device().toString())
+            .toList();
+    if (!devices.isEmpty()) {
+      return String.join(", ", devices);
+    }
+    boolean cpu = plan.where() == Device.Type.CPU;
+    if (plan.workers() == 1) {
+      return cpu ? "the CPU" : "a GPU";
+    }
+    return cpu
+        ? "the CPU by " + plan.workers() + " workers"
+        : plan.workers() + " GPUs, each with what follows,";
+  }
+
   /** A column for each device, then what is on it. */
   private static String devices(DevicePlan plan) {
     List<DeviceUse> uses = plan.uses();
+    if (uses.isEmpty()) {
+      return "";
+    }
     StringBuilder text = new StringBuilder();
     text.append(row("", uses.stream().map(u -> u.room().device().toString()).toList()));
     for (Component component : Component.values()) {
@@ -121,16 +144,6 @@ final class PlanText {
 
   private static long free(DeviceUse use) {
     return use.room().budget().available();
-  }
-
-  private static String place(RecipePlan plan) {
-    boolean cpu = plan.where() == Device.Type.CPU;
-    if (plan.workers() == 1) {
-      return cpu ? "the CPU" : "a GPU";
-    }
-    return cpu
-        ? "the CPU by " + plan.workers() + " workers"
-        : plan.workers() + " GPUs, each with what follows,";
   }
 
   private static String word(Checkpointing mode) {

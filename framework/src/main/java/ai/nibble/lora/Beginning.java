@@ -3,6 +3,7 @@ package ai.nibble.lora;
 import ai.nibble.InvalidInputException;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.WeightSource;
+import ai.nibble.nn.Linear;
 import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Precision;
 import ai.nibble.nn.Weight;
@@ -95,7 +96,9 @@ record Beginning(CausalLm model, LoraConfig config, Map<String, LowRank> updates
    * zero, or taken back, they are the weight's own.
    */
   private void initMagnitude(String path, LowRank update) {
-    try (Tensor norms = model.linears().get(path).rowNorms(model.precision())) {
+    Linear linear = model.linears().get(path);
+    Precision there = Precision.of(model.precision().compute(), linear.weight().device());
+    try (Tensor norms = linear.rowNorms(there)) {
       float[] values = norms.toFloats();
       for (int row = 0; row < values.length; row++) {
         if (values[row] == 0) {

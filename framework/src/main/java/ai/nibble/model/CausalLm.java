@@ -331,7 +331,7 @@ public final class CausalLm implements AutoCloseable {
     Place place = places.head();
     try (Variable normed = headInput(tape, hidden, positions)) {
       return tape.apply(
-          new LinearLogProbs(head, targets, place.precision(), place.work(), logitCap), normed);
+          new LinearLogProbs(head(), targets, place.precision(), place.work(), logitCap), normed);
     }
   }
 

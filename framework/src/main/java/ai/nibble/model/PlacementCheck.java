@@ -3,7 +3,6 @@ package ai.nibble.model;
 import ai.nibble.tensor.Device;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -109,7 +108,6 @@ public final class PlacementCheck {
   }
 
   private void parts() {
-    List<String> missing = new ArrayList<>();
     List<String> parts = new ArrayList<>(List.of(CausalLm.EMBEDDING));
     for (int i = 0; i < config.numHiddenLayers(); i++) {
       parts.add(Placement.layer(i));
@@ -118,34 +116,7 @@ public final class PlacementCheck {
     if (!config.tieWordEmbeddings()) {
       parts.add(CausalLm.HEAD);
     }
-    for (String part : parts) {
-      Map<Device, String> paths = new LinkedHashMap<>();
-      Set<String> uncovered = new LinkedHashSet<>();
-      for (String name : names) {
-        if (Placement.covers(part, name)) {
-          Optional<String> path = path(name);
-          path.ifPresent(p -> paths.putIfAbsent(map.get(p), p));
-          if (path.isEmpty()) {
-            uncovered.add(name);
-          }
-        }
-      }
-      if (paths.size() > 1) {
-        split(part, paths);
-      } else if (!paths.isEmpty() && !uncovered.isEmpty()) {
-        add(
-            paths.values().iterator().next(),
-            "is a part of '"
-                + part
-                + "', of which "
-                + uncovered.iterator().next()
-                + " has no device: name '"
-                + part
-                + "'");
-      } else if (!uncovered.isEmpty()) {
-        missing.add(part);
-      }
-    }
+    List<String> missing = parts.stream().filter(this::isMissing).toList();
     if (!missing.isEmpty()) {
       found.add(
           new Problem(
@@ -154,6 +125,33 @@ public final class PlacementCheck {
                   + Placement.text(missing)
                   + ": name each module, or several by a path such as 'model.layers'"));
     }
+  }
+
+  /** Whether a part has no device at all; one that has several, or in part, is reported. */
+  private boolean isMissing(String part) {
+    Map<Device, String> paths = new LinkedHashMap<>();
+    List<String> uncovered = new ArrayList<>();
+    for (String name : names) {
+      if (Placement.covers(part, name)) {
+        path(name)
+            .ifPresentOrElse(
+                path -> paths.putIfAbsent(map.get(path), path), () -> uncovered.add(name));
+      }
+    }
+    if (paths.size() > 1) {
+      split(part, paths);
+    } else if (!paths.isEmpty() && !uncovered.isEmpty()) {
+      add(
+          paths.values().iterator().next(),
+          "is a part of '"
+              + part
+              + "', of which "
+              + uncovered.get(0)
+              + " has no device: name '"
+              + part
+              + "'");
+    }
+    return paths.isEmpty();
   }
 
   private Optional<String> path(String name) {

@@ -47,7 +47,7 @@ public record DevicePlan(
     for (Room room : rooms) {
       List<PartNeed> here =
           needs.apply(room).stream()
-              .filter(part -> placement.of(part.modules().get(0)).equals(room.device()))
+              .filter(part -> placement.of(largest(part)).equals(room.device()))
               .toList();
       if (!here.isEmpty()) {
         uses.add(DeviceUse.of(room, here));
@@ -66,6 +66,11 @@ public record DevicePlan(
                         + Sizes.text(use.room().budget().available())
                         + " free");
     return new DevicePlan(Optional.of(placement), uses, shortage);
+  }
+
+  /** The module that most of a part's memory is of: the head rather than its norm. */
+  private static String largest(PartNeed part) {
+    return part.modules().get(part.modules().size() - 1);
   }
 
   /** Whether all parts have room. */

@@ -74,6 +74,10 @@ public final class ForwardPlan {
     if (devices.size() == 1) {
       return first;
     }
+    // asking a GPU what it has free takes a moment, so the others are asked where they are needed
+    if (of(source, held, compute, tokens, List.of(Room.of(devices.get(0)))).fits()) {
+      return first;
+    }
     DevicePlan plan = of(source, held, compute, tokens, devices.stream().map(Room::of).toList());
     plan.shortage().ifPresent(s -> notes.accept("memory: " + s + ": tried on " + devices.get(0)));
     Placement placement = plan.placement().orElse(first);

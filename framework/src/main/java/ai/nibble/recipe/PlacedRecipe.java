@@ -92,34 +92,40 @@ final class PlacedRecipe {
   /**
    * The devices that a run may take, in their order.
    *
-   * @param pretended bytes of GPUs that need not be here; empty: what is here
+   * @param pretended GPUs that need not be here; 0: what is here
    * @throws InvalidInputException if the recipe names one that is not
    */
-  static List<Room> rooms(Recipe recipe, List<Long> pretended) {
-    MaxMemory most = recipe.maxMemory();
-    List<Room> rooms = new ArrayList<>();
-    for (int i = 0; i < pretended.size(); i++) {
-      Device device = new Device(Device.Type.CUDA, i);
-      Budget budget = Budget.pretended(pretended.get(i));
-      rooms.add(
-          new Room(
-              device,
-              pretended.size() == 1 ? budget : budget.named(device.toString()),
-              Host.device()));
+  static List<Device> devices(Recipe recipe, int pretended) {
+    if (pretended == 0) {
+      requireDevices(recipe);
+      return devices(recipe);
     }
-    if (!pretended.isEmpty()) {
-      if (most.bytes().containsKey(Device.CPU)) {
-        rooms.add(room(Device.CPU, most));
-      }
-      return rooms;
+    List<Device> devices = new ArrayList<>();
+    for (int i = 0; i < pretended; i++) {
+      devices.add(new Device(Device.Type.CUDA, i));
     }
-    requireDevices(recipe);
-    return rooms(most, devices(recipe));
+    if (recipe.maxMemory().bytes().containsKey(Device.CPU)) {
+      devices.add(Device.CPU);
+    }
+    return devices;
   }
 
-  /** Devices that were chosen. */
-  static List<Room> rooms(MaxMemory most, List<Device> devices) {
-    return devices.stream().map(device -> room(device, most)).toList();
+  /**
+   * What a device has left, and may be taken of it.
+   *
+   * @param pretended bytes of GPUs that need not be here; empty: what is here
+   */
+  static Room room(Recipe recipe, List<Long> pretended, Device device) {
+    if (!pretended.isEmpty() && !device.isCpu()) {
+      Budget budget = Budget.pretended(pretended.get(device.index()));
+      boolean only = pretended.size() == 1;
+      return new Room(device, only ? budget : budget.named(device.toString()), Host.device());
+    }
+    Room room = Room.of(device);
+    Long most = recipe.maxMemory().bytes().get(device);
+    return most == null || !recipe.deviceMap().isAuto()
+        ? room
+        : new Room(device, room.budget().atMost(most), room.host());
   }
 
   private static void requireDevices(Recipe recipe) {
@@ -153,12 +159,6 @@ final class PlacedRecipe {
             .thenComparing(Device::isCpu)
             .thenComparingInt(Device::index));
     return devices;
-  }
-
-  private static Room room(Device device, MaxMemory most) {
-    Room room = Room.of(device);
-    Long bytes = most.bytes().get(device);
-    return bytes == null ? room : new Room(device, room.budget().atMost(bytes), room.host());
   }
 
   /** One line: what each device takes of what it has. */

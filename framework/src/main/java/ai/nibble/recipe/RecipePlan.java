@@ -71,9 +71,10 @@ public final class RecipePlan {
     this.rows = rows;
     this.settings = settings;
     this.pretended = !deviceMemory.isEmpty();
-    this.rooms = rooms(recipe, deviceMemory);
-    Device device = pretended ? Device.CPU : rooms.get(0).device();
-    this.budget = rooms.get(0).budget();
+    List<Device> devices = devices(recipe, deviceMemory);
+    Room first = PlacedRecipe.room(recipe, deviceMemory, devices.get(0));
+    Device device = pretended ? Device.CPU : first.device();
+    this.budget = first.budget();
     this.planned = new PlannedRecipe(recipe, rows, settings, device, pretended, budget);
     try (WeightSource source = planned.source()) {
       Optional<QuantConfig> quantization = recipe.quantization().config();
@@ -87,7 +88,11 @@ public final class RecipePlan {
       for (Checkpointing mode : modes()) {
         plans.put(mode, plan(run, mode));
       }
-      boolean spread = rooms.size() > 1 && (!recipe.deviceMap().isAuto() || !fitsOne());
+      boolean spread = devices.size() > 1 && (!recipe.deviceMap().isAuto() || !fitsOne());
+      rooms =
+          spread
+              ? devices.stream().map(d -> PlacedRecipe.room(recipe, deviceMemory, d)).toList()
+              : List.of(first);
       placed =
           spread
               ? place(
@@ -151,18 +156,22 @@ public final class RecipePlan {
   }
 
   /**
-   * The devices that there are; of those that each have the whole model the one with least room.
+   * The devices that the model may be divided over, or of those that each have a copy of it the one
+   * with the least room.
    */
-  private static List<Room> rooms(Recipe recipe, List<Long> pretended) {
-    if (!recipe.training().devices().areChosen()) {
-      return PlacedRecipe.rooms(recipe, pretended);
-    }
-    List<Room> rooms =
-        pretended.isEmpty()
-            ? PlacedRecipe.rooms(recipe.maxMemory(), Devices.of(recipe))
-            : PlacedRecipe.rooms(recipe, pretended);
-    return List.of(
-        Collections.min(rooms, Comparator.comparingLong(room -> room.budget().available())));
+  private static List<Device> devices(Recipe recipe, List<Long> pretended) {
+    boolean copies = recipe.training().devices().areChosen();
+    List<Device> devices =
+        copies && pretended.isEmpty()
+            ? Devices.of(recipe)
+            : PlacedRecipe.devices(recipe, pretended.size());
+    return copies
+        ? List.of(
+            Collections.min(
+                devices,
+                Comparator.comparingLong(
+                    d -> PlacedRecipe.room(recipe, pretended, d).budget().available())))
+        : devices;
   }
 
   /** Of all workers where they share a memory, else of the first one's device: it has the most. */

@@ -36,7 +36,7 @@ final class RunFacts {
     this.rows = identity.rows();
     this.model = model;
     this.trained = trained;
-    this.environment = Environment.here(model.device());
+    this.environment = Environment.here(model.devices());
   }
 
   private String computeDtype() {

@@ -5,6 +5,8 @@ import ai.nibble.NibbleVersion;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Torch;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Collectors;
 
 /**
  * What a run computed with. Texts are empty where nothing is known.
@@ -51,9 +53,9 @@ public record Environment(
   /**
    * This process's.
    *
-   * @param device that it trains on
+   * @param devices that it trains on
    */
-  public static Environment here(Device device) {
+  public static Environment here(List<Device> devices) {
     Machine machine = Machine.read(Path.of("/"));
     return new Environment(
         NibbleVersion.text(),
@@ -68,7 +70,11 @@ public record Environment(
         machine.cpu(),
         machine.totalBytes(),
         Torch.threads(),
-        device.toString(),
-        device.isCpu() ? "" : Torch.gpu(device).name());
+        devices.stream().map(Device::toString).collect(Collectors.joining(", ")),
+        devices.stream()
+            .filter(device -> !device.isCpu())
+            .map(gpu -> Torch.gpu(gpu).name())
+            .distinct()
+            .collect(Collectors.joining(", ")));
   }
 }

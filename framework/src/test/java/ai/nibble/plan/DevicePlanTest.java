@@ -176,6 +176,17 @@ class DevicePlanTest {
         "cuda:0 would have to hold 582 MiB and has 500 MiB free", not.shortage().orElseThrow());
   }
 
+  /** A head away from its norm takes the part's memory where it is. */
+  @Test
+  void aPartIsWhereItsLargestModuleIs() {
+    Placement apart = new Placement(Map.of(Placement.ALL, gpu(0), CausalLm.HEAD, gpu(1)));
+    DevicePlan plan =
+        DevicePlan.of(
+            apart, List.of(room(gpu(0), 1000), room(gpu(1), 1000)), room -> parts(LAYERS));
+    assertEquals(2, plan.uses().size());
+    assertEquals(50 + 44 + 40 + 10, plan.uses().get(1).total() / MIB);
+  }
+
   /** Of random models on random devices, many of them too small. */
   @Test
   void everyPlacementKeepsWhatItPromises() {

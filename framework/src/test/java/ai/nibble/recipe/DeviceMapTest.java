@@ -149,7 +149,7 @@ final class DeviceMapTest {
     Recipe recipe = files.load("device_map:\n  model: cuda:7\n  lm_head: cuda:8\n");
     assertTrue(LoadOptions.missing(new Device(Device.Type.CUDA, 7)).isPresent(), "has 8 GPUs");
     InvalidInputException e =
-        assertThrows(InvalidInputException.class, () -> PlacedRecipe.rooms(recipe, List.of()));
+        assertThrows(InvalidInputException.class, () -> PlacedRecipe.devices(recipe, 0));
     assertEquals(2, e.problems().size());
     String first = files.relative(e.problems()).get(0);
     assertTrue(first.startsWith("a.yaml:7:3: 'device_map.model' is cuda:7, but "), first);

@@ -15,6 +15,7 @@ import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.Decoder;
 import ai.nibble.model.LoadOptions;
+import ai.nibble.model.Placement;
 import ai.nibble.nn.KvCache;
 import ai.nibble.nn.Pass;
 import ai.nibble.optim.AdamW8bitConfig;
@@ -31,7 +32,9 @@ import ai.nibble.train.objective.SupervisedFineTuning;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -73,9 +76,13 @@ class GpuTrainingTest {
     assertEquals(liveBefore, Tensor.live());
   }
 
-  private CausalLm load(Device device) {
+  private CausalLm load(Placement placement) {
     LoadOptions options = new LoadOptions(LoadOptions.nf4().quantization(), dtype);
-    return CausalLm.load(BASE, options.on(device));
+    return CausalLm.load(BASE, options.on(placement));
+  }
+
+  private CausalLm load(Device device) {
+    return load(Placement.on(device));
   }
 
   /** Rows of these lengths, of which the first tokens carry no loss. */
@@ -97,12 +104,17 @@ class GpuTrainingTest {
   }
 
   private Run train(Device device, Checkpointing checkpointing, double dropout, int[] lengths) {
-    return train(List.of(device), checkpointing, dropout, lengths, AdamWConfig.DEFAULT);
+    return train(Placement.on(device), checkpointing, dropout, lengths);
+  }
+
+  private Run train(
+      Placement placement, Checkpointing checkpointing, double dropout, int[] lengths) {
+    return train(List.of(placement), checkpointing, dropout, lengths, AdamWConfig.DEFAULT);
   }
 
   /** Trains by a worker on each of these devices. */
   private Run train(
-      List<Device> devices,
+      List<Placement> places,
       Checkpointing checkpointing,
       double dropout,
       int[] lengths,
@@ -112,8 +124,8 @@ class GpuTrainingTest {
     try (Scope scope = new Scope()) {
       LoraAdapter adapter = null;
       List<Replica> replicas = new ArrayList<>();
-      for (Device device : devices) {
-        CausalLm model = scope.own(load(device));
+      for (Placement place : places) {
+        CausalLm model = scope.own(load(place));
         LoraConfig config = LoraConfig.DEFAULT.withDropout(dropout);
         LoraAdapter own =
             scope.own(
@@ -140,8 +152,37 @@ class GpuTrainingTest {
         losses[s] = outcome.loss();
         norms[s] = outcome.gradNorm();
       }
-      return new Run(losses, norms, adapter.parameters().values().toFloats());
+      return new Run(losses, norms, hostValues(adapter));
     }
+  }
+
+  private static float[] hostValues(LoraAdapter adapter) {
+    float[] values = new float[Math.toIntExact(adapter.parameters().numel())];
+    adapter.parameters().hostValues().get(0, values);
+    return values;
+  }
+
+  /**
+   * The middle layers on a second GPU, or on the CPU where there is one GPU: hidden states and
+   * their gradients go there and back, and the parts' squares make one norm.
+   */
+  @Test
+  void trainsOverTwoDevicesAsTheCpuDoes() {
+    List<Device> gpus = LoadOptions.gpus();
+    Device second = gpus.size() > 1 ? gpus.get(1) : Device.CPU;
+    Map<String, Device> modules = new LinkedHashMap<>();
+    List.of(CausalLm.EMBEDDING, CausalLm.NORM, CausalLm.HEAD).forEach(m -> modules.put(m, gpu));
+    for (int i = 0; i < 6; i++) {
+      modules.put(Placement.layer(i), i == 2 || i == 3 ? second : gpu);
+    }
+    Placement split = new Placement(modules);
+    System.out.println("over " + split);
+    assertTrainAlike(
+        train(Device.CPU, Checkpointing.NONE, 0.1),
+        train(split, Checkpointing.NONE, 0.1, DIFFERENT));
+    Run kept = train(split, Checkpointing.NONE, 0.1, DIFFERENT);
+    Run again = train(split, Checkpointing.BLOCK, 0.1, DIFFERENT);
+    assertArrayEquals(kept.adapter, again.adapter, "the same bits");
   }
 
   /**
@@ -159,8 +200,12 @@ class GpuTrainingTest {
   }
 
   private void assertTrainsAlike(int[] lengths) {
-    Run cpu = train(Device.CPU, Checkpointing.NONE, 0.1, lengths);
-    Run here = train(gpu, Checkpointing.NONE, 0.1, lengths);
+    assertTrainAlike(
+        train(Device.CPU, Checkpointing.NONE, 0.1, lengths),
+        train(gpu, Checkpointing.NONE, 0.1, lengths));
+  }
+
+  private static void assertTrainAlike(Run cpu, Run here) {
     System.out.println("losses on the CPU " + Arrays.toString(cpu.losses));
     System.out.println("losses on the GPU " + Arrays.toString(here.losses));
     System.out.println("norms on the CPU " + Arrays.toString(cpu.norms));
@@ -223,9 +268,10 @@ class GpuTrainingTest {
   void momentsInUnifiedMemoryChangeNothing() {
     for (OptimizerConfig optimizer :
         List.of(AdamWConfig.DEFAULT, new AdamW8bitConfig(AdamWConfig.DEFAULT))) {
-      Run resident = train(List.of(gpu), Checkpointing.NONE, 0.1, DIFFERENT, optimizer);
+      Run resident =
+          train(List.of(Placement.on(gpu)), Checkpointing.NONE, 0.1, DIFFERENT, optimizer);
       OptimizerConfig paged = new PagedConfig(optimizer);
-      Run again = train(List.of(gpu), Checkpointing.NONE, 0.1, DIFFERENT, paged);
+      Run again = train(List.of(Placement.on(gpu)), Checkpointing.NONE, 0.1, DIFFERENT, paged);
       assertArrayEquals(resident.adapter, again.adapter, optimizer + ": the same bits");
     }
   }
@@ -234,7 +280,7 @@ class GpuTrainingTest {
   @Test
   void twoWorkersOnOneGpuTrainTheBitsOfOne() {
     Run one = train(gpu, Checkpointing.NONE, 0.1);
-    List<Device> twice = List.of(gpu, gpu);
+    List<Placement> twice = List.of(Placement.on(gpu), Placement.on(gpu));
     Run two = train(twice, Checkpointing.NONE, 0.1, DIFFERENT, AdamWConfig.DEFAULT);
     assertArrayEquals(one.losses, two.losses);
     assertArrayEquals(one.adapter, two.adapter);
@@ -244,7 +290,8 @@ class GpuTrainingTest {
   void twoGpusTrainTheBitsOfOne() {
     assumeTrue(Torch.cudaDeviceCount() > 1, "skipped: needs two GPUs");
     Run one = train(gpu, Checkpointing.NONE, 0.1);
-    List<Device> both = List.of(gpu, new Device(Device.Type.CUDA, 1));
+    Device second = new Device(Device.Type.CUDA, 1);
+    List<Placement> both = List.of(Placement.on(gpu), Placement.on(second));
     Run two = train(both, Checkpointing.NONE, 0.1, DIFFERENT, AdamWConfig.DEFAULT);
     assertArrayEquals(one.losses, two.losses);
     assertArrayEquals(one.adapter, two.adapter);

@@ -9,6 +9,7 @@ import ai.nibble.autograd.TapeLength;
 import ai.nibble.autograd.Variable;
 import ai.nibble.data.Batch;
 import ai.nibble.data.Example;
+import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.model.AllWeights;
@@ -20,6 +21,7 @@ import ai.nibble.model.Placement;
 import ai.nibble.model.Splits;
 import ai.nibble.model.TinyModel;
 import ai.nibble.model.Trainable;
+import ai.nibble.model.WeightSource;
 import ai.nibble.nn.KvCache;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.Pass;
@@ -54,6 +56,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * A model over several devices gives the bits of the same on one: logits, losses, gradients, what
@@ -195,15 +198,19 @@ class SplitModelTest {
     return FloatBuffer.allocate(values.limit()).put(0, values, 0, values.limit());
   }
 
+  /** Adapters with dropout on all linears, embedding and head beside them. */
+  private static LoraConfig wholeTables() {
+    return LoraConfig.DEFAULT
+        .withRank(3, 6)
+        .withDropout(0.2)
+        .withExtras(
+            LoraConfig.DEFAULT
+                .extras()
+                .withModulesToSave(List.of(CausalLm.HEAD, CausalLm.EMBEDDING)));
+  }
+
   private Trained adapter(Placement placement, DType compute, Checkpointing checkpointing) {
-    LoraConfig config =
-        LoraConfig.DEFAULT
-            .withRank(3, 6)
-            .withDropout(0.2)
-            .withExtras(
-                LoraConfig.DEFAULT
-                    .extras()
-                    .withModulesToSave(List.of(CausalLm.HEAD, CausalLm.EMBEDDING)));
+    LoraConfig config = wholeTables();
     try (CausalLm model = load(placement, compute);
         LoraAdapter adapter = LoraAdapter.inject(model, config, 4)) {
       for (Parameter p : adapter.parameters().parameters()) {
@@ -234,6 +241,33 @@ class SplitModelTest {
       for (Placement split : Splits.all()) {
         expected.assertSame(adapter(split, compute, checkpointing), " on " + split);
       }
+    }
+  }
+
+  /** Of 4-bit bases: beginnings that are computed from weights, and magnitudes of their rows. */
+  @ParameterizedTest
+  @ValueSource(strings = {"pissa", "loftq", "dora"})
+  void variantsOfAdaptersAreThoseOfOneDevice(String variant) {
+    write("llama");
+    Trained expected = variant(variant, Placement.on(Device.CPU));
+    for (Placement split : Splits.all()) {
+      expected.assertSame(variant(variant, split), " on " + split);
+    }
+  }
+
+  private Trained variant(String variant, Placement placement) {
+    LoraConfig plain = LoraConfig.DEFAULT.withRank(3, 6).withDropout(0);
+    LoraConfig config =
+        variant.equals("dora")
+            ? plain.withExtras(plain.extras().withDora(true))
+            : plain.withInit(InitLoraWeights.of(variant).orElseThrow());
+    Optional<QuantConfig> nf4 = Optional.of(new Quant4Config(Quant4Type.NF4, 32, true));
+    LoadOptions options = new LoadOptions(nf4, DType.FLOAT32).on(placement);
+    try (WeightSource source = WeightSource.open(folder);
+        CausalLm model = CausalLm.load(folder, options);
+        LoraAdapter adapter = LoraAdapter.inject(model, config, 4, source)) {
+      Run run = train(model, adapter, AdamWConfig.DEFAULT, Checkpointing.SELECTIVE);
+      return new Trained(run, copy(adapter.parameters().hostValues()));
     }
   }
 
@@ -352,6 +386,34 @@ class SplitModelTest {
             model.hidden(tape, ids(3), Pass.evaluating(STARTS), Checkpointing.BLOCK)) {
       CausalLm.Loss loss = model.loss(tape, hidden, new int[] {4, 9}, new int[] {1, 2}, 2);
       return TapeLength.before(loss.value());
+    }
+  }
+
+  /** The head that an adapter trains whole is the one that answers are measured by. */
+  @Test
+  void logProbabilitiesAreByTheHeadInPlace() {
+    write("llama");
+    for (Placement placement : List.of(Placement.on(Device.CPU), Splits.overThree())) {
+      try (CausalLm model = load(placement, DType.FLOAT32);
+          LoraAdapter adapter = LoraAdapter.inject(model, wholeTables(), 4);
+          Tape tape = Tape.inference()) {
+        String head = "base_model.model.lm_head.weight";
+        Tensor table = adapter.parameters().get(head).value();
+        float[] other = table.toFloats();
+        for (int i = 0; i < other.length; i++) {
+          other[i] *= i % 3;
+        }
+        table.setFloats(FloatBuffer.wrap(other));
+        int[] targets = {1, 2};
+        int[] positions = {4, 9};
+        Pass pass = Pass.evaluating(STARTS);
+        double[] expected = model.logLikelihoods(ids(3), pass, positions, targets);
+        Variable hidden = model.hidden(tape, ids(3), pass, Checkpointing.NONE);
+        float[] seen = model.logProbs(tape, hidden, positions, targets).value().toFloats();
+        for (int i = 0; i < seen.length; i++) {
+          assertEquals(expected[i], seen[i], 1e-5);
+        }
+      }
     }
   }
 
