@@ -6,8 +6,11 @@ import ai.nibble.autograd.Recall;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.model.DecoderForm.Scales;
+import ai.nibble.nn.Adaptable;
 import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.Embedding;
+import ai.nibble.nn.Head;
+import ai.nibble.nn.HeadProduct;
 import ai.nibble.nn.HeadWeight;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LinearCrossEntropy;
@@ -20,14 +23,15 @@ import ai.nibble.nn.Pass;
 import ai.nibble.nn.Precision;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.SelectRows;
+import ai.nibble.nn.TokenEmbedding;
 import ai.nibble.nn.TokenPass;
 import ai.nibble.nn.Weight;
 import ai.nibble.nn.Workspace;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
-import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Tensor;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
@@ -48,6 +52,8 @@ public final class CausalLm implements AutoCloseable {
   /** Module path of the output head. */
   public static final String HEAD = "lm_head";
 
+  private static final Pass NO_DROPOUT = Pass.evaluating(0, 1);
+
   private final ModelConfig config;
   private final Precision precision;
   private final DenseWeight embedding;
@@ -58,6 +64,12 @@ public final class CausalLm implements AutoCloseable {
   private final Workspace work;
   private final LogitCap logitCap;
   private final Map<String, Linear> linears = new LinkedHashMap<>();
+  private final Map<String, Adaptable> adaptables = new LinkedHashMap<>();
+  private final int padding;
+  private final TokenEmbedding tokenEmbedding;
+
+  /** The head as a module; closes nothing. */
+  private final Linear outputHead;
 
   /** What is computed with in place of the embedding and of the head; null for the model's own. */
   private DenseWeight otherEmbedding;
@@ -91,6 +103,12 @@ public final class CausalLm implements AutoCloseable {
           .groups()
           .forEach(group -> group.members().forEach(linear -> linears.put(linear.path(), linear)));
     }
+    this.padding = config.padTokenId().orElse(-1);
+    this.tokenEmbedding = new TokenEmbedding(EMBEDDING, embedding, padding);
+    this.outputHead = new Linear(HEAD, head, null);
+    adaptables.put(EMBEDDING, tokenEmbedding);
+    adaptables.putAll(linears);
+    adaptables.put(HEAD, outputHead);
   }
 
   /**
@@ -121,17 +139,27 @@ public final class CausalLm implements AutoCloseable {
     void layerDone(int done, int total);
   }
 
-  /** Module paths of the linears that such a model has and that may carry an adapter. */
+  /** Module paths of the linears in such a model's layers. */
   public static List<String> linearPaths(ModelConfig config) {
     return DecoderAssembly.linearPaths(config);
   }
 
-  /** By module path, the most that the rank of each of these linears' weights can be. */
-  public static Map<String, Long> linearRanks(ModelConfig config) {
+  /** Module paths of all that may carry an adapter: embedding, linears and output head. */
+  public static List<String> adaptablePaths(ModelConfig config) {
+    List<String> paths = new ArrayList<>(List.of(EMBEDDING));
+    paths.addAll(linearPaths(config));
+    paths.add(HEAD);
+    return paths;
+  }
+
+  /** By module path, the most that the rank of each of these modules' weights can be. */
+  public static Map<String, Long> adaptableRanks(ModelConfig config) {
     Map<String, List<Long>> shapes = DecoderParameters.shapes(config);
     Map<String, Long> ranks = new HashMap<>();
-    linearPaths(config)
-        .forEach(path -> ranks.put(path, Collections.min(shapes.get(path + ".weight"))));
+    for (String path : adaptablePaths(config)) {
+      boolean tied = path.equals(HEAD) && config.tieWordEmbeddings();
+      ranks.put(path, Collections.min(shapes.get((tied ? EMBEDDING : path) + ".weight")));
+    }
     return ranks;
   }
 
@@ -153,9 +181,17 @@ public final class CausalLm implements AutoCloseable {
     return Optional.ofNullable(parameters);
   }
 
-  /** The linears that may carry an adapter, by module path, in the model's order. */
+  /** The layers' linears, by module path, in the model's order. */
   public Map<String, Linear> linears() {
     return Collections.unmodifiableMap(linears);
+  }
+
+  /**
+   * All modules that may carry an adapter, by module path: {@link #EMBEDDING}, the linears, {@link
+   * #HEAD}. Where embedding and head are one weight, an adapter on one leaves the other as it is.
+   */
+  public Map<String, Adaptable> adaptables() {
+    return Collections.unmodifiableMap(adaptables);
   }
 
   /**
@@ -210,6 +246,18 @@ public final class CausalLm implements AutoCloseable {
     return otherHead == null ? head : otherHead;
   }
 
+  /** The embedding that is computed with now; what is put in its place carries no adapter. */
+  private TokenEmbedding tokens() {
+    return otherEmbedding == null
+        ? tokenEmbedding
+        : new TokenEmbedding(EMBEDDING, otherEmbedding, padding);
+  }
+
+  /** The head that is computed with now, likewise. */
+  private Head head(Pass pass) {
+    return new Head(head(), otherHead == null ? outputHead.adapter() : Optional.empty(), pass);
+  }
+
   /**
    * The hidden state after the last layer, before the final norm: {@code [N, hidden]}.
    *
@@ -218,8 +266,7 @@ public final class CausalLm implements AutoCloseable {
    */
   public Variable hidden(Tape tape, int[] inputIds, Pass pass, Checkpointing checkpointing) {
     requireInVocabulary(inputIds);
-    Variable x =
-        tape.apply(new Embedding(embedding(), inputIds, pass, precision, embeddingScale()));
+    Variable x = tape.apply(new Embedding(tokens(), inputIds, pass, precision, embeddingScale()));
     for (DecoderLayer layer : layers) {
       Variable next =
           checkpointing != Checkpointing.NONE && tape.isRecording()
@@ -259,12 +306,14 @@ public final class CausalLm implements AutoCloseable {
    * Cross-entropy of the given positions' next tokens, float32 {@code [1]}.
    *
    * @param hidden from {@link #hidden}
+   * @param pass that it came from, which the head's dropout goes by
    * @param positions rows of hidden that predict a token which carries loss, ascending
    * @param targets those tokens
    * @param normalizer what the summed loss is divided by
    */
-  public Loss loss(Tape tape, Variable hidden, int[] positions, int[] targets, double normalizer) {
-    LinearCrossEntropy entropy = entropy(targets, normalizer);
+  public Loss loss(
+      Tape tape, Variable hidden, Pass pass, int[] positions, int[] targets, double normalizer) {
+    LinearCrossEntropy entropy = entropy(pass, targets, normalizer);
     try (Variable selected = tape.apply(new SelectRows(positions), hidden);
         Variable normed = finalNorm.apply(tape, selected)) {
       Variable value = tape.apply(entropy, normed);
@@ -272,8 +321,8 @@ public final class CausalLm implements AutoCloseable {
     }
   }
 
-  private LinearCrossEntropy entropy(int[] targets, double normalizer) {
-    return new LinearCrossEntropy(head(), targets, normalizer, precision, work, logitCap);
+  private LinearCrossEntropy entropy(Pass pass, int[] targets, double normalizer) {
+    return new LinearCrossEntropy(head(pass), targets, normalizer, precision, work, logitCap);
   }
 
   /**
@@ -282,13 +331,14 @@ public final class CausalLm implements AutoCloseable {
    * positions at a time.
    *
    * @param hidden from {@link #hidden}
+   * @param pass that it came from, which the head's dropout goes by
    * @param positions rows of hidden, ascending
    * @param targets the tokens
    */
-  public Variable logProbs(Tape tape, Variable hidden, int[] positions, int[] targets) {
+  public Variable logProbs(Tape tape, Variable hidden, Pass pass, int[] positions, int[] targets) {
     try (Variable selected = tape.apply(new SelectRows(positions), hidden);
         Variable normed = finalNorm.apply(tape, selected)) {
-      return tape.apply(new LinearLogProbs(head, targets, precision, work, logitCap), normed);
+      return tape.apply(new LinearLogProbs(head(pass), targets, precision, work, logitCap), normed);
     }
   }
 
@@ -301,7 +351,7 @@ public final class CausalLm implements AutoCloseable {
    * @param targets the tokens
    */
   public double[] logLikelihoods(int[] inputIds, Pass pass, int[] positions, int[] targets) {
-    LinearCrossEntropy entropy = entropy(targets, 1);
+    LinearCrossEntropy entropy = entropy(pass, targets, 1);
     try (Tape tape = Tape.inference();
         Variable hidden = hidden(tape, inputIds, pass, Checkpointing.NONE);
         Variable selected = tape.apply(new SelectRows(positions), hidden);
@@ -317,12 +367,13 @@ public final class CausalLm implements AutoCloseable {
    * They exist all at once, as their gradient does.
    *
    * @param hidden from {@link #hidden}
+   * @param pass that it came from, which the head's dropout goes by
    * @param positions rows of hidden, ascending
    */
-  public Variable logits(Tape tape, Variable hidden, int[] positions) {
+  public Variable logits(Tape tape, Variable hidden, Pass pass, int[] positions) {
     try (Variable selected = tape.apply(new SelectRows(positions), hidden);
         Variable normed = finalNorm.apply(tape, selected)) {
-      return tape.apply(new OutputHead(head(), precision, work, logitCap), normed);
+      return tape.apply(new OutputHead(head(pass), precision, work, logitCap), normed);
     }
   }
 
@@ -372,10 +423,8 @@ public final class CausalLm implements AutoCloseable {
         Variable selected = tape.apply(new SelectRows(positions), hidden);
         Variable normed = finalNorm.apply(tape, selected);
         Tensor input = normed.value().to(precision.product());
-        Tensor transposed = weight.t();
-        Tensor result =
-            Tensor.empty(device(), precision.product(), positions.length, weight.size(0))) {
-      Tensor logits = Ops.mm(result, input, transposed).to(DType.FLOAT32);
+        Tensor result = HeadProduct.logits(head(pass), precision, work, weight, input)) {
+      Tensor logits = result.to(DType.FLOAT32);
       logitCap.apply(logits);
       return logits;
     }
@@ -393,7 +442,9 @@ public final class CausalLm implements AutoCloseable {
       return Optional.empty();
     }
     return TokenPass.takes(blocks, weight, precision)
-        ? Optional.of(new TokenPass(blocks, embedding(), finalNorm, weight, precision))
+        ? Optional.of(
+            new TokenPass(
+                blocks, tokens(), finalNorm, weight, head(NO_DROPOUT).adapter(), precision))
         : Optional.empty();
   }
 

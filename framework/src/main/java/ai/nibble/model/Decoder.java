@@ -145,8 +145,9 @@ public final class Decoder implements AutoCloseable {
         model.headWeight().equals(headWeight) && model.table(CausalLm.EMBEDDING) == embedding;
     if (!same) {
       openHead();
-      tokenPass = head == null ? null : model.tokenPass(head).orElse(null);
     }
+    // it holds the adapters of embedding and head
+    tokenPass = head == null ? null : model.tokenPass(head).orElse(null);
   }
 
   /** Room for a sequence; the caller closes it. */

@@ -36,7 +36,15 @@ public record HeadWeight(Weight weight, Precision precision) {
         work.get(Purpose.HEAD, precision.product(), weight.outFeatures(), weight.inFeatures()));
   }
 
+  /** Rows that are trained by themselves are read as they are now. */
+  private void takeRows() {
+    if (weight instanceof DenseWeight dense) {
+      dense.takeRows();
+    }
+  }
+
   private Tensor written(Tensor copy) {
+    takeRows();
     try {
       weight.writeTo(copy, 0, precision);
       return copy;
@@ -47,6 +55,7 @@ public record HeadWeight(Weight weight, Precision precision) {
   }
 
   private Tensor held() {
+    takeRows();
     return ((DenseWeight) weight).tensor().share();
   }
 

@@ -44,9 +44,9 @@ final class LoraSettings {
             (TargetModules)
                 values.getOrDefault("lora_target_modules", new TargetModules.AllLinear()),
             false,
-            false,
+            Boolean.TRUE.equals(values.get("use_dora")),
             (List<String>) values.getOrDefault("lora_modules_to_save", List.of()),
-            InitLoraWeights.KAIMING,
+            (InitLoraWeights) values.getOrDefault("init_lora_weights", InitLoraWeights.KAIMING),
             Optional.empty(),
             1,
             (Map<String, Integer>) readable(values, "rank_pattern"),

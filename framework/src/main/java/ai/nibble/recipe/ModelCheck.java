@@ -27,6 +27,8 @@ final class ModelCheck {
           "target_modules", "lora_target_modules",
           "layers_to_transform", "layers_to_transform",
           "modules_to_save", "lora_modules_to_save",
+          "use_dora", "use_dora",
+          "init_lora_weights", "init_lora_weights",
           "layers_pattern", "layers_to_transform",
           "rank_pattern", "rank_pattern",
           "alpha_pattern", "alpha_pattern");
@@ -51,10 +53,12 @@ final class ModelCheck {
     }
     ModelConfig config;
     List<String> linears;
+    List<String> modules;
     boolean adapts = values.get("adapter") != Recipe.Adapter.NONE;
     try {
       config = ModelConfig.read(file, notice -> {});
       linears = CausalLm.linearPaths(config);
+      modules = CausalLm.adaptablePaths(config);
       context(config, values, at);
       if (!adapts) {
         AllWeights.requireFits(config, file.toString());
@@ -67,15 +71,14 @@ final class ModelCheck {
       return;
     }
     skipped(values, linears, at);
-    adapter(values, base, linears, at);
+    adapter(values, base, modules, at);
     try {
       WholeModules.of(LoraSettings.of(values));
     } catch (InvalidInputException e) {
       report("lora_modules_to_save", e.getMessage(), at);
     }
     try {
-      List<String> adapted =
-          new TargetMatcher(LoraSettings.of(values)).select(linears, Optional.empty());
+      List<String> adapted = new TargetMatcher(LoraSettings.of(values)).select(modules);
       ranks(values, config, adapted, at);
     } catch (InvalidInputException e) {
       e.problems().forEach(problem -> report(key(problem), problem, at));
@@ -89,7 +92,7 @@ final class ModelCheck {
     if (lora == null) {
       return;
     }
-    Map<String, Long> most = CausalLm.linearRanks(config);
+    Map<String, Long> most = CausalLm.adaptableRanks(config);
     List<String> over =
         adapted.stream().filter(path -> lora.rankOf(path) > most.get(path)).toList();
     if (over.isEmpty()) {
@@ -116,7 +119,7 @@ final class ModelCheck {
 
   /** The adapter that training begins with: the kind that the recipe describes, on this base. */
   private static void adapter(
-      Map<String, Object> values, Path base, List<String> linears, Reading at) {
+      Map<String, Object> values, Path base, List<String> modules, Reading at) {
     String key = "lora_model_dir";
     if (!(values.get(key) instanceof Optional<?> given) || given.isEmpty()) {
       return;
@@ -126,7 +129,7 @@ final class ModelCheck {
       AdapterConfig saved = AdapterConfigFile.read(directory);
       Optional<LoraConfig> wanted = LoraSettings.complete(values);
       if (wanted.isPresent()) {
-        for (String line : Agreement.differences(saved.lora(), wanted.get(), linears)) {
+        for (String line : Agreement.differences(saved.lora(), wanted.get(), modules)) {
           report(key, "the adapter is another than this recipe's: " + line, at);
         }
       }

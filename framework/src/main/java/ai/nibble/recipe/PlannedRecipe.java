@@ -16,6 +16,7 @@ import ai.nibble.model.WeightSizes;
 import ai.nibble.model.WeightSource;
 import ai.nibble.nn.Extent;
 import ai.nibble.nn.Precision;
+import ai.nibble.nn.TableShape;
 import ai.nibble.plan.Budget;
 import ai.nibble.plan.DiskPlan;
 import ai.nibble.plan.Host;
@@ -178,7 +179,12 @@ final class PlannedRecipe {
         ModelShape.of(source.config(), held, recipe.adapter() == Recipe.Adapter.NONE, linears);
     // a head in codes is converted for each product, as one in another dtype is
     boolean inCodes = !source.config().tieWordEmbeddings() && source.quantized(HEAD).isPresent();
-    return (inCodes ? shape.withHead(DType.UINT8) : shape)
+    boolean drops = recipe.lora().dropout() > 0;
+    TableShape head = inCodes ? shape.head().withHeld(DType.UINT8) : shape.head();
+    return shape
+        .withTables(
+            shape.embedding().withUpdate(linears.rank().applyAsInt(CausalLm.EMBEDDING), false),
+            head.withUpdate(linears.rank().applyAsInt(CausalLm.HEAD), drops))
         .withTrained(
             trained.whole.contains(CausalLm.EMBEDDING), trained.whole.contains(CausalLm.HEAD));
   }
@@ -240,8 +246,8 @@ final class PlannedRecipe {
       Map<String, Integer> ranks = new HashMap<>();
       long values = 0;
       long largest = 0;
-      List<String> linears = CausalLm.linearPaths(source.config());
-      for (String path : new TargetMatcher(lora).select(linears, Optional.empty())) {
+      List<String> modules = CausalLm.adaptablePaths(source.config());
+      for (String path : new TargetMatcher(lora).select(modules)) {
         long[] shape = source.shape(path + ".weight");
         long r = lora.rankOf(path, shape[0], shape[1]);
         ranks.put(path, (int) r);

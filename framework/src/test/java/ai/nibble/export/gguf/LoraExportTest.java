@@ -59,8 +59,8 @@ class LoraExportTest {
         int outs = Math.toIntExact(loraB.shape().get(0));
         float[] a = values(file, weight + ".lora_a");
         float[] b = values(file, weight + ".lora_b");
-        assertArrayEquals(stored.loraA(path), a);
-        float[] expected = stored.loraB(path);
+        assertArrayEquals(stored.right(path), a);
+        float[] expected = stored.left(path);
         for (int row = 0; row < outs; row++) {
           boolean permuted = GgufLayout.isPermuted(source.config(), path + ".weight");
           int there = (int) (permuted ? GgufLayout.ggufRow(row, source.config().headDim()) : row);
