@@ -11,7 +11,7 @@ import java.util.List;
  * where the base ties the two: an adapter on the embedding leaves the head as it is, and one on the
  * head the embedding.
  */
-final class AdaptedTables {
+public final class AdaptedTables {
   private AdaptedTables() {}
 
   /** Whether a module is the embedding or the head, which {@code all-linear} does not mean. */
@@ -36,7 +36,7 @@ final class AdaptedTables {
    *
    * @param adapted paths of the modules that carry adapters
    */
-  static List<String> problems(LoraConfig config, Collection<String> adapted) {
+  public static List<String> problems(LoraConfig config, Collection<String> adapted) {
     List<String> tables = adapted.stream().filter(AdaptedTables::isTable).toList();
     List<String> problems = new ArrayList<>();
     for (String path : config.extras().trainableTokens().ids().keySet()) {

@@ -202,6 +202,31 @@ public record ModelConfig(
         padTokenId);
   }
 
+  /** The same model with another number of rows in embedding and head. */
+  public ModelConfig withVocabSize(int rows) {
+    return new ModelConfig(
+        architecture,
+        rows,
+        hiddenSize,
+        intermediateSize,
+        numHiddenLayers,
+        numAttentionHeads,
+        numKeyValueHeads,
+        headDim,
+        hiddenAct,
+        maxPositionEmbeddings,
+        rmsNormEps,
+        ropeTheta,
+        ropeScaling,
+        tieWordEmbeddings,
+        form,
+        initializerRange,
+        dtype,
+        bosTokenId,
+        eosTokenIds,
+        padTokenId);
+  }
+
   /**
    * One layer as a model of its own, without special tokens.
    *

@@ -49,7 +49,7 @@ public record Coverage(int layers, long baseParameters, long parameters, List<Mo
     if (recipe.adapter() == Recipe.Adapter.NONE) {
       return new Coverage(layers, weights, weights, List.of());
     }
-    LoraConfig config = LoraSettings.of(recipe.lora());
+    LoraConfig config = LoraSettings.of(recipe, base.config());
     List<String> all = CausalLm.adaptablePaths(base.config());
     Set<String> linears = new HashSet<>(CausalLm.linearPaths(base.config()));
     Set<String> adapted = new HashSet<>(new TargetMatcher(config).select(all));

@@ -98,8 +98,8 @@ final class PlannedRecipe {
   /** The base's headers, the caller's to close. */
   WeightSource source() {
     return recipe.init() == Recipe.Init.RANDOM
-        ? RandomWeights.of(recipe.baseModel(), recipe.seed(), notice -> {})
-        : WeightSource.open(recipe.baseModel(), notice -> {});
+        ? RandomWeights.of(recipe.base(), recipe.seed(), notice -> {})
+        : WeightSource.open(recipe.base(), notice -> {});
   }
 
   /**
@@ -183,8 +183,12 @@ final class PlannedRecipe {
     TableShape head = inCodes ? shape.head().withHeld(DType.UINT8) : shape.head();
     return shape
         .withTables(
-            shape.embedding().withUpdate(linears.rank().applyAsInt(CausalLm.EMBEDDING), false),
-            head.withUpdate(linears.rank().applyAsInt(CausalLm.HEAD), drops))
+            shape
+                .embedding()
+                .withUpdate(linears.rank().applyAsInt(CausalLm.EMBEDDING), false)
+                .withRows(trained.rows(CausalLm.EMBEDDING, false)),
+            head.withUpdate(linears.rank().applyAsInt(CausalLm.HEAD), drops)
+                .withRows(trained.rows(CausalLm.HEAD, source.config().tieWordEmbeddings())))
         .withTrained(
             trained.whole.contains(CausalLm.EMBEDDING), trained.whole.contains(CausalLm.HEAD));
   }
@@ -222,12 +226,22 @@ final class PlannedRecipe {
    * What is trained.
    *
    * @param ranks of adapters by module path
+   * @param rows by module path, how many rows are trained by themselves
    * @param whole modules that are trained whole
    * @param values of all of it
    * @param largest values of one tensor
    */
   private record Trained(
-      Map<String, Integer> ranks, List<String> whole, long values, long largest) {
+      Map<String, Integer> ranks,
+      Map<String, Integer> rows,
+      List<String> whole,
+      long values,
+      long largest) {
+    /** Rows of a table that are trained by themselves. */
+    int rows(String path, boolean tied) {
+      return rows.getOrDefault(tied ? CausalLm.EMBEDDING : path, 0);
+    }
+
     /** Values of what lies beside weights, the tables that are trained whole left out. */
     long beside(ModelConfig config) {
       return values - (long) whole.size() * config.vocabSize() * config.hiddenSize();
@@ -238,11 +252,11 @@ final class PlannedRecipe {
       for (String name : source.names()) {
         largest = Math.max(largest, numel(source.shape(name)));
       }
-      return new Trained(Map.of(), List.of(), AllWeights.count(source.config()), largest);
+      return new Trained(Map.of(), Map.of(), List.of(), AllWeights.count(source.config()), largest);
     }
 
     static Trained adapter(Recipe recipe, WeightSource source) {
-      LoraConfig lora = LoraSettings.of(recipe.lora());
+      LoraConfig lora = LoraSettings.of(recipe, source.config());
       Map<String, Integer> ranks = new HashMap<>();
       long values = 0;
       long largest = 0;
@@ -254,13 +268,21 @@ final class PlannedRecipe {
         values += r * (shape[0] + shape[1]) + (lora.extras().useDora() ? shape[0] : 0);
         largest = Math.max(largest, r * Math.max(shape[0], shape[1]));
       }
+      Map<String, Integer> rows = new HashMap<>();
+      for (Map.Entry<String, List<Integer>> entry :
+          lora.extras().trainableTokens().ids().entrySet()) {
+        long table = (long) entry.getValue().size() * source.config().hiddenSize();
+        rows.put(entry.getKey(), entry.getValue().size());
+        values += table;
+        largest = Math.max(largest, table);
+      }
       List<String> whole = WholeModules.of(lora);
       for (String path : whole) {
         long table = (long) source.config().vocabSize() * source.config().hiddenSize();
         values += table;
         largest = Math.max(largest, table);
       }
-      return new Trained(ranks, whole, values, largest);
+      return new Trained(ranks, rows, whole, values, largest);
     }
   }
 

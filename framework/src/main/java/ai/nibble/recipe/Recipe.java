@@ -1,6 +1,7 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.data.ExtendedBases;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.tensor.Device;
 import java.nio.file.Path;
@@ -90,6 +91,7 @@ public record Recipe(
             })
         DeviceMap deviceMap,
     Lora lora,
+    Vocabulary vocabulary,
     Data data,
     Preference preference,
     Training training,
@@ -180,6 +182,14 @@ public record Recipe(
       }
       return best;
     }
+  }
+
+  /**
+   * Where weights, configuration and tokenizer are read: the base, or what stands for it with the
+   * tokens that this recipe adds.
+   */
+  Path base() {
+    return vocabulary.isEmpty() ? baseModel : ExtendedBases.of(baseModel, vocabulary.newTokens());
   }
 
   /** One line for each thing that was read otherwise than written, or that has no effect. */

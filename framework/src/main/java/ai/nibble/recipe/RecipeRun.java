@@ -4,6 +4,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.data.EpochPlan;
+import ai.nibble.data.ExtendedBases;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.LoraAdapter;
@@ -36,6 +37,7 @@ import ai.nibble.train.log.TrainListener;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -243,6 +245,14 @@ public final class RecipeRun {
       OutputFolder.prepare(recipe.output());
     }
     WholeFile.write(output.resolve(TrainedWith.RECIPE), recipe.resolvedYaml());
+    if (!recipe.vocabulary().isEmpty() && !trainsAllWeights()) {
+      for (String name : ExtendedBases.FILES) {
+        Path file = recipe.base().resolve(name);
+        if (Files.isRegularFile(file)) {
+          WholeFile.write(output.resolve(name), Files.readAllBytes(file));
+        }
+      }
+    }
     if (ownTemplate.isPresent() && !trainsAllWeights()) {
       WholeFile.write(output.resolve(ModelStore.CHAT_TEMPLATE), ownTemplate.get());
     }
@@ -258,7 +268,7 @@ public final class RecipeRun {
   }
 
   private BaseFiles baseFiles(Optional<String> template) {
-    BaseFiles files = BaseFiles.read(recipe.baseModel());
+    BaseFiles files = BaseFiles.read(recipe.base());
     return template.map(files::withChatTemplate).orElse(files);
   }
 
@@ -267,7 +277,7 @@ public final class RecipeRun {
     if (trainsAllWeights()) {
       return new AllWeights(model, baseFiles.orElseThrow());
     }
-    LoraConfig config = LoraSettings.of(recipe.lora());
+    LoraConfig config = LoraSettings.of(recipe, model.config());
     if (from.isPresent() && config.initLoraWeights().isSubtracted()) {
       return LoraAdapter.resume(model, config, from.get().directory());
     }
@@ -277,7 +287,7 @@ public final class RecipeRun {
     if (config.initLoraWeights().kind() != InitLoraWeights.Kind.LOFTQ) {
       return LoraAdapter.inject(model, config, recipe.seed());
     }
-    try (WeightSource source = WeightSource.open(recipe.baseModel(), notice -> {})) {
+    try (WeightSource source = WeightSource.open(recipe.base(), notice -> {})) {
       return LoraAdapter.inject(model, config, recipe.seed(), source);
     }
   }
@@ -292,7 +302,7 @@ public final class RecipeRun {
     if (compute == DType.FLOAT16 && device.isCpu()) {
       out.println("float16 on a CPU takes float32's time: its products are computed wider");
     }
-    Path base = recipe.baseModel();
+    Path base = recipe.base();
     Consumer<String> notices = notice -> out.println("note: " + notice);
     try (WeightSource source =
         recipe.init() == Recipe.Init.RANDOM
