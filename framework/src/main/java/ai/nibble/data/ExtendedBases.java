@@ -17,10 +17,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.TreeMap;
 
 /**
@@ -44,12 +45,19 @@ public final class ExtendedBases {
    */
   public static Path of(Path base, NewTokens tokens) {
     Path directory = WeightSource.directory(base);
-    TokenAddition.Result result = TokenAddition.of(directory, tokens);
     Map<String, byte[]> files = copied(directory);
+    Path staged = place(base, files, tokens.toString());
+    if (Files.isDirectory(staged)) {
+      return staged;
+    }
+    TokenAddition.Result result = TokenAddition.of(directory, tokens);
     result.files().forEach((name, json) -> files.put(name, bytes(json)));
     int size = 1 + result.ids().values().stream().mapToInt(id -> id).max().orElse(-1);
-    stopAt(tokens, result, directory, files);
-    return staged(base, List.copyOf(result.ids().values()), size, files);
+    Map<String, Integer> ids = new HashMap<>(result.ids());
+    TokenizerFile.read(directory.resolve(TOKENIZER)).ids().forEach(ids::putIfAbsent);
+    beginAndStopAt(tokens.roles(), ids, directory, files);
+    write(staged, base, List.copyOf(result.ids().values()), size, files);
+    return staged;
   }
 
   /**
@@ -66,44 +74,56 @@ public final class ExtendedBases {
     if (!Files.isRegularFile(own) || !Files.isRegularFile(directory.resolve(TOKENIZER))) {
       return base;
     }
-    Map<String, Integer> before = TokenizerFile.read(directory.resolve(TOKENIZER)).ids();
-    TokenizerFile after = TokenizerFile.read(own);
-    List<Integer> added = new ArrayList<>();
-    after
-        .ids()
-        .forEach(
-            (text, id) -> {
-              if (!before.containsKey(text)) {
-                added.add(id);
-              }
-            });
-    before.forEach(
-        (text, id) -> {
-          if (!id.equals(after.ids().get(text))) {
-            throw new InvalidInputException(
-                own
-                    + ": '"
-                    + text
-                    + "' is token "
-                    + after.ids().get(text)
-                    + " there and "
-                    + id
-                    + " of "
-                    + base
-                    + ", expected the base's tokenizer with tokens more: take the base that the"
-                    + " adapter was trained on");
-          }
-        });
-    if (added.isEmpty()) {
+    Map<String, byte[]> files = copied(directory);
+    if (Arrays.equals(files.get(TOKENIZER), read(own))) {
       return base;
     }
-    Map<String, byte[]> files = copied(directory);
     for (String name : FILES) {
       if (Files.isRegularFile(adapter.resolve(name))) {
         files.put(name, read(adapter.resolve(name)));
       }
     }
-    return staged(base, added.stream().sorted().toList(), after.vocabSize(), files);
+    Path staged = place(base, files, "");
+    if (Files.isDirectory(staged)) {
+      return staged;
+    }
+    TokenizerFile after = TokenizerFile.read(own);
+    List<Integer> added = added(base, directory.resolve(TOKENIZER), after);
+    Map<String, String> roles = new HashMap<>(SpecialTokens.read(adapter).texts());
+    roles.entrySet().removeAll(SpecialTokens.read(directory).texts().entrySet());
+    if (added.isEmpty() && roles.isEmpty()) {
+      return base;
+    }
+    beginAndStopAt(roles, after.ids(), directory, files);
+    write(staged, base, added, after.vocabSize(), files);
+    return staged;
+  }
+
+  /** Ids of the tokens that a tokenizer has more than a base's, ascending. */
+  private static List<Integer> added(Path base, Path tokenizer, TokenizerFile after) {
+    Map<String, Integer> before = TokenizerFile.read(tokenizer).ids();
+    for (Map.Entry<String, Integer> token : before.entrySet()) {
+      Integer id = after.ids().get(token.getKey());
+      if (!token.getValue().equals(id)) {
+        throw new InvalidInputException(
+            after.path()
+                + ": '"
+                + token.getKey()
+                + "' is "
+                + (id == null ? "no token" : "token " + id)
+                + " there and token "
+                + token.getValue()
+                + " of "
+                + base
+                + ", expected the base's tokenizer with tokens more: take the base that the"
+                + " adapter was trained on");
+      }
+    }
+    return after.ids().entrySet().stream()
+        .filter(token -> !before.containsKey(token.getKey()))
+        .map(Map.Entry::getValue)
+        .sorted()
+        .toList();
   }
 
   private static Map<String, byte[]> copied(Path directory) {
@@ -119,28 +139,27 @@ public final class ExtendedBases {
   }
 
   /** Another end of answers counts in the model's configuration too, as transformers aligns it. */
-  private static void stopAt(
-      NewTokens tokens, TokenAddition.Result result, Path directory, Map<String, byte[]> files) {
+  private static void beginAndStopAt(
+      Map<String, String> roles,
+      Map<String, Integer> ids,
+      Path directory,
+      Map<String, byte[]> files) {
     for (String role : List.of("bos_token", "eos_token")) {
-      String text = tokens.roles().get(role);
-      if (text == null) {
+      if (!roles.containsKey(role)) {
         continue;
       }
-      int id =
-          Optional.ofNullable(result.ids().get(text))
-              .orElseGet(() -> TokenizerFile.read(directory.resolve(TOKENIZER)).ids().get(text));
       for (String name : List.of(ModelStore.CONFIG, "generation_config.json")) {
         if (files.containsKey(name)) {
           ObjectNode json = json(directory.resolve(name), files.get(name));
-          json.put(role + "_id", id);
+          json.put(role + "_id", ids.get(roles.get(role)));
           files.put(name, bytes(json));
         }
       }
     }
   }
 
-  private static Path staged(
-      Path base, List<Integer> added, int tokens, Map<String, byte[]> files) {
+  private static void write(
+      Path directory, Path base, List<Integer> added, int tokens, Map<String, byte[]> files) {
     ObjectNode config = json(base, files.get(ModelStore.CONFIG));
     ObjectNode text = config.get("text_config") instanceof ObjectNode inner ? inner : config;
     int rows = Math.max(text.path("vocab_size").asInt(), tokens);
@@ -148,10 +167,6 @@ public final class ExtendedBases {
     files.put(ModelStore.CONFIG, bytes(config));
     ExtendedBase extended = new ExtendedBase(base.toAbsolutePath().normalize(), added);
     files.put(ExtendedBase.NAME, extended.toJson().getBytes(StandardCharsets.UTF_8));
-    Path directory = UserCache.directory(KIND).resolve(name(files));
-    if (Files.isDirectory(directory)) {
-      return directory;
-    }
     try (WholeDirectory whole = WholeDirectory.create(directory, "NIBBLE_CACHE")) {
       for (Map.Entry<String, byte[]> file : files.entrySet()) {
         WholeFile.write(whole.path().resolve(file.getKey()), file.getValue());
@@ -167,18 +182,23 @@ public final class ExtendedBases {
             e);
       }
     }
-    return directory;
   }
 
-  private static String name(Map<String, byte[]> files) {
+  /**
+   * Where a base with more tokens lies, by all that it is made of: so that it is found again
+   * without a tokenizer being parsed.
+   */
+  private static Path place(Path base, Map<String, byte[]> files, String more) {
     MessageDigest sum = Sha256.start();
+    String where = base.toAbsolutePath().normalize() + "\0" + more;
+    sum.update(where.getBytes(StandardCharsets.UTF_8));
     new TreeMap<>(files)
         .forEach(
             (name, content) -> {
               sum.update((name + "\0" + content.length + "\0").getBytes(StandardCharsets.UTF_8));
               sum.update(content);
             });
-    return Sha256.hex(sum).substring(0, 32);
+    return UserCache.directory(KIND).resolve(Sha256.hex(sum).substring(0, 32));
   }
 
   private static byte[] read(Path file) {

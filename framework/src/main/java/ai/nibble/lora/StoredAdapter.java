@@ -63,12 +63,25 @@ public final class StoredAdapter implements AutoCloseable {
    * @throws InvalidInputException with a line for each tensor that does not fit
    */
   public static StoredAdapter open(Path directory, WeightSource base) {
+    return open(directory, base, true);
+  }
+
+  /**
+   * The same for a model that the adapter was merged into.
+   *
+   * @param merged stays the caller's
+   */
+  public static StoredAdapter openMerged(Path directory, WeightSource merged) {
+    return open(directory, merged, false);
+  }
+
+  private static StoredAdapter open(Path directory, WeightSource base, boolean original) {
     Path weights = weights(directory);
     AdapterConfig config = AdapterConfigFile.readForMerging(directory);
     SafetensorsFile file = SafetensorsFile.open(weights);
     try {
       StoredAdapter adapter = new StoredAdapter(directory, config, file, base);
-      adapter.check();
+      adapter.check(original);
       return adapter;
     } catch (RuntimeException e) {
       file.close();
@@ -88,7 +101,10 @@ public final class StoredAdapter implements AutoCloseable {
     return weights;
   }
 
-  private void check() {
+  /**
+   * @param original whether the base is as it was: else copies of its tables are of another
+   */
+  private void check(boolean original) {
     List<String> problems = new ArrayList<>();
     Set<String> known = new HashSet<>();
     for (String module : modules) {
@@ -97,7 +113,7 @@ public final class StoredAdapter implements AutoCloseable {
       boolean embeds = AdapterNames.isEmbedding(module);
       require(AdapterNames.loraA(module), new long[] {r, shape[embeds ? 0 : 1]}, known, problems);
       require(AdapterNames.loraB(module), new long[] {shape[embeds ? 1 : 0], r}, known, problems);
-      requireCopyFits(module, known, problems);
+      requireCopyFits(module, original, known, problems);
       if (embeds && (extras().useDora() || extras().loraBias())) {
         problems.add("DoRA or a bias of B on '" + module + "' is not supported yet");
         continue;
@@ -151,14 +167,17 @@ public final class StoredAdapter implements AutoCloseable {
   }
 
   /** PEFT saves the weight of an adapted embedding or head too. */
-  private void requireCopyFits(String module, Set<String> known, List<String> problems) {
+  private void requireCopyFits(
+      String module, boolean original, Set<String> known, List<String> problems) {
     String name = AdapterNames.name(module, Kind.BASE_LAYER);
     if (names().contains(name)) {
       known.add(name);
       String weight = module + ".weight";
       CopiedTable.Table own =
           (first, out, offset, count) -> base.read(weight, first, out, offset, count);
-      CopiedTable.problem(file, name, base.shape(weight), own).ifPresent(problems::add);
+      if (original) {
+        CopiedTable.problem(file, name, base.shape(weight), own).ifPresent(problems::add);
+      }
     }
   }
 

@@ -28,6 +28,7 @@ public final class Decoder implements AutoCloseable {
   private long keptBytes;
   private final long headBytes;
   private HeadWeight headWeight;
+  private boolean hadRows;
   private DenseWeight embedding;
   private Tensor head;
   private TokenPass tokenPass;
@@ -64,6 +65,7 @@ public final class Decoder implements AutoCloseable {
   private void openHead() {
     closeHead();
     headWeight = model.headWeight();
+    hadRows = headWeight.hasTrainedRows();
     embedding = model.table(CausalLm.EMBEDDING);
     if (headWeight.copyBytes() <= headBytes) {
       head = headWeight.open();
@@ -141,8 +143,11 @@ public final class Decoder implements AutoCloseable {
   public void adaptersChanged() {
     kept.forEach(group -> group.keepWeights(model.precision()));
     packed.forEach(group -> group.readPacked(model.precision()));
+    boolean rows = hadRows || headWeight.hasTrainedRows();
     boolean same =
-        model.headWeight().equals(headWeight) && model.table(CausalLm.EMBEDDING) == embedding;
+        model.headWeight().equals(headWeight)
+            && model.table(CausalLm.EMBEDDING) == embedding
+            && !rows;
     if (!same) {
       openHead();
     }

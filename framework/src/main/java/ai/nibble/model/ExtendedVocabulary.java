@@ -10,10 +10,10 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * A base whose embedding and output head have more rows than are stored: each further row is the
- * mean of the stored ones. transformers draws them from a normal distribution around that mean with
- * a billionth of the rows' covariance (Hewitt 2021); the mean itself is the same to rounding, and
- * needs no random numbers.
+ * A base with more tokens: embedding and output head have a row for each, and a row that is not
+ * stored is the mean of the stored ones. transformers draws it from a normal distribution around
+ * that mean with a billionth of the rows' covariance (Hewitt 2021); the mean itself is the same to
+ * rounding, and needs no random numbers.
  */
 final class ExtendedVocabulary implements WeightSource {
   private static final int ROWS = 1 << 8;
@@ -24,13 +24,15 @@ final class ExtendedVocabulary implements WeightSource {
 
   /**
    * @param base taken over
-   * @throws InvalidInputException if a table of the base is quantised
+   * @param extended the configuration with the vocabulary as it shall be, at least as large
+   * @throws InvalidInputException if a table of the base that has to grow is quantised
    */
-  ExtendedVocabulary(WeightSource base, int vocabulary) {
+  ExtendedVocabulary(WeightSource base, ModelConfig extended) {
     this.base = base;
-    this.config = base.config().withVocabSize(vocabulary);
+    this.config = base.config().withVocabulary(extended);
+    boolean grows = extended.vocabSize() > base.config().vocabSize();
     for (String name : base.names()) {
-      if (isTable(name) && base.quantized(name).isPresent()) {
+      if (grows && isTable(name) && base.quantized(name).isPresent()) {
         throw new InvalidInputException(
             "'"
                 + name

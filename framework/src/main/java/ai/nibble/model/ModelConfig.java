@@ -202,11 +202,11 @@ public record ModelConfig(
         padTokenId);
   }
 
-  /** The same model with another number of rows in embedding and head. */
-  public ModelConfig withVocabSize(int rows) {
+  /** The same model with the vocabulary of another: its size and the tokens that begin and end. */
+  ModelConfig withVocabulary(ModelConfig other) {
     return new ModelConfig(
         architecture,
-        rows,
+        other.vocabSize,
         hiddenSize,
         intermediateSize,
         numHiddenLayers,
@@ -222,8 +222,8 @@ public record ModelConfig(
         form,
         initializerRange,
         dtype,
-        bosTokenId,
-        eosTokenIds,
+        other.bosTokenId,
+        other.eosTokenIds,
         padTokenId);
   }
 

@@ -188,11 +188,8 @@ public interface WeightSource extends AutoCloseable {
   private static WeightSource extended(
       ExtendedBase extended, ModelConfig config, Consumer<String> notices) {
     WeightSource source = open(extended.base(), notices);
-    if (source.config().vocabSize() >= config.vocabSize()) {
-      return source; // it has spare rows
-    }
     try {
-      return new ExtendedVocabulary(source, config.vocabSize());
+      return new ExtendedVocabulary(source, config);
     } catch (RuntimeException e) {
       source.close();
       throw e;

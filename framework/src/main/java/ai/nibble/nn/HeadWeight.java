@@ -17,6 +17,11 @@ public record HeadWeight(Weight weight, Precision precision) {
     return isReady() ? 0 : weight.outFeatures() * weight.inFeatures() * precision.product().bytes();
   }
 
+  /** Whether rows are trained by themselves, so that a copy may be another soon. */
+  public boolean hasTrainedRows() {
+    return weight instanceof DenseWeight dense && dense.trainedRows().isPresent();
+  }
+
   /** The head, for as long as the caller likes, who closes it. */
   public Tensor open() {
     if (isReady()) {

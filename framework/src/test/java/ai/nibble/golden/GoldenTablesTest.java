@@ -2,8 +2,10 @@ package ai.nibble.golden;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.InvalidInputException;
 import ai.nibble.Shared;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
@@ -195,20 +197,7 @@ class GoldenTablesTest {
   void mergedModelsComputeTheSame() {
     for (Path folder : folders()) {
       Path output = temp.resolve("merged_" + folder.getFileName());
-      MergeReport report =
-          Merge.run(
-              new MergeRequest(
-                  base(folder),
-                  List.of(new MergeRequest.Adapter(folder, OptionalDouble.empty())),
-                  Optional.empty(),
-                  Optional.of(DType.FLOAT32),
-                  1 << 30,
-                  Optional.empty(),
-                  Optional.empty(),
-                  false,
-                  output),
-              notice -> {},
-              line -> {});
+      MergeReport report = merge(base(folder), folder, false, output);
       assertTrue(report.proof().holds(), folder + ": " + report.proof());
       try (CausalLm merged = load(output);
           CausalLm base = load(base(folder));
@@ -219,5 +208,45 @@ class GoldenTablesTest {
             base.config().tieWordEmbeddings() && rows, merged.config().tieWordEmbeddings());
       }
     }
+  }
+
+  /** What was added to embedding and head is taken out again; replaced rows cannot be. */
+  @Test
+  void adaptersOfTablesAreTakenOutAgain() {
+    for (Path folder : folders()) {
+      String name = folder.getFileName().toString();
+      Path merged = temp.resolve("with_" + name);
+      merge(base(folder), folder, false, merged);
+      Path without = temp.resolve("without_" + name);
+      if (name.contains("rows")) {
+        String message =
+            assertThrows(InvalidInputException.class, () -> merge(merged, folder, true, without))
+                .getMessage();
+        assertTrue(message.contains("replaced rows of tokens"), message);
+        continue;
+      }
+      merge(merged, folder, true, without);
+      try (CausalLm base = load(base(folder));
+          CausalLm undone = load(without)) {
+        int[] ids = {5, 281, 7, 17};
+        assertArrayEquals(Golden.logits(base, ids), Golden.logits(undone, ids), 1e-4f, name);
+      }
+    }
+  }
+
+  private static MergeReport merge(Path base, Path adapter, boolean undo, Path output) {
+    return Merge.run(
+        new MergeRequest(
+            base,
+            List.of(new MergeRequest.Adapter(adapter, OptionalDouble.empty())),
+            Optional.empty(),
+            Optional.of(DType.FLOAT32),
+            1 << 30,
+            Optional.empty(),
+            Optional.empty(),
+            undo,
+            output),
+        notice -> {},
+        line -> {});
   }
 }

@@ -33,6 +33,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.Set;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -105,7 +106,9 @@ final class NewTokensRecipeTest {
       assertEquals("<tool>7", tokenizer.decode(new int[] {FIRST, '7'}, false));
     }
     Path base = TrainedWith.baseFor(temp.resolve("tiny"), out);
-    assertEquals(recipe.base(), base);
+    assertArrayEquals(
+        Files.readAllBytes(recipe.base().resolve("config.json")),
+        Files.readAllBytes(base.resolve("config.json")));
     try (WeightSource source = WeightSource.open(base)) {
       assertEquals(FIRST + 2, source.config().vocabSize());
       assertMean(source, CausalLm.EMBEDDING + ".weight");
@@ -268,6 +271,24 @@ final class NewTokensRecipeTest {
             "base_model=" + temp.resolve("tiny"));
     assertEquals(1, problems.size(), problems.toString());
     assertTrue(problems.get(0).endsWith(expected), problems.get(0));
+  }
+
+  /** What ends an answer is known wherever the adapter is used. */
+  @Test
+  void anotherEndOfAnswersGoesWithTheAdapter() throws IOException {
+    Recipe recipe =
+        tiny("special_tokens: {eos_token: '<stop>'}\ntrainable_token_indices: new\n", "stops");
+    run(recipe);
+    for (Path base :
+        List.of(recipe.base(), TrainedWith.baseFor(temp.resolve("tiny"), temp.resolve("stops")))) {
+      try (WeightSource source = WeightSource.open(base);
+          Tokenizer tokenizer = Tokenizer.load(base)) {
+        assertEquals(Set.of(FIRST), Set.copyOf(source.config().eosTokenIds()));
+        assertEquals(FIRST, tokenizer.eosId().orElseThrow());
+      }
+    }
+    assertEquals(
+        temp.resolve("tiny"), TrainedWith.baseFor(temp.resolve("tiny"), temp.resolve("tiny")));
   }
 
   /** A token that only fills batches is never looked at: nothing has to train it. */

@@ -114,7 +114,11 @@ public final class Merge {
     for (MergeRequest.Adapter adapter : request.adapters()) {
       double weight =
           removal.isPresent() ? -removal.get().take(adapter) : adapter.weight().orElse(1);
-      StoredAdapter opened = scope.own(StoredAdapter.open(adapter.directory(), base));
+      StoredAdapter opened =
+          scope.own(
+              removal.isPresent()
+                  ? StoredAdapter.openMerged(adapter.directory(), base)
+                  : StoredAdapter.open(adapter.directory(), base));
       if (removal.isPresent()) {
         removal.get().requirePossible(opened);
       }
