@@ -51,7 +51,7 @@ final class AdapterMix implements AutoCloseable {
           shapes.put(AdapterNames.loraA(path), new long[] {rank, module.inFeatures()});
           shapes.put(AdapterNames.loraB(path), new long[] {module.outFeatures(), rank});
         });
-    this.parameters = new ParameterSet(shapes, model.device());
+    this.parameters = ParameterSet.over(shapes, name -> LoraAdapter.device(model, name));
     for (String path : ranks.keySet()) {
       Parameter a = parameters.get(AdapterNames.loraA(path));
       Parameter b = parameters.get(AdapterNames.loraB(path));

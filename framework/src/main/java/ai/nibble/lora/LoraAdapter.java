@@ -14,6 +14,7 @@ import ai.nibble.nn.TrainedRows;
 import ai.nibble.nn.Weight;
 import ai.nibble.safetensors.SafetensorsFile;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.io.IOException;
 import java.nio.FloatBuffer;
@@ -55,7 +56,8 @@ public final class LoraAdapter implements Trainable {
               + config.initLoraWeights().text());
     }
     AdaptedTables.require(config, modules);
-    this.parameters = new ParameterSet(shapes(model, config, modules), model.device());
+    this.parameters =
+        ParameterSet.over(shapes(model, config, modules), name -> device(model, name));
     for (String path : modules) {
       Parameter a = parameters.get(AdapterNames.loraA(path));
       Parameter b = parameters.get(AdapterNames.loraB(path));
@@ -76,6 +78,14 @@ public final class LoraAdapter implements Trainable {
                         ids.stream().mapToInt(Integer::intValue).toArray(),
                         parameters.get(AdapterNames.tokens(path)))));
     attach();
+  }
+
+  /** Where a tensor is: with its module, whose weight may be another's, as a tied head's. */
+  static Device device(CausalLm model, String name) {
+    String path = AdapterNames.parse(name).orElseThrow().modulePath();
+    return name.equals(WholeModules.name(path))
+        ? AdapterNames.device(name, model.placement())
+        : model.adaptables().get(path).weight().device();
   }
 
   /** A pair of zeros of the same shapes. */

@@ -163,7 +163,8 @@ final class HeadSweep {
       Tensor out = scope.own(wanted.hidden().narrow(0, begin, rows));
       Tensor dx =
           precision.widens()
-              ? scope.own(Tensor.empty(precision.product(), rows, head.weight().inFeatures()))
+              ? scope.own(
+                  Tensor.empty(out.device(), precision.product(), rows, head.weight().inFeatures()))
               : out;
       product.inputGradient(dx, logits, begin);
       if (!wanted.trained().isEmpty()) {
