@@ -29,6 +29,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
@@ -553,19 +554,19 @@ class DecoderTest {
     }
   }
 
-  /** A head in bfloat16 is converted for float32 products: a copy that rows must not stay in. */
+  /** A head in float32 is converted for bfloat16: a copy that rows must not stay in. */
   @Test
   void rowsThatAreSwitchedOffLeaveTheCopyOfTheHead() {
     TinyModel tiny = new TinyModel(5, true);
-    tiny.fields.put("dtype", "\"bfloat16\"");
     tiny.writeConfig(folder);
     tiny.writeSafetensors(folder.resolve("model.safetensors"));
     LoraConfig config =
         LoraConfig.DEFAULT
             .withRank(2, 4)
             .withExtras(
-                AdapterExtras.NONE.withTrainableTokens(TrainableTokens.ofEmbedding(List.of(3, 1))));
-    try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32));
+                AdapterExtras.NONE.withTrainableTokens(
+                    new TrainableTokens(Map.of("lm_head", List.of(3, 1)))));
+    try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.BFLOAT16));
         LoraAdapter adapter = LoraAdapter.inject(model, config, 1);
         Decoder decoder = new Decoder(model, ALL)) {
       assertTrue(model.headWeight().copyBytes() > 0);
@@ -582,7 +583,7 @@ class DecoderTest {
         try (KvCache cache = decoder.cache(4);
             Tensor logits = decoder.next(List.of(new int[] {2, 4}), List.of(cache))) {
           assertEquals(on, rows(logits)[0][3] == 0 && rows(logits)[0][1] == 0);
-          assertArrayEquals(whole(model, new int[] {2, 4})[1], rows(logits)[0], 1e-5f);
+          assertArrayEquals(whole(model, new int[] {2, 4})[1], rows(logits)[0], 0.05f); // bfloat16
         }
       }
     }
