@@ -27,12 +27,22 @@ public final class TinyChat {
   /** One of an architecture: see {@link TinyModel#of}. */
   public static Path of(String modelType, Map<String, String> fields, Path directory)
       throws IOException {
+    return of(modelType, fields, directory, VOCABULARY);
+  }
+
+  /**
+   * The same with rows to spare.
+   *
+   * @param rows of embedding and head
+   */
+  public static Path of(String modelType, Map<String, String> fields, Path directory, int rows)
+      throws IOException {
     TinyModel model = TinyModel.of(modelType, 3);
-    model.fields.put("vocab_size", "" + VOCABULARY);
+    model.fields.put("vocab_size", "" + rows);
     model.fields.put("max_position_embeddings", "512");
     model.fields.putAll(fields);
-    model.add(EMBEDDING, VOCABULARY, HIDDEN);
-    model.add(HEAD, VOCABULARY, HIDDEN);
+    model.add(EMBEDDING, rows, HIDDEN);
+    model.add(HEAD, rows, HIDDEN);
     if (model.fields.get("tie_word_embeddings").equals("true")) {
       model.remove(HEAD);
     }

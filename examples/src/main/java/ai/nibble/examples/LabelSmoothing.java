@@ -39,7 +39,7 @@ public final class LabelSmoothing implements Objective {
       double normalizer,
       Checkpointing checkpointing) {
     try (Variable hidden = model.hidden(tape, batch.inputIds(), pass, checkpointing);
-        Variable logits = model.logits(tape, hidden, batch.lossPositions())) {
+        Variable logits = model.logits(tape, hidden, pass, batch.lossPositions())) {
       EngineSegment segment =
           new EngineSegment(
               in -> new NDList(sum(in.head(), batch.targets()).div(normalizer).reshape(1)));

@@ -85,6 +85,31 @@ final class BaseWeights {
     return different.get(0);
   }
 
+  /**
+   * Checks that adapters which began as what quantisation took from the base (LoftQ) are not merged
+   * onto weights that it took nothing from, or something else.
+   *
+   * @throws InvalidInputException if one is
+   */
+  static void requireMended(
+      Map<Path, Optional<TrainedWith>> adapters, Optional<QuantConfig> chosen) {
+    adapters.forEach(
+        (path, trained) -> {
+          Optional<QuantConfig> own = trained.flatMap(TrainedWith::quantization);
+          if (trained.isPresent() && trained.get().mendsQuantization() && !own.equals(chosen)) {
+            throw new InvalidInputException(
+                path
+                    + ": began with init_lora_weights: loftq as what "
+                    + described(own)
+                    + " took from the base, which "
+                    + described(chosen)
+                    + (chosen.isEmpty() ? " still have" : " did not take")
+                    + ": leave out --base-weights, and it is merged onto the weights it was trained"
+                    + " on");
+          }
+        });
+  }
+
   private static String described(Optional<QuantConfig> quantization) {
     return quantization.map(QuantConfig::description).orElse(ORIGINAL + " weights");
   }

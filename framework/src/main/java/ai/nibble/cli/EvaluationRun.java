@@ -85,6 +85,11 @@ final class EvaluationRun {
 
   /** The base that was given, or that the adapter names and that is there. */
   private Path base() {
+    Path base = named();
+    return request.adapter().map(adapter -> TrainedWith.baseFor(base, adapter)).orElse(base);
+  }
+
+  private Path named() {
     if (request.model().isPresent()) {
       return request.model().get();
     }

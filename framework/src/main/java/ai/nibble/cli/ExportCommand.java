@@ -155,6 +155,11 @@ final class ExportCommand implements Callable<Integer> {
 
   /** The base that was given, or that the adapter names and that is there. */
   private Path base() {
+    Path base = named();
+    return adapter == null ? base : TrainedWith.baseFor(base, adapter);
+  }
+
+  private Path named() {
     if (model != null) {
       return model;
     }

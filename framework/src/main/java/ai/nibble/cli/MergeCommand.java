@@ -143,6 +143,9 @@ final class MergeCommand implements Callable<Integer> {
       base = BaseOfAdapter.find(first, trained.get(first));
       note(err, "base model " + base);
     }
+    for (Adapter adapter : parsed) {
+      base = TrainedWith.baseFor(base, adapter.directory());
+    }
     Optional<Path> template =
         trained.values().stream()
             .flatMap(Optional::stream)
@@ -190,7 +193,9 @@ final class MergeCommand implements Callable<Integer> {
     if (baseWeights.equals(BaseWeights.TRAINED)) {
       return BaseWeights.trained(trained, line -> note(err, line));
     }
-    return BaseWeights.of(baseWeights);
+    Optional<QuantConfig> chosen = BaseWeights.of(baseWeights);
+    BaseWeights.requireMended(trained, chosen);
+    return chosen;
   }
 
   private Adapter adapter(String text) {

@@ -101,6 +101,14 @@ final class ModelFiles implements AutoCloseable {
 
   /** The base that was given, or that the adapters name and that is there. */
   private Path base() {
+    Path base = named();
+    for (Path adapter : request.adapters().values()) {
+      base = TrainedWith.baseFor(base, adapter);
+    }
+    return base;
+  }
+
+  private Path named() {
     if (request.model().isPresent()) {
       return request.model().get();
     }

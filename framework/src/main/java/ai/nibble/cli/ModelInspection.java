@@ -170,7 +170,7 @@ record ModelInspection(
     targets.forEach(
         (name, count) ->
             names.append(names.isEmpty() ? "" : ", ").append(name + " (" + count + ")"));
-    line(out, "LoRA targets", "%s", names);
+    line(out, "LoRA targets", "%s; by name also embed_tokens, lm_head", names);
     return out.toString().stripTrailing();
   }
 
@@ -208,6 +208,7 @@ record ModelInspection(
     root.put("chat_template", template);
     ObjectNode names = root.putObject("lora_targets");
     targets.forEach(names::put);
+    root.putArray("lora_targets_by_name").add("embed_tokens").add("lm_head");
     return root;
   }
 }

@@ -4,6 +4,7 @@ import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Sha256;
 import ai.nibble.eval.task.Example;
+import ai.nibble.model.ExtendedBase;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -11,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 
@@ -48,7 +50,12 @@ final class Fingerprint {
   static String of(Path model) {
     MessageDigest digest = Sha256.start();
     try {
-      for (Path file : files(model)) {
+      List<Path> files = new ArrayList<>(files(model));
+      Path weights = ExtendedBase.weightsOf(model);
+      if (!weights.equals(model)) {
+        files.addAll(files(weights));
+      }
+      for (Path file : files) {
         digest.update(file.getFileName().toString().getBytes(StandardCharsets.UTF_8));
         update(digest, file);
       }

@@ -14,7 +14,9 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * {@code adapter_config.json}, PEFT's description of a LoRA adapter.
@@ -25,7 +27,8 @@ import java.util.Map;
  * fan_in_fan_out}, {@code use_rslora}, {@code use_dora}, {@code modules_to_save}, {@code
  * init_lora_weights}, {@code layers_to_transform}, {@code layers_pattern}, {@code rank_pattern},
  * {@code alpha_pattern}, {@code auto_mapping}. PEFT up to 0.13 refuses a file with any key it does
- * not know, so there are no others.
+ * not know, so there are no others, but {@code trainable_token_indices} where rows of tokens are
+ * trained.
  *
  * <p>Read is what any PEFT writes: keys that Nibble does not know are named in {@link
  * AdapterConfig#ignoredKeys}, and a setting that would make the adapter compute something else than
@@ -164,9 +167,21 @@ public final class AdapterConfigFile {
       putList(json, "target_modules", names.names());
     }
     json.put("task_type", "CAUSAL_LM");
+    putTokens(json, lora.extras().trainableTokens().byName());
     json.put("use_dora", lora.extras().useDora());
     json.put("use_rslora", lora.useRslora());
     return json.toPrettyString() + "\n";
+  }
+
+  /** Only where there are some: PEFT knows the key since 0.15. */
+  private static void putTokens(ObjectNode json, Map<String, List<Integer>> tokens) {
+    String key = "trainable_token_indices";
+    if (tokens.keySet().equals(Set.of("embed_tokens"))) {
+      putList(json, key, tokens.get("embed_tokens"));
+    } else if (!tokens.isEmpty()) {
+      ObjectNode byName = json.putObject(key);
+      tokens.forEach((name, ids) -> putList(byName, name, ids));
+    }
   }
 
   private static void putNumbers(ObjectNode json, Map<String, ? extends Number> values) {

@@ -26,7 +26,6 @@ final class AdapterConfigReader {
           Map.entry("modules_to_save", "modules trained whole"),
           Map.entry("monteclora_config", "Monteclora"),
           Map.entry("target_parameters", "adapters on bare parameters"),
-          Map.entry("trainable_token_indices", "trainable tokens"),
           Map.entry("use_bdlora", "block-diagonal LoRA"),
           Map.entry("use_dora", "DoRA"),
           Map.entry("use_qalora", "QA-LoRA"),
@@ -65,6 +64,7 @@ final class AdapterConfigReader {
           "revision",
           "target_modules",
           "task_type",
+          "trainable_token_indices",
           "use_rslora");
 
   /**
@@ -200,7 +200,38 @@ final class AdapterConfigReader {
         flag("use_dora"),
         list("modules_to_save", this::textOf, "module names"),
         trained,
-        flag("lora_bias"));
+        flag("lora_bias"),
+        tokens());
+  }
+
+  /** A list of the embedding's, or lists by module. */
+  private TrainableTokens tokens() {
+    String key = "trainable_token_indices";
+    JsonNode node = get(key);
+    Map<String, List<Integer>> ids = new LinkedHashMap<>();
+    if (node.isObject()) {
+      node.properties().forEach(e -> ids.put(e.getKey(), numbers(key, e.getValue())));
+    } else if (!node.isNull()) {
+      ids.put("embed_tokens", numbers(key, node));
+    }
+    try {
+      return new TrainableTokens(ids);
+    } catch (InvalidInputException e) {
+      e.problems().forEach(line -> problems.add(file + ": " + line));
+      return TrainableTokens.NONE;
+    }
+  }
+
+  private List<Integer> numbers(String key, JsonNode node) {
+    List<Integer> numbers = new ArrayList<>();
+    for (JsonNode item : node) {
+      numbers.add(integerOf(item));
+    }
+    if (!node.isArray() || numbers.contains(null)) {
+      problem(key, "a list of token ids, or such lists by module name");
+      return List.of();
+    }
+    return numbers;
   }
 
   private List<String> unknownKeys() {

@@ -10,11 +10,17 @@ import java.util.List;
  * @param modulesToSave names of modules that were trained whole and replace the base's
  * @param bias which biases of the base were trained and are replaced
  * @param loraBias whether B has a bias
+ * @param trainableTokens tokens whose rows are trained by themselves
  */
 public record AdapterExtras(
-    boolean useDora, List<String> modulesToSave, Bias bias, boolean loraBias) {
+    boolean useDora,
+    List<String> modulesToSave,
+    Bias bias,
+    boolean loraBias,
+    TrainableTokens trainableTokens) {
   /** Nothing. */
-  public static final AdapterExtras NONE = new AdapterExtras(false, List.of(), Bias.NONE, false);
+  public static final AdapterExtras NONE =
+      new AdapterExtras(false, List.of(), Bias.NONE, false, TrainableTokens.NONE);
 
   /** PEFT's {@code bias}. */
   public enum Bias {
@@ -39,11 +45,16 @@ public record AdapterExtras(
 
   /** The same with magnitudes of rows, or without. */
   public AdapterExtras withDora(boolean dora) {
-    return new AdapterExtras(dora, modulesToSave, bias, loraBias);
+    return new AdapterExtras(dora, modulesToSave, bias, loraBias, trainableTokens);
   }
 
   /** The same with other modules trained whole. */
   public AdapterExtras withModulesToSave(List<String> modules) {
-    return new AdapterExtras(useDora, modules, bias, loraBias);
+    return new AdapterExtras(useDora, modules, bias, loraBias, trainableTokens);
+  }
+
+  /** The same with other tokens whose rows are trained. */
+  public AdapterExtras withTrainableTokens(TrainableTokens tokens) {
+    return new AdapterExtras(useDora, modulesToSave, bias, loraBias, tokens);
   }
 }

@@ -44,6 +44,9 @@ final class AdapterInit {
    *     weight, or with LoftQ what it lost; asked for where it is needed, closed here
    */
   Matrices of(Place place, Supplier<Tensor> decomposed) {
+    if (AdapterNames.isEmbedding(place.path)) {
+      return ofEmbedding(place);
+    }
     return switch (how.kind()) {
       case KAIMING, GAUSSIAN -> drawn(place);
       case ORTHOGONAL -> orthogonal(place);
@@ -66,6 +69,13 @@ final class AdapterInit {
 
   private SplittableRandom random(String path) {
     return new SplittableRandom(seed * 0x9E3779B97F4A7C15L + hash(path));
+  }
+
+  /** A zeros and B normals, whatever linears begin with, as in PEFT. */
+  private Matrices ofEmbedding(Place place) {
+    int zeros = Math.multiplyExact(place.r, place.in);
+    int drawn = Math.multiplyExact(place.out, place.r);
+    return new Matrices(new float[zeros], gaussians(random(place.path), drawn, 1));
   }
 
   private Matrices drawn(Place place) {

@@ -2,7 +2,7 @@ package ai.nibble.lora;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.model.CausalLm;
-import ai.nibble.nn.Linear;
+import ai.nibble.nn.Adaptable;
 import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
@@ -38,7 +38,7 @@ final class AdapterMix implements AutoCloseable {
     this.model = model;
     parts.forEach(AdapterMix::requireSum);
     Map<String, Integer> ranks = new LinkedHashMap<>();
-    for (String path : model.linears().keySet()) {
+    for (String path : model.adaptables().keySet()) {
       int rank = parts.stream().mapToInt(part -> rank(part, path)).sum();
       if (rank > 0) {
         ranks.put(path, rank);
@@ -47,12 +47,11 @@ final class AdapterMix implements AutoCloseable {
     Map<String, long[]> shapes = new LinkedHashMap<>();
     ranks.forEach(
         (path, rank) -> {
-          Linear linear = model.linears().get(path);
-          shapes.put(AdapterNames.loraA(path), new long[] {rank, linear.weight().inFeatures()});
-          shapes.put(AdapterNames.loraB(path), new long[] {linear.weight().outFeatures(), rank});
+          Adaptable module = model.adaptables().get(path);
+          shapes.put(AdapterNames.loraA(path), new long[] {rank, module.inFeatures()});
+          shapes.put(AdapterNames.loraB(path), new long[] {module.outFeatures(), rank});
         });
-    this.parameters =
-        ParameterSet.over(shapes, name -> AdapterNames.device(name, model.placement()));
+    this.parameters = ParameterSet.over(shapes, name -> LoraAdapter.device(model, name));
     for (String path : ranks.keySet()) {
       Parameter a = parameters.get(AdapterNames.loraA(path));
       Parameter b = parameters.get(AdapterNames.loraB(path));
@@ -63,14 +62,18 @@ final class AdapterMix implements AutoCloseable {
 
   private static void requireSum(Part part) {
     AdapterExtras extras = part.adapter.config().extras();
-    if (extras.useDora() || !extras.modulesToSave().isEmpty()) {
+    if (extras.useDora()
+        || !extras.modulesToSave().isEmpty()
+        || !extras.trainableTokens().isEmpty()) {
       throw new InvalidInputException(
           "adapter '"
               + part.name
               + "' "
               + (extras.useDora()
                   ? "is a DoRA adapter"
-                  : "replaces " + extras.modulesToSave() + " whole")
+                  : extras.modulesToSave().isEmpty()
+                      ? "replaces rows of tokens"
+                      : "replaces " + extras.modulesToSave() + " whole")
               + ", which is no sum with others or a weight: select it alone");
     }
   }
@@ -103,16 +106,16 @@ final class AdapterMix implements AutoCloseable {
   }
 
   void attach() {
-    updates.forEach((path, update) -> model.linears().get(path).attach(update));
+    updates.forEach((path, update) -> model.adaptables().get(path).attach(update));
   }
 
   @Override
   public void close() {
     updates.forEach(
         (path, update) -> {
-          Linear linear = model.linears().get(path);
-          if (linear.adapter().filter(on -> on == update).isPresent()) {
-            linear.attach(null);
+          Adaptable module = model.adaptables().get(path);
+          if (module.adapter().filter(on -> on == update).isPresent()) {
+            module.attach(null);
           }
         });
     parameters.close();

@@ -1,5 +1,6 @@
 package ai.nibble.lora;
 
+import ai.nibble.model.CausalLm;
 import ai.nibble.model.Placement;
 import ai.nibble.tensor.Device;
 import java.util.Optional;
@@ -55,22 +56,37 @@ public final class AdapterNames {
 
   /** The name of a module's A. */
   public static String loraA(String modulePath) {
-    return name(modulePath, Kind.LORA_A);
+    return name(modulePath, isEmbedding(modulePath) ? Kind.LORA_EMBEDDING_A : Kind.LORA_A);
   }
 
-  /** Whether it is the name of a tensor B. */
+  /** Whether it is the name of a tensor B, but for an embedding's. */
   public static boolean isLoraB(String tensorName) {
     return tensorName.endsWith(Kind.LORA_B.suffix);
   }
 
   /** The name of a module's B. */
   public static String loraB(String modulePath) {
-    return name(modulePath, Kind.LORA_B);
+    return name(modulePath, isEmbedding(modulePath) ? Kind.LORA_EMBEDDING_B : Kind.LORA_B);
+  }
+
+  /** The name of the matrix that begins as zeros: of a linear B, of an embedding A. */
+  public static String beginsAsZeros(String modulePath) {
+    return isEmbedding(modulePath) ? loraA(modulePath) : loraB(modulePath);
+  }
+
+  /** Whether a module looks rows up instead of multiplying. */
+  static boolean isEmbedding(String modulePath) {
+    return modulePath.equals(CausalLm.EMBEDDING);
   }
 
   /** The name of DoRA's magnitudes of a module. */
   public static String magnitude(String modulePath) {
     return name(modulePath, Kind.LORA_MAGNITUDE_VECTOR);
+  }
+
+  /** The name of the rows of tokens that are trained by themselves. */
+  static String tokens(String modulePath) {
+    return name(modulePath, Kind.TRAINABLE_TOKENS);
   }
 
   /** The name of a module's tensor. */

@@ -21,7 +21,9 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 
 /**
  * Reads and writes an adapter as the directory that PEFT reads and writes: {@code
@@ -67,18 +69,20 @@ public final class AdapterStore {
   }
 
   private static void requireWorthSaving(LoraAdapter adapter, Path directory, boolean trained) {
-    boolean anyB = false;
+    Set<String> zeros =
+        adapter.modules().stream().map(AdapterNames::beginsAsZeros).collect(Collectors.toSet());
+    boolean learned = zeros.isEmpty();
     for (Parameter p : adapter.parameters().parameters()) {
-      boolean isB = AdapterNames.parse(p.name()).map(t -> t.kind() == Kind.LORA_B).orElse(false);
+      boolean began = zeros.contains(p.name());
       for (float value : p.value().toFloats()) {
         if (!Float.isFinite(value)) {
           throw new InvalidInputException(
               directory + ": not saved, '" + p.name() + "' holds " + value);
         }
-        anyB |= isB && value != 0;
+        learned |= began && value != 0;
       }
     }
-    if (trained && !anyB) {
+    if (trained && !learned) {
       throw new InvalidInputException(
           directory + ": not saved, every lora_B is zero after training: nothing was learned");
     }
@@ -107,7 +111,7 @@ public final class AdapterStore {
   public static LoraAdapter load(CausalLm model, Path directory, LoraConfig config) {
     Path weights = weights(directory);
     LoraConfig saved = AdapterConfigFile.read(directory.resolve(AdapterConfigFile.NAME)).lora();
-    List<String> differences = Agreement.differences(saved, config, model.linears().keySet());
+    List<String> differences = Agreement.differences(saved, config, model.adaptables().keySet());
     if (!differences.isEmpty()) {
       throw new InvalidInputException(
           differences.stream().map(line -> directory + ": " + line).toList());
@@ -146,6 +150,15 @@ public final class AdapterStore {
     for (String name : file.names()) {
       if (adapter.parameters().get(name) == null) {
         Optional<AdapterTensor> parsed = AdapterNames.parse(name);
+        if (parsed.isPresent() && adapter.modules().contains(parsed.get().modulePath())) {
+          if (parsed.get().kind() == Kind.BASE_LAYER) {
+            adapter
+                .copiedTable(file, name, parsed.get().modulePath())
+                .map(problem -> file.path() + ": " + problem)
+                .ifPresent(problems::add);
+            continue;
+          }
+        }
         problems.add(
             file.path()
                 + ": tensor '"

@@ -3,7 +3,6 @@ package ai.nibble.lora;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
-import java.util.Optional;
 
 /**
  * Whether an adapter that was saved is one that a configuration would make, so as to go on with.
@@ -17,10 +16,10 @@ public final class Agreement {
    *
    * @param saved of the adapter
    * @param wanted of what shall be trained
-   * @param linears paths of the base's linear modules
+   * @param modules paths of the base's modules that may be adapted
    */
   public static List<String> differences(
-      LoraConfig saved, LoraConfig wanted, Collection<String> linears) {
+      LoraConfig saved, LoraConfig wanted, Collection<String> modules) {
     List<String> differences = new ArrayList<>();
     if (saved.extras().useDora() != wanted.extras().useDora()) {
       differences.add(
@@ -35,9 +34,20 @@ public final class Agreement {
       differences.add(
           "modules_to_save are " + whole + " there and " + WholeModules.of(wanted) + " here");
     }
+    if (!saved.extras().trainableTokens().equals(wanted.extras().trainableTokens())) {
+      differences.add(
+          "tokens whose rows are trained are "
+              + saved.extras().trainableTokens().byName()
+              + " there and "
+              + wanted.extras().trainableTokens().byName()
+              + " here");
+    }
     TargetMatcher matcher = new TargetMatcher(saved);
-    List<String> there = linears.stream().filter(matcher::targets).toList();
-    List<String> here = new TargetMatcher(wanted).select(linears, Optional.empty());
+    List<String> there =
+        modules.stream()
+            .filter(path -> matcher.targets(path) && !saved.extras().saves(path))
+            .toList();
+    List<String> here = new TargetMatcher(wanted).select(modules);
     if (!there.equals(here)) {
       differences.add(targets(there, here));
     }

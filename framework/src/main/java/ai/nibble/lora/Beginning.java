@@ -62,7 +62,7 @@ record Beginning(CausalLm model, LoraConfig config, Map<String, LowRank> updates
 
   /** The weight as it is held or, for LoftQ, what the stored one has more; float32 on the CPU. */
   private Tensor decomposed(String path, Optional<WeightSource> source) {
-    Weight weight = model.linears().get(path).weight();
+    Weight weight = model.adaptables().get(path).weight();
     Precision wide = Precision.of(DType.FLOAT32);
     Tensor values;
     try (Tensor held =

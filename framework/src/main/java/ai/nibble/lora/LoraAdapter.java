@@ -4,14 +4,17 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Trainable;
 import ai.nibble.model.WeightSource;
+import ai.nibble.nn.Adaptable;
 import ai.nibble.nn.DenseWeight;
-import ai.nibble.nn.Linear;
 import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Quant8Weight;
+import ai.nibble.nn.TrainedRows;
 import ai.nibble.nn.Weight;
+import ai.nibble.safetensors.SafetensorsFile;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.io.IOException;
 import java.nio.FloatBuffer;
@@ -38,6 +41,9 @@ public final class LoraAdapter implements Trainable {
   /** By module path, the tables that are trained whole. */
   private final Map<String, DenseWeight> whole = new LinkedHashMap<>();
 
+  /** By module path, the rows of tables that are trained by themselves. */
+  private final Map<String, TrainedRows> rows = new LinkedHashMap<>();
+
   private LoraAdapter(CausalLm model, LoraConfig config, List<String> modules) {
     this.model = model;
     this.config = config;
@@ -49,9 +55,9 @@ public final class LoraAdapter implements Trainable {
               + ", expected 0 with init_lora_weights: "
               + config.initLoraWeights().text());
     }
+    AdaptedTables.require(config, modules);
     this.parameters =
-        ParameterSet.over(
-            shapes(model, config, modules), name -> AdapterNames.device(name, model.placement()));
+        ParameterSet.over(shapes(model, config, modules), name -> device(model, name));
     for (String path : modules) {
       Parameter a = parameters.get(AdapterNames.loraA(path));
       Parameter b = parameters.get(AdapterNames.loraB(path));
@@ -63,7 +69,23 @@ public final class LoraAdapter implements Trainable {
     for (String path : WholeModules.of(config)) {
       whole.put(path, new DenseWeight(parameters.get(WholeModules.name(path))));
     }
+    tokens(model, config)
+        .forEach(
+            (path, ids) ->
+                rows.put(
+                    path,
+                    new TrainedRows(
+                        ids.stream().mapToInt(Integer::intValue).toArray(),
+                        parameters.get(AdapterNames.tokens(path)))));
     attach();
+  }
+
+  /** Where a tensor is: with its module, whose weight may be another's, as a tied head's. */
+  static Device device(CausalLm model, String name) {
+    String path = AdapterNames.parse(name).orElseThrow().modulePath();
+    return name.equals(WholeModules.name(path))
+        ? AdapterNames.device(name, model.placement())
+        : model.adaptables().get(path).weight().device();
   }
 
   /** A pair of zeros of the same shapes. */
@@ -80,35 +102,47 @@ public final class LoraAdapter implements Trainable {
       CausalLm model, LoraConfig config, List<String> modules) {
     Map<String, long[]> shapes = new LinkedHashMap<>();
     for (String path : modules) {
-      Linear linear = model.linears().get(path);
-      int r = rank(config, linear);
-      shapes.put(AdapterNames.loraA(path), new long[] {r, linear.weight().inFeatures()});
-      shapes.put(AdapterNames.loraB(path), new long[] {linear.weight().outFeatures(), r});
+      Adaptable module = model.adaptables().get(path);
+      int r = rank(config, module);
+      shapes.put(AdapterNames.loraA(path), new long[] {r, module.inFeatures()});
+      shapes.put(AdapterNames.loraB(path), new long[] {module.outFeatures(), r});
       if (config.extras().useDora()) {
-        requireDoraFits(linear);
-        shapes.put(AdapterNames.magnitude(path), new long[] {linear.weight().outFeatures()});
+        requireDoraFits(module);
+        shapes.put(AdapterNames.magnitude(path), new long[] {module.outFeatures()});
       }
     }
     for (String path : WholeModules.of(config)) {
       shapes.put(WholeModules.name(path), model.table(path).tensor().shape());
     }
+    tokens(model, config)
+        .forEach(
+            (path, ids) -> {
+              long width = model.table(path).inFeatures();
+              shapes.put(AdapterNames.tokens(path), new long[] {ids.size(), width});
+            });
     WholeModules.requireFit(shapes.values());
     return shapes;
   }
 
-  private static void requireDoraFits(Linear linear) {
-    if (linear.weight() instanceof Quant8Weight) {
+  private static Map<String, List<Integer>> tokens(CausalLm model, LoraConfig config) {
+    long vocabulary = model.table(CausalLm.EMBEDDING).outFeatures();
+    boolean tied = model.config().tieWordEmbeddings();
+    return config.extras().trainableTokens().on(tied, vocabulary).ids();
+  }
+
+  private static void requireDoraFits(Adaptable module) {
+    if (module.weight() instanceof Quant8Weight) {
       throw new InvalidInputException(
           "use_dora: '"
-              + linear.path()
+              + module.path()
               + "' is held in 8 bits, which is not supported yet: hold the base in 4 bits or as it"
               + " is");
     }
   }
 
-  private static int rank(LoraConfig config, Linear linear) {
-    Weight weight = linear.weight();
-    return config.rankOf(linear.path(), weight.outFeatures(), weight.inFeatures());
+  private static int rank(LoraConfig config, Adaptable module) {
+    Weight weight = module.weight();
+    return config.rankOf(module.path(), weight.outFeatures(), weight.inFeatures());
   }
 
   /**
@@ -138,6 +172,7 @@ public final class LoraAdapter implements Trainable {
     try {
       adapter.beginning().draw(seed, source);
       adapter.copyTables();
+      adapter.copyRows();
       return adapter;
     } catch (RuntimeException e) {
       adapter.close();
@@ -159,6 +194,33 @@ public final class LoraAdapter implements Trainable {
         });
   }
 
+  /** Rows that are trained begin as the model's own. */
+  private void copyRows() {
+    rows.forEach(
+        (path, trained) -> {
+          DenseWeight table = model.table(path);
+          table.attach((TrainedRows) null);
+          try (Tensor own = trained.in(table.tensor())) {
+            trained.values().value().copyFrom(own);
+          }
+          table.attach(trained);
+        });
+  }
+
+  private void attachRows() {
+    rows.forEach((path, trained) -> model.table(path).attach(trained));
+  }
+
+  private void detachRows() {
+    rows.forEach(
+        (path, trained) -> {
+          DenseWeight table = model.table(path);
+          if (table.trainedRows().filter(on -> on == trained).isPresent()) {
+            table.attach((TrainedRows) null);
+          }
+        });
+  }
+
   /**
    * What {@link #inject} began the run of a checkpoint with, where that is taken back: so nothing
    * is decomposed again, which might give other bits.
@@ -174,6 +236,7 @@ public final class LoraAdapter implements Trainable {
     try {
       adapter.beginning().take(saved);
       adapter.copyTables();
+      adapter.copyRows();
       return adapter;
     } catch (RuntimeException e) {
       adapter.close();
@@ -214,16 +277,19 @@ public final class LoraAdapter implements Trainable {
   static LoraAdapter empty(CausalLm model, LoraConfig config) {
     TargetMatcher matcher = new TargetMatcher(config);
     // an adapter made elsewhere may name modules that this model happens not to have
-    List<String> modules = model.linears().keySet().stream().filter(matcher::targets).toList();
+    List<String> modules =
+        model.adaptables().keySet().stream()
+            .filter(path -> matcher.targets(path) && !config.extras().saves(path))
+            .toList();
     return new LoraAdapter(model, config, modules);
   }
 
   private static List<String> select(CausalLm model, LoraConfig config) {
-    return new TargetMatcher(config).select(model.linears().keySet(), Optional.empty());
+    return new TargetMatcher(config).select(model.adaptables().keySet());
   }
 
   private static LoraConfig resolve(CausalLm model, LoraConfig config) {
-    return new TargetMatcher(config).resolve(model.linears().keySet(), Optional.empty());
+    return new TargetMatcher(config).resolve(model.adaptables().keySet());
   }
 
   /**
@@ -231,8 +297,9 @@ public final class LoraAdapter implements Trainable {
    * module goes.
    */
   public void attach() {
-    updates.forEach((path, update) -> model.linears().get(path).attach(update));
+    updates.forEach((path, update) -> model.adaptables().get(path).attach(update));
     whole.forEach(model::replace);
+    attachRows();
   }
 
   /**
@@ -240,11 +307,12 @@ public final class LoraAdapter implements Trainable {
    * model since stays.
    */
   public void detach() {
+    detachRows();
     updates.forEach(
         (path, update) -> {
-          Linear linear = model.linears().get(path);
-          if (linear.adapter().filter(on -> on == update).isPresent()) {
-            linear.attach(null);
+          Adaptable module = model.adaptables().get(path);
+          if (module.adapter().filter(on -> on == update).isPresent()) {
+            module.attach(null);
           }
         });
     whole.forEach(
@@ -267,16 +335,18 @@ public final class LoraAdapter implements Trainable {
     Map<String, Optional<LowRank>> before = new LinkedHashMap<>();
     updates.forEach(
         (path, update) -> {
-          Linear linear = model.linears().get(path);
-          before.put(path, linear.adapter());
-          linear.attach(new LowRank(update.a(), update.b(), 0, 0));
+          Adaptable module = model.adaptables().get(path);
+          before.put(path, module.adapter());
+          module.attach(new LowRank(update.a(), update.b(), 0, 0));
         });
     whole.keySet().forEach(path -> model.replace(path, null));
+    detachRows();
     try {
       return body.get();
     } finally {
-      before.forEach((path, update) -> model.linears().get(path).attach(update.orElse(null)));
+      before.forEach((path, update) -> model.adaptables().get(path).attach(update.orElse(null)));
       whole.forEach(model::replace);
+      attachRows();
     }
   }
 
@@ -288,6 +358,13 @@ public final class LoraAdapter implements Trainable {
   /** Paths of the adapted modules, in the model's order. */
   public List<String> modules() {
     return List.copyOf(modules);
+  }
+
+  /** What is wrong with a copy of an adapted table in a file: see {@link CopiedTable}. */
+  Optional<String> copiedTable(SafetensorsFile file, String name, String path) {
+    Weight weight = model.adaptables().get(path).weight();
+    long[] shape = {weight.outFeatures(), weight.inFeatures()};
+    return CopiedTable.problem(file, name, shape, CopiedTable.of(model, path));
   }
 
   /** The update of a module; null where it has none. */
@@ -318,14 +395,14 @@ public final class LoraAdapter implements Trainable {
     return parameters;
   }
 
-  /** Names of the B matrices whose gradient is zero or not finite. */
+  /** Names of the matrices that began as zeros and whose gradient is zero or not finite. */
   @Override
   public List<String> withoutGradient() {
     List<String> names = new ArrayList<>();
     for (String path : modules) {
-      Parameter b = parameters.get(AdapterNames.loraB(path));
-      if (!hasGradient(FloatBuffer.wrap(b.grad().toFloats()))) {
-        names.add(b.name());
+      Parameter zeros = parameters.get(AdapterNames.beginsAsZeros(path));
+      if (!hasGradient(FloatBuffer.wrap(zeros.grad().toFloats()))) {
+        names.add(zeros.name());
       }
     }
     return names;

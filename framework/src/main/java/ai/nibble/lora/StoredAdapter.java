@@ -40,6 +40,9 @@ public final class StoredAdapter implements AutoCloseable {
   /** By name in the base, the name in the adapter's file. */
   private final Map<String, String> replacements = new LinkedHashMap<>();
 
+  /** By module path, the tokens whose rows are replaced. */
+  private final Map<String, List<Integer>> tokens = new LinkedHashMap<>();
+
   private StoredAdapter(
       Path directory, AdapterConfig config, SafetensorsFile file, WeightSource base) {
     this.directory = directory;
@@ -47,13 +50,9 @@ public final class StoredAdapter implements AutoCloseable {
     this.file = file;
     this.base = base;
     TargetMatcher matcher = new TargetMatcher(config.lora());
-    List<String> candidates = new ArrayList<>(CausalLm.linearPaths(base.config()));
-    candidates.add(HEAD);
     this.modules =
-        candidates.stream()
+        CausalLm.adaptablePaths(base.config()).stream()
             .filter(path -> matcher.targets(path) && !config.extras().saves(path))
-            // a name such as "all-linear" left in a file never means the head
-            .filter(path -> !path.equals(HEAD) || names().contains(AdapterNames.loraA(HEAD)))
             .toList();
   }
 
@@ -64,12 +63,25 @@ public final class StoredAdapter implements AutoCloseable {
    * @throws InvalidInputException with a line for each tensor that does not fit
    */
   public static StoredAdapter open(Path directory, WeightSource base) {
+    return open(directory, base, true);
+  }
+
+  /**
+   * The same for a model that the adapter was merged into.
+   *
+   * @param merged stays the caller's
+   */
+  public static StoredAdapter openMerged(Path directory, WeightSource merged) {
+    return open(directory, merged, false);
+  }
+
+  private static StoredAdapter open(Path directory, WeightSource base, boolean original) {
     Path weights = weights(directory);
     AdapterConfig config = AdapterConfigFile.readForMerging(directory);
     SafetensorsFile file = SafetensorsFile.open(weights);
     try {
       StoredAdapter adapter = new StoredAdapter(directory, config, file, base);
-      adapter.check();
+      adapter.check(original);
       return adapter;
     } catch (RuntimeException e) {
       file.close();
@@ -89,14 +101,23 @@ public final class StoredAdapter implements AutoCloseable {
     return weights;
   }
 
-  private void check() {
+  /**
+   * @param original whether the base is as it was: else copies of its tables are of another
+   */
+  private void check(boolean original) {
     List<String> problems = new ArrayList<>();
     Set<String> known = new HashSet<>();
     for (String module : modules) {
       long[] shape = base.shape(module + ".weight");
       long r = config.lora().rankOf(module);
-      require(AdapterNames.loraA(module), new long[] {r, shape[1]}, known, problems);
-      require(AdapterNames.loraB(module), new long[] {shape[0], r}, known, problems);
+      boolean embeds = AdapterNames.isEmbedding(module);
+      require(AdapterNames.loraA(module), new long[] {r, shape[embeds ? 0 : 1]}, known, problems);
+      require(AdapterNames.loraB(module), new long[] {shape[embeds ? 1 : 0], r}, known, problems);
+      requireCopyFits(module, original, known, problems);
+      if (embeds && (extras().useDora() || extras().loraBias())) {
+        problems.add("DoRA or a bias of B on '" + module + "' is not supported yet");
+        continue;
+      }
       if (extras().useDora()) {
         String name = AdapterNames.name(module, Kind.LORA_MAGNITUDE_VECTOR);
         require(name, new long[] {shape[0]}, known, problems);
@@ -109,6 +130,7 @@ public final class StoredAdapter implements AutoCloseable {
         }
       }
     }
+    findTokens(known, problems);
     findReplacements(known, problems);
     requireTrainedBiases(problems);
     for (String name : names()) {
@@ -125,6 +147,38 @@ public final class StoredAdapter implements AutoCloseable {
       problems.add("holds no tensor for any module of the base: nothing would change");
     }
     refuse(problems);
+  }
+
+  private void findTokens(Set<String> known, List<String> problems) {
+    long[] table = base.shape(CausalLm.EMBEDDING + ".weight");
+    try {
+      TrainableTokens on =
+          extras().trainableTokens().on(base.config().tieWordEmbeddings(), table[0]);
+      on.ids()
+          .forEach(
+              (path, ids) -> {
+                long[] shape = {ids.size(), table[1]};
+                require(AdapterNames.tokens(path), shape, known, problems);
+                tokens.put(path, ids);
+              });
+    } catch (InvalidInputException e) {
+      problems.addAll(e.problems());
+    }
+  }
+
+  /** PEFT saves the weight of an adapted embedding or head too. */
+  private void requireCopyFits(
+      String module, boolean original, Set<String> known, List<String> problems) {
+    String name = AdapterNames.name(module, Kind.BASE_LAYER);
+    if (names().contains(name)) {
+      known.add(name);
+      String weight = module + ".weight";
+      CopiedTable.Table own =
+          (first, out, offset, count) -> base.read(weight, first, out, offset, count);
+      if (original) {
+        CopiedTable.problem(file, name, base.shape(weight), own).ifPresent(problems::add);
+      }
+    }
   }
 
   private void require(String name, long length, Set<String> known, List<String> problems) {
@@ -241,6 +295,16 @@ public final class StoredAdapter implements AutoCloseable {
     return Collections.unmodifiableSet(replacements.keySet());
   }
 
+  /** By module path, the tokens whose rows in its weight are replaced; none twice. */
+  public Map<String, List<Integer>> tokens() {
+    return Collections.unmodifiableMap(tokens);
+  }
+
+  /** The rows of a module's {@link #tokens}, {@code [tokens, width]} row-major. */
+  public float[] tokenRows(String module) {
+    return values(AdapterNames.tokens(module));
+  }
+
   public int rank(String module) {
     return config.lora().rankOf(module);
   }
@@ -250,14 +314,35 @@ public final class StoredAdapter implements AutoCloseable {
     return config.lora().scaling(module);
   }
 
-  /** A of a module, {@code [r, in]} row-major; owned by the caller, as all that is read. */
-  public float[] loraA(String module) {
-    return values(AdapterNames.loraA(module));
+  /**
+   * What B·A of a module's weight {@code [rows, columns]} is on the right, {@code [r, columns]}
+   * row-major: A, of an embedding, which computes with the transposed weight, Bᵀ. Owned by the
+   * caller, as all that is read.
+   */
+  public float[] right(String module) {
+    return AdapterNames.isEmbedding(module)
+        ? transposed(AdapterNames.loraB(module))
+        : values(AdapterNames.loraA(module));
   }
 
-  /** B of a module, {@code [out, r]} row-major. */
-  public float[] loraB(String module) {
-    return values(AdapterNames.loraB(module));
+  /** The same on the left, {@code [rows, r]} row-major: B, of an embedding Aᵀ. */
+  public float[] left(String module) {
+    return AdapterNames.isEmbedding(module)
+        ? transposed(AdapterNames.loraA(module))
+        : values(AdapterNames.loraB(module));
+  }
+
+  private float[] transposed(String name) {
+    float[] values = values(name);
+    int columns = (int) file.tensor(name).dimensions()[1];
+    int rows = values.length / columns;
+    float[] result = new float[values.length];
+    for (int r = 0; r < rows; r++) {
+      for (int c = 0; c < columns; c++) {
+        result[c * rows + r] = values[r * columns + c];
+      }
+    }
+    return result;
   }
 
   /** DoRA's, {@code [out]}. */

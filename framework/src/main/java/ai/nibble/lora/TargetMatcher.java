@@ -53,8 +53,8 @@ public final class TargetMatcher {
   }
 
   /**
-   * Whether a linear module is targeted, by its path alone: {@code all-linear} takes any, so leave
-   * out the output head.
+   * Whether a module is targeted, by its path alone: {@code all-linear} takes any but the embedding
+   * and the output head.
    */
   public boolean targets(String path) {
     return !isExcluded(path) && isNamed(path) && isInLayers(path);
@@ -63,14 +63,13 @@ public final class TargetMatcher {
   /**
    * The targeted modules, in the model's order.
    *
-   * @param linears the paths of all linear modules, the output head among them, as in the tensors'
-   *     names without {@code .weight}
-   * @param outputHead the path of the output head, where it is a module of its own
+   * @param modules the paths of all modules that may be adapted, as in the tensors' names without
+   *     {@code .weight}
    * @throws InvalidInputException with every name, exclusion, layer or pattern that selects nothing
    *     and what there is to select
    */
-  public List<String> select(Collection<String> linears, Optional<String> outputHead) {
-    List<String> candidates = candidates(linears, outputHead);
+  public List<String> select(Collection<String> modules) {
+    List<String> candidates = candidates(modules);
     List<String> named = candidates.stream().filter(this::isNamed).toList();
     List<String> selected = named.stream().filter(this::targets).toList();
     List<String> problems = new ArrayList<>();
@@ -87,9 +86,10 @@ public final class TargetMatcher {
     }
     boolean sure = problems.isEmpty();
     List<String> paths = sure ? selected : candidates;
-    String modules = paths.size() + (sure ? " targeted" : " linear") + " modules";
-    checkPatterns("rank_pattern", config.rankPattern(), paths, modules, problems);
-    checkPatterns("alpha_pattern", config.alphaPattern(), paths, modules, problems);
+    String which = paths.size() + (sure ? " targeted" : "") + " modules";
+    checkPatterns("rank_pattern", config.rankPattern(), paths, which, problems);
+    checkPatterns("alpha_pattern", config.alphaPattern(), paths, which, problems);
+    problems.addAll(AdaptedTables.problems(config, selected));
     if (!problems.isEmpty()) {
       throw new InvalidInputException(problems);
     }
@@ -100,27 +100,27 @@ public final class TargetMatcher {
    * The same selection as a list that any version of PEFT reads: last segments where they say
    * exactly what is meant, whole paths otherwise. Patterns are kept as they are.
    */
-  public LoraConfig resolve(Collection<String> linears, Optional<String> outputHead) {
-    List<String> selected = select(linears, outputHead);
+  public LoraConfig resolve(Collection<String> modules) {
+    List<String> selected = select(modules);
     boolean plain = config.excludeModules().equals(TargetModules.NONE);
     if (plain && !(config.targetModules() instanceof TargetModules.AllLinear)) {
       return config;
     }
-    List<String> all = candidates(linears, outputHead);
+    List<String> all = candidates(modules);
     if (plain) {
-      List<String> names = condense(all, linears);
+      List<String> names = condense(all, modules);
       if (config.layersToTransform().isEmpty() || names.stream().noneMatch(all::contains)) {
         return config.withTargets(
             new TargetModules.Names(names), TargetModules.NONE, config.layersToTransform());
       }
     }
-    return config.withTargets(new TargetModules.Names(condense(selected, linears)));
+    return config.withTargets(new TargetModules.Names(condense(selected, modules)));
   }
 
-  private List<String> candidates(Collection<String> linears, Optional<String> outputHead) {
+  private List<String> candidates(Collection<String> modules) {
     return config.targetModules() instanceof TargetModules.AllLinear
-        ? linears.stream().filter(path -> !path.equals(outputHead.orElse(null))).toList()
-        : List.copyOf(linears);
+        ? modules.stream().filter(path -> !AdaptedTables.isTable(path)).toList()
+        : List.copyOf(modules);
   }
 
   /** Last segments that only selected modules have, and the paths of the other selected ones. */
@@ -149,7 +149,9 @@ public final class TargetMatcher {
     if (modules instanceof TargetModules.Names names) {
       return names.names().stream().anyMatch(name -> means(name, path));
     }
-    return target.map(pattern -> pattern.matches(path)).orElse(true);
+    return target
+        .map(pattern -> pattern.matches(path))
+        .orElseGet(() -> !AdaptedTables.isTable(path));
   }
 
   private boolean isInLayers(String path) {
@@ -219,7 +221,7 @@ public final class TargetMatcher {
             .collect(Collectors.joining(", "));
     return "the model's "
         + linears.size()
-        + " linear modules, expected one of ["
+        + " modules that can be adapted, expected one of ["
         + list
         + "]"
         + Nearest.of(lastSegment(wanted), counts.keySet())

@@ -7,8 +7,11 @@ import ai.nibble.autograd.Recall;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.model.DecoderForm.Scales;
+import ai.nibble.nn.Adaptable;
 import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.Embedding;
+import ai.nibble.nn.Head;
+import ai.nibble.nn.HeadProduct;
 import ai.nibble.nn.HeadWeight;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LinearCrossEntropy;
@@ -21,13 +24,14 @@ import ai.nibble.nn.Pass;
 import ai.nibble.nn.Precision;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.SelectRows;
+import ai.nibble.nn.TokenEmbedding;
 import ai.nibble.nn.TokenPass;
 import ai.nibble.nn.Weight;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
-import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Tensor;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
@@ -49,6 +53,8 @@ public final class CausalLm implements AutoCloseable {
   /** Module path of the output head. */
   public static final String HEAD = "lm_head";
 
+  private static final Pass NO_DROPOUT = Pass.evaluating(0, 1);
+
   /** Module path of the norm before the output head. */
   public static final String NORM = "model.norm";
 
@@ -63,6 +69,12 @@ public final class CausalLm implements AutoCloseable {
   private final LogitCap logitCap;
   private final Offload offload = new Offload();
   private final Map<String, Linear> linears = new LinkedHashMap<>();
+  private final Map<String, Adaptable> adaptables = new LinkedHashMap<>();
+  private final int padding;
+  private final TokenEmbedding tokenEmbedding;
+
+  /** The head as a module; closes nothing. */
+  private final Linear outputHead;
 
   /** What is computed with in place of the embedding and of the head; null for the model's own. */
   private DenseWeight otherEmbedding;
@@ -98,6 +110,12 @@ public final class CausalLm implements AutoCloseable {
           .groups()
           .forEach(group -> group.members().forEach(linear -> linears.put(linear.path(), linear)));
     }
+    this.padding = config.padTokenId().orElse(-1);
+    this.tokenEmbedding = new TokenEmbedding(EMBEDDING, embedding, padding);
+    this.outputHead = new Linear(HEAD, head, null);
+    adaptables.put(EMBEDDING, tokenEmbedding);
+    adaptables.putAll(linears);
+    adaptables.put(HEAD, outputHead);
   }
 
   /**
@@ -128,17 +146,27 @@ public final class CausalLm implements AutoCloseable {
     void layerDone(int done, int total);
   }
 
-  /** Module paths of the linears that such a model has and that may carry an adapter. */
+  /** Module paths of the linears in such a model's layers. */
   public static List<String> linearPaths(ModelConfig config) {
     return DecoderAssembly.linearPaths(config);
   }
 
-  /** By module path, the most that the rank of each of these linears' weights can be. */
-  public static Map<String, Long> linearRanks(ModelConfig config) {
+  /** Module paths of all that may carry an adapter: embedding, linears and output head. */
+  public static List<String> adaptablePaths(ModelConfig config) {
+    List<String> paths = new ArrayList<>(List.of(EMBEDDING));
+    paths.addAll(linearPaths(config));
+    paths.add(HEAD);
+    return paths;
+  }
+
+  /** By module path, the most that the rank of each of these modules' weights can be. */
+  public static Map<String, Long> adaptableRanks(ModelConfig config) {
     Map<String, List<Long>> shapes = DecoderParameters.shapes(config);
     Map<String, Long> ranks = new HashMap<>();
-    linearPaths(config)
-        .forEach(path -> ranks.put(path, Collections.min(shapes.get(path + ".weight"))));
+    for (String path : adaptablePaths(config)) {
+      boolean tied = path.equals(HEAD) && config.tieWordEmbeddings();
+      ranks.put(path, Collections.min(shapes.get((tied ? EMBEDDING : path) + ".weight")));
+    }
     return ranks;
   }
 
@@ -176,9 +204,17 @@ public final class CausalLm implements AutoCloseable {
     return Optional.ofNullable(parameters);
   }
 
-  /** The linears that may carry an adapter, by module path, in the model's order. */
+  /** The layers' linears, by module path, in the model's order. */
   public Map<String, Linear> linears() {
     return Collections.unmodifiableMap(linears);
+  }
+
+  /**
+   * All modules that may carry an adapter, by module path: {@link #EMBEDDING}, the linears, {@link
+   * #HEAD}. Where embedding and head are one weight, an adapter on one leaves the other as it is.
+   */
+  public Map<String, Adaptable> adaptables() {
+    return Collections.unmodifiableMap(adaptables);
   }
 
   /**
@@ -233,6 +269,18 @@ public final class CausalLm implements AutoCloseable {
     return otherHead == null ? head : otherHead;
   }
 
+  /** The embedding that is computed with now; what is put in its place carries no adapter. */
+  private TokenEmbedding tokens() {
+    return otherEmbedding == null
+        ? tokenEmbedding
+        : new TokenEmbedding(EMBEDDING, otherEmbedding, padding);
+  }
+
+  /** The head that is computed with now, likewise. */
+  private Head head(Pass pass) {
+    return new Head(head(), otherHead == null ? outputHead.adapter() : Optional.empty(), pass);
+  }
+
   /**
    * The hidden state after the last layer, before the final norm: {@code [N, hidden]}.
    *
@@ -242,8 +290,7 @@ public final class CausalLm implements AutoCloseable {
   public Variable hidden(Tape tape, int[] inputIds, Pass pass, Checkpointing checkpointing) {
     requireInVocabulary(inputIds);
     Precision precision = precision();
-    Variable x =
-        tape.apply(new Embedding(embedding(), inputIds, pass, precision, embeddingScale()));
+    Variable x = tape.apply(new Embedding(tokens(), inputIds, pass, precision, embeddingScale()));
     for (DecoderLayer layer : layers) {
       Place place = places.layer(layer.index());
       x = place.take(tape, x);
@@ -296,12 +343,14 @@ public final class CausalLm implements AutoCloseable {
    * Cross-entropy of the given positions' next tokens, float32 {@code [1]}.
    *
    * @param hidden from {@link #hidden}
+   * @param pass that it came from, which the head's dropout goes by
    * @param positions rows of hidden that predict a token which carries loss, ascending
    * @param targets those tokens
    * @param normalizer what the summed loss is divided by
    */
-  public Loss loss(Tape tape, Variable hidden, int[] positions, int[] targets, double normalizer) {
-    LinearCrossEntropy entropy = entropy(targets, normalizer);
+  public Loss loss(
+      Tape tape, Variable hidden, Pass pass, int[] positions, int[] targets, double normalizer) {
+    LinearCrossEntropy entropy = entropy(pass, targets, normalizer);
     try (Variable normed = headInput(tape, hidden, positions)) {
       Variable value = tape.apply(entropy, normed);
       return new Loss(
@@ -312,10 +361,10 @@ public final class CausalLm implements AutoCloseable {
     }
   }
 
-  private LinearCrossEntropy entropy(int[] targets, double normalizer) {
+  private LinearCrossEntropy entropy(Pass pass, int[] targets, double normalizer) {
     Place place = places.head();
     return new LinearCrossEntropy(
-        head(), targets, normalizer, place.precision(), place.work(), logitCap);
+        head(pass), targets, normalizer, place.precision(), place.work(), logitCap);
   }
 
   /**
@@ -324,14 +373,16 @@ public final class CausalLm implements AutoCloseable {
    * positions at a time.
    *
    * @param hidden from {@link #hidden}
+   * @param pass that it came from, which the head's dropout goes by
    * @param positions rows of hidden, ascending
    * @param targets the tokens
    */
-  public Variable logProbs(Tape tape, Variable hidden, int[] positions, int[] targets) {
+  public Variable logProbs(Tape tape, Variable hidden, Pass pass, int[] positions, int[] targets) {
     Place place = places.head();
     try (Variable normed = headInput(tape, hidden, positions)) {
       return tape.apply(
-          new LinearLogProbs(head(), targets, place.precision(), place.work(), logitCap), normed);
+          new LinearLogProbs(head(pass), targets, place.precision(), place.work(), logitCap),
+          normed);
     }
   }
 
@@ -344,7 +395,7 @@ public final class CausalLm implements AutoCloseable {
    * @param targets the tokens
    */
   public double[] logLikelihoods(int[] inputIds, Pass pass, int[] positions, int[] targets) {
-    LinearCrossEntropy entropy = entropy(targets, 1);
+    LinearCrossEntropy entropy = entropy(pass, targets, 1);
     try (Tape tape = Tape.inference();
         Variable hidden = hidden(tape, inputIds, pass, Checkpointing.NONE);
         Variable normed = headInput(tape, hidden, positions)) {
@@ -359,12 +410,14 @@ public final class CausalLm implements AutoCloseable {
    * They exist all at once, as their gradient does.
    *
    * @param hidden from {@link #hidden}
+   * @param pass that it came from, which the head's dropout goes by
    * @param positions rows of hidden, ascending
    */
-  public Variable logits(Tape tape, Variable hidden, int[] positions) {
+  public Variable logits(Tape tape, Variable hidden, Pass pass, int[] positions) {
     Place place = places.head();
     try (Variable normed = headInput(tape, hidden, positions)) {
-      return tape.apply(new OutputHead(head(), place.precision(), place.work(), logitCap), normed);
+      return tape.apply(
+          new OutputHead(head(pass), place.precision(), place.work(), logitCap), normed);
     }
   }
 
@@ -420,14 +473,14 @@ public final class CausalLm implements AutoCloseable {
 
   /** As {@link #logits(int[], Pass, int[])}, with the {@link #headWeight} opened. */
   Tensor logits(int[] inputIds, Pass pass, int[] positions, Tensor weight) {
-    DType product = places.head().precision().product();
+    Place place = places.head();
     try (Tape tape = Tape.inference();
         Variable hidden = hidden(tape, inputIds, pass, Checkpointing.NONE);
         Variable normed = headInput(tape, hidden, positions);
-        Tensor input = normed.value().to(product);
-        Tensor transposed = weight.t();
-        Tensor result = Tensor.empty(weight.device(), product, positions.length, weight.size(0))) {
-      Tensor logits = Ops.mm(result, input, transposed).to(DType.FLOAT32);
+        Tensor input = normed.value().to(place.precision().product());
+        Tensor result =
+            HeadProduct.logits(head(pass), place.precision(), place.work(), weight, input)) {
+      Tensor logits = result.to(DType.FLOAT32);
       logitCap.apply(logits);
       return logits;
     }
@@ -448,7 +501,9 @@ public final class CausalLm implements AutoCloseable {
       return Optional.empty();
     }
     return TokenPass.takes(blocks, weight, precision)
-        ? Optional.of(new TokenPass(blocks, embedding(), finalNorm, weight, precision))
+        ? Optional.of(
+            new TokenPass(
+                blocks, tokens(), finalNorm, weight, head(NO_DROPOUT).adapter(), precision))
         : Optional.empty();
   }
 

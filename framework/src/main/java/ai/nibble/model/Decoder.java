@@ -33,6 +33,7 @@ public final class Decoder implements AutoCloseable {
   private final Map<Device, Long> keptOn = new HashMap<>();
   private final ToLongFunction<Device> most;
   private HeadWeight headWeight;
+  private boolean hadRows;
   private DenseWeight embedding;
   private Tensor head;
   private TokenPass tokenPass;
@@ -87,6 +88,7 @@ public final class Decoder implements AutoCloseable {
   private void openHead() {
     closeHead();
     headWeight = model.headWeight();
+    hadRows = headWeight.hasTrainedRows();
     Device headDevice = headDevice();
     embedding = model.table(CausalLm.EMBEDDING);
     head = headWeight.copyBytes() <= most.applyAsLong(headDevice) ? headWeight.open() : null;
@@ -169,12 +171,16 @@ public final class Decoder implements AutoCloseable {
   public void adaptersChanged() {
     kept.forEach(group -> group.keepWeights(model.precision(group)));
     packed.forEach(group -> group.readPacked(model.precision(group)));
+    boolean rows = hadRows || headWeight.hasTrainedRows();
     boolean same =
-        model.headWeight().equals(headWeight) && model.table(CausalLm.EMBEDDING) == embedding;
+        model.headWeight().equals(headWeight)
+            && model.table(CausalLm.EMBEDDING) == embedding
+            && !rows;
     if (!same) {
       openHead();
-      tokenPass = head == null ? null : model.tokenPass(head).orElse(null);
     }
+    // it holds the adapters of embedding and head
+    tokenPass = head == null ? null : model.tokenPass(head).orElse(null);
   }
 
   /** Room for a sequence; the caller closes it. */

@@ -202,6 +202,31 @@ public record ModelConfig(
         padTokenId);
   }
 
+  /** The same model with the vocabulary of another: its size and the tokens that begin and end. */
+  ModelConfig withVocabulary(ModelConfig other) {
+    return new ModelConfig(
+        architecture,
+        other.vocabSize,
+        hiddenSize,
+        intermediateSize,
+        numHiddenLayers,
+        numAttentionHeads,
+        numKeyValueHeads,
+        headDim,
+        hiddenAct,
+        maxPositionEmbeddings,
+        rmsNormEps,
+        ropeTheta,
+        ropeScaling,
+        tieWordEmbeddings,
+        form,
+        initializerRange,
+        dtype,
+        other.bosTokenId,
+        other.eosTokenIds,
+        padTokenId);
+  }
+
   /**
    * One layer as a model of its own, without special tokens.
    *

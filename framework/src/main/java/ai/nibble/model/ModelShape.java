@@ -2,6 +2,7 @@ package ai.nibble.model;
 
 import ai.nibble.model.DecoderForm.ExpertsForm;
 import ai.nibble.nn.GroupShape;
+import ai.nibble.nn.TableShape;
 import ai.nibble.tensor.DType;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -18,19 +19,13 @@ import java.util.stream.IntStream;
  *
  * @param hidden size of the hidden state
  * @param vocabulary rows of embedding and head
- * @param embedding the dtype that the embedding is held in
- * @param head the dtype that the output head is held in
- * @param embeddingTrained whether the embedding is trained
- * @param headTrained whether the output head is
  * @param trained whether all weights are trained
  */
 public record ModelShape(
     int hidden,
     int vocabulary,
-    DType embedding,
-    DType head,
-    boolean embeddingTrained,
-    boolean headTrained,
+    TableShape embedding,
+    TableShape head,
     boolean trained,
     List<LayerShape> layers) {
 
@@ -88,27 +83,19 @@ public record ModelShape(
               gateUp(c, i, groups),
               down(c, i, groups)));
     }
-    return new ModelShape(
-        c.hiddenSize(), c.vocabSize(), held, held, trained, trained, trained, layers);
+    TableShape table = TableShape.of(held, trained);
+    return new ModelShape(c.hiddenSize(), c.vocabSize(), table, table, trained, layers);
   }
 
-  /** The same with a head that is held otherwise. */
-  public ModelShape withHead(DType held) {
-    return new ModelShape(
-        hidden, vocabulary, embedding, held, embeddingTrained, headTrained, trained, layers);
+  /** The same with an embedding and a head that are held or trained otherwise. */
+  public ModelShape withTables(TableShape newEmbedding, TableShape newHead) {
+    return new ModelShape(hidden, vocabulary, newEmbedding, newHead, trained, layers);
   }
 
   /** The same with embedding or head trained beside adapters, in float32. */
   public ModelShape withTrained(boolean embeddingToo, boolean headToo) {
-    return new ModelShape(
-        hidden,
-        vocabulary,
-        embeddingToo ? DType.FLOAT32 : embedding,
-        headToo ? DType.FLOAT32 : head,
-        embeddingTrained || embeddingToo,
-        headTrained || headToo,
-        trained,
-        layers);
+    return withTables(
+        embeddingToo ? embedding.trainedWhole() : embedding, headToo ? head.trainedWhole() : head);
   }
 
   private static GroupShape gateUp(ModelConfig c, int layer, Groups groups) {

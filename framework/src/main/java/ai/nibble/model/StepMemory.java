@@ -259,8 +259,9 @@ public final class StepMemory {
   }
 
   private Variable embedded(MemoryTape tape) {
-    Footprint embedding = Embedding.footprint(extent, model.hidden(), model.embedding());
-    return tape.apply(embedding, model.embeddingTrained(), null, MemoryPart.ACTIVATIONS);
+    Footprint embedding =
+        Embedding.footprint(extent, model.hidden(), model.vocabulary(), model.embedding());
+    return tape.apply(embedding, model.embedding().learns(), null, MemoryPart.ACTIVATIONS);
   }
 
   private Variable next(MemoryTape tape, LayerShape layer, Variable x) {
@@ -274,23 +275,16 @@ public final class StepMemory {
     MemoryPart part = MemoryPart.LOSS;
     Footprint entropy =
         answers
-            ? LinearLogProbs.footprint(
-                extent, lossRows, h, model.vocabulary(), model.head(), model.headTrained())
+            ? LinearLogProbs.footprint(extent, lossRows, h, model.vocabulary(), model.head())
             : LinearCrossEntropy.footprint(
-                extent,
-                lossRows,
-                h,
-                model.vocabulary(),
-                model.head(),
-                model.headTrained(),
-                training);
+                extent, lossRows, h, model.vocabulary(), model.head(), training);
     Variable selected =
         tape.apply(SelectRows.footprint(extent, h, lossRows), false, null, part, hidden);
     Variable normed =
         tape.apply(
             RmsNorm.footprint(extent, lossRows, h, 0), model.trained(), null, part, selected);
     entropy.workspace().forEach((p, bytes) -> workspace.merge(p, bytes, Math::max));
-    Variable loss = tape.apply(entropy, model.headTrained(), null, part, normed);
+    Variable loss = tape.apply(entropy, model.head().learns(), null, part, normed);
     normed.close();
     selected.close();
     return loss;

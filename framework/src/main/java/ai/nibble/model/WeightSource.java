@@ -171,6 +171,10 @@ public interface WeightSource extends AutoCloseable {
    */
   static WeightSource open(Path base, Consumer<String> notices) {
     requireModel(base);
+    Optional<ExtendedBase> extended = ExtendedBase.read(base);
+    if (extended.isPresent()) {
+      return extended(extended.get(), read(base, notice -> {}), notices);
+    }
     ModelConfig config = read(directory(base), notices);
     if (!Files.isDirectory(base)) {
       return GgufWeights.open(base, config, notices);
@@ -179,6 +183,17 @@ public interface WeightSource extends AutoCloseable {
     return gguf == null
         ? SafetensorsWeights.open(base, config, notices)
         : GgufWeights.open(gguf, config, notices);
+  }
+
+  private static WeightSource extended(
+      ExtendedBase extended, ModelConfig config, Consumer<String> notices) {
+    WeightSource source = open(extended.base(), notices);
+    try {
+      return new ExtendedVocabulary(source, config);
+    } catch (RuntimeException e) {
+      source.close();
+      throw e;
+    }
   }
 
   /**

@@ -9,6 +9,8 @@ import java.util.Optional;
 public final class DenseWeight implements Weight {
   private final Tensor weight;
   private final Parameter parameter;
+  private TrainedRows rows;
+  private Tensor originals;
 
   /**
    * A frozen weight.
@@ -60,6 +62,38 @@ public final class DenseWeight implements Weight {
     return Optional.ofNullable(parameter);
   }
 
+  /** The rows that are trained by themselves; empty where there are none. */
+  public Optional<TrainedRows> trainedRows() {
+    return Optional.ofNullable(rows);
+  }
+
+  /**
+   * Trains some rows of this frozen weight by themselves, or no longer, with null: those that lay
+   * there come back.
+   */
+  public void attach(TrainedRows trained) {
+    if (parameter != null) {
+      throw new IllegalArgumentException("rows of a weight that is trained as a whole");
+    }
+    if (rows != null) {
+      rows.write(originals, weight);
+      originals.close();
+      originals = null;
+    }
+    rows = trained;
+    if (rows != null) {
+      originals = rows.in(weight);
+      takeRows();
+    }
+  }
+
+  /** Takes in the values that trained rows have now; to be called before the weight is read. */
+  public void takeRows() {
+    if (rows != null) {
+      rows.write(rows.values().value(), weight);
+    }
+  }
+
   @Override
   public String format() {
     return weight.dtype().torchName();
@@ -78,6 +112,9 @@ public final class DenseWeight implements Weight {
 
   @Override
   public void close() {
+    if (originals != null) {
+      originals.close();
+    }
     weight.close();
   }
 }

@@ -19,6 +19,15 @@ final class Dropout {
   }
 
   /**
+   * The key for elements from an index on, counted from 0 there.
+   *
+   * @param index a multiple of 4
+   */
+  static long from(long key, long index) {
+    return key + GOLDEN_GAMMA * (index / ELEMENTS_A_HASH);
+  }
+
+  /**
    * Multiplies a row by its mask: 0 with probability p, else 1/(1−p).
    *
    * @param row elements {@code [index, index + count)}

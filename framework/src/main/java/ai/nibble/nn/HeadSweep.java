@@ -11,6 +11,7 @@ import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * Rows of hidden states meet the output head in chunks, so that the logits of all of them never
@@ -23,18 +24,17 @@ final class HeadSweep {
   /** Fewer starve a GPU's products. */
   private static final int ROWS_A_DEVICE_CHUNK = 2048;
 
-  private final Weight head;
+  private final Head head;
   private final int[] targets;
   private final Precision precision;
   private final Workspace work;
   private final LogitCap cap;
 
   /**
-   * @param head {@code [vocabulary, hidden]}
    * @param targets the right token of each row, not copied
    * @param cap of the logits
    */
-  HeadSweep(Weight head, int[] targets, Precision precision, Workspace work, LogitCap cap) {
+  HeadSweep(Head head, int[] targets, Precision precision, Workspace work, LogitCap cap) {
     this.head = head;
     this.targets = targets;
     this.precision = precision;
@@ -47,12 +47,11 @@ final class HeadSweep {
    *
    * @param hidden takes those by the hidden states: {@code [M, hidden]} in the compute dtype; null:
    *     none are made
-   * @param head those by a trained head are added to it: float32 {@code [vocabulary, hidden]}, or
-   *     null
+   * @param trained those by the head's parameters are added to them, float32; empty: none are made
    * @param scale what each is multiplied by
    * @param rows a factor of its own for each row's, {@code [M]}; null: 1
    */
-  record Wanted(Tensor hidden, Tensor head, double scale, float[] rows) {}
+  record Wanted(Tensor hidden, List<Tensor> trained, double scale, float[] rows) {}
 
   /** Rows of one chunk. */
   static int chunk(boolean kernels) {
@@ -63,21 +62,24 @@ final class HeadSweep {
    * Bytes that a sweep holds for the moment, beside the workspace's; for each thread up to two
    * windows on the logits, the second where they have a cap.
    */
-  static long held(Extent e, int rows, int hidden, int vocabulary, boolean gradient) {
+  static long held(
+      Extent e, int rows, int hidden, int vocabulary, TableShape head, boolean gradient) {
     long chunk = Math.min(rows, chunk(e.kernels()));
     long losses = (e.kernels() ? 2 : 1) * e.bytes(DType.FLOAT32, rows);
     int copies = e.precision().widens() ? gradient ? 2 : 1 : 0;
     long range = Math.min(chunk, Rows.grain(2L * vocabulary));
     long windows = e.kernels() ? 0 : 2 * e.threads() * e.bytes(DType.FLOAT32, range, vocabulary);
-    return losses + copies * e.product(chunk, hidden) + windows;
+    return losses
+        + copies * e.product(chunk, hidden)
+        + windows
+        + HeadProduct.held(e, chunk, hidden, vocabulary, head, gradient);
   }
 
   /**
    * A footprint with the buffers that a sweep asks for: the logits of a chunk, the head in the
-   * product's dtype where it is held in another, its gradient's product.
+   * product's dtype where it is held in another, products that are gradients.
    *
-   * @param held the head's dtype
-   * @param headGradient whether the head's gradient is made
+   * @param gradient whether gradients are made
    */
   static Footprint using(
       Footprint f,
@@ -85,16 +87,26 @@ final class HeadSweep {
       int rows,
       int hidden,
       int vocabulary,
-      DType held,
-      boolean headGradient) {
+      TableShape head,
+      boolean gradient) {
     long chunk = Math.min(rows, chunk(e.kernels()));
     Footprint all = f.using(Purpose.LOGITS, e.product(chunk, vocabulary));
-    if (!HeadWeight.isReady(held, e.precision())) {
+    if (!HeadWeight.isReady(head.held(), e.precision())) {
       all = all.using(Purpose.HEAD, e.product(vocabulary, hidden));
     }
-    return headGradient && e.precision().product() != DType.FLOAT32
-        ? all.using(Purpose.WEIGHT_GRAD, e.product(vocabulary, hidden))
-        : all;
+    if (head.rank() > 0 && head.drops()) {
+      all = all.using(Purpose.DROPPED, e.product(chunk, hidden));
+    }
+    if (!gradient || !head.learns() || e.precision().product() == DType.FLOAT32) {
+      return all;
+    }
+    long product =
+        head.trained()
+            ? e.product(vocabulary, hidden)
+            : head.rank() > 0
+                ? Math.max(e.product(vocabulary, head.rank()), e.product(head.rank(), hidden))
+                : e.product(head.rows(), hidden);
+    return all.using(Purpose.WEIGHT_GRAD, product);
   }
 
   /**
@@ -112,17 +124,18 @@ final class HeadSweep {
       throw new IllegalStateException("cross-entropy of capped logits has no kernel");
     }
     int most = chunk(kernels);
-    try (Scope scope = new Scope()) {
-      Tensor weight = scope.own(new HeadWeight(head, precision).open(work));
+    try (Scope scope = new Scope();
+        HeadProduct product = new HeadProduct(head, precision, work)) {
       Tensor right = kernels ? scope.own(Tensor.ofInts(hidden.device(), targets)) : null;
       Tensor losses = scope.own(Tensor.empty(hidden.device(), DType.FLOAT32, targets.length));
       for (int begin = 0; begin < targets.length; begin += most) {
         int rows = Math.min(targets.length - begin, most);
         try (Scope chunk = new Scope()) {
           Tensor input = chunk.own(input(chunk.own(hidden.narrow(0, begin, rows))));
+          long vocabulary = head.weight().outFeatures();
           Tensor logits =
-              chunk.own(work.get(Purpose.LOGITS, precision.product(), rows, head.outFeatures()));
-          Ops.mm(logits, input, chunk.own(weight.t()));
+              chunk.own(work.get(Purpose.LOGITS, precision.product(), rows, vocabulary));
+          product.logits(logits, input, begin);
           Tensor part = chunk.own(losses.narrow(0, begin, rows));
           if (kernels) {
             byKernels(part, logits, chunk.own(right.narrow(0, begin, rows)), begin, wanted);
@@ -130,7 +143,7 @@ final class HeadSweep {
             inJava(part, logits, begin, wanted);
           }
           if (wanted.hidden() != null) {
-            addGradients(logits, input, weight, begin, wanted);
+            addGradients(product, logits, input, begin, wanted);
           }
         }
       }
@@ -143,20 +156,22 @@ final class HeadSweep {
   }
 
   /** From the logits' gradient, which has taken their place. */
-  private void addGradients(Tensor logits, Tensor input, Tensor weight, int begin, Wanted wanted) {
+  private void addGradients(
+      HeadProduct product, Tensor logits, Tensor input, int begin, Wanted wanted) {
     int rows = (int) logits.size(0);
     try (Scope scope = new Scope()) {
       Tensor out = scope.own(wanted.hidden().narrow(0, begin, rows));
-      Tensor product =
+      Tensor dx =
           precision.widens()
-              ? scope.own(Tensor.empty(out.device(), precision.product(), rows, head.inFeatures()))
+              ? scope.own(
+                  Tensor.empty(out.device(), precision.product(), rows, head.weight().inFeatures()))
               : out;
-      Ops.mm(product, logits, weight);
-      if (wanted.head() != null) {
-        WeightGradients.addProduct(wanted.head(), logits, input, work);
+      product.inputGradient(dx, logits, begin);
+      if (!wanted.trained().isEmpty()) {
+        product.addGradients(logits, input, begin, wanted.trained());
       }
-      if (product != out) {
-        out.copyFrom(product);
+      if (dx != out) {
+        out.copyFrom(dx);
       }
     }
   }

@@ -17,6 +17,11 @@ public record HeadWeight(Weight weight, Precision precision) {
     return isReady() ? 0 : weight.outFeatures() * weight.inFeatures() * precision.product().bytes();
   }
 
+  /** Whether rows are trained by themselves, so that a copy may be another soon. */
+  public boolean hasTrainedRows() {
+    return weight instanceof DenseWeight dense && dense.trainedRows().isPresent();
+  }
+
   /** The head, for as long as the caller likes, who closes it. */
   public Tensor open() {
     if (isReady()) {
@@ -36,7 +41,15 @@ public record HeadWeight(Weight weight, Precision precision) {
         work.get(Purpose.HEAD, precision.product(), weight.outFeatures(), weight.inFeatures()));
   }
 
+  /** Rows that are trained by themselves are read as they are now. */
+  private void takeRows() {
+    if (weight instanceof DenseWeight dense) {
+      dense.takeRows();
+    }
+  }
+
   private Tensor written(Tensor copy) {
+    takeRows();
     try {
       weight.writeTo(copy, 0, precision);
       return copy;
@@ -47,6 +60,7 @@ public record HeadWeight(Weight weight, Precision precision) {
   }
 
   private Tensor held() {
+    takeRows();
     return ((DenseWeight) weight).tensor().share();
   }
 

@@ -8,7 +8,7 @@ import java.util.Optional;
  * A linear layer {@code y = x·Wᵀ + bias}: frozen, where it may carry a trained low-rank update, or
  * trained itself.
  */
-public final class Linear implements AutoCloseable {
+public final class Linear implements Adaptable, AutoCloseable {
   private final String path;
   private final Weight weight;
   private final Tensor bias;
@@ -44,10 +44,12 @@ public final class Linear implements AutoCloseable {
     return new Linear(path, new DenseWeight(weight), values, bias);
   }
 
+  @Override
   public String path() {
     return path;
   }
 
+  @Override
   public Weight weight() {
     return weight;
   }
@@ -62,6 +64,17 @@ public final class Linear implements AutoCloseable {
     return Optional.ofNullable(trainedBias);
   }
 
+  @Override
+  public long inFeatures() {
+    return weight.inFeatures();
+  }
+
+  @Override
+  public long outFeatures() {
+    return weight.outFeatures();
+  }
+
+  @Override
   public Optional<LowRank> adapter() {
     return Optional.ofNullable(adapter);
   }
@@ -72,26 +85,13 @@ public final class Linear implements AutoCloseable {
    * @throws IllegalArgumentException if it is of another shape, or scales rows of a weight in 8
    *     bits
    */
+  @Override
   public void attach(LowRank update) {
     if (update != null) {
       if (update.magnitude().isPresent() && weight instanceof Quant8Weight) {
         throw new IllegalArgumentException(path + ": DoRA on a weight held in 8 bits");
       }
-      long in = update.a().value().size(1);
-      long out = update.b().value().size(0);
-      if (in != weight.inFeatures() || out != weight.outFeatures()) {
-        throw new IllegalArgumentException(
-            path
-                + ": an adapter of ["
-                + out
-                + ", "
-                + in
-                + "] on a weight of ["
-                + weight.outFeatures()
-                + ", "
-                + weight.inFeatures()
-                + "]");
-      }
+      requireFits(update);
     }
     adapter = update;
   }

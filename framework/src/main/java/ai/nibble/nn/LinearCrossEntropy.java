@@ -8,6 +8,7 @@ import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
+import java.util.List;
 import java.util.Optional;
 import java.util.function.DoubleUnaryOperator;
 
@@ -20,12 +21,12 @@ import java.util.function.DoubleUnaryOperator;
  * {@code [1]}, the sum of the negative log-likelihoods divided by the normaliser.
  */
 public final class LinearCrossEntropy extends Function {
-  private final Weight head;
+  private final Head head;
   private final HeadSweep sweep;
   private final double normalizer;
   private final int rows;
   private Tensor gradient;
-  private Tensor headGradient;
+  private List<Tensor> headGradients = List.of();
   private float[] losses = {};
   private double lossSum;
 
@@ -37,12 +38,12 @@ public final class LinearCrossEntropy extends Function {
    */
   public LinearCrossEntropy(
       Weight head, int[] targets, double normalizer, Precision precision, Workspace work) {
-    this(head, targets, normalizer, precision, work, new LogitCap(LogitCap.NONE));
+    this(Head.of(head), targets, normalizer, precision, work, new LogitCap(LogitCap.NONE));
   }
 
-  /** As above, of logits with a soft cap. */
+  /** As above, of a head that may carry an adapter and of logits with a soft cap. */
   public LinearCrossEntropy(
-      Weight head,
+      Head head,
       int[] targets,
       double normalizer,
       Precision precision,
@@ -90,30 +91,33 @@ public final class LinearCrossEntropy extends Function {
    * the logits of a chunk, and the head in the product's dtype where it is held in another.
    *
    * @param rows with loss
-   * @param held the head's dtype
-   * @param trained whether the head is
    * @param training whether a backward follows
    */
   public static Footprint footprint(
-      Extent e,
-      int rows,
-      int hidden,
-      int vocabulary,
-      DType held,
-      boolean trained,
-      boolean training) {
-    boolean headGradient = training && trained;
-    long head = headGradient ? e.bytes(DType.FLOAT32, vocabulary, hidden) : 0;
+      Extent e, int rows, int hidden, int vocabulary, TableShape head, boolean training) {
+    long learned = training ? learned(e, hidden, vocabulary, head) : 0;
     Footprint f =
         Footprint.of(e.bytes(DType.FLOAT32, 1))
-            .saving((training ? e.compute(rows, hidden) : 0) + head)
-            .inForward(HeadSweep.held(e, rows, hidden, vocabulary, training));
-    return HeadSweep.using(f, e, rows, hidden, vocabulary, held, headGradient);
+            .saving((training ? e.compute(rows, hidden) : 0) + learned)
+            .inForward(HeadSweep.held(e, rows, hidden, vocabulary, head, training));
+    return HeadSweep.using(f, e, rows, hidden, vocabulary, head, training);
+  }
+
+  /** Gradients by the head's parameters. */
+  private static long learned(Extent e, int hidden, int vocabulary, TableShape head) {
+    if (head.trained()) {
+      return e.bytes(DType.FLOAT32, vocabulary, hidden);
+    }
+    if (head.rank() > 0) {
+      return e.bytes(DType.FLOAT32, head.rank(), hidden)
+          + e.bytes(DType.FLOAT32, vocabulary, head.rank());
+    }
+    return head.rows() > 0 ? e.bytes(DType.FLOAT32, head.rows(), hidden) : 0;
   }
 
   @Override
   protected boolean hasParameters() {
-    return head.parameter().isPresent();
+    return head.isTrained();
   }
 
   @Override
@@ -122,14 +126,11 @@ public final class LinearCrossEntropy extends Function {
     try (Scope scope = new Scope()) {
       Tensor grads =
           isRecording() ? scope.empty(hidden.device(), hidden.dtype(), hidden.shape()) : null;
-      if (isRecording() && hasParameters()) {
-        headGradient =
-            keep(Tensor.empty(head.device(), DType.FLOAT32, head.outFeatures(), head.inFeatures()));
-        headGradient.zero();
+      if (isRecording()) {
+        headGradients = head.parameters().stream().map(p -> keep(zerosLike(p.grad()))).toList();
       }
-      Tensor all =
-          scope.own(
-              sweep.run(hidden, new HeadSweep.Wanted(grads, headGradient, 1 / normalizer, null)));
+      HeadSweep.Wanted wanted = new HeadSweep.Wanted(grads, headGradients, 1 / normalizer, null);
+      Tensor all = scope.own(sweep.run(hidden, wanted));
       if (isRecording()) {
         gradient = save(grads);
       } else {
@@ -137,6 +138,10 @@ public final class LinearCrossEntropy extends Function {
       }
       return new Tensor[] {Kernels.serve(hidden) ? meanByKernels(all) : meanInJava(all)};
     }
+  }
+
+  private static Tensor zerosLike(Tensor gradient) {
+    return Tensor.empty(gradient.device(), DType.FLOAT32, gradient.shape()).zero();
   }
 
   private Tensor meanInJava(Tensor all) {
@@ -169,8 +174,8 @@ public final class LinearCrossEntropy extends Function {
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
     float factor = gradOutputs[0].toFloats()[0];
-    if (headGradient != null) {
-      WeightGradients.add(head.parameter().orElseThrow().grad(), headGradient, factor);
+    for (int p = 0; p < headGradients.size(); p++) {
+      WeightGradients.add(head.parameters().get(p).grad(), headGradients.get(p), factor);
     }
     if (factor == 1) {
       gradients.pass(0, gradient);

@@ -5,6 +5,7 @@ import ai.nibble.autograd.Gradients;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
+import java.util.List;
 
 /**
  * The output head and the log-probability of a token for each row of hidden states, for losses that
@@ -18,7 +19,7 @@ import ai.nibble.tensor.Tensor;
  * <p>Input: hidden states {@code [M, hidden]}. Output: float32 {@code [M]}, in nats.
  */
 public final class LinearLogProbs extends Function {
-  private final Weight head;
+  private final Head head;
   private final HeadSweep sweep;
   private Tensor gradient;
   private Tensor hidden;
@@ -28,39 +29,37 @@ public final class LinearLogProbs extends Function {
    * @param targets the token of each row whose log-probability is asked for
    */
   public LinearLogProbs(Weight head, int[] targets, Precision precision, Workspace work) {
-    this(head, targets, precision, work, new LogitCap(LogitCap.NONE));
+    this(Head.of(head), targets, precision, work, new LogitCap(LogitCap.NONE));
   }
 
-  /** As above, of logits with a soft cap. */
+  /** As above, of a head that may carry an adapter and of logits with a soft cap. */
   public LinearLogProbs(
-      Weight head, int[] targets, Precision precision, Workspace work, LogitCap cap) {
+      Head head, int[] targets, Precision precision, Workspace work, LogitCap cap) {
     this.head = head;
     this.sweep = new HeadSweep(head, targets.clone(), precision, work, cap);
   }
 
-  /**
-   * What the log-probabilities of so many rows hold, where a backward follows.
-   *
-   * @param held the head's dtype
-   * @param trained whether the head is
-   */
+  /** What the log-probabilities of so many rows hold, where a backward follows. */
   public static Footprint footprint(
-      Extent e, int rows, int hidden, int vocabulary, DType held, boolean trained) {
+      Extent e, int rows, int hidden, int vocabulary, TableShape head) {
+    boolean learns = head.learns();
     Footprint f =
         Footprint.of(e.bytes(DType.FLOAT32, rows))
-            .inForward(HeadSweep.held(e, rows, hidden, vocabulary, !trained));
+            .inForward(HeadSweep.held(e, rows, hidden, vocabulary, head, !learns));
     f =
-        trained
+        learns
             ? f.savingInput(0)
                 .inBackward(
-                    0, HeadSweep.held(e, rows, hidden, vocabulary, true), e.compute(rows, hidden))
+                    0,
+                    HeadSweep.held(e, rows, hidden, vocabulary, head, true),
+                    e.compute(rows, hidden))
             : f.saving(e.compute(rows, hidden));
-    return HeadSweep.using(f, e, rows, hidden, vocabulary, held, trained);
+    return HeadSweep.using(f, e, rows, hidden, vocabulary, head, true);
   }
 
   @Override
   protected boolean hasParameters() {
-    return head.parameter().isPresent();
+    return head.isTrained();
   }
 
   @Override
@@ -73,7 +72,8 @@ public final class LinearLogProbs extends Function {
         hidden = save(inputs[0]);
       }
       // of the losses: what flows back is by their negative
-      Tensor losses = scope.own(sweep.run(inputs[0], new HeadSweep.Wanted(grads, null, -1, null)));
+      Tensor losses =
+          scope.own(sweep.run(inputs[0], new HeadSweep.Wanted(grads, List.of(), -1, null)));
       gradient = now ? save(grads) : null;
       return new Tensor[] {negative(losses)};
     }
@@ -97,8 +97,8 @@ public final class LinearLogProbs extends Function {
     }
     try (Scope scope = new Scope()) {
       Tensor grads = scope.empty(hidden.device(), hidden.dtype(), hidden.shape());
-      Tensor headGrad = head.parameter().orElseThrow().grad();
-      sweep.run(hidden, new HeadSweep.Wanted(grads, headGrad, -1, factors)).close();
+      List<Tensor> trained = head.parameters().stream().map(Parameter::grad).toList();
+      sweep.run(hidden, new HeadSweep.Wanted(grads, trained, -1, factors)).close();
       gradients.add(0, grads.share());
     }
   }

@@ -7,6 +7,7 @@ import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
+import java.util.List;
 
 /**
  * The output head by itself, for losses other than {@link LinearCrossEntropy}, which never holds
@@ -17,7 +18,7 @@ import ai.nibble.tensor.Tensor;
  * vocabulary]}, float32.
  */
 public final class OutputHead extends Function {
-  private final Weight head;
+  private final Head head;
   private final Precision precision;
   private final Workspace work;
   private final LogitCap cap;
@@ -28,14 +29,13 @@ public final class OutputHead extends Function {
    * @param head {@code [vocabulary, hidden]}
    */
   public OutputHead(Weight head, Precision precision, Workspace work) {
-    this(head, precision, work, new LogitCap(LogitCap.NONE));
+    this(Head.of(head), precision, work, new LogitCap(LogitCap.NONE));
   }
 
   /**
-   * @param head {@code [vocabulary, hidden]}
    * @param cap of the logits
    */
-  public OutputHead(Weight head, Precision precision, Workspace work, LogitCap cap) {
+  public OutputHead(Head head, Precision precision, Workspace work, LogitCap cap) {
     this.head = head;
     this.precision = precision;
     this.work = work;
@@ -44,7 +44,7 @@ public final class OutputHead extends Function {
 
   @Override
   protected boolean hasParameters() {
-    return head.parameter().isPresent();
+    return head.isTrained();
   }
 
   @Override
@@ -54,15 +54,18 @@ public final class OutputHead extends Function {
     }
     long rows = inputs[0].size(0);
     DType product = precision.product();
-    try (Scope scope = new Scope()) {
-      Tensor weight = scope.own(new HeadWeight(head, precision).open(work));
+    long vocabulary = head.weight().outFeatures();
+    try (Scope scope = new Scope();
+        HeadProduct multiply = new HeadProduct(head, precision, work)) {
       Tensor input = scope.own(inProductDtype(inputs[0]));
       if (product == DType.FLOAT32) {
-        Tensor logits = scope.empty(head.device(), DType.FLOAT32, rows, head.outFeatures());
-        return capped(Ops.mm(logits, input, scope.own(weight.t())).share());
+        Tensor logits = scope.empty(input.device(), DType.FLOAT32, rows, vocabulary);
+        multiply.logits(logits, input, 0);
+        return capped(logits.share());
       }
-      Tensor logits = scope.own(work.get(Purpose.LOGITS, product, rows, head.outFeatures()));
-      return capped(Ops.mm(logits, input, scope.own(weight.t())).to(DType.FLOAT32));
+      Tensor logits = scope.own(work.get(Purpose.LOGITS, product, rows, vocabulary));
+      multiply.logits(logits, input, 0);
+      return capped(logits.to(DType.FLOAT32));
     }
   }
 
@@ -94,16 +97,17 @@ public final class OutputHead extends Function {
 
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
-    try (Scope scope = new Scope()) {
+    try (Scope scope = new Scope();
+        HeadProduct multiply = new HeadProduct(head, precision, work)) {
       Tensor dy = scope.own(inProductDtype(scope.own(uncapped(gradOutputs[0]))));
       if (hasParameters()) {
-        Tensor grad = head.parameter().orElseThrow().grad();
-        WeightGradients.addProduct(grad, dy, scope.own(inProductDtype(x)), work);
+        List<Tensor> into = head.parameters().stream().map(Parameter::grad).toList();
+        multiply.addGradients(dy, scope.own(inProductDtype(x)), 0, into);
       }
       if (gradients.wanted(0)) {
-        Tensor weight = scope.own(new HeadWeight(head, precision).open(work));
-        Tensor dx = scope.empty(dy.device(), precision.product(), dy.size(0), head.inFeatures());
-        Ops.mm(dx, dy, weight);
+        long width = head.weight().inFeatures();
+        Tensor dx = scope.empty(dy.device(), precision.product(), dy.size(0), width);
+        multiply.inputGradient(dx, dy, 0);
         gradients.add(0, precision.widens() ? dx.to(precision.compute()) : dx.share());
       }
     }

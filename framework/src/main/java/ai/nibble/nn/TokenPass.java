@@ -3,7 +3,6 @@ package ai.nibble.nn;
 import ai.nibble.nn.vector.Dense512;
 import ai.nibble.quant.PackedProduct;
 import ai.nibble.tensor.DType;
-import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Team;
 import ai.nibble.tensor.Tensor;
 import java.util.ArrayList;
@@ -56,9 +55,10 @@ public final class TokenPass {
   }
 
   private final List<Block> blocks;
-  private final DenseWeight embedding;
+  private final TokenEmbedding embedding;
   private final RmsNorm finalNorm;
   private final DenseRows head;
+  private final Optional<TokenUpdate> headUpdate;
   private final DType dtype;
   private final List<TokenAttention> attentions = new ArrayList<>();
   private final float[] hidden;
@@ -88,12 +88,14 @@ public final class TokenPass {
    * @param blocks of which {@link #takes} is true, all of one shape; their groups are {@linkplain
    *     LinearGroup#readPacked read packed} when tokens are computed
    * @param head stays open as long as this is used
+   * @param headUpdate is added to the head's product; its values are taken now
    */
   public TokenPass(
       List<Block> blocks,
-      DenseWeight embedding,
+      TokenEmbedding embedding,
       RmsNorm finalNorm,
       Tensor head,
+      Optional<LowRank> headUpdate,
       Precision precision) {
     WarmUp.once();
     Block first = blocks.get(0);
@@ -101,6 +103,7 @@ public final class TokenPass {
     this.embedding = embedding;
     this.finalNorm = finalNorm;
     this.head = new DenseRows(head);
+    this.headUpdate = headUpdate.map(update -> new TokenUpdate(update, precision.compute()));
     this.dtype = precision.compute();
     blocks.forEach(block -> attentions.add(new TokenAttention(block.attention(), dtype)));
     this.hidden = new float[first.qkv().inFeatures()];
@@ -135,14 +138,12 @@ public final class TokenPass {
       RmsNorm next = l + 1 < blocks.size() ? blocks.get(l + 1).inputNorm() : finalNorm;
       layers.add(new Layer(l, block, attentions.get(l), cache, next));
     }
-    try (Rows table = Rows.reading(embedding.tensor(), id, id + 1)) {
-      table.load(id, hidden);
-    }
-    dtype.round(hidden, 0, hidden.length);
+    embedding.load(id, dtype, hidden);
     normalize(blocks.get(0).inputNorm());
     Team.run(
         team -> {
           layers.forEach(layer -> layer.run(team));
+          headUpdate.ifPresent(update -> update.readBy(team, normed.values()));
           team.ranges(
               logits.length,
               Math.max(1, HEAD_ELEMENTS_A_RANGE / hidden.length),
@@ -155,6 +156,10 @@ public final class TokenPass {
   private void multiplyHead(long begin, long end) {
     head.multiply(begin, end, normed, logits);
     dtype.round(logits, (int) begin, (int) end);
+    if (headUpdate.isPresent()) {
+      headUpdate.get().addTo(begin, end, logits);
+      dtype.round(logits, (int) begin, (int) end);
+    }
   }
 
   private void normalize(RmsNorm norm) {

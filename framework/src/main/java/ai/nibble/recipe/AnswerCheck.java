@@ -56,7 +56,7 @@ final class AnswerCheck implements AutoCloseable {
    */
   AnswerCheck(Recipe recipe, PrintStream out) {
     this.settings = recipe.evaluation().generationEval().orElseThrow();
-    this.directory = WeightSource.directory(recipe.baseModel());
+    this.directory = WeightSource.directory(recipe.base());
     this.out = out;
     this.metric = settings.metric();
     ChatTemplate template = RecipeRows.template(recipe);

@@ -12,7 +12,6 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 
@@ -46,16 +45,20 @@ public record Coverage(int layers, long baseParameters, long parameters, List<Mo
    */
   static Coverage of(Recipe recipe, WeightSource base) {
     int layers = base.config().numHiddenLayers();
-    long all = base.names().stream().mapToLong(name -> elements(base.shape(name))).sum();
+    long weights = base.names().stream().mapToLong(name -> elements(base.shape(name))).sum();
     if (recipe.adapter() == Recipe.Adapter.NONE) {
-      return new Coverage(layers, all, all, List.of());
+      return new Coverage(layers, weights, weights, List.of());
     }
-    LoraConfig config = LoraSettings.of(recipe.lora());
-    List<String> linears = CausalLm.linearPaths(base.config());
-    Set<String> adapted =
-        new HashSet<>(new TargetMatcher(config).select(linears, Optional.empty()));
+    LoraConfig config = LoraSettings.of(recipe, base.config());
+    List<String> all = CausalLm.adaptablePaths(base.config());
+    Set<String> linears = new HashSet<>(CausalLm.linearPaths(base.config()));
+    Set<String> adapted = new HashSet<>(new TargetMatcher(config).select(all));
     Map<String, List<String>> byName = new LinkedHashMap<>();
-    for (String path : linears) {
+    for (String path : all) {
+      // embedding and head are named where they are adapted; by themselves they are no linears
+      if (!adapted.contains(path) && !linears.contains(path)) {
+        continue;
+      }
       String name = path.substring(path.lastIndexOf('.') + 1);
       byName.computeIfAbsent(name, n -> new ArrayList<>()).add(path);
     }
@@ -66,7 +69,8 @@ public record Coverage(int layers, long baseParameters, long parameters, List<Mo
     if (!problems.isEmpty()) {
       throw new InvalidInputException(List.copyOf(problems));
     }
-    return new Coverage(layers, all, modules.stream().mapToLong(Module::parameters).sum(), modules);
+    return new Coverage(
+        layers, weights, modules.stream().mapToLong(Module::parameters).sum(), modules);
   }
 
   private static Module module(

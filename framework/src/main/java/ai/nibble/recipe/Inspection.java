@@ -56,7 +56,7 @@ public record Inspection(
     Set<String> problems = new LinkedHashSet<>();
     requireDevice(recipe, problems);
     if (recipe.adapter() == Recipe.Adapter.NONE) {
-      attempt(problems, () -> BaseFiles.read(recipe.baseModel()));
+      attempt(problems, () -> BaseFiles.read(recipe.base()));
     }
     attempt(
         problems,
@@ -88,7 +88,7 @@ public record Inspection(
       int samples,
       Coverage coverage,
       List<String> notes) {
-    try (Tokenizer tokenizer = Tokenizer.load(WeightSource.directory(recipe.baseModel()))) {
+    try (Tokenizer tokenizer = Tokenizer.load(WeightSource.directory(recipe.base()))) {
       return new Inspection(
           rows.eval().size(),
           rows.summaries(recipe.data().datasets().size()),
@@ -145,8 +145,8 @@ public record Inspection(
   private static Coverage coverage(Recipe recipe, PrintStream out) {
     try (WeightSource base =
         recipe.init() == Recipe.Init.RANDOM
-            ? RandomWeights.of(recipe.baseModel(), recipe.seed(), out::println)
-            : WeightSource.open(recipe.baseModel(), out::println)) {
+            ? RandomWeights.of(recipe.base(), recipe.seed(), out::println)
+            : WeightSource.open(recipe.base(), out::println)) {
       return Coverage.of(recipe, base);
     }
   }

@@ -54,6 +54,13 @@ public record Lora(
             doc = "Also trained, whole and in float32: `embed_tokens`, `lm_head`")
         List<String> modulesToSave,
     @Key(
+            value = "trainable_token_indices",
+            byDefault = "[]",
+            doc =
+                "Also trained: rows of the embedding, and of a tied head, of these token ids; `new`:"
+                    + " of the tokens that the recipe adds, of embedding and head")
+        TrainedTokenIds trainableTokenIndices,
+    @Key(
             value = "init_lora_weights",
             byDefault = "true",
             doc =

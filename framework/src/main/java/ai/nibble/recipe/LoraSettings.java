@@ -5,6 +5,8 @@ import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.PathValues;
 import ai.nibble.lora.TargetModules;
+import ai.nibble.lora.TrainableTokens;
+import ai.nibble.model.ModelConfig;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -14,7 +16,21 @@ import java.util.Optional;
 final class LoraSettings {
   private LoraSettings() {}
 
-  static LoraConfig of(Lora lora) {
+  /**
+   * Those of a recipe on its base.
+   *
+   * @param base the configuration as the weights have it
+   */
+  static LoraConfig of(Recipe recipe, ModelConfig base) {
+    LoraConfig lora = of(recipe.lora());
+    TrainedTokenIds tokens = recipe.lora().trainableTokenIndices();
+    return tokens.isEmpty()
+        ? lora
+        : lora.withExtras(
+            lora.extras().withTrainableTokens(tokens.of(recipe.base(), base.tieWordEmbeddings())));
+  }
+
+  private static LoraConfig of(Lora lora) {
     return new LoraConfig(
         lora.r(),
         lora.alpha(),
@@ -44,9 +60,10 @@ final class LoraSettings {
             (TargetModules)
                 values.getOrDefault("lora_target_modules", new TargetModules.AllLinear()),
             false,
-            false,
+            Boolean.TRUE.equals(values.get("use_dora")),
             (List<String>) values.getOrDefault("lora_modules_to_save", List.of()),
-            InitLoraWeights.KAIMING,
+            TrainedTokenIds.NONE,
+            (InitLoraWeights) values.getOrDefault("init_lora_weights", InitLoraWeights.KAIMING),
             Optional.empty(),
             1,
             (Map<String, Integer>) readable(values, "rank_pattern"),
@@ -54,8 +71,12 @@ final class LoraSettings {
             (List<Integer>) values.getOrDefault("layers_to_transform", List.of())));
   }
 
-  /** The adapter that values describe; empty where one that counts could not be read. */
-  static Optional<LoraConfig> complete(Map<String, Object> values) {
+  /**
+   * The adapter that values describe; empty where one that counts could not be read.
+   *
+   * @param tokens whose rows are trained
+   */
+  static Optional<LoraConfig> complete(Map<String, Object> values, TrainableTokens tokens) {
     if (!values.keySet().containsAll(Schema.LORA)) {
       return Optional.empty();
     }
@@ -73,7 +94,10 @@ final class LoraSettings {
             modules.layersToTransform(),
             List.of(),
             InitLoraWeights.KAIMING,
-            modules.extras().withDora((Boolean) values.get("use_dora"))));
+            modules
+                .extras()
+                .withDora((Boolean) values.get("use_dora"))
+                .withTrainableTokens(tokens)));
   }
 
   private static Map<String, ?> readable(Map<String, Object> values, String key) {

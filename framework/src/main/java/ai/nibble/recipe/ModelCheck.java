@@ -1,11 +1,13 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.lora.AdaptedTables;
 import ai.nibble.lora.AdapterConfig;
 import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.lora.Agreement;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.TargetMatcher;
+import ai.nibble.lora.TrainableTokens;
 import ai.nibble.lora.WholeModules;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
@@ -28,6 +30,9 @@ final class ModelCheck {
           "target_modules", "lora_target_modules",
           "layers_to_transform", "layers_to_transform",
           "modules_to_save", "lora_modules_to_save",
+          "use_dora", "use_dora",
+          "init_lora_weights", "init_lora_weights",
+          "trainable_token_indices", "trainable_token_indices",
           "layers_pattern", "layers_to_transform",
           "rank_pattern", "rank_pattern",
           "alpha_pattern", "alpha_pattern");
@@ -42,20 +47,28 @@ final class ModelCheck {
       return;
     }
     Path file;
+    Path extended;
     try {
-      file = WeightSource.directory(base).resolve("config.json");
+      if (!Files.isRegularFile(WeightSource.directory(base).resolve("config.json"))) {
+        return; // said already
+      }
+      Optional<Path> with = NewTokensCheck.base(values, base, at);
+      if (with.isEmpty()) {
+        return;
+      }
+      extended = with.get();
+      file = WeightSource.directory(extended).resolve("config.json");
     } catch (InvalidInputException e) {
-      return; // said already
-    }
-    if (!Files.isRegularFile(file)) {
       return; // said already
     }
     ModelConfig config;
     List<String> linears;
+    List<String> modules;
     boolean adapts = values.get("adapter") != Recipe.Adapter.NONE;
     try {
       config = ModelConfig.read(file, notice -> {});
       linears = CausalLm.linearPaths(config);
+      modules = CausalLm.adaptablePaths(config);
       context(config, values, at);
       if (!adapts) {
         AllWeights.requireFits(config, file.toString());
@@ -64,34 +77,49 @@ final class ModelCheck {
       e.problems().forEach(problem -> report("base_model", problem, at));
       return;
     }
+    NewTokensCheck.check(values, extended, config, at);
     devices(values, config, at);
     if (!adapts) {
       return;
     }
     skipped(values, linears, at);
-    adapter(values, base, linears, at);
+    TrainedTokenIds ids =
+        (TrainedTokenIds) values.getOrDefault("trainable_token_indices", TrainedTokenIds.NONE);
+    TrainableTokens tokens = ids.of(extended, config.tieWordEmbeddings());
+    adapter(values, base, tokens, modules, at);
     try {
       WholeModules.of(LoraSettings.of(values));
     } catch (InvalidInputException e) {
       report("lora_modules_to_save", e.getMessage(), at);
     }
     try {
-      List<String> adapted =
-          new TargetMatcher(LoraSettings.of(values)).select(linears, Optional.empty());
+      List<String> adapted = new TargetMatcher(LoraSettings.of(values)).select(modules);
       ranks(values, config, adapted, at);
+      tokens(values, tokens, adapted, at);
     } catch (InvalidInputException e) {
       e.problems().forEach(problem -> report(key(problem), problem, at));
     }
   }
 
+  /** Rows of tokens in a table that is trained in another way, too. */
+  private static void tokens(
+      Map<String, Object> values, TrainableTokens tokens, List<String> adapted, Reading at) {
+    LoraSettings.complete(values, tokens)
+        .ifPresent(
+            lora ->
+                AdaptedTables.problems(lora, adapted).stream()
+                    .filter(problem -> problem.startsWith("trainable_token_indices"))
+                    .forEach(problem -> report("trainable_token_indices", problem, at)));
+  }
+
   /** A rank above a weight's own; said once, however many weights have it. */
   private static void ranks(
       Map<String, Object> values, ModelConfig config, List<String> adapted, Reading at) {
-    LoraConfig lora = LoraSettings.complete(values).orElse(null);
+    LoraConfig lora = LoraSettings.complete(values, TrainableTokens.NONE).orElse(null);
     if (lora == null) {
       return;
     }
-    Map<String, Long> most = CausalLm.linearRanks(config);
+    Map<String, Long> most = CausalLm.adaptableRanks(config);
     List<String> over =
         adapted.stream().filter(path -> lora.rankOf(path) > most.get(path)).toList();
     if (over.isEmpty()) {
@@ -118,7 +146,11 @@ final class ModelCheck {
 
   /** The adapter that training begins with: the kind that the recipe describes, on this base. */
   private static void adapter(
-      Map<String, Object> values, Path base, List<String> linears, Reading at) {
+      Map<String, Object> values,
+      Path base,
+      TrainableTokens tokens,
+      List<String> modules,
+      Reading at) {
     String key = "lora_model_dir";
     if (!(values.get(key) instanceof Optional<?> given) || given.isEmpty()) {
       return;
@@ -126,9 +158,9 @@ final class ModelCheck {
     Path directory = (Path) given.get();
     try {
       AdapterConfig saved = AdapterConfigFile.read(directory);
-      Optional<LoraConfig> wanted = LoraSettings.complete(values);
+      Optional<LoraConfig> wanted = LoraSettings.complete(values, tokens);
       if (wanted.isPresent()) {
-        for (String line : Agreement.differences(saved.lora(), wanted.get(), linears)) {
+        for (String line : Agreement.differences(saved.lora(), wanted.get(), modules)) {
           report(key, "the adapter is another than this recipe's: " + line, at);
         }
       }

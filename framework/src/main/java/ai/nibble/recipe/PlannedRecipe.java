@@ -16,6 +16,7 @@ import ai.nibble.model.WeightSizes;
 import ai.nibble.model.WeightSource;
 import ai.nibble.nn.Extent;
 import ai.nibble.nn.Precision;
+import ai.nibble.nn.TableShape;
 import ai.nibble.plan.Budget;
 import ai.nibble.plan.DiskPlan;
 import ai.nibble.plan.Host;
@@ -124,8 +125,8 @@ final class PlannedRecipe {
   /** The base's headers, the caller's to close. */
   WeightSource source() {
     return recipe.init() == Recipe.Init.RANDOM
-        ? RandomWeights.of(recipe.baseModel(), recipe.seed(), notice -> {})
-        : WeightSource.open(recipe.baseModel(), notice -> {});
+        ? RandomWeights.of(recipe.base(), recipe.seed(), notice -> {})
+        : WeightSource.open(recipe.base(), notice -> {});
   }
 
   /**
@@ -241,7 +242,16 @@ final class PlannedRecipe {
         ModelShape.of(source.config(), held, recipe.adapter() == Recipe.Adapter.NONE, linears);
     // a head in codes is converted for each product, as one in another dtype is
     boolean inCodes = !source.config().tieWordEmbeddings() && source.quantized(HEAD).isPresent();
-    return (inCodes ? shape.withHead(DType.UINT8) : shape)
+    boolean drops = recipe.lora().dropout() > 0;
+    TableShape head = inCodes ? shape.head().withHeld(DType.UINT8) : shape.head();
+    return shape
+        .withTables(
+            shape
+                .embedding()
+                .withUpdate(linears.rank().applyAsInt(CausalLm.EMBEDDING), false)
+                .withRows(trained.rows(CausalLm.EMBEDDING, false)),
+            head.withUpdate(linears.rank().applyAsInt(CausalLm.HEAD), drops)
+                .withRows(trained.rows(CausalLm.HEAD, source.config().tieWordEmbeddings())))
         .withTrained(
             trained.whole.contains(CausalLm.EMBEDDING), trained.whole.contains(CausalLm.HEAD));
   }
@@ -279,6 +289,7 @@ final class PlannedRecipe {
    * What is trained.
    *
    * @param ranks of adapters by module path
+   * @param rows by module path, how many rows are trained by themselves
    * @param whole modules that are trained whole
    * @param values of all of it
    * @param largest values of one tensor
@@ -286,10 +297,16 @@ final class PlannedRecipe {
    */
   private record Trained(
       Map<String, Integer> ranks,
+      Map<String, Integer> rows,
       List<String> whole,
       long values,
       long largest,
       Map<String, Long> byModule) {
+    /** Rows of a table that are trained by themselves. */
+    int rows(String path, boolean tied) {
+      return rows.getOrDefault(tied ? CausalLm.EMBEDDING : path, 0);
+    }
+
     /** Values of what lies beside the weights of a part. */
     long beside(String part) {
       return ranks.keySet().stream()
@@ -308,21 +325,30 @@ final class PlannedRecipe {
       for (String name : source.names()) {
         largest = Math.max(largest, numel(source.shape(name)));
       }
-      return new Trained(Map.of(), List.of(), AllWeights.count(source.config()), largest, Map.of());
+      long count = AllWeights.count(source.config());
+      return new Trained(Map.of(), Map.of(), List.of(), count, largest, Map.of());
     }
 
     static Trained adapter(Recipe recipe, WeightSource source) {
-      LoraConfig lora = LoraSettings.of(recipe.lora());
+      LoraConfig lora = LoraSettings.of(recipe, source.config());
       Map<String, Integer> ranks = new HashMap<>();
       Map<String, Long> byModule = new HashMap<>();
       long largest = 0;
-      List<String> linears = CausalLm.linearPaths(source.config());
-      for (String path : new TargetMatcher(lora).select(linears, Optional.empty())) {
+      List<String> modules = CausalLm.adaptablePaths(source.config());
+      for (String path : new TargetMatcher(lora).select(modules)) {
         long[] shape = source.shape(path + ".weight");
         long r = lora.rankOf(path, shape[0], shape[1]);
         ranks.put(path, (int) r);
         byModule.put(path, r * (shape[0] + shape[1]) + (lora.extras().useDora() ? shape[0] : 0));
         largest = Math.max(largest, r * Math.max(shape[0], shape[1]));
+      }
+      Map<String, Integer> rows = new HashMap<>();
+      for (Map.Entry<String, List<Integer>> entry :
+          lora.extras().trainableTokens().ids().entrySet()) {
+        long table = (long) entry.getValue().size() * source.config().hiddenSize();
+        rows.put(entry.getKey(), entry.getValue().size());
+        byModule.merge(entry.getKey(), table, Long::sum);
+        largest = Math.max(largest, table);
       }
       List<String> whole = WholeModules.of(lora);
       for (String path : whole) {
@@ -331,7 +357,7 @@ final class PlannedRecipe {
         largest = Math.max(largest, table);
       }
       long values = byModule.values().stream().mapToLong(Long::longValue).sum();
-      return new Trained(ranks, whole, values, largest, byModule);
+      return new Trained(ranks, rows, whole, values, largest, byModule);
     }
   }
 

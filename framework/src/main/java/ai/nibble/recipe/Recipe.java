@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.data.ExtendedBases;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -94,6 +95,7 @@ public record Recipe(
                     + " `{cuda:0: 20GiB, cpu: 60GiB}`; devices left out are not used")
         MaxMemory maxMemory,
     Lora lora,
+    Vocabulary vocabulary,
     Data data,
     Preference preference,
     Training training,
@@ -160,6 +162,14 @@ public record Recipe(
     LORA,
     /** All weights, in float32. */
     NONE
+  }
+
+  /**
+   * Where weights, configuration and tokenizer are read: the base, or what stands for it with the
+   * tokens that this recipe adds.
+   */
+  Path base() {
+    return vocabulary.isEmpty() ? baseModel : ExtendedBases.of(baseModel, vocabulary.newTokens());
   }
 
   /** One line for each thing that was read otherwise than written, or that has no effect. */

@@ -60,7 +60,7 @@ record RecipeRows(
    * @throws InvalidInputException naming the recipe's key and the row
    */
   static RecipeRows read(Recipe recipe, PrintStream out, Runnable eachRow) {
-    Path directory = WeightSource.directory(recipe.baseModel());
+    Path directory = WeightSource.directory(recipe.base());
     List<ExampleFile> files = new ArrayList<>();
     try (Tokenizer tokenizer = Tokenizer.load(directory)) {
       ExampleEncoder encoder =
@@ -168,7 +168,7 @@ record RecipeRows(
 
   /** The recipe's template, or the base's; null where there is none and no row needs one. */
   static ChatTemplate template(Recipe recipe) {
-    Path directory = WeightSource.directory(recipe.baseModel());
+    Path directory = WeightSource.directory(recipe.base());
     Optional<Path> file = recipe.data().chatTemplate();
     if (file.isPresent()) {
       return ChatTemplate.load(file.get(), directory, Map.of());

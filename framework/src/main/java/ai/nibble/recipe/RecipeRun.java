@@ -4,6 +4,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.data.EpochPlan;
+import ai.nibble.data.ExtendedBases;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.LoraAdapter;
@@ -39,6 +40,7 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -259,6 +261,14 @@ public final class RecipeRun {
 
   private void describe(Path output, Optional<String> ownTemplate) throws IOException {
     WholeFile.write(output.resolve(TrainedWith.RECIPE), recipe.resolvedYaml());
+    if (!recipe.vocabulary().isEmpty() && !trainsAllWeights()) {
+      for (String name : ExtendedBases.FILES) {
+        Path file = recipe.base().resolve(name);
+        if (Files.isRegularFile(file)) {
+          WholeFile.write(output.resolve(name), Files.readAllBytes(file));
+        }
+      }
+    }
     if (ownTemplate.isPresent() && !trainsAllWeights()) {
       WholeFile.write(output.resolve(ModelStore.CHAT_TEMPLATE), ownTemplate.get());
     }
@@ -274,7 +284,7 @@ public final class RecipeRun {
   }
 
   private BaseFiles baseFiles(Optional<String> template) {
-    BaseFiles files = BaseFiles.read(recipe.baseModel());
+    BaseFiles files = BaseFiles.read(recipe.base());
     return template.map(files::withChatTemplate).orElse(files);
   }
 
@@ -283,7 +293,7 @@ public final class RecipeRun {
     if (trainsAllWeights()) {
       return new AllWeights(model, baseFiles.orElseThrow());
     }
-    LoraConfig config = LoraSettings.of(recipe.lora());
+    LoraConfig config = LoraSettings.of(recipe, model.config());
     if (from.isPresent() && config.initLoraWeights().isSubtracted()) {
       return LoraAdapter.resume(model, config, from.get().directory());
     }
@@ -293,7 +303,7 @@ public final class RecipeRun {
     if (config.initLoraWeights().kind() != InitLoraWeights.Kind.LOFTQ) {
       return LoraAdapter.inject(model, config, recipe.seed());
     }
-    try (WeightSource source = WeightSource.open(recipe.baseModel(), notice -> {})) {
+    try (WeightSource source = WeightSource.open(recipe.base(), notice -> {})) {
       return LoraAdapter.inject(model, config, recipe.seed(), source);
     }
   }
@@ -321,7 +331,7 @@ public final class RecipeRun {
         && recipe.training().gradientCheckpointing() == Training.GradientCheckpointing.OFFLOAD) {
       told.println("gradient_checkpointing: offload is block on a CPU, whose memory is the host's");
     }
-    Path base = recipe.baseModel();
+    Path base = recipe.base();
     Consumer<String> notices = notice -> told.println("note: " + notice);
     try (WeightSource source =
         recipe.init() == Recipe.Init.RANDOM

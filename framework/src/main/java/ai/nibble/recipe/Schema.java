@@ -29,9 +29,13 @@ final class Schema {
 
   /** A key that is known, and refused where it is switched on. */
   enum Later {
-    TOKENS("new tokens in the vocabulary", "remove it"),
-    TRAINABLE_TOKEN_INDICES(
-        "embeddings of single tokens", "train them all with lora_modules_to_save: [embed_tokens]");
+    LOFTQ_CONFIG(
+        "LoftQ of several iterations",
+        "remove it; init_lora_weights: loftq makes one, of the base as it is stored, where more"
+            + " would quantise another base, which an adapter does not bring along"),
+    ADDED_TOKENS_OVERRIDES(
+        "other texts for reserved tokens",
+        "add new ones with tokens, which take spare rows of the embedding where it has some");
 
     private final String doc;
     private final String remedy;

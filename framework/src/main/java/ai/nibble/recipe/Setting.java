@@ -54,6 +54,9 @@ record Setting(String name, Key key, ValueType type) {
     if (type == TargetModules.class) {
       return new TargetModulesType();
     }
+    if (type == TrainedTokenIds.class) {
+      return new TrainedTokenIds.Type();
+    }
     if (type == InitLoraWeights.class) {
       return new InitLoraWeightsType();
     }

@@ -1,6 +1,8 @@
 package ai.nibble.recipe;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.data.ExtendedBases;
+import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.model.ModelStore;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
@@ -24,13 +26,16 @@ import java.util.Optional;
  * @param quantization how the base was held in training; empty: as stored
  * @param computeDtype of the training, where the recipe named one
  * @param chatTemplate the file there, or else the one that the recipe named
+ * @param mendsQuantization whether the adapter began as what quantisation took from the base
+ *     (LoftQ)
  */
 public record TrainedWith(
     Optional<Recipe.Adapter> adapter,
     Optional<Path> baseModel,
     Optional<QuantConfig> quantization,
     Optional<DType> computeDtype,
-    Optional<Path> chatTemplate) {
+    Optional<Path> chatTemplate,
+    boolean mendsQuantization) {
   /** The resolved recipe's name in an output directory. */
   static final String RECIPE = "recipe.yaml";
 
@@ -54,7 +59,9 @@ public record TrainedWith(
             Optional.ofNullable((Path) values.get("base_model")),
             quantization(values),
             computeDtype(values),
-            chatTemplate(folder, values)));
+            chatTemplate(folder, values),
+            values.get("init_lora_weights") instanceof InitLoraWeights how
+                && how.kind() == InitLoraWeights.Kind.LOFTQ));
   }
 
   /** The answers that the recipe of an output directory asks for; empty where it asks for none. */
@@ -64,6 +71,16 @@ public record TrainedWith(
     return value instanceof Optional<?> eval
         ? eval.map(GenerationEval.class::cast)
         : Optional.empty();
+  }
+
+  /**
+   * The base that an adapter is used on: with the tokens more that its own tokenizer has, where
+   * there is one beside it.
+   *
+   * @throws InvalidInputException if that is another tokenizer than the base's
+   */
+  public static Path baseFor(Path base, Path adapter) {
+    return ExtendedBases.of(base, folder(adapter));
   }
 
   /** Where the files of the run are: a checkpoint has none of its own. */

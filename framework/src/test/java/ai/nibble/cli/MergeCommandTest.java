@@ -11,6 +11,8 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -129,6 +131,28 @@ final class MergeCommandTest {
             path("merged"));
     assertEquals(0, exit, err.toString());
     assertTrue(out.toString().contains("in bfloat16; base weights: original"), out.toString());
+  }
+
+  /** What quantisation took from the base would be added to weights that still have it. */
+  @Test
+  void anAdapterThatMendsQuantizationIsNotMergedOntoOtherWeights() throws IOException {
+    Path recipe = adapter.resolve("recipe.yaml");
+    Files.writeString(recipe, "init_lora_weights: loftq\n", StandardOpenOption.APPEND);
+    for (String weights : List.of("original", "fp4")) {
+      int exit =
+          nibble(
+              "merge",
+              "--adapter",
+              adapter.toString(),
+              "--base-weights",
+              weights,
+              "--output",
+              path("merged"));
+      assertEquals(2, exit);
+      assertTrue(err.toString().contains("began with init_lora_weights: loftq"), err.toString());
+      assertTrue(err.toString().contains("leave out --base-weights"), err.toString());
+    }
+    assertEquals(0, nibble("merge", "--adapter", adapter.toString(), "--output", path("merged")));
   }
 
   @Test

@@ -73,7 +73,12 @@ class AdapterConfigFileTest {
     assertEquals(2, problemsWith(extras).size());
     AdapterExtras read = AdapterConfigFile.readForMerging(directory).extras();
     assertEquals(
-        new AdapterExtras(true, List.of("lm_head", "x.norm"), AdapterExtras.Bias.LORA_ONLY, true),
+        new AdapterExtras(
+            true,
+            List.of("lm_head", "x.norm"),
+            AdapterExtras.Bias.LORA_ONLY,
+            true,
+            TrainableTokens.NONE),
         read);
     assertTrue(read.saves("lm_head") && read.saves("model.x.norm"));
     assertFalse(read.saves("model.y.norm") || read.saves("not_lm_head"));
@@ -123,7 +128,6 @@ class AdapterConfigFileTest {
             "lora_bias': true",
             "monteclora_config': {'a': 1}",
             "target_parameters': ['x']",
-            "trainable_token_indices': [5]",
             "use_bdlora': {'nblocks': 2}",
             "use_qalora': true",
             "velora_config': {'a': 1}")) {

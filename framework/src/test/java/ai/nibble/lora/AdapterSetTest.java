@@ -17,6 +17,7 @@ import ai.nibble.nn.Pass;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
 import java.io.IOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -91,6 +92,37 @@ class AdapterSetTest {
       assertEquals(List.of("a", "b"), set.names());
     }
     assertArrayEquals(base, logits(), "closing takes it off");
+  }
+
+  /** Embedding and head are summed up like linears: halves of one adapter are the whole. */
+  @Test
+  void adaptersOfEmbeddingAndHeadAreSummedUp() throws IOException {
+    LoraConfig tables =
+        LoraConfig.DEFAULT
+            .withRank(3, 6)
+            .withTargets(new TargetModules.Names(List.of("q_proj", "embed_tokens", "lm_head")));
+    for (String name : List.of("one", "other")) {
+      try (LoraAdapter adapter = LoraAdapter.inject(model, tables, 4)) {
+        FloatBuffer values = adapter.parameters().values().floats();
+        for (int i = 0; i < values.limit(); i++) {
+          values.put(i, (i * 37 % 101 - 50) * 0.004f);
+        }
+        adapter.save(folder.resolve(name), "base");
+      }
+    }
+    float[] one = alone("one");
+    try (AdapterSet set = new AdapterSet(model)) {
+      set.load("one", folder.resolve("one"));
+      set.load("other", folder.resolve("other"));
+      Map<String, Double> halves = new LinkedHashMap<>();
+      halves.put("one", 0.25);
+      halves.put("other", 0.75);
+      float[] base = logits();
+      set.select(halves);
+      assertArrayEquals(one, logits(), 1e-5f);
+      set.select(AdapterSet.OFF);
+      assertArrayEquals(base, logits());
+    }
   }
 
   /** As merging the same sum computes it, but for the order of float32 sums. */

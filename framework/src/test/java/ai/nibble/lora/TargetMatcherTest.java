@@ -10,11 +10,9 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
 class TargetMatcherTest {
-  private static final Optional<String> HEAD = Optional.of("lm_head");
 
   private static List<String> llama() {
     List<String> paths = new ArrayList<>();
@@ -35,7 +33,7 @@ class TargetMatcherTest {
   }
 
   private static List<String> select(LoraConfig config) {
-    return new TargetMatcher(config).select(llama(), HEAD);
+    return new TargetMatcher(config).select(llama());
   }
 
   private static List<String> problems(LoraConfig config) {
@@ -61,7 +59,7 @@ class TargetMatcherTest {
         LoraConfig.DEFAULT.withTargets(
             new TargetModules.AllLinear(), TargetModules.NONE, List.of(3, 1));
     assertEquals(14, select(config).size());
-    LoraConfig resolved = new TargetMatcher(config).resolve(llama(), HEAD);
+    LoraConfig resolved = new TargetMatcher(config).resolve(llama());
     assertEquals(List.of(1, 3), resolved.layersToTransform());
     assertEquals(select(config), select(resolved));
   }
@@ -70,10 +68,10 @@ class TargetMatcherTest {
   void aNameThatMatchesNothingIsAnErrorThatListsWhatThereIs() {
     assertEquals(
         List.of(
-            "target_modules: 'q_prj' matches none of the model's 29 linear modules, expected one of"
+            "target_modules: 'q_prj' matches none of the model's 29 modules that can be adapted, expected one of"
                 + " [down_proj (4), gate_proj (4), k_proj (4), lm_head (1), o_proj (4), q_proj (4),"
                 + " up_proj (4), v_proj (4)] (did you mean 'q_proj'?)",
-            "target_modules: 'zzz' matches none of the model's 29 linear modules, expected one of"
+            "target_modules: 'zzz' matches none of the model's 29 modules that can be adapted, expected one of"
                 + " [down_proj (4), gate_proj (4), k_proj (4), lm_head (1), o_proj (4), q_proj (4),"
                 + " up_proj (4), v_proj (4)]"),
         problems(config("q_prj", "v_proj", "zzz")));
@@ -151,7 +149,7 @@ class TargetMatcherTest {
                 new TargetModules.Names(List.of("down_proj")),
                 List.of()));
     for (LoraConfig config : configs) {
-      LoraConfig resolved = new TargetMatcher(config).resolve(llama(), HEAD);
+      LoraConfig resolved = new TargetMatcher(config).resolve(llama());
       assertTrue(resolved.targetModules() instanceof TargetModules.Names);
       assertEquals(TargetModules.NONE, resolved.excludeModules());
       assertEquals(select(config), select(resolved));
@@ -159,16 +157,53 @@ class TargetMatcherTest {
     assertEquals(
         new TargetModules.Names(
             List.of("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")),
-        new TargetMatcher(LoraConfig.DEFAULT).resolve(llama(), HEAD).targetModules());
+        new TargetMatcher(LoraConfig.DEFAULT).resolve(llama()).targetModules());
   }
 
   @Test
-  void aHeadThatSharesItsNameIsNotSelectedByTheResolvedList() {
-    List<String> linears = List.of("a.proj", "b.proj", "head.proj", "b.other");
-    Optional<String> head = Optional.of("head.proj");
-    LoraConfig resolved = new TargetMatcher(LoraConfig.DEFAULT).resolve(linears, head);
+  void anExpertThatSharesItsNameIsNotSelectedByTheResolvedList() {
+    List<String> linears = List.of("a.proj", "b.proj", "c.proj", "b.other");
+    LoraConfig but =
+        LoraConfig.DEFAULT.withTargets(
+            new TargetModules.AllLinear(), new TargetModules.Names(List.of("c.proj")), List.of());
+    LoraConfig resolved = new TargetMatcher(but).resolve(linears);
     assertEquals(
-        List.of("a.proj", "b.proj", "b.other"), new TargetMatcher(resolved).select(linears, head));
+        List.of("a.proj", "b.proj", "b.other"), new TargetMatcher(resolved).select(linears));
+  }
+
+  @Test
+  void embeddingAndHeadAreTargetedByNameOrPatternOnly() {
+    List<String> modules = new ArrayList<>(llama());
+    modules.add(0, "model.embed_tokens");
+    List<String> linears = llama().subList(0, llama().size() - 1);
+    assertEquals(linears, new TargetMatcher(LoraConfig.DEFAULT).select(modules));
+    assertEquals(
+        List.of("model.embed_tokens", "lm_head"),
+        new TargetMatcher(config("embed_tokens", "lm_head")).select(modules));
+    LoraConfig pattern =
+        LoraConfig.DEFAULT.withTargets(TargetModules.ofString(".*(embed_tokens|o_proj)"));
+    assertEquals(5, new TargetMatcher(pattern).select(modules).size());
+  }
+
+  @Test
+  void whatEmbeddingAndHeadDoNotTakeIsSaid() {
+    List<String> modules = List.of("model.embed_tokens", "model.layers.0.q_proj", "lm_head");
+    LoraConfig config =
+        config("embed_tokens", "q_proj", "lm_head")
+            .withInit(InitLoraWeights.PISSA)
+            .withExtras(AdapterExtras.NONE.withDora(true).withModulesToSave(List.of("lm_head")));
+    List<String> problems =
+        assertThrows(InvalidInputException.class, () -> new TargetMatcher(config).select(modules))
+            .problems();
+    assertEquals(
+        List.of(
+            "use_dora: DoRA on [model.embed_tokens, lm_head] is not supported yet: leave them out"
+                + " of target_modules",
+            "init_lora_weights: 'pissa' on [model.embed_tokens, lm_head] is not supported: leave"
+                + " them out of target_modules",
+            "modules_to_save: 'lm_head' is trained whole and is in target_modules too: take it out"
+                + " of one of them"),
+        problems);
   }
 
   @Test

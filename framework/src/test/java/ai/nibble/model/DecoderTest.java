@@ -2,15 +2,19 @@ package ai.nibble.model;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.autograd.Tape;
+import ai.nibble.lora.AdapterExtras;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.RandomAdapter;
+import ai.nibble.lora.TargetModules;
+import ai.nibble.lora.TrainableTokens;
 import ai.nibble.nn.KvCache;
 import ai.nibble.nn.Pass;
 import ai.nibble.quant.PackedProduct;
@@ -25,6 +29,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
@@ -521,6 +526,65 @@ class DecoderTest {
       assertTokensHaveTheLogitsOfTheWhole(model, compute);
       if (adapter != null) {
         adapter.close();
+      }
+    }
+  }
+
+  /** Low-rank updates of embedding and head, which a token on its own meets in arrays. */
+  @ParameterizedTest
+  @EnumSource(
+      value = DType.class,
+      names = {"FLOAT32", "BFLOAT16"})
+  void tokensOfAnAdaptedEmbeddingAndHeadHaveTheLogitsOfTheWhole(DType compute) {
+    LoraConfig tables =
+        LoraConfig.DEFAULT
+            .withRank(3, 6)
+            .withDropout(0.5)
+            .withTargets(new TargetModules.Names(List.of("q_proj", "embed_tokens", "lm_head")));
+    try (CausalLm model = modelForTokens(false, compute);
+        LoraAdapter adapter = LoraAdapter.inject(model, tables, 4)) {
+      float[][] before = whole(model, new int[] {3, 1, 4});
+      FloatBuffer values = adapter.parameters().values().floats();
+      Random random = new Random(8);
+      for (int i = 0; i < values.limit(); i++) {
+        values.put(i, (float) (random.nextGaussian() * 0.1));
+      }
+      assertFalse(Arrays.deepEquals(before, whole(model, new int[] {3, 1, 4})));
+      assertTokensHaveTheLogitsOfTheWhole(model, compute);
+    }
+  }
+
+  /** A head in float32 is converted for bfloat16: a copy that rows must not stay in. */
+  @Test
+  void rowsThatAreSwitchedOffLeaveTheCopyOfTheHead() {
+    TinyModel tiny = new TinyModel(5, true);
+    tiny.writeConfig(folder);
+    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    LoraConfig config =
+        LoraConfig.DEFAULT
+            .withRank(2, 4)
+            .withExtras(
+                AdapterExtras.NONE.withTrainableTokens(
+                    new TrainableTokens(Map.of("lm_head", List.of(3, 1)))));
+    try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.BFLOAT16));
+        LoraAdapter adapter = LoraAdapter.inject(model, config, 1);
+        Decoder decoder = new Decoder(model, ALL)) {
+      assertTrue(model.headWeight().copyBytes() > 0);
+      adapter.parameters().parameters().stream()
+          .filter(p -> p.name().contains("trainable_tokens"))
+          .forEach(p -> p.value().setFloats(FloatBuffer.wrap(new float[(int) p.value().numel()])));
+      for (boolean on : new boolean[] {true, false, true}) {
+        if (on) {
+          adapter.attach();
+        } else {
+          adapter.detach();
+        }
+        decoder.adaptersChanged();
+        try (KvCache cache = decoder.cache(4);
+            Tensor logits = decoder.next(List.of(new int[] {2, 4}), List.of(cache))) {
+          assertEquals(on, rows(logits)[0][3] == 0 && rows(logits)[0][1] == 0);
+          assertArrayEquals(whole(model, new int[] {2, 4})[1], rows(logits)[0], 0.05f); // bfloat16
+        }
       }
     }
   }

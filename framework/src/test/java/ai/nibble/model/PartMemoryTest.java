@@ -94,8 +94,9 @@ class PartMemoryTest {
     int[] targets = Arrays.stream(LOSS).map(p -> ids[p + 1]).toArray();
     try (Tape tape = Tape.recording()) {
       Variable loss;
-      try (Variable hidden = model.hidden(tape, ids, new Pass(STARTS, true, 7), checkpointing)) {
-        loss = model.loss(tape, hidden, LOSS, targets, LOSS.length).value();
+      Pass pass = new Pass(STARTS, true, 7);
+      try (Variable hidden = model.hidden(tape, ids, pass, checkpointing)) {
+        loss = model.loss(tape, hidden, pass, LOSS, targets, LOSS.length).value();
       }
       tape.backward(loss, Tensor.of(new float[] {1}, 1));
     }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.nn.Adaptable;
 import ai.nibble.nn.DenseWeight;
 import ai.nibble.nn.Extent;
 import ai.nibble.nn.LinearGroup;
@@ -12,6 +13,7 @@ import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.nn.Pass;
+import ai.nibble.nn.TrainedRows;
 import ai.nibble.nn.Weight;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
@@ -160,11 +162,12 @@ class StepMemoryTest {
       TensorMemory.forgetPeak(Device.Type.CPU);
       try (Tape tape = Tape.recording()) {
         Variable loss;
-        try (Variable hidden = model.hidden(tape, ids, new Pass(STARTS, true, 7), checkpointing)) {
+        Pass pass = new Pass(STARTS, true, 7);
+        try (Variable hidden = model.hidden(tape, ids, pass, checkpointing)) {
           loss =
               answers
-                  ? model.logProbs(tape, hidden, LOSS, targets)
-                  : model.loss(tape, hidden, LOSS, targets, LOSS.length).value();
+                  ? model.logProbs(tape, hidden, pass, LOSS, targets)
+                  : model.loss(tape, hidden, pass, LOSS, targets, LOSS.length).value();
         }
         long kept = TensorMemory.heldBytes(Device.Type.CPU) - before;
         float[] flowing = new float[answers ? LOSS.length : 1];
@@ -298,6 +301,71 @@ class StepMemoryTest {
             shape(0.1, false)
                 .withTrained(whole.contains(CausalLm.EMBEDDING), whole.contains(CausalLm.HEAD));
         check(model, shape, Checkpointing.NONE);
+      }
+    }
+  }
+
+  /** Low-rank updates and trained rows of embedding and head. */
+  @ParameterizedTest
+  @EnumSource(Checkpointing.class)
+  void adaptedTablesHoldWhatIsSaid(Checkpointing checkpointing) throws Exception {
+    for (DType compute : List.of(DType.FLOAT32, DType.BFLOAT16)) {
+      for (double dropout : new double[] {0, 0.1}) {
+        for (boolean answers : new boolean[] {false, true}) {
+          try (CausalLm model = load(LoadOptions.unquantized(compute));
+              ParameterSet tables = adaptTables(model, dropout);
+              ParameterSet parameters = adapt(model, dropout)) {
+            assertTrue(tables.numel() + parameters.numel() > 0);
+            ModelShape plain = shape(dropout, false);
+            ModelShape shape =
+                plain.withTables(
+                    plain.embedding().withUpdate(RANK, false),
+                    plain.head().withUpdate(RANK, dropout > 0));
+            check(
+                model,
+                measure(model, checkpointing, answers),
+                answers
+                    ? StepMemory.trainingOnAnswers(shape, extent(model), LOSS.length, checkpointing)
+                    : StepMemory.training(shape, extent(model), LOSS.length, checkpointing));
+          }
+        }
+      }
+    }
+  }
+
+  private static ParameterSet adaptTables(CausalLm model, double dropout) {
+    Map<String, long[]> shapes = new LinkedHashMap<>();
+    for (String path : List.of(CausalLm.EMBEDDING, CausalLm.HEAD)) {
+      Adaptable module = model.adaptables().get(path);
+      shapes.put(path + ".a", new long[] {RANK, module.inFeatures()});
+      shapes.put(path + ".b", new long[] {module.outFeatures(), RANK});
+    }
+    ParameterSet parameters = new ParameterSet(shapes);
+    for (String path : List.of(CausalLm.EMBEDDING, CausalLm.HEAD)) {
+      LowRank update =
+          new LowRank(parameters.get(path + ".a"), parameters.get(path + ".b"), 2, dropout);
+      model.adaptables().get(path).attach(update);
+    }
+    return parameters;
+  }
+
+  @Test
+  void rowsOfTokensHoldWhatIsSaid() throws Exception {
+    for (DType compute : List.of(DType.FLOAT32, DType.BFLOAT16)) {
+      int[] all = IntStream.range(0, VOCABULARY).toArray(); // as if all tokens were new
+      Map<String, long[]> shapes = new LinkedHashMap<>();
+      List<String> paths = List.of(CausalLm.EMBEDDING, CausalLm.HEAD);
+      paths.forEach(path -> shapes.put(path, new long[] {VOCABULARY, 96}));
+      try (ParameterSet rows = new ParameterSet(shapes);
+          CausalLm model = load(LoadOptions.unquantized(compute));
+          ParameterSet parameters = adapt(model, 0)) {
+        assertTrue(parameters.numel() > 0);
+        paths.forEach(path -> model.table(path).attach(new TrainedRows(all, rows.get(path))));
+        ModelShape plain = shape(0, false);
+        ModelShape shape =
+            plain.withTables(
+                plain.embedding().withRows(VOCABULARY), plain.head().withRows(VOCABULARY));
+        check(model, shape, Checkpointing.BLOCK);
       }
     }
   }

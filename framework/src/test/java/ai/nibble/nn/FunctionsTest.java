@@ -407,7 +407,8 @@ class FunctionsTest extends FunctionTestCase {
     Oracle.OnTape ours =
         (tape, in) ->
             tape.apply(
-                new LinearCrossEntropy(head, targets, 100, precision, work, new LogitCap(cap)),
+                new LinearCrossEntropy(
+                    Head.of(head), targets, 100, precision, work, new LogitCap(cap)),
                 in.get(0));
     Oracle.assertAgreesWithEngine(
         ours,

@@ -32,7 +32,9 @@ class OutputHeadTest extends FunctionTestCase {
     List<Tensor> inputs = List.of(scope.own(Oracle.gaussian(2, 1, ROWS, HIDDEN)));
     Oracle.OnTape ours =
         (tape, in) ->
-            tape.apply(new OutputHead(head, precision(dtype), work, new LogitCap(cap)), in.get(0));
+            tape.apply(
+                new OutputHead(Head.of(head), precision(dtype), work, new LogitCap(cap)),
+                in.get(0));
     Oracle.assertAgreesWithEngine(
         ours,
         (in, manager) -> {

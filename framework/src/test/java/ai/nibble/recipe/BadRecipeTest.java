@@ -191,9 +191,9 @@ final class BadRecipeTest {
             + " application's run is given a MicrometerMetrics with its registry (docs/runs.md);"
             + " here use tensorboard, jfr or []",
         "sample_packing: 512 | 'sample_packing' is '512', expected true or false",
-        "trainable_token_indices: 5 | 'trainable_token_indices' is '5', which is not supported yet"
-            + " (embeddings of single tokens): train them all with lora_modules_to_save:"
-            + " [embed_tokens]",
+        "added_tokens_overrides: {5: x} | 'added_tokens_overrides' is a map, which is not supported"
+            + " yet (other texts for reserved tokens): add new ones with tokens, which take spare"
+            + " rows of the embedding where it has some",
         "init_lora_weights: eva | 'init_lora_weights' is 'eva', which is not supported yet: use"
             + " true, gaussian, orthogonal, pissa, pissa_niter_N, olora or loftq",
         "optimizer: paged_lion_8bit | 'optimizer' is 'paged_lion_8bit', which is not supported yet,"

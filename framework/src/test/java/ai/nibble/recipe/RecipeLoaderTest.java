@@ -270,7 +270,7 @@ final class RecipeLoaderTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"tokens: []", "trainable_token_indices: null"})
+  @CsvSource({"added_tokens_overrides: {}", "added_tokens_overrides: null"})
   void whatIsNotSupportedYetMayBeSwitchedOff(String line) throws IOException {
     files.load(line.replace("''", "~") + "\n");
   }

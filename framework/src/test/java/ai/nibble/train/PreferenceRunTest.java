@@ -10,11 +10,15 @@ import ai.nibble.autograd.Tape;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.data.Batch;
 import ai.nibble.data.Example;
+import ai.nibble.lora.AdapterExtras;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
+import ai.nibble.lora.TargetModules;
+import ai.nibble.lora.TrainableTokens;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
+import ai.nibble.nn.Parameter;
 import ai.nibble.nn.Pass;
 import ai.nibble.optim.AdamW;
 import ai.nibble.optim.AdamWConfig;
@@ -168,6 +172,40 @@ class PreferenceRunTest {
       log.values = adapter.parameters().values().toFloats();
     }
     return log;
+  }
+
+  /** Of a head trained whole, of adapters on both tables, of rows of tokens. */
+  @Test
+  void embeddingAndHeadLearnFromPreferences() {
+    LoraConfig plain = LoraConfig.DEFAULT.withRank(4, 8).withDropout(0.1);
+    List<LoraConfig> configs =
+        List.of(
+            plain.withExtras(AdapterExtras.NONE.withModulesToSave(List.of("lm_head"))),
+            plain.withTargets(new TargetModules.Names(List.of("embed_tokens", "lm_head"))),
+            plain.withExtras(
+                AdapterExtras.NONE.withTrainableTokens(
+                    TrainableTokens.ofEmbedding(List.of(5, 9, 40)))));
+    for (LoraConfig config : configs) {
+      try (CausalLm fresh = open(DType.FLOAT32);
+          LoraAdapter adapter = LoraAdapter.inject(fresh, config, 1)) {
+        Objective dpo = dpo(Reference.adapterOff(adapter));
+        AdamW adamW = new AdamW(AdamWConfig.DEFAULT, (int) adapter.parameters().numel());
+        TrainStep step = new TrainStep(fresh, adapter, dpo, adamW, 1, Checkpointing.NONE);
+        for (int s = 0; s < 3; s++) {
+          double loss = step.run(List.of(Batch.of(pairs(7))), 2e-2, s).loss();
+          assertEquals(s == 0, Math.abs(loss - Math.log(2)) < 1e-15, config + " step " + s);
+        }
+        for (Parameter p : adapter.parameters().parameters()) {
+          boolean table = !p.name().contains("layers");
+          float[] grad = p.grad().toFloats();
+          boolean any = false;
+          for (float g : grad) {
+            any |= g != 0;
+          }
+          assertTrue(any || !table, p.name());
+        }
+      }
+    }
   }
 
   /** Dropout is on, results are rounded, and yet the two models agree to the last bit. */

@@ -380,11 +380,11 @@ class SplitModelTest {
   }
 
   private int functions(Placement placement) {
+    Pass pass = Pass.evaluating(STARTS);
     try (CausalLm model = load(placement, DType.FLOAT32);
         Tape tape = Tape.recording();
-        Variable hidden =
-            model.hidden(tape, ids(3), Pass.evaluating(STARTS), Checkpointing.BLOCK)) {
-      CausalLm.Loss loss = model.loss(tape, hidden, new int[] {4, 9}, new int[] {1, 2}, 2);
+        Variable hidden = model.hidden(tape, ids(3), pass, Checkpointing.BLOCK)) {
+      CausalLm.Loss loss = model.loss(tape, hidden, pass, new int[] {4, 9}, new int[] {1, 2}, 2);
       return TapeLength.before(loss.value());
     }
   }
@@ -409,7 +409,7 @@ class SplitModelTest {
         Pass pass = Pass.evaluating(STARTS);
         double[] expected = model.logLikelihoods(ids(3), pass, positions, targets);
         Variable hidden = model.hidden(tape, ids(3), pass, Checkpointing.NONE);
-        float[] seen = model.logProbs(tape, hidden, positions, targets).value().toFloats();
+        float[] seen = model.logProbs(tape, hidden, pass, positions, targets).value().toFloats();
         for (int i = 0; i < seen.length; i++) {
           assertEquals(expected[i], seen[i], 1e-5);
         }

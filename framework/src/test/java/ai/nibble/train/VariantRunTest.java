@@ -17,6 +17,8 @@ import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
+import ai.nibble.lora.TargetModules;
+import ai.nibble.lora.TrainableTokens;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.Decoder;
@@ -64,6 +66,14 @@ class VariantRunTest {
     DORA_WITH_DROPOUT(dora(0.1)),
     HEAD(whole("lm_head")),
     EMBEDDING_AND_HEAD(whole("embed_tokens", "lm_head")),
+    ADAPTED_EMBEDDING_AND_HEAD(
+        plain(0.1)
+            .withTargets(new TargetModules.Names(List.of("q_proj", "embed_tokens", "lm_head")))),
+    ROWS_OF_TOKENS(
+        plain(0.1)
+            .withExtras(
+                AdapterExtras.NONE.withTrainableTokens(
+                    TrainableTokens.ofEmbedding(List.of(40, 5, 9))))),
     ORTHOGONAL(begun(InitLoraWeights.ORTHOGONAL)),
     PISSA(begun(InitLoraWeights.PISSA)),
     PISSA_BY_ITERATIONS(begun(InitLoraWeights.pissa(4))),

@@ -8,6 +8,7 @@ import ai.nibble.gguf.GgufTensorSpec;
 import ai.nibble.gguf.GgufWriter;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.StoredAdapter;
+import ai.nibble.model.CausalLm;
 import ai.nibble.model.GgufHyperparameters;
 import ai.nibble.model.GgufLayout;
 import ai.nibble.model.ModelConfig;
@@ -80,11 +81,15 @@ public final class LoraExport {
       what = "has biases of B (lora_bias)";
     } else if (!adapter.replaced().isEmpty()) {
       what = "holds '" + adapter.replaced().iterator().next() + "', trained whole";
+    } else if (!adapter.tokens().isEmpty()) {
+      what = "holds rows of tokens";
     } else if (adapter.modules().stream()
         .anyMatch(path -> GgufLayout.expertPart(base, path + ".weight").isPresent())) {
       what = "changes experts of a mixture, which lie together in a file";
-    } else if (base.tieWordEmbeddings() && adapter.modules().contains("lm_head")) {
-      what = "changes lm_head, which in this base is the embedding";
+    } else if (base.tieWordEmbeddings()
+        && (adapter.modules().contains(CausalLm.HEAD)
+            || adapter.modules().contains(CausalLm.EMBEDDING))) {
+      what = "changes embed_tokens or lm_head, which are one tensor in this base's file";
     }
     if (what != null) {
       throw new InvalidInputException(
@@ -110,6 +115,11 @@ public final class LoraExport {
       long[] weight = base.shape(path + ".weight");
       long r = adapter.rank(path);
       String name = name(base.config(), path);
+      if (path.equals(CausalLm.EMBEDDING)) {
+        fallbacks += add(specs, name + ".lora_a", type, weight[0], r);
+        fallbacks += add(specs, name + ".lora_b", type, weight[1], r);
+        continue;
+      }
       fallbacks += add(specs, name + ".lora_a", type, r, weight[1]);
       fallbacks += add(specs, name + ".lora_b", type, weight[0], r);
     }
@@ -130,17 +140,37 @@ public final class LoraExport {
     return fits ? 0 : 1;
   }
 
+  /** Rows of A are looked up, so it lies transposed, {@code [vocabulary, r]}; B as PEFT has it. */
+  private static void writeEmbedding(
+      GgufWriter writer, String name, StoredAdapter adapter, int r, float factor) {
+    float[] a = adapter.left(CausalLm.EMBEDDING);
+    float[] right = adapter.right(CausalLm.EMBEDDING);
+    int hidden = right.length / r;
+    writer.write(name + ".lora_a", (row, into) -> System.arraycopy(a, (int) row * r, into, 0, r));
+    writer.write(
+        name + ".lora_b",
+        (row, into) -> {
+          for (int k = 0; k < r; k++) {
+            into[k] = factor * right[k * hidden + (int) row];
+          }
+        });
+  }
+
   private static String name(ModelConfig base, String path) {
     return GgufLayout.ggufName(base, path + ".weight").orElseThrow();
   }
 
   private static void write(
       GgufWriter writer, StoredAdapter adapter, String path, float alpha, ModelConfig base) {
-    float[] a = adapter.loraA(path);
-    float[] b = adapter.loraB(path);
     int r = adapter.rank(path);
     // 1 but for ranks and alphas by pattern
     float factor = (float) (adapter.scaling(path) * r / alpha);
+    if (path.equals(CausalLm.EMBEDDING)) {
+      writeEmbedding(writer, name(base, path), adapter, r, factor);
+      return;
+    }
+    float[] a = adapter.right(path);
+    float[] b = adapter.left(path);
     boolean permuted = GgufLayout.isPermuted(base, path + ".weight");
     int headDim = base.headDim();
     String name = name(base, path);

@@ -5,15 +5,18 @@ import ai.nibble.model.WeightSource;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 
 /**
  * What several adapters together do to a base's tensors: {@code W + Σᵢ weightᵢ · scalingᵢ · Bᵢ·Aᵢ},
  * the exact sum of their updates, which PEFT calls the combination {@code cat}. What is not a sum,
- * DoRA's magnitudes and modules that were trained whole, is taken from one adapter of weight 1.
+ * DoRA's magnitudes, modules that were trained whole and rows of tokens, is taken from one adapter
+ * of weight 1.
  */
 final class AdapterUpdates {
   static final String EMBEDDING = "model.embed_tokens.weight";
@@ -24,6 +27,7 @@ final class AdapterUpdates {
 
   private final List<MergedAdapter> adapters;
   private final WeightSource base;
+  private final Map<String, List<TokenRows>> rows = new HashMap<>();
 
   /**
    * @param base as training held it
@@ -49,6 +53,7 @@ final class AdapterUpdates {
                 + adapter.weight());
       }
     }
+    adapters.forEach(adapter -> takeRows(adapter, problems));
     Set<String> replaced = new LinkedHashSet<>();
     for (MergedAdapter adapter : adapters) {
       for (String name : adapter.replaced()) {
@@ -66,6 +71,35 @@ final class AdapterUpdates {
     if (!problems.isEmpty()) {
       throw new InvalidInputException(problems);
     }
+  }
+
+  private void takeRows(MergedAdapter adapter, List<String> problems) {
+    adapter
+        .stored()
+        .tokens()
+        .forEach(
+            (path, ids) -> {
+              String where = adapter.directory() + ": replaces rows of '" + path + "'";
+              List<TokenRows> those = rows.computeIfAbsent(path + WEIGHT, p -> new ArrayList<>());
+              if (adapter.weight() != 1) {
+                problems.add(where + ": give it weight 1 instead of " + adapter.weight());
+              }
+              if (those.stream().anyMatch(other -> other.sharesWith(ids))) {
+                problems.add(where + ", some of which another does too: merge only one of them");
+              }
+              those.add(new TokenRows(ids, adapter.stored().tokenRows(path)));
+            });
+  }
+
+  /** The rows that are replaced in a tensor. */
+  private List<TokenRows> rows(String name) {
+    boolean tied = base.config().tieWordEmbeddings() && name.equals(HEAD);
+    return rows.getOrDefault(tied ? EMBEDDING : name, List.of());
+  }
+
+  /** Replaces those elements of a tensor that are of replaced rows. */
+  void replaceRows(String name, long first, float[] values, int offset, int count) {
+    rows(name).forEach(those -> those.copyTo(first, values, offset, count));
   }
 
   private static String module(String name) {
@@ -89,7 +123,12 @@ final class AdapterUpdates {
 
   /** Whether a tensor is another one afterwards. */
   boolean changes(String name) {
-    return hasProduct(name) || replacing(name).isPresent() || addsToBias(name);
+    return changesAlone(name) || !rows(name).isEmpty() || addsToBias(name);
+  }
+
+  /** Whether a tensor changes in another way than one that it is tied to. */
+  private boolean changesAlone(String name) {
+    return hasProduct(name) || replacing(name).isPresent();
   }
 
   /** Whether rows of weights are scaled. */
@@ -101,7 +140,7 @@ final class AdapterUpdates {
    * Whether embedding and output head part: one of two that were one tensor changes, or both do.
    */
   boolean unties() {
-    return base.config().tieWordEmbeddings() && (changes(EMBEDDING) || changes(HEAD));
+    return base.config().tieWordEmbeddings() && (changesAlone(EMBEDDING) || changesAlone(HEAD));
   }
 
   private boolean addsToBias(String name) {
@@ -144,8 +183,8 @@ final class AdapterUpdates {
     int at = 0;
     for (MergedAdapter adapter : those) {
       int r = adapter.stored().rank(module);
-      System.arraycopy(adapter.stored().loraA(module), 0, a, at * in, r * in);
-      float[] columns = adapter.stored().loraB(module);
+      System.arraycopy(adapter.stored().right(module), 0, a, at * in, r * in);
+      float[] columns = adapter.stored().left(module);
       double scaling = adapter.scaling(module);
       for (int o = 0; o < out; o++) {
         for (int k = 0; k < r; k++) {

@@ -33,7 +33,6 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 
@@ -274,7 +273,7 @@ public final class Extraction {
             List.of(),
             InitLoraWeights.KAIMING);
     return found.size() == linears.size()
-        ? new TargetMatcher(plain).resolve(linears, Optional.empty())
+        ? new TargetMatcher(plain).resolve(linears)
         : plain.withTargets(new TargetModules.Names(List.copyOf(found.keySet())));
   }
 

@@ -8,6 +8,7 @@ import ai.nibble.export.ShardWriter;
 import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.ExtendedBase;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
 import ai.nibble.quant.Quant4Config;
@@ -84,7 +85,8 @@ public final class Merge {
         progress.accept("proving it on " + prompts.size() + " prompts");
         MergeProof proof = prove(base, merged, updates, output.path(), dtype, prompts);
         if (proof.holds()) {
-          record.write(output.path(), request.base(), dtype, request.undo(), proof);
+          record.write(
+              output.path(), ExtendedBase.weightsOf(request.base()), dtype, request.undo(), proof);
           output.commit();
         }
         return new MergeReport(
@@ -112,7 +114,11 @@ public final class Merge {
     for (MergeRequest.Adapter adapter : request.adapters()) {
       double weight =
           removal.isPresent() ? -removal.get().take(adapter) : adapter.weight().orElse(1);
-      StoredAdapter opened = scope.own(StoredAdapter.open(adapter.directory(), base));
+      StoredAdapter opened =
+          scope.own(
+              removal.isPresent()
+                  ? StoredAdapter.openMerged(adapter.directory(), base)
+                  : StoredAdapter.open(adapter.directory(), base));
       if (removal.isPresent()) {
         removal.get().requirePossible(opened);
       }

@@ -64,8 +64,12 @@ public final class MergedWeights extends WeightView {
         part == Part.WITHOUT_PRODUCTS
             && updates.hasProduct(name)
             && !updates.isDora()
-            && !name.equals(AdapterUpdates.HEAD);
+            && !isTable(name);
     return updates.changes(name) && !onlyProduct;
+  }
+
+  private static boolean isTable(String name) {
+    return name.equals(AdapterUpdates.EMBEDDING) || name.equals(AdapterUpdates.HEAD);
   }
 
   @Override
@@ -85,14 +89,15 @@ public final class MergedWeights extends WeightView {
       replacing.stored().readReplacement(name, firstElement, out, offset, count);
     } else {
       base.read(name, firstElement, out, offset, count);
+      updates.replaceRows(name, firstElement, out, offset, count);
     }
     updates.addBias(name, firstElement, out, offset, count);
     if (updates.hasProduct(name) && changes(name)) {
       current.use(
           name,
           update -> {
-            // an output head carries no adapter of its own: its product is always in the weight
-            if (part == Part.WHOLE || name.equals(AdapterUpdates.HEAD)) {
+            // who puts products on the linears leaves these two: theirs are always in the weight
+            if (part == Part.WHOLE || isTable(name)) {
               update.addTo(firstElement, out, offset, count);
             }
             update.scale(firstElement, out, offset, count);

@@ -132,6 +132,8 @@ final class Removal {
       reason = "is a DoRA adapter, which replaced the rows' norms";
     } else if (!adapter.extras().modulesToSave().isEmpty()) {
       reason = "replaced " + adapter.extras().modulesToSave() + " whole";
+    } else if (!adapter.tokens().isEmpty()) {
+      reason = "replaced rows of tokens";
     } else if (adapter.extras().bias() != AdapterExtras.Bias.NONE) {
       reason = "replaced biases";
     }

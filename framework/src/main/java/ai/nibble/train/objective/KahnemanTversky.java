@@ -74,7 +74,8 @@ public final class KahnemanTversky implements Objective {
     AnswerTokens tokens = new AnswerTokens(batch, false);
     Sum sum = new Sum(batch, tokens, first, distance);
     try (Variable hidden = model.hidden(tape, batch.inputIds(), pass, checkpointing);
-        Variable logProbs = model.logProbs(tape, hidden, tokens.positions(), tokens.targets())) {
+        Variable logProbs =
+            model.logProbs(tape, hidden, pass, tokens.positions(), tokens.targets())) {
       HostLoss loss = new HostLoss((values, gradient) -> sum.of(values, gradient, normalizer));
       Variable value = tape.apply(loss, logProbs);
       return new CausalLm.Loss(value, () -> sum.total, sum.measures);

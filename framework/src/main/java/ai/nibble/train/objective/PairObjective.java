@@ -102,7 +102,8 @@ abstract class PairObjective implements Objective {
     AnswerTokens tokens = new AnswerTokens(batch, entropy.weight() > 0 && entropy.prompts());
     Sum sum = new Sum(tokens, first);
     try (Variable hidden = model.hidden(tape, batch.inputIds(), pass, checkpointing);
-        Variable logProbs = model.logProbs(tape, hidden, tokens.positions(), tokens.targets())) {
+        Variable logProbs =
+            model.logProbs(tape, hidden, pass, tokens.positions(), tokens.targets())) {
       HostLoss loss = new HostLoss((values, gradient) -> sum.of(values, gradient, normalizer));
       Variable value = tape.apply(loss, logProbs);
       return new CausalLm.Loss(value, () -> sum.total, sum.measures);

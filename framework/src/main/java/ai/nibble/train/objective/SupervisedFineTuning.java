@@ -18,7 +18,7 @@ public final class SupervisedFineTuning implements Objective {
       double normalizer,
       Checkpointing checkpointing) {
     try (Variable hidden = model.hidden(tape, batch.inputIds(), pass, checkpointing)) {
-      return model.loss(tape, hidden, batch.lossPositions(), batch.targets(), normalizer);
+      return model.loss(tape, hidden, pass, batch.lossPositions(), batch.targets(), normalizer);
     }
   }
 }

@@ -13,6 +13,8 @@ import ai.nibble.gguf.GgufTensor;
 import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.GgufLayout;
 import ai.nibble.model.WeightSource;
+import ai.nibble.safetensors.SafetensorsFile;
+import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -59,8 +61,8 @@ class LoraExportTest {
         int outs = Math.toIntExact(loraB.shape().get(0));
         float[] a = values(file, weight + ".lora_a");
         float[] b = values(file, weight + ".lora_b");
-        assertArrayEquals(stored.loraA(path), a);
-        float[] expected = stored.loraB(path);
+        assertArrayEquals(stored.right(path), a);
+        float[] expected = stored.left(path);
         for (int row = 0; row < outs; row++) {
           boolean permuted = GgufLayout.isPermuted(source.config(), path + ".weight");
           int there = (int) (permuted ? GgufLayout.ggufRow(row, source.config().headDim()) : row);
@@ -74,6 +76,52 @@ class LoraExportTest {
       }
     }
     assertEquals(List.of(), notices);
+  }
+
+  /**
+   * llama.cpp looks up rows of A and multiplies by B as PEFT has it ({@code build_inp_embd}): the
+   * two lie the other way round than a linear's.
+   */
+  @Test
+  void embeddingAndHeadOfAnUntiedBaseAreWritten() {
+    Path adapter = resource("qwen3_both");
+    Path qwen3 = Shared.fixtures("models").resolve("qwen3");
+    Path out = temp.resolve("lora.gguf");
+    LoraExport.write(qwen3, adapter, FileType.F32, out, notices::add);
+    try (GgufFile file = GgufFile.open(out);
+        SafetensorsFile peft = SafetensorsFile.open(adapter.resolve("adapter_model.safetensors"))) {
+      assertEquals(List.of(288L, 4L), file.tensor("token_embd.weight.lora_a").shape());
+      assertEquals(List.of(64L, 4L), file.tensor("token_embd.weight.lora_b").shape());
+      float[] a = values(file, "token_embd.weight.lora_a");
+      float[] expected = new float[a.length];
+      String at = "base_model.model.model.embed_tokens.";
+      peft.readFloats(at + "lora_embedding_A", 0, expected, 0, expected.length);
+      for (int token = 0; token < 288; token++) {
+        for (int k = 0; k < 4; k++) {
+          assertEquals(expected[k * 288 + token], a[token * 4 + k]);
+        }
+      }
+      float[] b = values(file, "token_embd.weight.lora_b");
+      float[] same = new float[b.length];
+      peft.readFloats(at + "lora_embedding_B", 0, same, 0, same.length);
+      assertArrayEquals(same, b);
+      assertEquals(List.of(4L, 64L), file.tensor("output.weight.lora_a").shape());
+    }
+    refused(
+        resource("llama_embed"),
+        FileType.F32,
+        temp.resolve("tied.gguf"),
+        "embed_tokens or lm_head, which are one tensor in this base's file");
+    refused(
+        resource("llama_rows"), FileType.F32, temp.resolve("rows.gguf"), "holds rows of tokens");
+  }
+
+  private static Path resource(String name) {
+    try {
+      return Path.of(LoraExportTest.class.getResource("/ai/nibble/golden/tables/" + name).toURI());
+    } catch (URISyntaxException e) {
+      throw new IllegalStateException(e);
+    }
   }
 
   @Test

@@ -35,7 +35,7 @@ class EngineObjectiveTest {
       (tape, model, batch, pass, normalizer, checkpointing) -> {
         long[] targets = Arrays.stream(batch.targets()).asLongStream().toArray();
         try (Variable hidden = model.hidden(tape, batch.inputIds(), pass, checkpointing);
-            Variable logits = model.logits(tape, hidden, batch.lossPositions())) {
+            Variable logits = model.logits(tape, hidden, pass, batch.lossPositions())) {
           EngineSegment segment =
               new EngineSegment(
                   in -> {
@@ -99,7 +99,7 @@ class EngineObjectiveTest {
         Tensor expected = model.logits(BATCH.inputIds(), pass, positions);
         Tape tape = Tape.recording()) {
       Variable hidden = model.hidden(tape, BATCH.inputIds(), pass, Checkpointing.NONE);
-      Variable logits = model.logits(tape, hidden, positions);
+      Variable logits = model.logits(tape, hidden, pass, positions);
       assertEquals(DType.FLOAT32, logits.value().dtype());
       assertEquals(
           Arrays.toString(expected.toFloats()), Arrays.toString(logits.value().toFloats()));

@@ -1,0 +1,114 @@
+package ai.nibble.recipe;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.data.ExtendedBases;
+import ai.nibble.data.NewTokens;
+import ai.nibble.lora.LoraConfig;
+import ai.nibble.lora.TargetMatcher;
+import ai.nibble.model.CausalLm;
+import ai.nibble.model.ExtendedBase;
+import ai.nibble.model.ModelConfig;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** Whether new tokens can be added, and whether anything trains their rows. */
+final class NewTokensCheck {
+  private static final List<String> KEYS =
+      List.of("tokens", "additional_special_tokens", "special_tokens");
+
+  private NewTokensCheck() {}
+
+  /** What the values that could be read add. */
+  @SuppressWarnings("unchecked")
+  private static NewTokens wanted(Map<String, Object> values) {
+    return new NewTokens(
+        (List<String>) values.getOrDefault("tokens", List.of()),
+        (List<String>) values.getOrDefault("additional_special_tokens", List.of()),
+        (Map<String, String>) values.getOrDefault("special_tokens", Map.of()));
+  }
+
+  /**
+   * The base with the new tokens; itself where there are none, and empty where they cannot be
+   * added, which was said.
+   */
+  static Optional<Path> base(Map<String, Object> values, Path base, Reading at) {
+    try {
+      NewTokens wanted = wanted(values);
+      return Optional.of(wanted.isEmpty() ? base : ExtendedBases.of(base, wanted));
+    } catch (InvalidInputException e) {
+      for (String problem : e.problems()) {
+        String key = problem.split(":", 2)[0];
+        boolean named = KEYS.contains(key);
+        report(named ? key : "tokens", named ? problem.substring(key.length() + 2) : problem, at);
+      }
+      return Optional.empty();
+    }
+  }
+
+  /**
+   * @param base with the new tokens
+   * @param config of it
+   */
+  static void check(Map<String, Object> values, Path base, ModelConfig config, Reading at) {
+    List<Integer> added = ExtendedBase.read(base).map(ExtendedBase::newTokens).orElse(List.of());
+    TrainedTokenIds trained =
+        (TrainedTokenIds) values.getOrDefault("trainable_token_indices", TrainedTokenIds.NONE);
+    String key = "trainable_token_indices";
+    if (trained.added() && added.isEmpty()) {
+      report(key, "is 'new', but no key adds a token: add some with tokens", at);
+    }
+    for (int id : trained.ids()) {
+      if (id >= config.vocabSize()) {
+        report(key, "token " + id + " is none of the base's " + config.vocabSize() + " tokens", at);
+      }
+    }
+    if (values.get("adapter") == Recipe.Adapter.NONE) {
+      if (!trained.isEmpty()) {
+        report(key, "goes with an adapter, but adapter: none trains all rows: remove it", at);
+      }
+      return;
+    }
+    if (needsTraining(values, added) && !isTrained(values, trained, config)) {
+      report(
+          KEYS.stream().filter(at.positions()::containsKey).findFirst().orElse("tokens"),
+          "adds "
+              + added.size()
+              + " tokens whose rows nothing trains, they would stay the mean of all rows: add"
+              + " trainable_token_indices: new, which trains these rows alone, or"
+              + " lora_modules_to_save: [embed_tokens, lm_head]",
+          at);
+    }
+  }
+
+  /** A token that only fills batches needs no row of its own. */
+  private static boolean needsTraining(Map<String, Object> values, List<Integer> added) {
+    NewTokens wanted = wanted(values);
+    List<String> learned = new ArrayList<>(wanted.tokens());
+    learned.addAll(wanted.additional());
+    wanted
+        .roles()
+        .forEach(
+            (role, text) -> {
+              if (!role.equals("pad_token")) {
+                learned.add(text);
+              }
+            });
+    return !added.isEmpty() && !learned.isEmpty();
+  }
+
+  private static boolean isTrained(
+      Map<String, Object> values, TrainedTokenIds trained, ModelConfig config) {
+    LoraConfig lora = LoraSettings.of(values);
+    TargetMatcher targets = new TargetMatcher(lora);
+    boolean rows = trained.added() || !trained.ids().isEmpty();
+    return rows || lora.extras().saves(CausalLm.EMBEDDING) || targets.targets(CausalLm.EMBEDDING);
+  }
+
+  private static void report(String key, String problem, Reading at) {
+    Position position = at.positions().getOrDefault(key, at.positions().get("base_model"));
+    at.problems().add(position, "'" + key + "': " + problem);
+  }
+}
