@@ -101,10 +101,13 @@ public final class GgufWeights implements WeightSource {
     }
   }
 
-  /** The first element of an expert's tensor among those of all. */
+  /** The first element of an expert's tensor among those of all, where all share one. */
   private long expertBegin(String name, StoredTensor tensor) {
     long elements = tensor.shape().stream().reduce(1L, (a, b) -> a * b);
-    return GgufLayout.expertPart(config(), name).map(part -> part.expert() * elements).orElse(0L);
+    return GgufLayout.expertPart(config(), name)
+        .filter(part -> part.ggufName().equals(tensor.storedName()))
+        .map(part -> part.expert() * elements)
+        .orElse(0L);
   }
 
   @Override
