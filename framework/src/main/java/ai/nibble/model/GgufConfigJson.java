@@ -122,7 +122,9 @@ final class GgufConfigJson {
   private int rows() {
     List<Long> shape = file.tensor(EMBEDDING).shape();
     String tokens = "tokenizer.ggml.tokens";
-    if (shape.size() != 2 || metadata.size(tokens) > shape.get(0)) {
+    if (shape.size() != 2
+        || metadata.size(tokens) > shape.get(0)
+        || shape.get(0) > Integer.MAX_VALUE) {
       throw metadata.bad(
           tokens,
           "has %d elements, expected at most as many as tensor '%s' has rows, its shape is %s"

@@ -50,9 +50,8 @@ final class GgufDivisors {
     if (divisors.fit(1, USUAL_LENGTH)) {
       return Optional.empty();
     }
-    boolean finite = divisors.factor <= Float.MAX_VALUE;
     for (int length : new int[] {USUAL_LENGTH, divisors.length()}) {
-      if (finite && divisors.fit(divisors.factor, length)) {
+      if (divisors.fit(divisors.factor, length)) {
         return Optional.of(
             json.put("rope_type", "llama3")
                 .put("factor", GgufFields.decimal(divisors.factor))

@@ -72,13 +72,20 @@ final class GgufFields {
 
   /** The shortest decimal that is this float32: what the original configuration said. */
   BigDecimal number(String name) {
-    return decimal(metadata.getFloat(prefix + name));
+    float value = metadata.getFloat(prefix + name);
+    if (!Float.isFinite(value)) {
+      throw bad(name, "is " + value + ", expected a finite number");
+    }
+    return decimal(value);
   }
 
   BigDecimal number(String name, float absent) {
-    return decimal(metadata.getFloat(prefix + name, absent));
+    return has(name) ? number(name) : decimal(absent);
   }
 
+  /**
+   * @param value finite
+   */
   static BigDecimal decimal(float value) {
     return new BigDecimal(Float.toString(value));
   }
@@ -87,6 +94,11 @@ final class GgufFields {
   float[] values(String tensor, int most) {
     float[] values = new float[(int) Math.min(file.tensor(tensor).elements(), most)];
     file.dequantize(tensor, 0, values.length, values, 0);
+    for (float value : values) {
+      if (!Float.isFinite(value)) {
+        throw badTensor(tensor, "holds " + value + ", expected finite numbers");
+      }
+    }
     return values;
   }
 

@@ -34,7 +34,8 @@ final class GgufRope {
   }
 
   private static float factor(GgufFields file) {
-    float factor = file.real(FACTOR, file.real(OLD_FACTOR, 1));
+    String key = file.has(FACTOR) ? FACTOR : OLD_FACTOR;
+    float factor = file.number(key, 1).floatValue();
     return factor == 0 ? 1 : factor; // llama.cpp's "not given"
   }
 

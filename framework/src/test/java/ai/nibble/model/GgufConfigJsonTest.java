@@ -344,6 +344,17 @@ class GgufConfigJsonTest {
                 .put("llama.rope.scaling.factor", 2f)
                 .put("llama.rope.scaling.attn_factor", 2f),
         "metadata 'llama.rope.scaling.attn_factor': is 2.0, expected 1");
+    for (String key :
+        List.of("rope.freq_base", "attention.layer_norm_rms_epsilon", "rope.scaling.factor")) {
+      for (float value : new float[] {Float.NaN, Float.POSITIVE_INFINITY}) {
+        refused(
+            header -> header.put("llama." + key, value),
+            "metadata 'llama." + key + "': is " + value + ", expected a finite number");
+      }
+    }
+    refused(
+        header -> header.putInts("llama.attention.head_count", new int[] {4, 4}),
+        "metadata 'llama.attention.head_count': is an array of 2 INT32, expected an integer");
     refused(
         header -> header.put("llama.rope.dimension_count", 4),
         "metadata 'llama.rope.dimension_count': is 4, expected all of a head, 8");

@@ -10,7 +10,9 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * {@code tokenizer.ggml.model = llama}: SentencePiece's BPE, which joins the pair whose token has
@@ -54,6 +56,25 @@ final class SentencePieceForm implements TokenizerJson.Form {
     this.phi = architecture.equals("phi3") || isNamedPhi(vocabulary.metadata());
     this.addsSpace = vocabulary.flag("add_space_prefix", !gemma);
     findCharacters();
+    if (unknown().isEmpty() && !spellsBytes()) {
+      throw vocabulary
+          .metadata()
+          .bad(
+              Vocabulary.TOKENS,
+              "no token is for bytes or for what is unknown: characters without a token would be"
+                  + " lost; convert the model again");
+    }
+  }
+
+  /** The file's, or else the first token of that type. */
+  private Optional<String> unknown() {
+    if (vocabulary.role("unknown").isPresent()) {
+      return vocabulary.textOf("unknown");
+    }
+    return IntStream.range(0, vocabulary.size())
+        .filter(id -> vocabulary.isOfType(id, Vocabulary.UNKNOWN))
+        .mapToObj(this::text)
+        .findFirst();
   }
 
   /**
@@ -88,8 +109,7 @@ final class SentencePieceForm implements TokenizerJson.Form {
     decoder(tokenizer);
     ObjectNode model = tokenizer.putObject("model").put("type", "BPE");
     model.putNull("dropout");
-    vocabulary
-        .textOf("unknown")
+    unknown()
         .ifPresentOrElse(text -> model.put("unk_token", text), () -> model.putNull("unk_token"));
     model.putNull("continuing_subword_prefix").putNull("end_of_word_suffix");
     model.put("fuse_unk", true).put("byte_fallback", spellsBytes());
@@ -196,7 +216,15 @@ final class SentencePieceForm implements TokenizerJson.Form {
 
   private float[] scores() {
     if (!gemma) {
-      return vocabulary.metadata().getFloats(Vocabulary.SCORES);
+      float[] scores = vocabulary.metadata().getFloats(Vocabulary.SCORES);
+      for (int id = 0; id < scores.length; id++) {
+        if (Float.isNaN(scores[id])) {
+          throw vocabulary
+              .metadata()
+              .bad(Vocabulary.SCORES, "is NaN for token " + id + ", expected a number");
+        }
+      }
+      return scores;
     }
     float[] scores = new float[vocabulary.size()]; // exact: fewer than 2^24 tokens are read
     for (int id = 0; id < scores.length; id++) {

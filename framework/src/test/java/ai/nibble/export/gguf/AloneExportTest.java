@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.TinyChat;
 import ai.nibble.data.ChatTemplate;
 import ai.nibble.data.Tokenizer;
+import ai.nibble.gguf.GgufFile;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.ModelConfig;
@@ -42,6 +43,32 @@ class AloneExportTest {
   private static final List<String> TEXTS =
       List.of(
           "", " a  b\n\tc ", "naïve 日本語 🙂 e\u0301", "x<|im_end|>\n<|im_start|>y", "\u0000\ufeff");
+
+  private static final String GEMMA =
+      """
+      {"version": "1.0", "truncation": null, "padding": null, "added_tokens": [
+        {"id": 0, "content": "<unk>", "single_word": false, "lstrip": false, "rstrip": false,
+         "normalized": false, "special": true},
+        {"id": 1, "content": "<eos>", "single_word": false, "lstrip": false, "rstrip": false,
+         "normalized": false, "special": true},
+        {"id": 2, "content": "▁▁", "single_word": false, "lstrip": false, "rstrip": false,
+         "normalized": false, "special": false},
+        {"id": 3, "content": "▁▁▁", "single_word": false, "lstrip": false, "rstrip": false,
+         "normalized": false, "special": false}],
+       "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+       "pre_tokenizer": {"type": "Split", "pattern": {"String": " "},
+                         "behavior": "MergedWithPrevious", "invert": false},
+       "post_processor": null,
+       "decoder": {"type": "Sequence", "decoders": [
+         {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+         {"type": "ByteFallback"}, {"type": "Fuse"}]},
+       "model": {"type": "BPE", "dropout": null, "unk_token": "<unk>",
+         "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": true,
+         "byte_fallback": true, "ignore_merges": false,
+         "vocab": {"<unk>": 0, "<eos>": 1, "▁▁": 2, "▁▁▁": 3, "<0x0A>": 4, "▁": 5, "a": 6, "b": 7,
+                   "▁a": 8, "ab": 9},
+         "merges": ["▁▁ ▁", "▁ ▁▁", "▁ ▁", "▁ a", "a b"]}}
+      """;
 
   @TempDir Path temp;
   private long live;
@@ -162,6 +189,26 @@ class AloneExportTest {
       }
       assertEquals(expected.eosId(), seen.eosId());
       assertEquals(expected.specialTokens().texts(), seen.specialTokens().texts());
+    }
+  }
+
+  /** As Gemma 3's tokenizer.json, of a few tokens: runs of spaces are plain added tokens. */
+  @Test
+  void gemmasRunsOfSpacesAreReadBackAsTheyWere() throws IOException {
+    Path from =
+        TinyChat.of("gemma3_text", Map.of("sliding_window_pattern", "6"), temp.resolve("base"));
+    Files.writeString(from.resolve("tokenizer.json"), GEMMA);
+    Files.writeString(from.resolve("tokenizer_config.json"), "{\"eos_token\": \"<eos>\"}");
+    Path file = alone(from);
+    try (GgufFile gguf = GgufFile.open(file)) {
+      List<String> tokens = gguf.metadata().getStrings("tokenizer.ggml.tokens");
+      assertEquals(List.of("  ", "   ", "<0x0A>", "▁"), tokens.subList(2, 6));
+    }
+    try (Tokenizer expected = Tokenizer.load(from);
+        Tokenizer seen = Tokenizer.load(WeightSource.directory(file))) {
+      for (String text : List.of("a  ab", " ".repeat(10) + "a", "\n a▁▁b", "   ", "x y")) {
+        assertArrayEquals(expected.encode(text).ids(), seen.encode(text).ids(), text);
+      }
     }
   }
 

@@ -246,13 +246,38 @@ class TokenizerJsonTest {
         new GgufHeader()
             .put("general.architecture", "llama")
             .put("tokenizer.ggml.model", "llama")
-            .putStrings("tokenizer.ggml.tokens", List.of("a", "b")),
+            .putStrings("tokenizer.ggml.tokens", List.of("a", "b"))
+            .putInts("tokenizer.ggml.token_type", new int[] {2, 1}),
         "no metadata 'tokenizer.ggml.scores'");
     GgufHeader eos = VocabularyFile.byteLevel("gpt-2").put("tokenizer.ggml.eos_token_id", 6);
     String message =
         assertThrows(InvalidInputException.class, () -> read(eos).config(64)).getMessage();
     assertTrue(
         message.contains("metadata 'tokenizer.ggml.eos_token_id': is 6, expected 0 to 5"), message);
+  }
+
+  @Test
+  void scoresThatAreNoNumbersAreRefused() {
+    refused(
+        few("llama", new int[] {2, 1}, new float[] {0, Float.NaN}, "<unk>", "a"),
+        "metadata 'tokenizer.ggml.scores': is NaN for token 1, expected a number");
+  }
+
+  /** The library would leave them out without a word. */
+  @Test
+  void aVocabularyThatWouldLoseCharactersIsRefused() throws IOException {
+    GgufHeader lost =
+        new GgufHeader()
+            .put("general.architecture", "llama")
+            .put("tokenizer.ggml.model", "llama")
+            .putStrings("tokenizer.ggml.tokens", List.of("a", "b"))
+            .putFloats("tokenizer.ggml.scores", new float[] {0, -1});
+    refused(lost, "metadata 'tokenizer.ggml.tokens': no token is for bytes or for what is unknown");
+    lost.putInts("tokenizer.ggml.token_type", new int[] {2, 1})
+        .put("tokenizer.ggml.add_space_prefix", false);
+    try (Tokenizer tokenizer = load(read(lost))) {
+      assertArrayEquals(new int[] {1, 0, 1}, tokenizer.encode("bxb").ids());
+    }
   }
 
   @Test
