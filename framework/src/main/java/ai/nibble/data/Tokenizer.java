@@ -5,6 +5,7 @@ import ai.djl.huggingface.tokenizers.jni.CharSpan;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.jinja.Rendering;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -89,7 +90,8 @@ public final class Tokenizer implements AutoCloseable {
 
   /** Without what would add, cut or pad: none of that is the library's to do. */
   private static ObjectNode bare(ObjectNode root) {
-    ObjectNode bare = root.deepCopy();
+    ObjectNode bare = JsonNodeFactory.instance.objectNode();
+    bare.setAll(root);
     bare.putNull("truncation");
     bare.putNull("padding");
     bare.putNull("post_processor");
@@ -149,7 +151,7 @@ public final class Tokenizer implements AutoCloseable {
 
   private synchronized HuggingFaceTokenizer maskedLibrary() {
     if (masked == null) {
-      masked = open(file.path(), control.maskedFile(bare(file.root())));
+      masked = open(file.path(), control.maskedFile(bare(file.root()).deepCopy()));
     }
     return masked;
   }

@@ -54,6 +54,12 @@ public final class GgufHeader {
     return put(key, out);
   }
 
+  public GgufHeader putFlags(String key, List<Boolean> value) {
+    ByteBuffer out = array(MetadataType.BOOL, value.size(), value.size());
+    value.forEach(flag -> out.put((byte) (flag ? 1 : 0)));
+    return put(key, out);
+  }
+
   public GgufHeader putFloats(String key, float[] value) {
     ByteBuffer out = array(MetadataType.FLOAT32, value.length, value.length * Float.BYTES);
     for (float element : value) {

@@ -136,6 +136,22 @@ public final class GgufMetadata {
     return values;
   }
 
+  /** An array of bools, or of integers that are 0 or not; at most 4,194,304 of them. */
+  public List<Boolean> getFlags(String key) {
+    Entry entry =
+        array(
+            key,
+            "an array of BOOL or of integers",
+            type -> type == MetadataType.BOOL || type.isInteger());
+    List<Boolean> flags = new ArrayList<>(bounded(key, entry));
+    Cursor cursor = cursor(key, entry);
+    boolean bools = entry.elementType() == MetadataType.BOOL;
+    for (int i = 0; i < entry.count(); i++) {
+      flags.add((bools ? cursor.int8("a bool") : integer(cursor, entry.elementType())) != 0);
+    }
+    return Collections.unmodifiableList(flags);
+  }
+
   /** An array of floating-point numbers; at most 4,194,304 of them; owned by the caller. */
   public float[] getFloats(String key) {
     Entry entry = array(key, "an array of floating-point numbers", MetadataType::isFloatingPoint);

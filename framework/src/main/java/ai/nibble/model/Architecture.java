@@ -1,6 +1,7 @@
 package ai.nibble.model;
 
 import ai.nibble.nn.Activation;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -62,6 +63,28 @@ public abstract sealed class Architecture
       List<Integer> eosTokenIds,
       OptionalInt padTokenId) {}
 
+  /** The supported ones, of which configurations hold the very objects. */
+  static List<Architecture> all() {
+    return All.ARCHITECTURES;
+  }
+
+  /** Apart, because a class cannot make objects of those that extend it before it is there. */
+  private static final class All {
+    static final List<Architecture> ARCHITECTURES =
+        List.of(
+            new Llama(),
+            new Mistral(),
+            new Qwen2(),
+            new Qwen3(),
+            new SmolLm3(),
+            new Gemma2(),
+            new Gemma3(),
+            new Phi3(),
+            new Olmo2(),
+            new Mixtral(),
+            new Qwen3Moe());
+  }
+
   /** The class that computes the model in transformers, such as {@code LlamaForCausalLM}. */
   public String className() {
     return className;
@@ -81,6 +104,26 @@ public abstract sealed class Architecture
   /** What is added to mean squares where the file does not say. */
   double rmsNormEps() {
     return 1e-6;
+  }
+
+  /** Whether a GGUF file is of the family; several may share a name of llama.cpp's. */
+  boolean isIn(GgufFields file) {
+    return file.architecture().equals(gguf.name());
+  }
+
+  /**
+   * Sets the fields of {@code config.json} that not every family has, from a GGUF file that comes
+   * alone.
+   *
+   * @throws ai.nibble.InvalidInputException if the file says of the model what is not read
+   */
+  void configure(GgufFields file, ObjectNode json) {
+    json.put("hidden_act", "silu");
+  }
+
+  /** Whether a part of each head may be rotated alone. */
+  boolean rotatesPartly() {
+    return false;
   }
 
   /** Integers that a GGUF file says of the family beside those of every one, without its prefix. */

@@ -6,6 +6,7 @@ import ai.nibble.model.DecoderForm.Projections;
 import ai.nibble.model.DecoderForm.Scales;
 import ai.nibble.nn.Activation;
 import ai.nibble.nn.NormScale;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -25,8 +26,10 @@ final class Gemma2 extends Architecture {
   private static final int PATTERN = 2;
 
   private static final int LAYERS_OF_27B = 46;
+  private static final int DEFAULT_SCORE_CAP = 50;
+  private static final int DEFAULT_FINAL_CAP = 30;
 
-  static final String SLIDING_WINDOW = "attention.sliding_window";
+  static final String SCORE_CAP = "attn_logit_softcapping";
   static final String FINAL_CAP = "final_logit_softcapping";
 
   Gemma2() {
@@ -52,6 +55,28 @@ final class Gemma2 extends Architecture {
   }
 
   @Override
+  void configure(GgufFields file, ObjectNode json) {
+    configure(file, json, LAYERS_OF_27B);
+    json.put(SCORE_CAP, file.number(SCORE_CAP, DEFAULT_SCORE_CAP));
+    json.put(FINAL_CAP, file.number(FINAL_CAP, DEFAULT_FINAL_CAP));
+    file.setWindowsAlways(json, PATTERN);
+    if (!file.has(GgufFields.SLIDING_WINDOW)) {
+      json.remove("sliding_window");
+      json.remove("layer_types"); // the defaults of both are llama.cpp's
+    }
+  }
+
+  /** What the files of Gemma 2 and 3 take for granted. */
+  static void configure(GgufFields file, ObjectNode json, int layersOf27B) {
+    json.put("hidden_activation", Activation.GELU_TANH.hiddenAct());
+    json.put(
+        "query_pre_attn_scalar",
+        file.layers() == layersOf27B
+            ? json.get("hidden_size").intValue() / json.get("num_attention_heads").intValue()
+            : json.get("head_dim").intValue());
+  }
+
+  @Override
   DecoderForm form(ConfigFields f, int layers) {
     List<LayerAttention> attention =
         SlidingFields.windowsAlways(f, layers, DEFAULT_WINDOW, layer -> (layer + 1) % PATTERN != 0)
@@ -62,8 +87,8 @@ final class Gemma2 extends Architecture {
         new Scales(
             true,
             attentionScale(f),
-            cap(f, "attn_logit_softcapping", OptionalDouble.of(50)),
-            cap(f, FINAL_CAP, OptionalDouble.of(30)));
+            cap(f, SCORE_CAP, OptionalDouble.of(DEFAULT_SCORE_CAP)),
+            cap(f, FINAL_CAP, OptionalDouble.of(DEFAULT_FINAL_CAP)));
     return form(f, attention, Norms.Heads.NONE, scales);
   }
 
@@ -73,15 +98,9 @@ final class Gemma2 extends Architecture {
   }
 
   @Override
-  Map<String, Integer> ggufIntegers(ModelConfig c) {
-    OptionalInt window = c.form().slidingWindow();
-    return window.isPresent() ? Map.of(SLIDING_WINDOW, window.getAsInt()) : Map.of();
-  }
-
-  @Override
   Map<String, Double> ggufNumbers(ModelConfig c) {
     Map<String, Double> caps = new LinkedHashMap<>();
-    c.form().scales().scoreCap().ifPresent(cap -> caps.put("attn_logit_softcapping", cap));
+    c.form().scales().scoreCap().ifPresent(cap -> caps.put(SCORE_CAP, cap));
     c.form().scales().logitCap().ifPresent(cap -> caps.put(FINAL_CAP, cap));
     return caps;
   }

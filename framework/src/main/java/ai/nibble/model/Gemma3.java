@@ -4,6 +4,7 @@ import ai.nibble.model.DecoderForm.LayerAttention;
 import ai.nibble.model.DecoderForm.Norms;
 import ai.nibble.model.DecoderForm.Rope;
 import ai.nibble.model.DecoderForm.Scales;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -19,7 +20,8 @@ import java.util.function.Consumer;
  */
 final class Gemma3 extends Architecture {
   private static final OptionalInt DEFAULT_WINDOW = OptionalInt.of(4096);
-  private static final double DEFAULT_LOCAL_THETA = 10_000;
+  private static final int DEFAULT_LOCAL_THETA = 10_000;
+  private static final String LOCAL_THETA = "rope.freq_base_swa";
 
   /** llama.cpp has this pattern of windows alone. */
   private static final int PATTERN = 6;
@@ -63,6 +65,16 @@ final class Gemma3 extends Architecture {
   }
 
   @Override
+  void configure(GgufFields file, ObjectNode json) {
+    Gemma2.configure(file, json, LAYERS_OF_27B);
+    json.put("rope_local_base_freq", file.number(LOCAL_THETA, DEFAULT_LOCAL_THETA));
+    if (file.has(Gemma2.FINAL_CAP)) {
+      json.put(Gemma2.FINAL_CAP, file.number(Gemma2.FINAL_CAP));
+    }
+    file.setWindowsAlways(json, PATTERN);
+  }
+
+  @Override
   DecoderForm form(ConfigFields f, int layers) {
     f.hasValue("_" + PATTERN_KEY); // what an older file said, beside the layer_types made of it
     int pattern = f.integer(PATTERN_KEY, PATTERN);
@@ -90,15 +102,9 @@ final class Gemma3 extends Architecture {
   }
 
   @Override
-  Map<String, Integer> ggufIntegers(ModelConfig c) {
-    OptionalInt window = c.form().slidingWindow();
-    return window.isPresent() ? Map.of(Gemma2.SLIDING_WINDOW, window.getAsInt()) : Map.of();
-  }
-
-  @Override
   Map<String, Double> ggufNumbers(ModelConfig c) {
     Map<String, Double> numbers = new LinkedHashMap<>();
-    numbers.put("rope.freq_base_swa", c.form().slidingRope().orElseThrow().theta());
+    numbers.put(LOCAL_THETA, c.form().slidingRope().orElseThrow().theta());
     c.form().scales().logitCap().ifPresent(cap -> numbers.put(Gemma2.FINAL_CAP, cap));
     return numbers;
   }

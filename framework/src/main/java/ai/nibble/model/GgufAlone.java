@@ -12,6 +12,7 @@ import ai.nibble.gguf.vocabulary.TokenizerJson;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -27,7 +28,7 @@ import java.util.Optional;
  */
 final class GgufAlone {
   /** Changes when the same file would be written otherwise. */
-  private static final String FORM = "1";
+  private static final String FORM = "2";
 
   private static final String KIND = "gguf";
   private static final String TOKENIZER = "tokenizer.ggml.model";
@@ -61,7 +62,10 @@ final class GgufAlone {
     }
   }
 
-  /** By all that precedes the data, so that a file that is moved is known again. */
+  /**
+   * By all that precedes the data and by the tensors that the configuration is made of, so that a
+   * file that is moved is known again.
+   */
   private static String name(GgufFile file) {
     long end = file.tensors().values().stream().mapToLong(GgufTensor::position).min().orElse(0);
     MessageDigest sum = Sha256.start();
@@ -72,7 +76,17 @@ final class GgufAlone {
     } catch (IOException e) {
       throw new InvalidInputException(file.path() + " cannot be read: " + FileProblem.reason(e), e);
     }
+    file.names().stream()
+        .filter(GgufHyperparameters::isRopeTensor)
+        .forEach(tensor -> sum.update(bytes(file, tensor)));
     return Sha256.hex(sum).substring(0, 32) + "-" + FORM;
+  }
+
+  private static byte[] bytes(GgufFile file, String tensor) {
+    float[] values = new GgufFields(file).values(tensor, ModelConfig.MAX_HEAD_DIM);
+    ByteBuffer bytes = ByteBuffer.allocate(values.length * Float.BYTES);
+    bytes.asFloatBuffer().put(values);
+    return bytes.array();
   }
 
   private static void write(GgufFile file, Path directory) {

@@ -63,7 +63,7 @@ final class GgufConfigCheck {
   private void scaling() {
     // llama.cpp's words for what its own loader applies; Llama 3's scaling is the tensor below.
     String key = GgufHyperparameters.ropeScalingTypeKey(config);
-    String type = metadata.getString(key, "none");
+    String type = GgufRope.type(new GgufFields(file));
     String expected = GgufHyperparameters.ropeScalingType(config);
     if (!type.equals(expected)) {
       problem(key, type, "'" + expected + "'");

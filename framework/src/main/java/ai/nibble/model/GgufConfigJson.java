@@ -10,8 +10,8 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.math.BigDecimal;
+import java.math.RoundingMode;
 import java.util.List;
-import java.util.Optional;
 import java.util.OptionalInt;
 
 /**
@@ -20,20 +20,16 @@ import java.util.OptionalInt;
  * {@link GgufConfigCheck} compares the two when the weights are opened.
  */
 final class GgufConfigJson {
-  /** Those whose files say all that their {@code config.json} would by the keys that are read. */
-  private static final List<Architecture> SUPPORTED =
-      List.of(new Llama(), new Qwen2(), new Qwen3(), new SmolLm3());
-
   private static final String EMBEDDING = "token_embd.weight";
 
-  /** The scaling of Llama 3.1 to 3.3; of the divisors alone one number of the three is free. */
-  private static final double LOW_FREQ_FACTOR = 1;
+  /** The converter keeps routers in float32 whatever the type of the matrices. */
+  private static final String ROUTER = ".ffn_gate_inp.weight";
 
-  private static final double HIGH_FREQ_FACTOR = 4;
-  private static final int ORIGINAL_LENGTH = 8192;
+  private static final int SHARE_DIGITS = 9;
 
   private final GgufFile file;
   private final GgufMetadata metadata;
+  private final GgufFields fields;
   private final Architecture architecture;
 
   /**
@@ -42,45 +38,47 @@ final class GgufConfigJson {
   GgufConfigJson(GgufFile file) {
     this.file = file;
     this.metadata = file.metadata();
-    String name = metadata.getString("general.architecture");
+    this.fields = new GgufFields(file);
     this.architecture =
-        SUPPORTED.stream()
-            .filter(known -> known.gguf().name().equals(name))
+        Architecture.all().stream()
+            .filter(known -> known.isIn(fields))
             .findFirst()
             .orElseThrow(
                 () ->
                     metadata.bad(
                         "general.architecture",
-                        "is '%s', expected one of %s: put the original model's config.json and"
-                                .formatted(
-                                    name,
-                                    SUPPORTED.stream().map(known -> known.gguf().name()).toList())
-                            + " tokenizer.json beside the file"));
+                        "is '%s', expected one of %s"
+                            .formatted(
+                                fields.architecture(),
+                                Architecture.all().stream()
+                                    .map(known -> known.gguf().name())
+                                    .distinct()
+                                    .toList())));
   }
 
   /** {@code config.json}. */
   ObjectNode config() {
-    refuseExperts();
     ObjectNode json = JsonNodeFactory.instance.objectNode();
     json.putArray("architectures").add(architecture.className());
     json.put("model_type", architecture.modelType());
-    int hidden = integer("embedding_length");
-    int heads = integer("attention.head_count");
-    int headDim = headDim(hidden, heads);
+    int hidden = fields.integer("embedding_length");
+    int heads = fields.integer("attention.head_count");
+    int headDim = fields.integer("attention.key_length", hidden / heads);
+    int length = fields.integer("context_length");
     json.put("vocab_size", rows());
     json.put("hidden_size", hidden);
-    json.put("intermediate_size", integer("feed_forward_length"));
-    json.put("num_hidden_layers", integer("block_count"));
+    json.put("intermediate_size", fields.integer("feed_forward_length"));
+    json.put("num_hidden_layers", fields.layers());
     json.put("num_attention_heads", heads);
-    json.put("num_key_value_heads", integer("attention.head_count_kv", heads));
+    json.put("num_key_value_heads", fields.integer("attention.head_count_kv", heads));
     json.put("head_dim", headDim);
-    json.put("hidden_act", "silu");
-    json.put("max_position_embeddings", integer("context_length"));
-    json.put("rms_norm_eps", number("attention.layer_norm_rms_epsilon"));
-    json.put("rope_theta", number("rope.freq_base", 10_000));
-    scaling().ifPresent(scaling -> json.set("rope_scaling", scaling));
-    json.put("tie_word_embeddings", !file.names().contains("output.weight"));
-    biases(json);
+    json.put("max_position_embeddings", length);
+    json.put("rms_norm_eps", fields.number("attention.layer_norm_rms_epsilon"));
+    json.put("rope_theta", fields.number("rope.freq_base", 10_000));
+    rotated(json, headDim);
+    GgufRope.scaling(fields).ifPresent(scaling -> json.set("rope_scaling", scaling));
+    json.put("tie_word_embeddings", !fields.hasTensor("output.weight"));
+    architecture.configure(fields, json);
     role(json, "bos");
     role(json, "eos");
     role(json, "padding", "pad_token_id");
@@ -117,14 +115,16 @@ final class GgufConfigJson {
 
   /** Tokens of context. */
   int contextLength() {
-    return integer("context_length");
+    return fields.integer("context_length");
   }
 
   /** As many as the embedding has; some may be of no token. */
   private int rows() {
     List<Long> shape = file.tensor(EMBEDDING).shape();
     String tokens = "tokenizer.ggml.tokens";
-    if (shape.size() != 2 || metadata.size(tokens) > shape.get(0)) {
+    if (shape.size() != 2
+        || metadata.size(tokens) > shape.get(0)
+        || shape.get(0) > Integer.MAX_VALUE) {
       throw metadata.bad(
           tokens,
           "has %d elements, expected at most as many as tensor '%s' has rows, its shape is %s"
@@ -133,77 +133,19 @@ final class GgufConfigJson {
     return Math.toIntExact(shape.get(0));
   }
 
-  private void refuseExperts() {
-    String key = key("expert_count");
-    if (metadata.contains(key) && metadata.getLong(key) > 0) {
-      throw metadata.bad(
-          key,
-          "is "
-              + metadata.getLong(key)
-              + ", a mixture of experts, expected none: put the original model's config.json and"
-              + " tokenizer.json beside the file");
+  /** Phi 3 may rotate a part of each head, the others rotate all of it. */
+  private void rotated(ObjectNode json, int headDim) {
+    String key = "rope.dimension_count";
+    int rotated = fields.integer(key, headDim);
+    if (rotated == headDim) {
+      return;
     }
-  }
-
-  /** All of a head is rotated; of a part there is no field that is read. */
-  private int headDim(int hidden, int heads) {
-    int headDim = integer("attention.key_length", hidden / Math.max(1, heads));
-    int rotated = integer("rope.dimension_count", headDim);
-    if (rotated != headDim) {
-      throw metadata.bad(
-          key("rope.dimension_count"), "is " + rotated + ", expected all of a head, " + headDim);
+    if (!architecture.rotatesPartly() || rotated > headDim) {
+      throw fields.bad(key, "is " + rotated + ", expected all of a head, " + headDim);
     }
-    return headDim;
-  }
-
-  /** What a file without a fitting flag says by the tensors it has. */
-  private void biases(ObjectNode json) {
-    if (!architecture.modelType().equals("qwen2")) { // has them, and no flag
-      json.put("attention_bias", file.names().contains("blk.0.attn_q.bias"));
-    }
-    if (file.names().contains("blk.0.ffn_gate.bias")) {
-      json.put("mlp_bias", true);
-    }
-  }
-
-  private Optional<ObjectNode> scaling() {
-    String key = key("rope.scaling.type");
-    String type = metadata.getString(key, "none");
-    ObjectNode json = JsonNodeFactory.instance.objectNode();
-    switch (type) {
-      case "none" -> {
-        return divisors(json);
-      }
-      case "linear" -> json.put("rope_type", type).put("factor", number("rope.scaling.factor"));
-      case "yarn" ->
-          json.put("rope_type", type)
-              .put("factor", number("rope.scaling.factor"))
-              .put(
-                  "original_max_position_embeddings",
-                  integer("rope.scaling.original_context_length"));
-      default -> throw metadata.bad(key, "is '" + type + "', expected none, linear or yarn");
-    }
-    return Optional.of(json);
-  }
-
-  /** Llama 3's: the largest divisor is its factor, the others follow. */
-  private Optional<ObjectNode> divisors(ObjectNode json) {
-    if (!file.names().contains(GgufHyperparameters.ROPE_FREQS)) {
-      return Optional.empty();
-    }
-    long count = file.tensor(GgufHyperparameters.ROPE_FREQS).elements();
-    float[] divisors = new float[(int) Math.min(count, ModelConfig.MAX_HEAD_DIM)];
-    file.dequantize(GgufHyperparameters.ROPE_FREQS, 0, divisors.length, divisors, 0);
-    float factor = 1;
-    for (float divisor : divisors) {
-      factor = Math.max(factor, divisor);
-    }
-    return Optional.of(
-        json.put("rope_type", "llama3")
-            .put("factor", decimal(factor))
-            .put("low_freq_factor", LOW_FREQ_FACTOR)
-            .put("high_freq_factor", HIGH_FREQ_FACTOR)
-            .put("original_max_position_embeddings", ORIGINAL_LENGTH));
+    json.put(
+        "partial_rotary_factor", // rounded up: the whole number of elements is rounded down
+        new BigDecimal(rotated).divide(new BigDecimal(headDim), SHARE_DIGITS, RoundingMode.UP));
   }
 
   /**
@@ -214,7 +156,7 @@ final class GgufConfigJson {
     GgmlType widest = file.tensor(EMBEDDING).type();
     boolean same =
         file.tensors().values().stream()
-            .filter(tensor -> tensor.shape().size() > 1)
+            .filter(tensor -> tensor.shape().size() > 1 && !tensor.name().endsWith(ROUTER))
             .allMatch(tensor -> tensor.type() == widest);
     if (same && widest == GgmlType.F32) {
       return DType.FLOAT32;
@@ -240,30 +182,5 @@ final class GgufConfigJson {
     return metadata.contains(key)
         ? OptionalInt.of(metadata.getInt(key, 0, Integer.MAX_VALUE))
         : OptionalInt.empty();
-  }
-
-  private String key(String name) {
-    return architecture.gguf().name() + "." + name;
-  }
-
-  private int integer(String name) {
-    return metadata.getInt(key(name), 1, Integer.MAX_VALUE);
-  }
-
-  private int integer(String name, int absent) {
-    return metadata.contains(key(name)) ? integer(name) : absent;
-  }
-
-  private BigDecimal number(String name) {
-    return decimal(metadata.getFloat(key(name)));
-  }
-
-  private BigDecimal number(String name, float absent) {
-    return decimal(metadata.getFloat(key(name), absent));
-  }
-
-  /** The shortest decimal that is this float32: what the original said. */
-  private static BigDecimal decimal(float value) {
-    return new BigDecimal(Float.toString(value));
   }
 }

@@ -67,10 +67,27 @@ public final class GgufHyperparameters {
     put(values, config, "attention.key_length", config.headDim());
     put(values, config, "attention.value_length", config.headDim());
     config
+        .form()
+        .slidingWindow()
+        .ifPresent(window -> put(values, config, GgufFields.SLIDING_WINDOW, window));
+    config
         .architecture()
         .ggufIntegers(config)
         .forEach((name, value) -> put(values, config, name, value));
     return values;
+  }
+
+  /**
+   * Which layers slide, where llama.cpp does not know it by the architecture: it reads nothing of
+   * this; a file that comes alone is whole by it.
+   */
+  public static Map<String, List<Boolean>> flags(ModelConfig config) {
+    List<Boolean> sliding =
+        config.form().layers().stream().map(layer -> layer.slidingWindow().isPresent()).toList();
+    boolean some = sliding.contains(true) && sliding.contains(false);
+    return some && !config.architecture().slidesInGguf()
+        ? Map.of(key(config, GgufFields.SLIDING_PATTERN), sliding)
+        : Map.of();
   }
 
   /** The numbers, all but {@link #ropeFreqBase} and those of the rope scaling. */

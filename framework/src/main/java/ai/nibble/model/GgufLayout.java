@@ -60,6 +60,10 @@ public final class GgufLayout {
   private static final Pattern GGUF_NAME =
       Pattern.compile("(?<layer>blk\\.(?<index>\\d{1,9})\\.)?(?<module>.+)\\.(?<kind>weight|bias)");
 
+  private static final Pattern GGUF_EXPERT =
+      Pattern.compile(
+          "blk\\.(?<index>\\d{1,9})\\.(?<module>ffn_\\w+)\\.(?<expert>\\d{1,9})\\.weight");
+
   private static final Pattern HUGGING_FACE_NAME =
       Pattern.compile(
           "(?<layer>model\\.layers\\.(?<index>\\d{1,9})\\.)?(?<module>.+)\\.(?<kind>weight|bias)");
@@ -77,8 +81,18 @@ public final class GgufLayout {
         : translate(HUGGING_FACE_NAME.matcher(name), "blk.", inLayers(config), OUTSIDE_LAYERS);
   }
 
-  /** The Hugging Face name; empty where such a model has no such tensor. */
+  /**
+   * The Hugging Face name; empty where such a model has no such tensor. Experts have a tensor each
+   * in files from before April 2024, {@code blk.0.ffn_gate.7.weight}.
+   */
   public static Optional<String> huggingFaceName(ModelConfig config, String ggufName) {
+    Matcher each = GGUF_EXPERT.matcher(ggufName);
+    Optional<ExpertNames> names = config.form().experts().map(ExpertsForm::names);
+    if (names.isPresent() && each.matches()) {
+      String linear = names.get().linear(each.group("module") + "_exps");
+      String at = DecoderParameters.LAYERS + each.group("index") + "." + names.get().experts();
+      return Optional.ofNullable(linear).map(l -> at + each.group("expert") + "." + l + ".weight");
+    }
     return translate(
         GGUF_NAME.matcher(ggufName),
         DecoderParameters.LAYERS,

@@ -6,6 +6,7 @@ import ai.nibble.gguf.GgufFile;
 import ai.nibble.gguf.GgufTensor;
 import ai.nibble.tensor.DType;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -18,12 +19,33 @@ import java.util.function.Consumer;
  * row order of Hugging Face.
  */
 public final class GgufWeights implements WeightSource {
+  private static final Place PLAIN = new Place(0, false, 0);
+
   private final GgufFile file;
   private final Parameters parameters;
+  private final Map<String, Place> places = new HashMap<>();
+
+  /**
+   * Where a tensor lies, worked out once for the thousands of reads that it takes.
+   *
+   * @param begin its first element among those that are stored together
+   * @param isPermuted whether its rows lie in llama.cpp's order
+   * @param shift what is added to its values there
+   */
+  private record Place(long begin, boolean isPermuted, float shift) {}
 
   private GgufWeights(GgufFile file, Parameters parameters) {
     this.file = file;
     this.parameters = parameters;
+    ModelConfig config = parameters.config();
+    for (String name : parameters.names()) {
+      places.put(
+          name,
+          new Place(
+              expertBegin(name, parameters.get(name)),
+              GgufLayout.isPermuted(config, name),
+              GgufLayout.shift(config, name)));
+    }
   }
 
   /**
@@ -81,12 +103,11 @@ public final class GgufWeights implements WeightSource {
   @Override
   public void read(String name, long firstElement, float[] out, int offset, int count) {
     StoredTensor tensor = parameters.get(name, firstElement, out, offset, count);
-    if (!GgufLayout.isPermuted(config(), name)) {
-      long there = firstElement + expertBegin(name, tensor);
-      file.dequantize(tensor.storedName(), there, count, out, offset);
-      float shift = GgufLayout.shift(config(), name);
-      for (int i = offset; i < offset + count && shift != 0; i++) {
-        out[i] -= shift;
+    Place place = places.getOrDefault(name, PLAIN); // a tied head is the embedding
+    if (!place.isPermuted()) {
+      file.dequantize(tensor.storedName(), firstElement + place.begin(), count, out, offset);
+      for (int i = offset; i < offset + count && place.shift() != 0; i++) {
+        out[i] -= place.shift();
       }
       return;
     }
@@ -101,10 +122,13 @@ public final class GgufWeights implements WeightSource {
     }
   }
 
-  /** The first element of an expert's tensor among those of all. */
+  /** The first element of an expert's tensor among those of all, where all share one. */
   private long expertBegin(String name, StoredTensor tensor) {
     long elements = tensor.shape().stream().reduce(1L, (a, b) -> a * b);
-    return GgufLayout.expertPart(config(), name).map(part -> part.expert() * elements).orElse(0L);
+    return GgufLayout.expertPart(config(), name)
+        .filter(part -> part.ggufName().equals(tensor.storedName()))
+        .map(part -> part.expert() * elements)
+        .orElse(0L);
   }
 
   @Override

@@ -1,6 +1,7 @@
 package ai.nibble.model;
 
 import ai.nibble.model.DecoderForm.Projections;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.List;
 import java.util.OptionalInt;
 
@@ -26,6 +27,22 @@ final class Llama extends Architecture {
         OptionalInt.of(1),
         List.of(2),
         OptionalInt.empty());
+  }
+
+  @Override
+  boolean isIn(GgufFields file) {
+    return super.isIn(file) && file.count("expert_count") == 0 && !slides(file);
+  }
+
+  /** Mistral is Llama that slides; one with biases could be no Mistral. */
+  static boolean slides(GgufFields file) {
+    return file.window().isPresent() && !file.hasTensor("blk.0.attn_q.bias");
+  }
+
+  @Override
+  void configure(GgufFields file, ObjectNode json) {
+    super.configure(file, json);
+    file.setBiases(json);
   }
 
   @Override

@@ -2,12 +2,14 @@ package ai.nibble.model;
 
 import ai.nibble.model.DecoderForm.LayerAttention;
 import ai.nibble.model.DecoderForm.Projections;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.List;
 import java.util.OptionalInt;
 
 /**
  * Mistral ({@code MistralConfig}): Llama without biases, whose attention slides in every layer
- * where {@code sliding_window} is not null. llama.cpp has it as {@code llama}, without the window.
+ * where {@code sliding_window} is not null. llama.cpp has it as {@code llama}, without the window:
+ * a file of its converter is read as Llama, one that names the window as this.
  */
 final class Mistral extends Architecture {
   private static final int DEFAULT_WINDOW = 4096;
@@ -32,6 +34,17 @@ final class Mistral extends Architecture {
         OptionalInt.of(1),
         List.of(2),
         OptionalInt.empty());
+  }
+
+  @Override
+  boolean isIn(GgufFields file) {
+    return super.isIn(file) && file.count("expert_count") == 0 && Llama.slides(file);
+  }
+
+  @Override
+  void configure(GgufFields file, ObjectNode json) {
+    super.configure(file, json);
+    json.put("sliding_window", file.window().orElseThrow());
   }
 
   @Override

@@ -3,6 +3,7 @@ package ai.nibble.model;
 import ai.nibble.model.DecoderForm.ExpertsForm;
 import ai.nibble.model.DecoderForm.LayerAttention;
 import ai.nibble.model.DecoderForm.Projections;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -38,6 +39,19 @@ final class Mixtral extends Architecture {
   @Override
   double rmsNormEps() {
     return 1e-5;
+  }
+
+  @Override
+  boolean isIn(GgufFields file) {
+    return super.isIn(file) && file.count("expert_count") > 0;
+  }
+
+  @Override
+  void configure(GgufFields file, ObjectNode json) {
+    super.configure(file, json);
+    json.put("num_local_experts", file.integer("expert_count"));
+    json.put("num_experts_per_tok", file.integer("expert_used_count"));
+    file.window().ifPresent(window -> json.put("sliding_window", window));
   }
 
   @Override

@@ -31,21 +31,6 @@ import java.util.stream.Collectors;
 final class ModelConfigFile {
   private static final int MAX_BYTES = 16 << 20;
 
-  /** The supported ones. */
-  private static final List<Architecture> ARCHITECTURES =
-      List.of(
-          new Llama(),
-          new Mistral(),
-          new Qwen2(),
-          new Qwen3(),
-          new SmolLm3(),
-          new Gemma2(),
-          new Gemma3(),
-          new Phi3(),
-          new Olmo2(),
-          new Mixtral(),
-          new Qwen3Moe());
-
   private static final List<String> CODE_FIELDS =
       List.of(
           "auto_map",
@@ -241,7 +226,7 @@ final class ModelConfigFile {
     List<String> names = f.strings("architectures");
     String modelType = f.hasValue("model_type") ? f.string("model_type", "") : "";
     refuseIfAnyProblem();
-    for (Architecture supported : ARCHITECTURES) {
+    for (Architecture supported : Architecture.all()) {
       boolean named = names.isEmpty() || names.equals(List.of(supported.className()));
       boolean typed = modelType.isEmpty() || modelType.equals(supported.modelType());
       if (named && typed && !(names.isEmpty() && modelType.isEmpty())) {
@@ -254,7 +239,9 @@ final class ModelConfigFile {
             + " and 'model_type' is "
             + f.shown("model_type")
             + ", expected a supported one: "
-            + ARCHITECTURES.stream().map(Architecture::toString).collect(Collectors.joining(", ")));
+            + Architecture.all().stream()
+                .map(Architecture::toString)
+                .collect(Collectors.joining(", ")));
   }
 
   /** Fields that would change what the model computes in a way this reader does not follow. */

@@ -3,6 +3,7 @@ package ai.nibble.model;
 import ai.nibble.model.DecoderForm.Norms;
 import ai.nibble.model.DecoderForm.Projections;
 import ai.nibble.nn.NormScale;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -39,6 +40,17 @@ final class Olmo2 extends Architecture {
   @Override
   double rmsNormEps() {
     return 1e-5;
+  }
+
+  /** With a window it would be OLMo 3, which llama.cpp has under the same name. */
+  @Override
+  void configure(GgufFields file, ObjectNode json) {
+    super.configure(file, json);
+    if (file.window().isPresent()) {
+      throw file.bad(
+          GgufFields.SLIDING_WINDOW,
+          "is %d, expected none: OLMo 3 is not supported".formatted(file.window().getAsInt()));
+    }
   }
 
   @Override

@@ -2,6 +2,7 @@ package ai.nibble.model;
 
 import ai.nibble.model.DecoderForm.LayerAttention;
 import ai.nibble.model.DecoderForm.Projections;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -53,6 +54,17 @@ final class Phi3 extends Architecture {
   }
 
   @Override
+  boolean rotatesPartly() {
+    return true;
+  }
+
+  @Override
+  void configure(GgufFields file, ObjectNode json) {
+    super.configure(file, json);
+    file.window().ifPresent(window -> json.put("sliding_window", window));
+  }
+
+  @Override
   DecoderForm form(ConfigFields f, int layers) {
     f.hasValue("original_max_position_embeddings"); // of LongRoPE alone
     LayerAttention attention = LayerAttention.rotary(f.integerOrNull("sliding_window"));
@@ -62,7 +74,7 @@ final class Phi3 extends Architecture {
   /** llama.cpp's converter writes 0 where there is none. */
   @Override
   Map<String, Integer> ggufIntegers(ModelConfig c) {
-    return Map.of(Gemma2.SLIDING_WINDOW, c.form().slidingWindow().orElse(0));
+    return Map.of(GgufFields.SLIDING_WINDOW, c.form().slidingWindow().orElse(0));
   }
 
   @Override

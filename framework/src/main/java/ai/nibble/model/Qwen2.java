@@ -2,6 +2,7 @@ package ai.nibble.model;
 
 import ai.nibble.model.DecoderForm.LayerAttention;
 import ai.nibble.model.DecoderForm.Projections;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.List;
 import java.util.OptionalInt;
 
@@ -38,6 +39,12 @@ final class Qwen2 extends Architecture {
         OptionalInt.empty(),
         List.of(),
         OptionalInt.empty());
+  }
+
+  @Override
+  void configure(GgufFields file, ObjectNode json) {
+    super.configure(file, json);
+    file.setWindows(json);
   }
 
   @Override

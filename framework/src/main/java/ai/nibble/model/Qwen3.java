@@ -3,6 +3,7 @@ package ai.nibble.model;
 import ai.nibble.model.DecoderForm.Norms;
 import ai.nibble.model.DecoderForm.Projections;
 import ai.nibble.nn.NormScale;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.OptionalInt;
 
 /**
@@ -19,6 +20,13 @@ final class Qwen3 extends Architecture {
   @Override
   Defaults defaults() {
     return Qwen2.defaults(OptionalInt.of(128));
+  }
+
+  @Override
+  void configure(GgufFields file, ObjectNode json) {
+    super.configure(file, json);
+    file.setBiases(json);
+    file.setWindows(json);
   }
 
   @Override

@@ -3,6 +3,7 @@ package ai.nibble.model;
 import ai.nibble.model.DecoderForm.ExpertsForm;
 import ai.nibble.model.DecoderForm.LayerAttention;
 import ai.nibble.model.DecoderForm.Projections;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -38,6 +39,19 @@ final class Qwen3Moe extends Architecture {
         OptionalInt.empty(),
         List.of(),
         OptionalInt.empty());
+  }
+
+  @Override
+  void configure(GgufFields file, ObjectNode json) {
+    super.configure(file, json);
+    int perToken = file.integer("expert_used_count");
+    json.put("num_experts", file.integer("expert_count"));
+    json.put("num_experts_per_tok", perToken);
+    int single = file.integer("feed_forward_length");
+    json.put(
+        "moe_intermediate_size", file.integer("expert_feed_forward_length", single / perToken));
+    json.put("norm_topk_prob", true); // what llama.cpp takes for granted
+    file.window().ifPresent(w -> json.put("use_sliding_window", true).put("sliding_window", w));
   }
 
   @Override

@@ -63,14 +63,17 @@ public final class RotaryFrequencies {
    * 1 or the factor, as in llama.cpp's converter.
    */
   public static float[] divisors(ModelConfig config) {
-    float[] plain = inverses(config.rotaryDim(), config.ropeTheta());
-    float[] scaled = of(config).inverseFrequencies();
+    return divisors(config.rotaryDim(), config.ropeTheta(), config.ropeScaling());
+  }
+
+  /** The same of any elements, base and scaling. */
+  static float[] divisors(int headDim, double theta, RopeScaling scaling) {
+    float[] plain = inverses(headDim, theta);
+    float[] scaled = of(headDim, theta, scaling).inverseFrequencies;
     for (int j = 0; j < plain.length; j++) {
-      float divisor = plain[j] / scaled[j];
       boolean whole =
-          config.ropeScaling() instanceof RopeScaling.Llama3 s
-              && plain[j] / (float) s.factor() == scaled[j];
-      plain[j] = whole ? (float) ((RopeScaling.Llama3) config.ropeScaling()).factor() : divisor;
+          scaling instanceof RopeScaling.Llama3 s && plain[j] / (float) s.factor() == scaled[j];
+      plain[j] = whole ? (float) ((RopeScaling.Llama3) scaling).factor() : plain[j] / scaled[j];
     }
     return plain;
   }

@@ -2,6 +2,7 @@ package ai.nibble.model;
 
 import ai.nibble.model.DecoderForm.LayerAttention;
 import ai.nibble.model.DecoderForm.Projections;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -38,6 +39,13 @@ final class SmolLm3 extends Architecture {
         OptionalInt.of(128000),
         List.of(128001),
         OptionalInt.of(128004));
+  }
+
+  @Override
+  void configure(GgufFields file, ObjectNode json) {
+    super.configure(file, json);
+    file.setBiases(json);
+    file.setWindows(json);
   }
 
   @Override

@@ -15,7 +15,9 @@ import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
+import com.sun.management.ThreadMXBean;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -81,6 +83,10 @@ class MalformedGgufTest {
             header(0, 1).string("k".repeat(65536)).u32(UINT8).pad(64),
             "65536 bytes",
             "at most 65535"),
+        bad(
+            "array of strings of 2^63 in 43 bytes",
+            header(0, 1).array("a", STRING, Long.MIN_VALUE).pad(43),
+            "array's length is 9223372036854775808"),
         bad("key length 2^63", header(0, 1).u64(Long.MIN_VALUE).pad(43), "9223372036854775808"),
         bad("key no UTF-8", header(0, 1).u64(1).raw(0xff).u32(UINT8).pad(64), "UTF-8"),
         bad(
@@ -224,10 +230,20 @@ class MalformedGgufTest {
   @MethodSource({"headers", "metadata", "tensors", "vocabularies"})
   void isRefusedInOneLine(String what, GgufBytes bytes, String[] inMessage) {
     Path path = bytes.write(directory.resolve("bad.gguf"));
+    ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
     InvalidInputException e =
         assertTimeoutPreemptively(
             Duration.ofSeconds(5),
-            () -> assertThrows(InvalidInputException.class, () -> GgufFile.open(path)));
+            () -> {
+              long before = threads.getCurrentThreadAllocatedBytes();
+              InvalidInputException refusal =
+                  assertThrows(InvalidInputException.class, () -> GgufFile.open(path));
+              long allocated = threads.getCurrentThreadAllocatedBytes() - before;
+              // classes and message formats of the first refusal take some hundreds of kilobytes
+              assertTrue(
+                  allocated <= 2 * Files.size(path) + (8 << 20), allocated + " bytes allocated");
+              return refusal;
+            });
     assertEquals(1, e.problems().size());
     assertEquals(1, e.getMessage().lines().count(), e.getMessage());
     assertTrue(e.getMessage().startsWith(path + ": "), e.getMessage());

@@ -1,5 +1,6 @@
 package ai.nibble.model;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -18,6 +19,8 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.zip.CRC32;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -102,6 +105,39 @@ final class GgufWeightsTest extends WeightSourceContract {
                     .formatted(key, seen, expected)
                 + " file"),
         problems(new TinyModel(1, false)));
+  }
+
+  /** As files of before April 2024 have them. */
+  @Test
+  void expertsWithATensorEachAreReadAsThoseInOne() {
+    TinyModel model = TinyModel.of("mixtral", 5);
+    model.fields.put("max_position_embeddings", "2048");
+    model.fields.put("rms_norm_eps", "1e-6");
+    model.fields.put("rope_theta", "10000.0");
+    changed.put("llama.expert_count", 4);
+    changed.put("llama.expert_used_count", 2);
+    Map<String, Object> metadata = model.ggufMetadata();
+    metadata.putAll(changed);
+    ModelConfig config = model.config(folder);
+    Map<String, String> linears = Map.of("w1", "ffn_gate", "w3", "ffn_up", "w2", "ffn_down");
+    Pattern expert =
+        Pattern.compile(
+            "model\\.layers\\.(\\d)\\.block_sparse_moe\\.experts\\.(\\d)\\.(w\\d)\\.weight");
+    Path file = folder.resolve("each.gguf");
+    model.writeGguf(
+        file,
+        metadata,
+        name -> {
+          Matcher m = expert.matcher(name);
+          return m.matches()
+              ? "blk.%s.%s.%s.weight".formatted(m.group(1), linears.get(m.group(3)), m.group(2))
+              : GgufLayout.ggufName(config, name).orElseThrow();
+        });
+    try (WeightSource weights = WeightSource.open(file, notices::add)) {
+      assertEquals(model.values.keySet(), weights.names());
+      model.values.forEach((name, values) -> assertArrayEquals(values, all(weights, name), name));
+    }
+    assertEquals(List.of(), notices);
   }
 
   @Test

@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 
 /**
@@ -290,16 +291,25 @@ public final class TinyModel {
 
   /** Version 3, all float32, rows of q and k in llama.cpp's order; keys as given. */
   void writeGguf(Path file, Map<String, Object> metadata) {
+    ModelConfig config = readBack();
+    writeGguf(file, metadata, name -> GgufLayout.ggufName(config, name).orElse(name));
+  }
+
+  /**
+   * The same.
+   *
+   * @param names in the file, by Hugging Face's
+   */
+  void writeGguf(Path file, Map<String, Object> metadata, UnaryOperator<String> names) {
     ByteArrayOutputStream out = new ByteArrayOutputStream();
     out.writeBytes("GGUF".getBytes(StandardCharsets.US_ASCII));
     out.writeBytes(little(20).putInt(3).putLong(values.size()).putLong(metadata.size()).array());
     metadata.forEach((key, value) -> writeValue(out, key, value));
     ByteArrayOutputStream data = new ByteArrayOutputStream();
-    ModelConfig llama = readBack();
     values.forEach(
         (name, tensor) -> {
           List<Long> shape = shapes.get(name);
-          writeString(out, GgufLayout.ggufName(llama, name).orElse(name));
+          writeString(out, names.apply(name));
           out.writeBytes(little(4).putInt(shape.size()).array());
           for (int d = shape.size() - 1; d >= 0; d--) {
             out.writeBytes(little(8).putLong(shape.get(d)).array());

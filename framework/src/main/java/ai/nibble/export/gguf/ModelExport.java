@@ -175,6 +175,7 @@ public final class ModelExport {
     header.put("general.file_type", request.type().number());
     header.put("general.quantization_version", 2);
     GgufHyperparameters.integers(config).forEach(header::put);
+    GgufHyperparameters.flags(config).forEach(header::putFlags);
     header.put(GgufHyperparameters.contextLength(config), config.maxPositionEmbeddings());
     GgufHyperparameters.numbers(config)
         .forEach((key, value) -> header.put(key, value.floatValue()));

@@ -23,6 +23,7 @@ final class SentencePiece {
   private static final int BYTE = 6;
 
   private static final String SPACE = "▁";
+  private static final Pattern RUN = Pattern.compile(SPACE + SPACE + "+");
   private static final Pattern BYTE_TOKEN = Pattern.compile("<0x[0-9A-F]{2}>");
 
   private final TokenizerContents contents;
@@ -50,6 +51,11 @@ final class SentencePiece {
           marks |= step.path("replacement").asText().equals(SPACE);
           adds |= !step.path("prepend_scheme").asText("always").equals("never");
         }
+        case "Split" -> { // Gemma 3's, at spaces that are marks by then: parts nothing
+          if (!step.path("pattern").path("String").asText().equals(" ")) {
+            return Optional.empty();
+          }
+        }
         default -> {
           return Optional.empty();
         }
@@ -65,6 +71,11 @@ final class SentencePiece {
     List<JsonNode> steps = new ArrayList<>();
     node.path(list).forEach(steps::add);
     return steps;
+  }
+
+  /** A plain added token's text: llama.cpp looks for it in text whose spaces are not marked yet. */
+  static String asWritten(String text) {
+    return RUN.matcher(text).matches() ? text.replace(SPACE, " ") : text;
   }
 
   /** Whether text gets a space in front. */

@@ -8,6 +8,7 @@ import ai.nibble.gguf.GgufHeader;
 import ai.nibble.model.ModelConfig;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -122,7 +123,12 @@ final class Vocabulary {
 
   /** One for each row of the embedding: ids without a token get a name no text has. */
   private List<String> tokens() {
-    Map<Integer, String> known = contents.tokens();
+    Map<Integer, String> known = new HashMap<>(contents.tokens());
+    for (Added added : sentencePiece.isPresent() ? contents.added() : List.<Added>of()) {
+      if (!added.special()) {
+        known.computeIfPresent(added.id(), (id, text) -> SentencePiece.asWritten(text));
+      }
+    }
     List<String> tokens = new ArrayList<>(config.vocabSize());
     for (int id = 0; id < config.vocabSize(); id++) {
       tokens.add(known.getOrDefault(id, "[PAD" + id + "]"));

@@ -1,12 +1,18 @@
 package ai.nibble.gguf.vocabulary;
 
+import ai.nibble.gguf.GgufMetadata;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * {@code tokenizer.ggml.model = llama}: SentencePiece's BPE, which joins the pair whose token has
@@ -15,14 +21,22 @@ import java.util.Map;
  *
  * <p>A space is {@code ▁}; characters without a token are spelled in bytes, {@code <0xHH>}. Of
  * Gemma the scores do not follow the order of joining, that of the tokens does; and it has runs of
- * spaces as user-defined tokens, which the converter spells with spaces.
+ * spaces as user-defined tokens, which the converter spells with spaces; Gemma 3 joins these before
+ * all others, the longest first. Special tokens of Phi 3 take the white space behind them; no file
+ * says so, llama.cpp knows it too.
  */
 final class SentencePieceForm implements TokenizerJson.Form {
   private static final String SPACE = "▁";
-  private static final int BYTES = 256;
+  private static final int ASCII = 128;
+
+  /** Of Phi 3's special tokens those that leave the white space behind them. */
+  private static final Set<String> PHI_KEEPS_SPACE = Set.of("<unk>", "<s>", "<|endoftext|>");
 
   private final Vocabulary vocabulary;
   private final boolean gemma;
+  private final boolean runsFirst;
+  private final boolean phi;
+  private final Map<Integer, String> spelled = new HashMap<>();
   private final boolean addsSpace;
 
   private record Merge(String left, String right, float score) {
@@ -35,10 +49,57 @@ final class SentencePieceForm implements TokenizerJson.Form {
     }
   }
 
-  SentencePieceForm(Vocabulary vocabulary, boolean gemma) {
+  SentencePieceForm(Vocabulary vocabulary, String architecture) {
     this.vocabulary = vocabulary;
-    this.gemma = gemma;
+    this.gemma = architecture.startsWith("gemma");
+    this.runsFirst = architecture.equals("gemma3");
+    this.phi = architecture.equals("phi3") || isNamedPhi(vocabulary.metadata());
     this.addsSpace = vocabulary.flag("add_space_prefix", !gemma);
+    findCharacters();
+    if (unknown().isEmpty() && !spellsBytes()) {
+      throw vocabulary
+          .metadata()
+          .bad(
+              Vocabulary.TOKENS,
+              "no token is for bytes or for what is unknown: characters without a token would be"
+                  + " lost; convert the model again");
+    }
+  }
+
+  /** The file's, or else the first token of that type. */
+  private Optional<String> unknown() {
+    if (vocabulary.role("unknown").isPresent()) {
+      return vocabulary.textOf("unknown");
+    }
+    return IntStream.range(0, vocabulary.size())
+        .filter(id -> vocabulary.isOfType(id, Vocabulary.UNKNOWN))
+        .mapToObj(this::text)
+        .findFirst();
+  }
+
+  /**
+   * Finds characters that have no token but of their byte, and of which longer tokens consist, as
+   * Gemma's tabs: SentencePiece joins characters whether or not they are tokens, the library tokens
+   * alone. So the byte's token is spelled as the character.
+   */
+  private void findCharacters() {
+    BitSet within = new BitSet();
+    for (int id = 0; id < vocabulary.size(); id++) {
+      if (isPiece(id)) {
+        vocabulary.texts().get(id).chars().filter(c -> c < ASCII).forEach(within::set);
+      }
+    }
+    for (int c = within.nextSetBit(0); c >= 0; c = within.nextSetBit(c + 1)) {
+      Integer id = vocabulary.ids().get("<0x%02X>".formatted(c));
+      String text = Character.toString(c);
+      if (id != null && vocabulary.isOfType(id, Vocabulary.BYTE) && !has(text)) {
+        spelled.put(id, text);
+      }
+    }
+  }
+
+  private boolean has(String text) {
+    return vocabulary.ids().containsKey(text);
   }
 
   @Override
@@ -48,8 +109,7 @@ final class SentencePieceForm implements TokenizerJson.Form {
     decoder(tokenizer);
     ObjectNode model = tokenizer.putObject("model").put("type", "BPE");
     model.putNull("dropout");
-    vocabulary
-        .textOf("unknown")
+    unknown()
         .ifPresentOrElse(text -> model.put("unk_token", text), () -> model.putNull("unk_token"));
     model.putNull("continuing_subword_prefix").putNull("end_of_word_suffix");
     model.put("fuse_unk", true).put("byte_fallback", spellsBytes());
@@ -86,11 +146,12 @@ final class SentencePieceForm implements TokenizerJson.Form {
   }
 
   private boolean spellsBytes() {
-    int bytes = 0;
     for (int id = 0; id < vocabulary.size(); id++) {
-      bytes += vocabulary.isOfType(id, Vocabulary.BYTE) ? 1 : 0;
+      if (vocabulary.isOfType(id, Vocabulary.BYTE)) {
+        return true;
+      }
     }
-    return bytes == BYTES;
+    return false;
   }
 
   private void merges(ArrayNode out) {
@@ -111,10 +172,10 @@ final class SentencePieceForm implements TokenizerJson.Form {
    * longest left part; by the tokens' order the other way round.
    */
   private Comparator<Merge> order() {
-    Comparator<Merge> best = Comparator.comparing(Merge::score, Comparator.reverseOrder());
+    Comparator<Merge> best = Comparator.comparingDouble(Merge::score).reversed();
     Comparator<Merge> shorter =
         Comparator.comparingInt(Merge::leftLength).thenComparingInt(Merge::rightLength);
-    return best.thenComparing(gemma ? shorter : shorter.reversed());
+    return best.thenComparing(gemma && !runsFirst ? shorter : shorter.reversed());
   }
 
   private List<Merge> waysTo(String text, float score, Map<String, Integer> pieces) {
@@ -150,16 +211,25 @@ final class SentencePieceForm implements TokenizerJson.Form {
     boolean joined =
         vocabulary.isOfType(id, Vocabulary.NORMAL)
             || gemma && vocabulary.isOfType(id, Vocabulary.USER_DEFINED);
-    return joined && text(id).indexOf(' ') < 0;
+    return joined && text(id).indexOf(' ') < 0 || spelled.containsKey(id);
   }
 
   private float[] scores() {
     if (!gemma) {
-      return vocabulary.metadata().getFloats(Vocabulary.SCORES);
+      float[] scores = vocabulary.metadata().getFloats(Vocabulary.SCORES);
+      for (int id = 0; id < scores.length; id++) {
+        if (Float.isNaN(scores[id])) {
+          throw vocabulary
+              .metadata()
+              .bad(Vocabulary.SCORES, "is NaN for token " + id + ", expected a number");
+        }
+      }
+      return scores;
     }
     float[] scores = new float[vocabulary.size()]; // exact: fewer than 2^24 tokens are read
     for (int id = 0; id < scores.length; id++) {
-      scores[id] = -id;
+      boolean run = runsFirst && vocabulary.isOfType(id, Vocabulary.USER_DEFINED);
+      scores[id] = run ? 0 : -id;
     }
     return scores;
   }
@@ -171,9 +241,21 @@ final class SentencePieceForm implements TokenizerJson.Form {
 
   @Override
   public String text(int id) {
-    String text = vocabulary.texts().get(id);
+    String character = spelled.get(id);
+    String text = character == null ? vocabulary.texts().get(id) : character;
     boolean spaces = gemma && text.length() > 1 && text.isBlank() && text.indexOf(' ') >= 0;
     return spaces ? text.replace(" ", SPACE) : text;
+  }
+
+  /** llama.cpp knows Phi 3 by the model's name alone. */
+  private static boolean isNamedPhi(GgufMetadata metadata) {
+    String name = metadata.getString("general.name", "").toLowerCase(Locale.ROOT);
+    return name.contains("phi-3") || name.contains("phi3");
+  }
+
+  @Override
+  public boolean stripsRight(int id) {
+    return phi && !PHI_KEEPS_SPACE.contains(text(id));
   }
 
   @Override

@@ -39,6 +39,11 @@ public final class TokenizerJson {
     /** A token's text as the library has it. */
     String text(int id);
 
+    /** Whether an added token takes the white space behind it. */
+    default boolean stripsRight(int id) {
+      return false;
+    }
+
     /** Whether plain text begins with the beginning-of-sequence token where the file is silent. */
     boolean addsBos();
   }
@@ -61,8 +66,7 @@ public final class TokenizerJson {
     return switch (model) {
       case "gpt2" -> new TokenizerJson(vocabulary, new ByteLevelForm(vocabulary));
       case "llama" ->
-          new TokenizerJson(
-              vocabulary, new SentencePieceForm(vocabulary, architecture.startsWith("gemma")));
+          new TokenizerJson(vocabulary, new SentencePieceForm(vocabulary, architecture));
       default ->
           throw metadata.bad(
               Vocabulary.MODEL,
@@ -90,7 +94,7 @@ public final class TokenizerJson {
             .put("content", form.text(id))
             .put("single_word", false)
             .put("lstrip", false)
-            .put("rstrip", false)
+            .put("rstrip", form.stripsRight(id))
             .put("normalized", false)
             .put("special", control);
       }

@@ -68,7 +68,7 @@ class TokenizerJsonTest {
 
   /** Pieces and ids by the package sentencepiece itself. */
   @ParameterizedTest
-  @CsvSource({"llama, sentencepiece.json", "gemma2, gemma.json"})
+  @CsvSource({"llama, sentencepiece.json", "gemma2, gemma.json", "gemma3, gemma.json"})
   void piecesWithScoresGiveTheIdsOfSentencePiece(String architecture, String resource)
       throws IOException {
     JsonNode golden = golden(resource);
@@ -105,6 +105,77 @@ class TokenizerJsonTest {
         .putStrings("tokenizer.ggml.tokens", texts)
         .putFloats("tokenizer.ggml.scores", scores)
         .putInts("tokenizer.ggml.token_type", types);
+  }
+
+  /** As its own file does; Gemma 2's joins pairs first, which of 100 makes other tokens. */
+  @Test
+  void runsOfSpacesAreJoinedLongestFirstByGemma3() throws IOException {
+    JsonNode golden = golden("gemma.json");
+    GgufHeader header = pieces(golden, "gemma3");
+    int longest = 0;
+    int seven = 0;
+    for (int id = 0; id < golden.get("pieces").size(); id++) {
+      String piece = golden.get("pieces").get(id).get(0).asText();
+      longest = piece.equals(" ".repeat(31)) ? id : longest;
+      seven = piece.equals(" ".repeat(7)) ? id : seven;
+    }
+    try (Tokenizer tokenizer = load(read(header))) {
+      assertArrayEquals(
+          new int[] {longest, longest, longest, seven}, tokenizer.encode(" ".repeat(100)).ids());
+    }
+  }
+
+  private static GgufHeader few(String architecture, int[] types, float[] scores, String... texts) {
+    return new GgufHeader()
+        .put("general.architecture", architecture)
+        .put("tokenizer.ggml.model", "llama")
+        .put("tokenizer.ggml.add_space_prefix", false)
+        .put("tokenizer.ggml.unknown_token_id", 0)
+        .putStrings("tokenizer.ggml.tokens", List.of(texts))
+        .putFloats("tokenizer.ggml.scores", scores)
+        .putInts("tokenizer.ggml.token_type", types);
+  }
+
+  /** As SentencePiece, which joins characters whether or not they are tokens. */
+  @Test
+  void aTabThatHasNoTokenButItsByteIsJoined() throws IOException {
+    GgufHeader header =
+        few(
+            "llama",
+            new int[] {2, 6, 6, 1, 1},
+            new float[] {0, 0, 0, -1, -2},
+            "<unk>",
+            "<0x09>",
+            "<0x0A>",
+            "\t\t",
+            "a");
+    try (Tokenizer tokenizer = load(read(header))) {
+      assertArrayEquals(new int[] {3, 1, 4, 2}, tokenizer.encode("\t\t\ta\n").ids());
+      assertEquals("\t\t\ta\n", tokenizer.decode(new int[] {3, 1, 4, 2}, false));
+    }
+  }
+
+  /** Its files do not say so; llama.cpp goes by the name. */
+  @ParameterizedTest
+  @CsvSource({"phi3, tuned, true", "llama, Phi-3 mini, true", "llama, tuned, false"})
+  void spaceBehindSpecialTokensOfPhi3IsTakenByThem(String architecture, String name, boolean taken)
+      throws IOException {
+    GgufHeader header =
+        few(
+                architecture,
+                new int[] {2, 3, 3, 1, 1},
+                new float[] {0, 0, 0, -1, -2},
+                "<unk>",
+                "<s>",
+                "<|end|>",
+                "▁",
+                "a")
+            .put("general.name", name);
+    try (Tokenizer tokenizer = load(read(header))) {
+      assertArrayEquals(
+          taken ? new int[] {2, 4} : new int[] {2, 3, 3, 4}, tokenizer.encode("<|end|>  a").ids());
+      assertArrayEquals(new int[] {1, 3, 3, 4}, tokenizer.encode("<s>  a").ids());
+    }
   }
 
   /** As transformers builds them, and SmolLM's own file has them. */
@@ -175,13 +246,38 @@ class TokenizerJsonTest {
         new GgufHeader()
             .put("general.architecture", "llama")
             .put("tokenizer.ggml.model", "llama")
-            .putStrings("tokenizer.ggml.tokens", List.of("a", "b")),
+            .putStrings("tokenizer.ggml.tokens", List.of("a", "b"))
+            .putInts("tokenizer.ggml.token_type", new int[] {2, 1}),
         "no metadata 'tokenizer.ggml.scores'");
     GgufHeader eos = VocabularyFile.byteLevel("gpt-2").put("tokenizer.ggml.eos_token_id", 6);
     String message =
         assertThrows(InvalidInputException.class, () -> read(eos).config(64)).getMessage();
     assertTrue(
         message.contains("metadata 'tokenizer.ggml.eos_token_id': is 6, expected 0 to 5"), message);
+  }
+
+  @Test
+  void scoresThatAreNoNumbersAreRefused() {
+    refused(
+        few("llama", new int[] {2, 1}, new float[] {0, Float.NaN}, "<unk>", "a"),
+        "metadata 'tokenizer.ggml.scores': is NaN for token 1, expected a number");
+  }
+
+  /** The library would leave them out without a word. */
+  @Test
+  void aVocabularyThatWouldLoseCharactersIsRefused() throws IOException {
+    GgufHeader lost =
+        new GgufHeader()
+            .put("general.architecture", "llama")
+            .put("tokenizer.ggml.model", "llama")
+            .putStrings("tokenizer.ggml.tokens", List.of("a", "b"))
+            .putFloats("tokenizer.ggml.scores", new float[] {0, -1});
+    refused(lost, "metadata 'tokenizer.ggml.tokens': no token is for bytes or for what is unknown");
+    lost.putInts("tokenizer.ggml.token_type", new int[] {2, 1})
+        .put("tokenizer.ggml.add_space_prefix", false);
+    try (Tokenizer tokenizer = load(read(lost))) {
+      assertArrayEquals(new int[] {1, 0, 1}, tokenizer.encode("bxb").ids());
+    }
   }
 
   @Test
