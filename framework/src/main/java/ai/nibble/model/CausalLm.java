@@ -126,6 +126,14 @@ public final class CausalLm implements AutoCloseable {
     return DecoderAssembly.linearPaths(config);
   }
 
+  /**
+   * The last name in the paths of routers, which are held as stored whatever is quantised; empty
+   * for a model without experts.
+   */
+  public static Optional<String> routerName(ModelConfig config) {
+    return config.form().experts().map(experts -> experts.names().routerName());
+  }
+
   /** By module path, the most that the rank of each of these linears' weights can be. */
   public static Map<String, Long> linearRanks(ModelConfig config) {
     Map<String, List<Long>> shapes = DecoderParameters.shapes(config);
