@@ -147,8 +147,8 @@ class QuantizeTest {
   }
 
   /**
-   * transformers 4 makes a linear of a router, and 5 one tensor of a layer's experts: the first must
-   * be told to leave it, the second cannot load experts that are quantised one by one.
+   * transformers 4 makes a linear of a router, and 5 one tensor of a layer's experts: the first
+   * must be told to leave it, the second cannot load experts that are quantised one by one.
    */
   @ParameterizedTest
   @ValueSource(strings = {"mixtral", "qwen3_moe"})
