@@ -62,7 +62,11 @@ class Int8StepTest {
     return ids;
   }
 
-  /** Float32 sums of some hundred terms in another order, through two layers and back. */
+  /**
+   * Float32 sums of some hundred terms in another order, through two layers and back: 1e-5 of loss
+   * and norm. The gradients of queries and keys are what softmax's derivative leaves of terms some
+   * times larger, on either side: 3e-5 of a tensor's largest.
+   */
   @ParameterizedTest
   @CsvSource({
     "false, 6.0, NONE", "false, 0.0, NONE", "false, 1.5, NONE", "false, 1.5, BLOCK",
@@ -121,7 +125,7 @@ class Int8StepTest {
   private static void assertStepped(
       SafetensorsFixture golden, String threshold, String name, Parameter parameter) {
     float[] gradient = golden.floats(threshold + ".gradient." + name);
-    assertClose(name, gradient, parameter.grad().toFloats(), 1e-5);
+    assertClose(name, gradient, parameter.grad().toFloats(), 3e-5);
     float[] expected = golden.floats(threshold + ".after." + name);
     float[] actual = parameter.value().toFloats();
     for (int i = 0; i < expected.length; i++) {
