@@ -24,7 +24,7 @@ final class ComponentCheck {
               + ": truncation: 'stride' is "
               + stride
               + ", expected below 'max_length' "
-              + truncation.path("max_length"));
+              + JsonFiles.shown(truncation.path("max_length")));
     }
   }
 
@@ -49,7 +49,13 @@ final class ComponentCheck {
       String problem = RegexCheck.problem(regex.asText());
       if (problem != null) {
         throw new InvalidInputException(
-            path + ": " + where + ": the pattern '" + regex.asText() + "' " + problem);
+            path
+                + ": "
+                + where
+                + ": the pattern '"
+                + JsonFiles.shown(regex.asText())
+                + "' "
+                + problem);
       }
     }
     for (String list : List.of("normalizers", "pretokenizers", "decoders", "processors")) {
@@ -68,12 +74,17 @@ final class ComponentCheck {
                   + ": "
                   + where
                   + ": the template names '"
-                  + name.asText()
+                  + JsonFiles.shown(name.asText())
                   + "', which is not in its special_tokens");
         }
         if (name.isTextual() && defined.path("ids").size() != defined.path("tokens").size()) {
           throw new InvalidInputException(
-              path + ": " + where + ": '" + name.asText() + "' has not as many ids as tokens");
+              path
+                  + ": "
+                  + where
+                  + ": '"
+                  + JsonFiles.shown(name.asText())
+                  + "' has not as many ids as tokens");
         }
       }
     }

@@ -22,7 +22,7 @@ class MutatedTokenizerTest {
        "truncation": {"direction": "Right", "max_length": 9, "strategy": "LongestFirst", "stride": 1},
        "padding": {"strategy": {"Fixed": 4}, "direction": "Right", "pad_to_multiple_of": null,
          "pad_id": 0, "pad_type_id": 0, "pad_token": "?"},
-       "added_tokens": [{"id": 5, "content": "<end>", "single_word": false, "lstrip": false,
+       "added_tokens": [{"id": 6, "content": "<end>", "single_word": false, "lstrip": false,
          "rstrip": false, "normalized": false, "special": true}],
        "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"},
          {"type": "Replace", "pattern": {"String": "_"}, "content": " "}]},
@@ -35,13 +35,13 @@ class MutatedTokenizerTest {
          "single": [{"SpecialToken": {"id": "<end>", "type_id": 0}}, {"Sequence": {"id": "A",
            "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}},
            {"Sequence": {"id": "B", "type_id": 1}}],
-         "special_tokens": {"<end>": {"id": "<end>", "ids": [5], "tokens": ["<end>"]}}},
+         "special_tokens": {"<end>": {"id": "<end>", "ids": [6], "tokens": ["<end>"]}}},
        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true,
          "use_regex": true},
        "model": {"type": "BPE", "dropout": null, "unk_token": "?", "fuse_unk": false,
          "continuing_subword_prefix": "", "end_of_word_suffix": null, "byte_fallback": false,
          "ignore_merges": false,
-         "vocab": {"?": 0, "a": 1, "b": 2, "ab": 3, "\\u0120a": 4, "\\u0120": 6},
+         "vocab": {"?": 0, "a": 1, "b": 2, "ab": 3, "\\u0120a": 4, "\\u0120": 5},
          "merges": ["a b", ["\\u0120", "a"]]}}""";
 
   private static final String UNIGRAM =
@@ -70,7 +70,7 @@ class MutatedTokenizerTest {
     Path file = temp.resolve("tokenizer.json");
     JsonMutations files = new JsonMutations(FILES.get(name), 46);
     files.each(
-        2000,
+        1000,
         file.toString(),
         json -> {
           Files.write(file, json);
@@ -86,6 +86,6 @@ class MutatedTokenizerTest {
             tokenizer.textPrefix();
           }
         });
-    assertTrue(files.refused() > 500 && files.taken() > 100, files.taken() + " taken");
+    assertTrue(files.refused() > 300 && files.taken() > 50, files.taken() + " taken");
   }
 }
