@@ -1,10 +1,10 @@
 package ai.nibble.cli;
 
-import ai.nibble.recipe.Recipe.DeviceMap;
+import ai.nibble.model.LoadOptions;
+import ai.nibble.recipe.DeviceMap;
 import ai.nibble.tensor.Device;
-import java.util.Arrays;
+import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
@@ -21,8 +21,8 @@ final class DeviceOption {
       names = NAME,
       paramLabel = "DEVICE",
       description =
-          "auto (the first NVIDIA GPU that can be used, else the CPU), cpu or cuda; default:"
-              + " ${DEFAULT-VALUE}.")
+          "auto (the first NVIDIA GPU that can be used and has the room, else all GPUs in their order,"
+              + " then the CPU), cpu, cuda or cuda:1; default: ${DEFAULT-VALUE}.")
   private String device = "auto";
 
   /** What was given, for another process. */
@@ -36,22 +36,33 @@ final class DeviceOption {
    * @throws ai.nibble.InvalidInputException if it is not there
    */
   Device device() {
-    return choice().device(NAME);
+    DeviceMap choice = choice();
+    choice.requireDevices(NAME, key -> key);
+    return choice.first();
+  }
+
+  /**
+   * The devices that a model may be placed over, in their order: the one that was named, or all
+   * that there are.
+   *
+   * @throws ai.nibble.InvalidInputException if it is not there
+   */
+  List<Device> devices() {
+    if (!choice().isAuto()) {
+      return List.of(device());
+    }
+    List<Device> devices = new ArrayList<>(LoadOptions.gpus());
+    devices.add(Device.CPU);
+    return devices;
   }
 
   /** What was chosen; a usage error where there is no such choice. */
   DeviceMap choice() {
-    for (DeviceMap map : DeviceMap.values()) {
-      if (name(map).equals(device)) {
-        return map;
-      }
-    }
-    List<String> names = Arrays.stream(DeviceMap.values()).map(DeviceOption::name).toList();
-    throw new ParameterException(
-        spec.commandLine(), NAME + " is '" + device + "', expected one of " + names);
-  }
-
-  private static String name(DeviceMap map) {
-    return map.name().toLowerCase(Locale.ROOT);
+    return DeviceMap.parse(device)
+        .orElseThrow(
+            () ->
+                new ParameterException(
+                    spec.commandLine(),
+                    NAME + " is '" + device + "', expected one of [auto, cpu, cuda, cuda:N]"));
   }
 }

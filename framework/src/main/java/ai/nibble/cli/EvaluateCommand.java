@@ -170,7 +170,7 @@ final class EvaluateCommand implements Callable<Integer> {
   }
 
   private EvaluateRequest request() {
-    Device where = device.device();
+    List<Device> where = device.devices();
     List<TaskOption> parsed = tasks.stream().map(TaskOption::parse).toList();
     Set<String> names = new LinkedHashSet<>();
     for (TaskOption task : parsed) {
@@ -184,7 +184,7 @@ final class EvaluateCommand implements Callable<Integer> {
         Optional.ofNullable(adapter),
         parsed,
         compare,
-        ComputeDtype.parse(computeDtype, where, spec),
+        ComputeDtype.parse(computeDtype, where.get(0), spec),
         where,
         ByTask.parse("--num-fewshot", numFewshot, names),
         ByTask.parse("--fewshot-file", fewshotFiles, names),

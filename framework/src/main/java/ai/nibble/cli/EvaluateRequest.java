@@ -14,7 +14,7 @@ import java.util.Optional;
  * @param tasks at least one
  * @param compare names of variants, possibly none
  * @param computeDtype empty: as the adapter was trained, or what suits the device
- * @param device where the models are computed
+ * @param devices that each model may be placed over: the first, if it has the room
  * @param chat whether questions are turns of the chat template
  * @param window of perplexity, in tokens; empty: {@link #WINDOW}, or the model's context if less
  * @param stride of perplexity, in tokens; empty: the window
@@ -26,7 +26,7 @@ record EvaluateRequest(
     List<TaskOption> tasks,
     List<String> compare,
     Optional<DType> computeDtype,
-    Device device,
+    List<Device> devices,
     ByTask numFewshot,
     ByTask fewshotFiles,
     long fewshotSeed,

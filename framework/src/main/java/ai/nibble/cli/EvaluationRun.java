@@ -54,7 +54,7 @@ final class EvaluationRun {
     Path base = base();
     WeightSource.requireModel(base);
     List<Variant> variants =
-        new Variants(base, request.adapter(), trained, request.computeDtype(), request.device())
+        new Variants(base, request.adapter(), trained, request.computeDtype(), request.devices())
             .named(request.compare());
     ResultsFile results = request.results().map(ResultsFile::open).orElseGet(ResultsFile::inMemory);
     Path directory = WeightSource.directory(base);

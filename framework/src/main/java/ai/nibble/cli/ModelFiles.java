@@ -5,6 +5,7 @@ import ai.nibble.data.ChatTemplate;
 import ai.nibble.data.PromptEncoder;
 import ai.nibble.data.Tokenizer;
 import ai.nibble.generate.GenerationSettings;
+import ai.nibble.generate.Generator;
 import ai.nibble.generate.StopTokens;
 import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.lora.AdapterSet;
@@ -13,7 +14,9 @@ import ai.nibble.model.GenerationConfig;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.ModelStore;
+import ai.nibble.model.Placement;
 import ai.nibble.model.WeightSource;
+import ai.nibble.plan.ForwardPlan;
 import ai.nibble.quant.QuantConfig;
 import ai.nibble.recipe.TrainedWith;
 import ai.nibble.tensor.DType;
@@ -144,7 +147,10 @@ final class ModelFiles implements AutoCloseable {
       Optional<QuantConfig> held = source.settle(quantization, notes);
       held.ifPresent(q -> notes.accept("base weights in " + q.description()));
       trained.forEach((name, with) -> sayIfOther(name, with, quantization));
-      LoadOptions options = new LoadOptions(held, dtype, false, request.device());
+      Placement placement =
+          ForwardPlan.place(
+              source, held, dtype, Generator.PREFILL_TOKENS, request.devices(), notes);
+      LoadOptions options = new LoadOptions(held, dtype, false, placement);
       CausalLm model = CausalLm.load(source, base, options, (done, total) -> {});
       return LoadedModel.of(model, request);
     }

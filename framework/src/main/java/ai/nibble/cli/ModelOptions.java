@@ -73,7 +73,7 @@ final class ModelOptions {
         named,
         quantization(),
         ComputeDtype.parse(computeDtype, where, spec),
-        where);
+        device.devices());
   }
 
   private Optional<QuantConfig> quantization() {

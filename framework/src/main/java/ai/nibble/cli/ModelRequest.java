@@ -19,16 +19,32 @@ import java.util.Optional;
  * @param adapters PEFT directories by name, in the order given; at least one where there is no base
  * @param quantization of the base's linears; empty: as the first adapter was trained, or as stored
  * @param computeDtype empty: as the first adapter was trained, or what suits the device
- * @param device where the model is computed
+ * @param devices that the model may be placed over: the first, if it has the room
  */
 record ModelRequest(
     Optional<Path> model,
     Map<String, Path> adapters,
     Optional<QuantConfig> quantization,
     Optional<DType> computeDtype,
-    Device device) {
+    List<Device> devices) {
   ModelRequest {
+    devices = List.copyOf(devices);
     adapters = Collections.unmodifiableMap(new LinkedHashMap<>(adapters));
+  }
+
+  /** On one device. */
+  ModelRequest(
+      Optional<Path> model,
+      Map<String, Path> adapters,
+      Optional<QuantConfig> quantization,
+      Optional<DType> computeDtype,
+      Device device) {
+    this(model, adapters, quantization, computeDtype, List.of(device));
+  }
+
+  /** The first device. */
+  Device device() {
+    return devices.get(0);
   }
 
   List<String> adapterNames() {

@@ -12,7 +12,6 @@ import java.io.Writer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.OptionalLong;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -53,8 +52,11 @@ final class PlanCommand implements Callable<Integer> {
   @Option(
       names = "--device-memory",
       paramLabel = "SIZE",
-      description = "Plans for a GPU of this size, such as 24GiB, that need not be here.")
-  private String deviceMemory;
+      split = ",",
+      description =
+          "Plans for a GPU of this size, such as 24GiB, that need not be here; several for several"
+              + " GPUs: 24GiB,24GiB.")
+  private List<String> deviceMemory = List.of();
 
   @Option(names = "--json", description = "Prints one JSON object instead.")
   private boolean json;
@@ -63,27 +65,23 @@ final class PlanCommand implements Callable<Integer> {
   public Integer call() {
     PrintWriter out = spec.commandLine().getOut();
     PrintWriter err = spec.commandLine().getErr();
-    OptionalLong device = deviceBytes();
+    List<Long> devices = deviceMemory.stream().map(PlanCommand::bytes).toList();
     Recipe recipe = RecipeLoader.loadForRun(config, sets);
     recipe.notices().forEach(notice -> err.println("note: " + notice));
     err.flush();
-    RecipePlan plan = RecipePlan.read(recipe, notices(json ? err : out), device);
+    RecipePlan plan = RecipePlan.read(recipe, notices(json ? err : out), devices);
     out.print(json ? PlanText.json(plan) : PlanText.table(plan));
     out.flush();
     plan.requireDisk();
     return plan.fits() ? 0 : Failures.FAILED;
   }
 
-  private OptionalLong deviceBytes() {
-    if (deviceMemory == null) {
-      return OptionalLong.empty();
-    }
-    OptionalLong bytes = Sizes.parse(deviceMemory);
-    if (bytes.isEmpty()) {
-      throw new InvalidInputException(
-          "--device-memory is '" + deviceMemory + "', expected a size such as 24GiB");
-    }
-    return bytes;
+  private static long bytes(String size) {
+    return Sizes.parse(size)
+        .orElseThrow(
+            () ->
+                new InvalidInputException(
+                    "--device-memory is '" + size + "', expected a size such as 24GiB"));
   }
 
   /** What reading rows says, on a writer. */

@@ -1,7 +1,10 @@
 package ai.nibble.cli;
 
 import ai.nibble.model.Checkpointing;
+import ai.nibble.model.Placement;
 import ai.nibble.plan.Component;
+import ai.nibble.plan.DevicePlan;
+import ai.nibble.plan.DeviceUse;
 import ai.nibble.plan.DiskPlan;
 import ai.nibble.plan.MemoryPlan;
 import ai.nibble.plan.Phase;
@@ -17,6 +20,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 
 /** A plan of memory as people and programs read it. */
 final class PlanText {
@@ -45,6 +49,10 @@ final class PlanText {
             plan.where() == Device.Type.CPU ? "the CPU" : "a GPU",
             plan.computeDtype().torchName(),
             word(plan.checkpointing())));
+    Optional<DevicePlan> devices = plan.devices();
+    if (devices.isPresent()) {
+      return text.append(devices(devices.get())).append(end(plan)).toString();
+    }
     List<Phase> phases = List.copyOf(memory.phases().keySet());
     text.append(row("", phases.stream().map(p -> p.name().toLowerCase(Locale.ROOT)).toList()));
     for (Component component : Component.values()) {
@@ -73,9 +81,39 @@ final class PlanText {
             plan.budget().place(),
             Sizes.text(plan.budget().available()),
             Sizes.text(plan.budget().total())));
-    text.append("output_dir: ").append(plan.disk().text()).append('\n');
-    text.append(plan.shortage().map(s -> "does not fit: " + s).orElse("fits")).append('\n');
-    return text.toString();
+    return text.append(end(plan)).toString();
+  }
+
+  private static String end(RecipePlan plan) {
+    return "output_dir: "
+        + plan.disk().text()
+        + "\n"
+        + plan.shortage().map(s -> "does not fit: " + s).orElse("fits")
+        + "\n";
+  }
+
+  /** A column for each device, then what is on it. */
+  private static String devices(DevicePlan plan) {
+    List<DeviceUse> uses = plan.uses();
+    StringBuilder text = new StringBuilder();
+    text.append(row("", uses.stream().map(u -> u.room().device().toString()).toList()));
+    for (Component component : Component.values()) {
+      List<String> cells =
+          uses.stream().map(u -> cell(u.bytes().getOrDefault(component, 0L))).toList();
+      if (cells.stream().anyMatch(cell -> !cell.isEmpty())) {
+        text.append(row(component.label(), cells));
+      }
+    }
+    text.append(row("total", uses.stream().map(u -> cell(u.total())).toList()));
+    text.append(row("free", uses.stream().map(u -> cell(free(u))).toList())).append('\n');
+    for (DeviceUse use : uses) {
+      text.append(use.room().device() + ": " + Placement.text(use.modules())).append('\n');
+    }
+    return text.append('\n').toString();
+  }
+
+  private static long free(DeviceUse use) {
+    return use.room().budget().available();
   }
 
   private static String word(Checkpointing mode) {
@@ -119,6 +157,8 @@ final class PlanText {
     root.put("peak_bytes_by_gradient_checkpointing", modes);
     root.put("available_bytes", plan.budget().available());
     root.put("total_bytes", plan.budget().total());
+    plan.devices()
+        .ifPresent(d -> root.put("devices", d.uses().stream().map(PlanText::device).toList()));
     root.put("fits", plan.fits());
     List<Object> alternatives = new ArrayList<>();
     plan.alternatives().forEach(a -> alternatives.add(alternative(a)));
@@ -130,6 +170,16 @@ final class PlanText {
     } catch (JsonProcessingException e) {
       throw new IllegalStateException(e);
     }
+  }
+
+  private static Map<String, Object> device(DeviceUse use) {
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("device", use.room().device().toString());
+    map.put("modules", use.modules());
+    map.put("bytes", parts(use.bytes()));
+    map.put("available_bytes", free(use));
+    map.put("fits", use.fits());
+    return map;
   }
 
   private static Map<String, Object> disk(DiskPlan disk) {

@@ -115,7 +115,8 @@ final class QualityCommand implements Callable<Integer> {
     }
     Optional<DType> dtype = ComputeDtype.parse(computeDtype, Device.CPU, spec);
     WeightSource.requireModel(model);
-    new Variants(model, Optional.empty(), Optional.empty(), dtype, Device.CPU).named(quantizations);
+    new Variants(model, Optional.empty(), Optional.empty(), dtype, List.of(Device.CPU))
+        .named(quantizations);
     Stream.of(json, results).filter(Objects::nonNull).forEach(StagedFile::requirePlace);
   }
 

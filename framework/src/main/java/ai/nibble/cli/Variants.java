@@ -40,24 +40,24 @@ final class Variants {
   private final Optional<Path> adapter;
   private final Optional<TrainedWith> trained;
   private final Optional<DType> computeDtype;
-  private final Device device;
+  private final List<Device> devices;
 
   /**
    * @param trained what is known of the adapter's training
    * @param computeDtype as it was asked for
-   * @param device where they are computed
+   * @param devices that each may be placed over
    */
   Variants(
       Path base,
       Optional<Path> adapter,
       Optional<TrainedWith> trained,
       Optional<DType> computeDtype,
-      Device device) {
+      List<Device> devices) {
     this.base = base;
     this.adapter = adapter;
     this.trained = trained;
     this.computeDtype = computeDtype;
-    this.device = device;
+    this.devices = devices;
   }
 
   /**
@@ -102,21 +102,26 @@ final class Variants {
           isQuantized() ? Optional.empty() : trained.flatMap(TrainedWith::quantization),
           dtype(trained.flatMap(TrainedWith::computeDtype)),
           Optional.of(requiredAdapter(name)),
-          device);
+          devices);
     }
     if (name.toLowerCase(Locale.ROOT).endsWith(".gguf")) {
       Path file = Path.of(name);
       WeightSource.requireModel(file);
       return new Variant(
-          file.getFileName().toString(), file, Optional.empty(), dtype(), Optional.empty(), device);
+          file.getFileName().toString(),
+          file,
+          Optional.empty(),
+          dtype(),
+          Optional.empty(),
+          devices);
     }
     boolean adapted = name.endsWith(WITH_ADAPTER);
     String held = adapted ? name.substring(0, name.length() - WITH_ADAPTER.length()) : name;
     Optional<Path> with = adapted ? Optional.of(requiredAdapter(name)) : Optional.empty();
     return switch (held) {
-      case BASE -> new Variant(name, base, Optional.empty(), dtype(), with, device);
-      case "fp32" -> new Variant(name, base, Optional.empty(), DType.FLOAT32, with, device);
-      case "bf16" -> new Variant(name, base, Optional.empty(), DType.BFLOAT16, with, device);
+      case BASE -> new Variant(name, base, Optional.empty(), dtype(), with, devices);
+      case "fp32" -> new Variant(name, base, Optional.empty(), DType.FLOAT32, with, devices);
+      case "bf16" -> new Variant(name, base, Optional.empty(), DType.BFLOAT16, with, devices);
       case "nf4" -> quantized(name, Quant4Type.NF4, false, with);
       case "nf4-dq" -> quantized(name, Quant4Type.NF4, true, with);
       case "fp4" -> quantized(name, Quant4Type.FP4, false, with);
@@ -147,7 +152,7 @@ final class Variants {
               + BASE
               + "', or give the original model");
     }
-    return new Variant(name, base, Optional.of(config), dtype(), with, device);
+    return new Variant(name, base, Optional.of(config), dtype(), with, devices);
   }
 
   /** Whether the base's files say that its weights are quantised. */
@@ -167,6 +172,8 @@ final class Variants {
   }
 
   private DType dtype(Optional<DType> asTrained) {
-    return computeDtype.or(() -> asTrained).orElseGet(() -> LoadOptions.autoComputeDtype(device));
+    return computeDtype
+        .or(() -> asTrained)
+        .orElseGet(() -> LoadOptions.autoComputeDtype(devices.get(0)));
   }
 }

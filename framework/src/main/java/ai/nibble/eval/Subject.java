@@ -5,8 +5,12 @@ import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
+import ai.nibble.model.Placement;
 import ai.nibble.model.WeightSource;
 import ai.nibble.nn.Pass;
+import ai.nibble.plan.ForwardPlan;
+import ai.nibble.quant.QuantConfig;
+import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Scope;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -32,7 +36,7 @@ public record Subject(
     Scope scope = new Scope();
     try {
       long start = System.nanoTime();
-      CausalLm model = scope.own(weights(variant, notes));
+      CausalLm model = scope.own(weights(variant, batchTokens, notes));
       Optional<LoraAdapter> adapter = variant.adapter().map(a -> AdapterStore.load(model, a));
       adapter.ifPresent(scope::own);
       double seconds = (System.nanoTime() - start) / 1e9;
@@ -43,14 +47,13 @@ public record Subject(
     }
   }
 
-  private static CausalLm weights(Variant variant, Consumer<String> notes) {
+  private static CausalLm weights(Variant variant, int tokens, Consumer<String> notes) {
     try (WeightSource source = WeightSource.open(variant.base(), notes)) {
-      LoadOptions options =
-          new LoadOptions(
-              source.settle(variant.quantization(), notes),
-              variant.computeDtype(),
-              false,
-              variant.device());
+      Optional<QuantConfig> held = source.settle(variant.quantization(), notes);
+      DType compute = variant.computeDtype();
+      Placement placement =
+          ForwardPlan.place(source, held, compute, tokens, variant.devices(), notes);
+      LoadOptions options = new LoadOptions(held, compute, false, placement);
       return CausalLm.load(source, variant.base(), options, (done, total) -> {});
     }
   }

@@ -5,6 +5,7 @@ import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -16,7 +17,7 @@ import java.util.Optional;
  * @param quantization of the linears' weights; empty: as they were stored
  * @param computeDtype float32 or bfloat16
  * @param adapter a PEFT directory
- * @param device where it is computed
+ * @param devices that it may be placed over: the first, if it has the room
  */
 public record Variant(
     String name,
@@ -24,7 +25,21 @@ public record Variant(
     Optional<QuantConfig> quantization,
     DType computeDtype,
     Optional<Path> adapter,
-    Device device) {
+    List<Device> devices) {
+  public Variant {
+    devices = List.copyOf(devices);
+  }
+
+  /** On one device. */
+  public Variant(
+      String name,
+      Path base,
+      Optional<QuantConfig> quantization,
+      DType computeDtype,
+      Optional<Path> adapter,
+      Device device) {
+    this(name, base, quantization, computeDtype, adapter, List.of(device));
+  }
 
   /** What results depend on. */
   Map<String, String> settings() {
@@ -33,7 +48,7 @@ public record Variant(
     settings.put("weights", weights());
     settings.put("compute_dtype", computeDtype.torchName());
     settings.put("adapter", adapter.map(Fingerprint::of).orElse("none"));
-    if (!device.isCpu()) {
+    if (!devices.get(0).isCpu()) {
       settings.put("device", "cuda"); // sums are in another order there
     }
     return settings;

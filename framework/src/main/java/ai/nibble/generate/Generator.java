@@ -27,7 +27,7 @@ public final class Generator implements AutoCloseable {
   public static final int BATCH_SIZE = 32;
 
   /** Most tokens of prompts computed at once, unless a single prompt has more. */
-  private static final int PREFILL_TOKENS = 2048;
+  public static final int PREFILL_TOKENS = 2048;
 
   /** A long prompt is computed in parts, which bounds memory, and cancelled between them. */
   private static final int CHUNK_TOKENS = 512;
@@ -47,19 +47,24 @@ public final class Generator implements AutoCloseable {
 
   /** A generator that may use half of the memory that is available now. */
   public Generator(CausalLm model) {
-    this(model, WeightMemory.half(model.device()), BATCH_SIZE);
+    this(new Decoder(model, WeightMemory::half), BATCH_SIZE, CHUNK_TOKENS);
   }
 
   /**
    * @param chunkTokens a prompt of more is computed in parts of so many
    */
   Generator(CausalLm model, long weightBytes, int batchSize, int chunkTokens) {
+    this(new Decoder(model, weightBytes), batchSize, chunkTokens);
+  }
+
+  private Generator(Decoder decoder, int batchSize, int chunkTokens) {
     if (batchSize < 1) {
+      decoder.close();
       throw new IllegalArgumentException("batch size is " + batchSize + ", expected at least 1");
     }
     this.batchSize = batchSize;
     this.chunkTokens = chunkTokens;
-    this.decoder = new Decoder(model, weightBytes);
+    this.decoder = decoder;
   }
 
   /** One line that says which weights are kept ready. */

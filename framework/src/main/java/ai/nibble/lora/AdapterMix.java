@@ -51,7 +51,8 @@ final class AdapterMix implements AutoCloseable {
           shapes.put(AdapterNames.loraA(path), new long[] {rank, linear.weight().inFeatures()});
           shapes.put(AdapterNames.loraB(path), new long[] {linear.weight().outFeatures(), rank});
         });
-    this.parameters = new ParameterSet(shapes, model.device());
+    this.parameters =
+        ParameterSet.over(shapes, name -> AdapterNames.device(name, model.placement()));
     for (String path : ranks.keySet()) {
       Parameter a = parameters.get(AdapterNames.loraA(path));
       Parameter b = parameters.get(AdapterNames.loraB(path));

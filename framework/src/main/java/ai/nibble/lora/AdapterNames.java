@@ -1,5 +1,7 @@
 package ai.nibble.lora;
 
+import ai.nibble.model.Placement;
+import ai.nibble.tensor.Device;
 import java.util.Optional;
 
 /**
@@ -74,6 +76,15 @@ public final class AdapterNames {
   /** The name of a module's tensor. */
   public static String name(String modulePath, Kind kind) {
     return PREFIX + modulePath + kind.suffix;
+  }
+
+  /**
+   * Where a tensor is that is trained on a placed model: with its module.
+   *
+   * @param name of those that {@link #parse} knows
+   */
+  static Device device(String name, Placement placement) {
+    return placement.of(parse(name).orElseThrow().modulePath());
   }
 
   /** What a tensor's name means; empty if PEFT gives no such names. */

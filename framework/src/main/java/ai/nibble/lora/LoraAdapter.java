@@ -49,7 +49,9 @@ public final class LoraAdapter implements Trainable {
               + ", expected 0 with init_lora_weights: "
               + config.initLoraWeights().text());
     }
-    this.parameters = new ParameterSet(shapes(model, config, modules), model.device());
+    this.parameters =
+        ParameterSet.over(
+            shapes(model, config, modules), name -> AdapterNames.device(name, model.placement()));
     for (String path : modules) {
       Parameter a = parameters.get(AdapterNames.loraA(path));
       Parameter b = parameters.get(AdapterNames.loraB(path));

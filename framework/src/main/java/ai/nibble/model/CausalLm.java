@@ -22,7 +22,6 @@ import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.SelectRows;
 import ai.nibble.nn.TokenPass;
 import ai.nibble.nn.Weight;
-import ai.nibble.nn.Workspace;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Ops;
@@ -48,14 +47,17 @@ public final class CausalLm implements AutoCloseable {
   /** Module path of the output head. */
   public static final String HEAD = "lm_head";
 
+  /** Module path of the norm before the output head. */
+  public static final String NORM = "model.norm";
+
   private final ModelConfig config;
-  private final Precision precision;
+  private final Placement placement;
+  private final Places places;
   private final DenseWeight embedding;
   private final List<DecoderLayer> layers;
   private final RmsNorm finalNorm;
   private final Weight head;
   private final ParameterSet parameters;
-  private final Workspace work;
   private final LogitCap logitCap;
   private final Map<String, Linear> linears = new LinkedHashMap<>();
 
@@ -65,26 +67,28 @@ public final class CausalLm implements AutoCloseable {
   private DenseWeight otherHead;
 
   /**
+   * @param placement where each of these is
    * @param embedding {@code [vocabulary, hidden]}
    * @param head {@code [vocabulary, hidden]}; the embedding itself where the two are tied
    * @param parameters what the layers' weights are views of, taken over; null where they are frozen
    */
   CausalLm(
       ModelConfig config,
-      Precision precision,
+      DType compute,
+      Placement placement,
       DenseWeight embedding,
       List<DecoderLayer> layers,
       RmsNorm finalNorm,
       Weight head,
       ParameterSet parameters) {
     this.config = config;
-    this.precision = precision;
+    this.placement = placement;
+    this.places = new Places(config, placement, compute);
     this.embedding = embedding;
     this.layers = List.copyOf(layers);
     this.finalNorm = finalNorm;
     this.head = head;
     this.parameters = parameters;
-    this.work = new Workspace(embedding.device());
     this.logitCap = new LogitCap(config.form().scales().logitCap().orElse(LogitCap.NONE));
     for (DecoderLayer layer : layers) {
       layer
@@ -147,13 +151,29 @@ public final class CausalLm implements AutoCloseable {
     return config;
   }
 
-  /** Where the model is held and computed. */
+  /** Where the model is held and computed; of several devices the embedding's. */
   public Device device() {
-    return embedding.device();
+    return places.embedding().device();
   }
 
+  /** Where each module is. */
+  public Placement placement() {
+    return placement;
+  }
+
+  /** All devices, in the order in which a pass comes to them first. */
+  public List<Device> devices() {
+    return places.devices();
+  }
+
+  /** The dtypes of the computation; of several devices those of the embedding's. */
   public Precision precision() {
-    return precision;
+    return places.embedding().precision();
+  }
+
+  /** The dtypes of a group's computation. */
+  Precision precision(LinearGroup group) {
+    return Precision.of(precision().compute(), group.device());
   }
 
   /** All weights under their Hugging Face names; empty where they are frozen. */
@@ -226,17 +246,20 @@ public final class CausalLm implements AutoCloseable {
    */
   public Variable hidden(Tape tape, int[] inputIds, Pass pass, Checkpointing checkpointing) {
     requireInVocabulary(inputIds);
+    Precision precision = precision();
     Variable x =
         tape.apply(new Embedding(embedding(), inputIds, pass, precision, embeddingScale()));
     for (DecoderLayer layer : layers) {
+      Place place = places.layer(layer.index());
+      x = place.take(tape, x);
       Variable next =
           checkpointing != Checkpointing.NONE && tape.isRecording()
               ? tape.apply(
                   new Checkpoint(
                       (inner, inputs, recall) ->
-                          layer.forward(run(inner, pass, checkpointing, recall), inputs[0])),
+                          layer.forward(place.run(inner, pass, checkpointing, recall), inputs[0])),
                   x)
-              : layer.forward(run(tape, pass, checkpointing, Recall.once()), x);
+              : layer.forward(place.run(tape, pass, checkpointing, Recall.once()), x);
       x.close();
       x = next;
     }
@@ -247,8 +270,12 @@ public final class CausalLm implements AutoCloseable {
     return config.form().scales().embedding() ? Math.sqrt(config.hiddenSize()) : 1;
   }
 
-  private DecoderLayer.Run run(Tape tape, Pass pass, Checkpointing checkpointing, Recall recall) {
-    return new DecoderLayer.Run(tape, pass, precision, work, checkpointing, recall);
+  /** The rows of a hidden state that the output head reads: normalised, and where that is. */
+  private Variable headInput(Tape tape, Variable hidden, int[] positions) {
+    Variable selected = tape.apply(new SelectRows(positions), hidden);
+    try (Variable there = places.norm().take(tape, selected)) {
+      return places.head().take(tape, finalNorm.apply(tape, there));
+    }
   }
 
   /**
@@ -273,15 +300,16 @@ public final class CausalLm implements AutoCloseable {
    */
   public Loss loss(Tape tape, Variable hidden, int[] positions, int[] targets, double normalizer) {
     LinearCrossEntropy entropy = entropy(targets, normalizer);
-    try (Variable selected = tape.apply(new SelectRows(positions), hidden);
-        Variable normed = finalNorm.apply(tape, selected)) {
+    try (Variable normed = headInput(tape, hidden, positions)) {
       Variable value = tape.apply(entropy, normed);
       return new Loss(value, () -> entropy.lossSum(value.value()));
     }
   }
 
   private LinearCrossEntropy entropy(int[] targets, double normalizer) {
-    return new LinearCrossEntropy(head(), targets, normalizer, precision, work, logitCap);
+    Place place = places.head();
+    return new LinearCrossEntropy(
+        head(), targets, normalizer, place.precision(), place.work(), logitCap);
   }
 
   /**
@@ -294,9 +322,10 @@ public final class CausalLm implements AutoCloseable {
    * @param targets the tokens
    */
   public Variable logProbs(Tape tape, Variable hidden, int[] positions, int[] targets) {
-    try (Variable selected = tape.apply(new SelectRows(positions), hidden);
-        Variable normed = finalNorm.apply(tape, selected)) {
-      return tape.apply(new LinearLogProbs(head, targets, precision, work, logitCap), normed);
+    Place place = places.head();
+    try (Variable normed = headInput(tape, hidden, positions)) {
+      return tape.apply(
+          new LinearLogProbs(head, targets, place.precision(), place.work(), logitCap), normed);
     }
   }
 
@@ -312,8 +341,7 @@ public final class CausalLm implements AutoCloseable {
     LinearCrossEntropy entropy = entropy(targets, 1);
     try (Tape tape = Tape.inference();
         Variable hidden = hidden(tape, inputIds, pass, Checkpointing.NONE);
-        Variable selected = tape.apply(new SelectRows(positions), hidden);
-        Variable normed = finalNorm.apply(tape, selected)) {
+        Variable normed = headInput(tape, hidden, positions)) {
       tape.apply(entropy, normed); // their sum, which the tape closes
       return Arrays.stream(entropy.losses()).map(loss -> -loss).toArray();
     }
@@ -328,9 +356,9 @@ public final class CausalLm implements AutoCloseable {
    * @param positions rows of hidden, ascending
    */
   public Variable logits(Tape tape, Variable hidden, int[] positions) {
-    try (Variable selected = tape.apply(new SelectRows(positions), hidden);
-        Variable normed = finalNorm.apply(tape, selected)) {
-      return tape.apply(new OutputHead(head(), precision, work, logitCap), normed);
+    Place place = places.head();
+    try (Variable normed = headInput(tape, hidden, positions)) {
+      return tape.apply(new OutputHead(head(), place.precision(), place.work(), logitCap), normed);
     }
   }
 
@@ -375,14 +403,13 @@ public final class CausalLm implements AutoCloseable {
 
   /** As {@link #logits(int[], Pass, int[])}, with the {@link #headWeight} opened. */
   Tensor logits(int[] inputIds, Pass pass, int[] positions, Tensor weight) {
+    DType product = places.head().precision().product();
     try (Tape tape = Tape.inference();
         Variable hidden = hidden(tape, inputIds, pass, Checkpointing.NONE);
-        Variable selected = tape.apply(new SelectRows(positions), hidden);
-        Variable normed = finalNorm.apply(tape, selected);
-        Tensor input = normed.value().to(precision.product());
+        Variable normed = headInput(tape, hidden, positions);
+        Tensor input = normed.value().to(product);
         Tensor transposed = weight.t();
-        Tensor result =
-            Tensor.empty(device(), precision.product(), positions.length, weight.size(0))) {
+        Tensor result = Tensor.empty(weight.device(), product, positions.length, weight.size(0))) {
       Tensor logits = Ops.mm(result, input, transposed).to(DType.FLOAT32);
       logitCap.apply(logits);
       return logits;
@@ -395,9 +422,12 @@ public final class CausalLm implements AutoCloseable {
    * @param weight the {@link #headWeight} opened, which stays open as long as this is used
    */
   Optional<TokenPass> tokenPass(Tensor weight) {
+    Precision precision = precision();
     List<TokenPass.Block> blocks =
         layers.stream().map(DecoderLayer::block).flatMap(Optional::stream).toList();
-    if (blocks.size() < layers.size() || !config.form().scales().equals(Scales.NONE)) {
+    if (devices().size() > 1
+        || blocks.size() < layers.size()
+        || !config.form().scales().equals(Scales.NONE)) {
       return Optional.empty();
     }
     return TokenPass.takes(blocks, weight, precision)
@@ -407,7 +437,7 @@ public final class CausalLm implements AutoCloseable {
 
   /** The output head, ready for products. */
   HeadWeight headWeight() {
-    return new HeadWeight(head(), precision);
+    return new HeadWeight(head(), places.head().precision());
   }
 
   /** The groups of linears, in the order in which they are computed. */
@@ -432,7 +462,7 @@ public final class CausalLm implements AutoCloseable {
 
   /** Bytes of the buffers that the layers reuse in turn. */
   long workspaceBytes() {
-    return work.bytes();
+    return places.workspaceBytes();
   }
 
   @Override
@@ -446,6 +476,6 @@ public final class CausalLm implements AutoCloseable {
     if (parameters != null) {
       parameters.close();
     }
-    work.close();
+    places.close();
   }
 }

@@ -5,13 +5,18 @@ import ai.nibble.nn.HeadWeight;
 import ai.nibble.nn.KvCache;
 import ai.nibble.nn.LinearGroup;
 import ai.nibble.nn.Pass;
+import ai.nibble.nn.Precision;
 import ai.nibble.nn.TokenPass;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.function.ToLongFunction;
+import java.util.stream.IntStream;
 
 /**
  * A model made ready to compute token after token. Weights of 8 bits are read as they lie, those of
@@ -25,8 +30,8 @@ public final class Decoder implements AutoCloseable {
   private final CausalLm model;
   private final List<LinearGroup> packed = new ArrayList<>();
   private final List<LinearGroup> kept = new ArrayList<>();
-  private long keptBytes;
-  private final long headBytes;
+  private final Map<Device, Long> keptOn = new HashMap<>();
+  private final ToLongFunction<Device> most;
   private HeadWeight headWeight;
   private DenseWeight embedding;
   private Tensor head;
@@ -34,23 +39,33 @@ public final class Decoder implements AutoCloseable {
 
   /**
    * @param model computes as always once this is closed
-   * @param weightBytes most bytes of weights to keep: the output head first, then layer by layer
+   * @param weightBytes most bytes of weights to keep on a device: the output head first, then layer
+   *     by layer
    */
   public Decoder(CausalLm model, long weightBytes) {
+    this(model, device -> weightBytes);
+  }
+
+  /**
+   * @param model computes as always once this is closed
+   * @param weightBytes the same by device
+   */
+  public Decoder(CausalLm model, ToLongFunction<Device> weightBytes) {
     this.model = model;
-    this.headBytes = weightBytes;
+    this.most = weightBytes;
     try {
       openHead();
       for (LinearGroup group : model.groups()) {
-        long bytes = group.keptBytes(model.precision());
-        if (group.canReadPacked(model.precision())) {
+        Precision precision = model.precision(group);
+        long bytes = group.keptBytes(precision);
+        if (group.canReadPacked(precision)) {
           packed.add(group);
-          group.readPacked(model.precision());
-          keptBytes += group.packedBytes(model.precision());
-        } else if (keptBytes + bytes <= weightBytes) {
+          group.readPacked(precision);
+          keep(group.device(), group.packedBytes(precision));
+        } else if (keptOn(group.device()) + bytes <= most.applyAsLong(group.device())) {
           kept.add(group);
-          group.keepWeights(model.precision());
-          keptBytes += bytes;
+          group.keepWeights(precision);
+          keep(group.device(), bytes);
         }
       }
       tokenPass = head == null ? null : model.tokenPass(head).orElse(null);
@@ -60,15 +75,28 @@ public final class Decoder implements AutoCloseable {
     }
   }
 
+  private long keptOn(Device device) {
+    return keptOn.getOrDefault(device, 0L);
+  }
+
+  private void keep(Device device, long bytes) {
+    keptOn.merge(device, bytes, Long::sum);
+  }
+
   /** The head that the model computes with now, if there is room for a copy of it. */
   private void openHead() {
     closeHead();
     headWeight = model.headWeight();
+    Device headDevice = headDevice();
     embedding = model.table(CausalLm.EMBEDDING);
-    if (headWeight.copyBytes() <= headBytes) {
-      head = headWeight.open();
-      keptBytes += headWeight.copyBytes();
+    head = headWeight.copyBytes() <= most.applyAsLong(headDevice) ? headWeight.open() : null;
+    if (head != null) {
+      keep(headDevice, headWeight.copyBytes());
     }
+  }
+
+  private Device headDevice() {
+    return model.placement().head(model.config());
   }
 
   private void closeHead() {
@@ -76,7 +104,7 @@ public final class Decoder implements AutoCloseable {
     if (head != null) {
       head.close();
       head = null;
-      keptBytes -= headWeight.copyBytes();
+      keep(headDevice(), -headWeight.copyBytes());
     }
   }
 
@@ -91,20 +119,20 @@ public final class Decoder implements AutoCloseable {
 
   /** Bytes of weights and copies of adapters kept, beyond those of the model. */
   public long keptBytes() {
-    return keptBytes;
+    return keptOn.values().stream().mapToLong(Long::longValue).sum();
   }
 
   /** One line that says what is read quantised or kept, for people. */
   public String description() {
     int others = model.groups().size() - packed.size();
-    String megabytes = String.format(Locale.ROOT, "%.0f MB", keptBytes / 1e6);
+    String megabytes = String.format(Locale.ROOT, "%.0f MB", keptBytes() / 1e6);
     String anew = "made anew for every token, as memory is short";
     String head = this.head == null ? "; the output head is " + anew : "";
     if (others == 0) {
       return "generation reads the weights as they lie in "
           + packed.get(0).packedBits()
           + " bits"
-          + (keptBytes > 0 ? ", and keeps beside them " + megabytes : "")
+          + (keptBytes() > 0 ? ", and keeps beside them " + megabytes : "")
           + head;
     }
     String some =
@@ -139,8 +167,8 @@ public final class Decoder implements AutoCloseable {
 
   /** Takes in that adapters were attached or taken off: cheap, the base's weights stay. */
   public void adaptersChanged() {
-    kept.forEach(group -> group.keepWeights(model.precision()));
-    packed.forEach(group -> group.readPacked(model.precision()));
+    kept.forEach(group -> group.keepWeights(model.precision(group)));
+    packed.forEach(group -> group.readPacked(model.precision(group)));
     boolean same =
         model.headWeight().equals(headWeight) && model.table(CausalLm.EMBEDDING) == embedding;
     if (!same) {
@@ -153,12 +181,13 @@ public final class Decoder implements AutoCloseable {
   public KvCache cache(int capacity) {
     ModelConfig c = model.config();
     return new KvCache(
-        model.device(),
-        c.numHiddenLayers(),
+        IntStream.range(0, c.numHiddenLayers())
+            .mapToObj(i -> model.placement().of(Placement.layer(i)))
+            .toList(),
         c.numKeyValueHeads(),
         c.headDim(),
         capacity,
-        model.precision());
+        model.precision().compute());
   }
 
   /**

@@ -12,9 +12,12 @@ import ai.nibble.nn.LinearGroup;
 import ai.nibble.nn.RmsNorm;
 import ai.nibble.nn.RotaryTable;
 import ai.nibble.nn.Weight;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Scope;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /** Assembles a decoder from its tensors, under Hugging Face's names, as its form says. */
@@ -41,10 +44,12 @@ final class DecoderAssembly {
       DenseWeight embedding =
           parts.own(
               weights.dense("model.embed_tokens.weight", config.vocabSize(), config.hiddenSize()));
-      Rotaries rotaries = new Rotaries(config);
+      Map<Device, Rotaries> rotaries = new HashMap<>(); // kernels read their own device's
       List<DecoderLayer> layers = new ArrayList<>();
       for (int i = 0; i < config.numHiddenLayers(); i++) {
-        layers.add(parts.own(layer(weights, config, i, rotaries)));
+        Device device = weights.placement().of(Placement.layer(i));
+        Rotaries there = rotaries.computeIfAbsent(device, d -> new Rotaries(config));
+        layers.add(parts.own(layer(weights, config, i, there)));
         progress.layerDone(i + 1, config.numHiddenLayers());
       }
       RmsNorm norm = parts.own(weights.norm("model.norm.weight", config.hiddenSize()));
@@ -55,7 +60,8 @@ final class DecoderAssembly {
       CausalLm model =
           new CausalLm(
               config,
-              weights.precision(),
+              weights.precision().compute(),
+              weights.placement(),
               embedding,
               layers,
               norm,

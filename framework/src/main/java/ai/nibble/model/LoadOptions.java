@@ -11,7 +11,9 @@ import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Gpu;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Torch;
+import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /**
  * How a base model is held and computed.
@@ -21,10 +23,10 @@ import java.util.Optional;
  * @param computeDtype of activations and of weights as they are used: float32 or bfloat16
  * @param trained whether the weights themselves are trained: they are held in float32 then, in one
  *     {@link ai.nibble.nn.ParameterSet}, and cannot be quantised
- * @param device where the model is held and computed
+ * @param placement where the model's modules are held and computed
  */
 public record LoadOptions(
-    Optional<QuantConfig> quantization, DType computeDtype, boolean trained, Device device) {
+    Optional<QuantConfig> quantization, DType computeDtype, boolean trained, Placement placement) {
   /** The first compute capability with bfloat16 in tensor cores. */
   private static final int AMPERE = 80;
 
@@ -32,6 +34,12 @@ public record LoadOptions(
     if (trained && quantization.isPresent()) {
       throw new IllegalArgumentException("quantised weights cannot be trained");
     }
+  }
+
+  /** On one device. */
+  public LoadOptions(
+      Optional<QuantConfig> quantization, DType computeDtype, boolean trained, Device device) {
+    this(quantization, computeDtype, trained, Placement.on(device));
   }
 
   /** On the CPU. */
@@ -67,8 +75,28 @@ public record LoadOptions(
 
   /** The first GPU that libtorch and the kernels can use, else the CPU. */
   public static Device autoDevice() {
-    Device gpu = new Device(Device.Type.CUDA, 0);
-    return Torch.cudaAvailable() && KernelLaunchers.serves(gpu) ? gpu : Device.CPU;
+    return gpus().stream().findFirst().orElse(Device.CPU);
+  }
+
+  /** The GPUs that libtorch and the kernels can use, in their order. */
+  public static List<Device> gpus() {
+    return IntStream.range(0, Torch.cudaDeviceCount())
+        .mapToObj(i -> new Device(Device.Type.CUDA, i))
+        .filter(KernelLaunchers::serves)
+        .toList();
+  }
+
+  /** Why a device cannot be used; empty if it can. */
+  public static Optional<String> missing(Device device) {
+    if (device.isCpu() || gpus().contains(device)) {
+      return Optional.empty();
+    }
+    return Optional.of(
+        gpus().isEmpty()
+            ? "there is no NVIDIA GPU that can be used; 'nibble doctor' says what is missing"
+            : "the GPUs that can be used are "
+                + gpus()
+                + ": name one of these, or use device_map: auto");
   }
 
   /** bfloat16 where the CPU multiplies it fast, else float32. */
@@ -113,19 +141,31 @@ public record LoadOptions(
 
   /** The same on a device. */
   public LoadOptions on(Device where) {
+    return on(Placement.on(where));
+  }
+
+  /** The same in other places. */
+  public LoadOptions on(Placement where) {
     return new LoadOptions(quantization, computeDtype, trained, where);
   }
 
+  /** Where the model is; of several devices the embedding's. */
+  public Device device() {
+    return placement.first();
+  }
+
   /**
-   * The dtypes of the computation.
+   * The dtypes of the computation; of several devices those of the embedding's.
    *
-   * @throws InvalidInputException if the device does not compute in them
+   * @throws InvalidInputException if a device does not compute in them
    */
   public Precision precision() {
-    if (!device.isCpu() && computeDtype == DType.BFLOAT16) {
-      requireBfloat16(Torch.gpu(device));
+    for (Device device : placement.modules().values()) {
+      if (!device.isCpu() && computeDtype == DType.BFLOAT16) {
+        requireBfloat16(Torch.gpu(device));
+      }
     }
-    return Precision.of(computeDtype, device);
+    return Precision.of(computeDtype, device());
   }
 
   static void requireBfloat16(Gpu gpu) {

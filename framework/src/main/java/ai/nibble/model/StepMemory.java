@@ -25,6 +25,7 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Function;
 import java.util.function.LongConsumer;
 
 /**
@@ -118,6 +119,103 @@ public final class StepMemory {
     return new StepMemory(model, extent, lossRows, Checkpointing.NONE, false, false).run();
   }
 
+  /**
+   * What a part of a pass holds by itself on the device that it is computed on: its input, its
+   * output and their gradients among it. What a device holds is at most the sum of what its parts
+   * keep, the largest of their moments, and the buffers.
+   *
+   * @param kept bytes kept between its forward and its backward
+   * @param moment most bytes beside these at any moment of both
+   * @param made bytes of all that it makes in forward
+   * @param workspace buffers that the parts on a device reuse in turn
+   */
+  public record Part(long kept, long moment, long made, Map<Purpose, Long> workspace) {}
+
+  /** What makes up the parts of a pass. */
+  public record Pass(
+      ModelShape model, Extent extent, int lossRows, Checkpointing checkpointing, Kind kind) {}
+
+  /** What a pass is for. */
+  public enum Kind {
+    TRAINING,
+    /** Training by a loss on whole answers. */
+    TRAINING_ON_ANSWERS,
+    EVALUATION
+  }
+
+  private StepMemory(Pass pass) {
+    this(
+        pass.model,
+        pass.extent,
+        pass.lossRows,
+        pass.kind == Kind.EVALUATION ? Checkpointing.NONE : pass.checkpointing,
+        pass.kind != Kind.EVALUATION,
+        pass.kind == Kind.TRAINING_ON_ANSWERS);
+  }
+
+  /** The embedding's part. */
+  public static Part ofEmbedding(Pass pass) {
+    StepMemory memory = new StepMemory(pass);
+    return memory.part(memory.hiddenBytes(), memory::embedded);
+  }
+
+  /** A layer's part. */
+  public static Part ofLayer(Pass pass, LayerShape layer) {
+    StepMemory memory = new StepMemory(pass);
+    return memory.part(
+        memory.hiddenBytes(),
+        tape -> {
+          Variable x = memory.someHidden(tape);
+          Variable next = memory.next(tape, layer, x);
+          x.close();
+          return next;
+        });
+  }
+
+  /** The part of the last norm, the output head and the loss. */
+  public static Part ofLoss(Pass pass) {
+    StepMemory memory = new StepMemory(pass);
+    return memory.part(
+        memory.lossBytes(),
+        tape -> {
+          Variable hidden = memory.someHidden(tape);
+          Variable loss = memory.loss(tape, hidden);
+          hidden.close();
+          return loss;
+        });
+  }
+
+  private long hiddenBytes() {
+    return extent.bytes(extent.precision().compute(), extent.tokens(), model.hidden());
+  }
+
+  private Variable someHidden(MemoryTape tape) {
+    return tape.put(ledger.take(MemoryPart.ACTIVATIONS, hiddenBytes()), training);
+  }
+
+  /**
+   * @param gradient bytes of the gradient that comes to the part's output
+   */
+  private Part part(long gradient, Function<MemoryTape, Variable> forward) {
+    MemoryTape tape = new MemoryTape(ledger, training);
+    Variable output = forward.apply(tape);
+    output.close();
+    kept = ledger.held();
+    if (output.requiresGrad()) {
+      tape.backward(output, ledger.take(MemoryPart.WORKING, gradient));
+    }
+    tape.close();
+    requireNothingHeld();
+    long peak = ledger.atPeak().values().stream().mapToLong(Long::longValue).sum();
+    return new Part(kept, peak - kept, largestLayer, Map.copyOf(workspace));
+  }
+
+  private void requireNothingHeld() {
+    if (ledger.held() != 0) {
+      throw new IllegalStateException(ledger.held() + " bytes are never given up");
+    }
+  }
+
   private Result run() {
     MemoryTape tape = new MemoryTape(ledger, training);
     Variable hidden = hidden(tape);
@@ -128,9 +226,7 @@ public final class StepMemory {
       tape.backward(loss, ledger.take(MemoryPart.LOSS, lossBytes()));
     }
     tape.close();
-    if (ledger.held() != 0) {
-      throw new IllegalStateException(ledger.held() + " bytes are never given up");
-    }
+    requireNothingHeld();
     Map<MemoryPart, Long> all = new EnumMap<>(ledger.atPeak());
     workspace.forEach(
         (purpose, bytes) ->
@@ -147,17 +243,24 @@ public final class StepMemory {
   }
 
   private Variable hidden(MemoryTape tape) {
-    Footprint embedding = Embedding.footprint(extent, model.hidden(), model.embedding());
-    Variable x = tape.apply(embedding, model.embeddingTrained(), null, MemoryPart.ACTIVATIONS);
+    Variable x = embedded(tape);
     for (LayerShape layer : model.layers()) {
-      Variable next =
-          checkpointing != Checkpointing.NONE && training
-              ? checkpoint(tape, layer, x)
-              : layer(run(tape, MemoryPart.ACTIVATIONS, Recalled.NONE), layer, x);
+      Variable next = next(tape, layer, x);
       x.close();
       x = next;
     }
     return x;
+  }
+
+  private Variable embedded(MemoryTape tape) {
+    Footprint embedding = Embedding.footprint(extent, model.hidden(), model.embedding());
+    return tape.apply(embedding, model.embeddingTrained(), null, MemoryPart.ACTIVATIONS);
+  }
+
+  private Variable next(MemoryTape tape, LayerShape layer, Variable x) {
+    return checkpointing != Checkpointing.NONE && training
+        ? checkpoint(tape, layer, x)
+        : layer(run(tape, MemoryPart.ACTIVATIONS, Recalled.NONE), layer, x);
   }
 
   private Variable loss(MemoryTape tape, Variable hidden) {

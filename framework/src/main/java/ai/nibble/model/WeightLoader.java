@@ -60,7 +60,7 @@ final class WeightLoader {
               + "), whose weights cannot be trained themselves: train an adapter (adapter: qlora),"
               + " or use the original model");
     }
-    this.parameters = options.trained() ? allWeights(source, base, options.device()) : null;
+    this.parameters = options.trained() ? allWeights(source, base, options.placement()) : null;
   }
 
   private static void requireNamesModules(QuantConfig config, ModelConfig model, Path base) {
@@ -72,13 +72,15 @@ final class WeightLoader {
   }
 
   /**
-   * Checks that the device computes what a model needs.
+   * Checks that the devices compute what a model needs.
    *
    * @param missing parts that there is no kernel for
-   * @throws InvalidInputException if the device is not the CPU, and there are any
+   * @throws InvalidInputException if there are any, and a device that is not the CPU
    */
   void requireKernels(List<String> missing) {
-    if (!device().isCpu() && !missing.isEmpty()) {
+    Optional<Device> gpu =
+        options.placement().devices(config()).stream().filter(d -> !d.isCpu()).findFirst();
+    if (gpu.isPresent() && !missing.isEmpty()) {
       throw new InvalidInputException(
           base
               + ": is of "
@@ -86,16 +88,16 @@ final class WeightLoader {
               + ", whose "
               + String.join(" and ", missing)
               + " have no kernel for "
-              + device()
+              + gpu.get()
               + " yet: set device_map: cpu");
     }
   }
 
-  private static ParameterSet allWeights(WeightSource source, Path base, Device device) {
+  private static ParameterSet allWeights(WeightSource source, Path base, Placement placement) {
     AllWeights.requireFits(source.config(), base.toString());
     Map<String, long[]> shapes = new LinkedHashMap<>();
     source.names().forEach(name -> shapes.put(name, source.shape(name)));
-    return new ParameterSet(shapes, device);
+    return ParameterSet.over(shapes, placement::of);
   }
 
   /** All weights, if they are to be trained; filled as the layers are made. */
@@ -107,8 +109,14 @@ final class WeightLoader {
     return source.config();
   }
 
-  Device device() {
-    return options.device();
+  /** Where each module goes. */
+  Placement placement() {
+    return options.placement();
+  }
+
+  /** Where a tensor goes, by its name. */
+  private Device device(String name) {
+    return options.placement().of(name);
   }
 
   Precision precision() {
@@ -141,7 +149,7 @@ final class WeightLoader {
   private Weight weight(String path, String name, long out, long in) {
     Optional<StoredMatrix> stored = source.quantized(name);
     if (stored.isPresent()) {
-      return stored(stored.get());
+      return stored(name, stored.get());
     }
     // of a base that is quantised already, the rest is meant to be as it is
     return options
@@ -153,19 +161,22 @@ final class WeightLoader {
 
   /** The output head, where it is not the embedding: plain, or as it is stored quantised. */
   Weight head(String name, long rows, long columns) {
-    return source.quantized(name).map(this::stored).orElseGet(() -> dense(name, rows, columns));
+    return source
+        .quantized(name)
+        .map(matrix -> stored(name, matrix))
+        .orElseGet(() -> dense(name, rows, columns));
   }
 
-  private Weight stored(StoredMatrix matrix) {
+  private Weight stored(String name, StoredMatrix matrix) {
     QuantizedMatrix held = matrix.read();
     try {
       if (held instanceof Quantized4Bit weight) {
-        return onDevice(new Quant4Weight(weight));
+        return onDevice(name, new Quant4Weight(weight));
       }
       if (held instanceof Quantized8Bit weight) {
-        return onDevice(new Quant8Weight(weight, matrix.threshold()));
+        return onDevice(name, new Quant8Weight(weight, matrix.threshold()));
       }
-      requireHost(matrix);
+      requireHost(name, matrix);
       return new GroupedWeight((GroupedMatrix) held);
     } catch (RuntimeException e) {
       held.close();
@@ -173,8 +184,8 @@ final class WeightLoader {
     }
   }
 
-  private void requireHost(StoredMatrix matrix) {
-    if (!device().isCpu()) {
+  private void requireHost(String name, StoredMatrix matrix) {
+    if (!device(name).isCpu()) {
       throw new InvalidInputException(
           base
               + ": '"
@@ -182,7 +193,7 @@ final class WeightLoader {
               + "' is held in "
               + matrix.description()
               + ", which is computed on the CPU only, not on "
-              + device()
+              + device(name)
               + ": compute there (device_map: cpu, or --device cpu), or quantise the original model"
               + " with 'nibble quantize'");
     }
@@ -191,28 +202,29 @@ final class WeightLoader {
   private Weight quantized(QuantConfig config, String name, long out, long in) {
     ElementSource values = (first, into, count) -> source.readHeld(name, first, into, 0, count);
     if (config instanceof Quant4Config c) {
-      return onDevice(Quant4Weight.quantize(name, c, source.heldDtype(name), out, in, values));
+      return onDevice(
+          name, Quant4Weight.quantize(name, c, source.heldDtype(name), out, in, values));
     }
-    return onDevice(Quant8Weight.quantize(name, (Quant8Config) config, out, in, values));
+    return onDevice(name, Quant8Weight.quantize(name, (Quant8Config) config, out, in, values));
   }
 
-  /** The weight itself on the CPU, else a copy in its place. */
-  private Weight onDevice(Quant4Weight weight) {
-    if (device().isCpu()) {
+  /** The weight itself where it goes to the CPU, else a copy in its place. */
+  private Weight onDevice(String name, Quant4Weight weight) {
+    if (weight.device().equals(device(name))) {
       return weight;
     }
     try (weight) {
-      return weight.to(device());
+      return weight.to(device(name));
     }
   }
 
-  /** The weight itself on the CPU, else a copy in its place. */
-  private Weight onDevice(Quant8Weight weight) {
-    if (device().isCpu()) {
+  /** The weight itself where it goes to the CPU, else a copy in its place. */
+  private Weight onDevice(String name, Quant8Weight weight) {
+    if (weight.device().equals(device(name))) {
       return weight;
     }
     try (weight) {
-      return weight.to(device());
+      return weight.to(device(name));
     }
   }
 
@@ -224,20 +236,20 @@ final class WeightLoader {
     Tensor tensor = Tensor.empty(source.heldDtype(name), rows, columns);
     try {
       read(name, tensor);
-      return new DenseWeight(onDevice(tensor));
+      return new DenseWeight(onDevice(name, tensor));
     } catch (RuntimeException e) {
       tensor.close();
       throw e;
     }
   }
 
-  /** The tensor itself on the CPU, else a copy in its place. */
-  private Tensor onDevice(Tensor tensor) {
-    if (device().isCpu()) {
+  /** The tensor itself where it goes to the CPU, else a copy in its place. */
+  private Tensor onDevice(String name, Tensor tensor) {
+    if (tensor.device().equals(device(name))) {
       return tensor;
     }
     try (tensor) {
-      return tensor.to(device());
+      return tensor.to(device(name));
     }
   }
 
@@ -246,9 +258,10 @@ final class WeightLoader {
     Parameter parameter = parameters.get(name);
     long width = parameter.value().size(-1);
     try (Tensor rows = parameter.value().view(parameter.value().numel() / width, width);
-        Tensor host = device().isCpu() ? rows.share() : Tensor.empty(DType.FLOAT32, rows.shape())) {
+        Tensor host =
+            rows.device().isCpu() ? rows.share() : Tensor.empty(DType.FLOAT32, rows.shape())) {
       read(name, host);
-      if (!device().isCpu()) {
+      if (!rows.device().isCpu()) {
         rows.copyFrom(host);
       }
     }
@@ -288,7 +301,7 @@ final class WeightLoader {
     for (int c = 0; c < values.length; c++) {
       requireFinite(name, 0, c, values[c]);
     }
-    return Tensor.of(device(), values, length);
+    return Tensor.of(device(name), values, length);
   }
 
   private void requireFinite(String name, Tensor matrix) {

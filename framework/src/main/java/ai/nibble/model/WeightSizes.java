@@ -9,9 +9,11 @@ import ai.nibble.tensor.Device;
 import ai.nibble.tensor.TensorMemory;
 import java.util.EnumMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.UnaryOperator;
 
 /**
  * Bytes of a frozen model's weights as {@link WeightLoader} will hold them, from names, shapes and
@@ -63,11 +65,26 @@ public record WeightSizes(Map<Form, Long> held, long whileLoading) {
    */
   public static WeightSizes of(
       WeightSource source, Optional<QuantConfig> quantization, Device.Type where) {
-    Sum sum = new Sum(where);
+    return byPart(source, quantization, where, name -> "")
+        .getOrDefault("", new WeightSizes(Map.of(), 0));
+  }
+
+  /**
+   * Sizes of the weights of each part of a base.
+   *
+   * @param part the part that a tensor is of, by its name
+   */
+  public static Map<String, WeightSizes> byPart(
+      WeightSource source,
+      Optional<QuantConfig> quantization,
+      Device.Type where,
+      UnaryOperator<String> part) {
+    Map<String, Sum> sums = new LinkedHashMap<>();
     Optional<QuantConfig> wanted = source.settle(quantization, notice -> {});
     Set<String> linears = new HashSet<>(CausalLm.linearPaths(source.config()));
     for (String name : source.names()) {
       String module = name.replaceFirst("\\.weight$", "");
+      Sum sum = sums.computeIfAbsent(part.apply(name), p -> new Sum(where));
       long n = elements(source, name);
       Optional<StoredMatrix> stored = source.quantized(name);
       if (stored.isPresent()) {
@@ -87,7 +104,9 @@ public record WeightSizes(Map<Form, Long> held, long whileLoading) {
         sum.addDense(matrix ? source.heldDtype(name) : DType.FLOAT32, n);
       }
     }
-    return new WeightSizes(sum.held, sum.loading);
+    Map<String, WeightSizes> sizes = new LinkedHashMap<>();
+    sums.forEach((p, sum) -> sizes.put(p, new WeightSizes(sum.held, sum.loading)));
+    return sizes;
   }
 
   private static long elements(WeightSource source, String name) {

@@ -90,7 +90,7 @@ public record Attention(
   void cap(Tensor products) {
     if (isCapped()) {
       Ops.tanh(products, products);
-      try (Tensor factor = Tensor.of(new float[] {(float) cap}, 1);
+      try (Tensor factor = Tensor.of(products.device(), new float[] {(float) cap}, 1);
           Tensor typed = factor.to(products.dtype())) {
         Ops.mul(products, products, typed);
       }

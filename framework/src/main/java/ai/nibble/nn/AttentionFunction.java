@@ -5,6 +5,7 @@ import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.nn.HeadLayout.Part;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Scope;
@@ -125,9 +126,9 @@ final class AttentionFunction extends Function {
     HeadLayout layout = new HeadLayout(attention, positions, inLong);
     saved =
         new Heads(
-            keep(layout.allocate(Part.QUERY, precision)),
-            keep(layout.allocate(Part.KEY, precision)),
-            keep(layout.allocate(Part.VALUE, precision)));
+            keep(layout.allocate(Part.QUERY, precision, qkv.device())),
+            keep(layout.allocate(Part.KEY, precision, qkv.device())),
+            keep(layout.allocate(Part.VALUE, precision, qkv.device())));
     layout.gather(Part.QUERY, qkv, saved.q);
     layout.gather(Part.KEY, qkv, saved.k);
     layout.gather(Part.VALUE, qkv, saved.v);
@@ -139,8 +140,8 @@ final class AttentionFunction extends Function {
     if (isRecording() && earlier == Earlier.NONE) {
       saveProbabilities();
     }
-    Tensor output = Tensor.empty(precision.compute(), qkv.size(0), width);
-    try (Tensor o = layout.allocate(Part.QUERY, precision)) {
+    Tensor output = Tensor.empty(qkv.device(), precision.compute(), qkv.size(0), width);
+    try (Tensor o = layout.allocate(Part.QUERY, precision, qkv.device())) {
       forEachTask((span, head) -> forwardSpan(span, saved.of(head), o, head));
       layout.scatterOutput(o, output);
     } catch (RuntimeException e) {
@@ -157,7 +158,7 @@ final class AttentionFunction extends Function {
     int heads = attention.keyValueHeads();
     if (areFew(scores, heads, saved.q.numel())) {
       probabilities = keep(scores);
-      probabilities.allocate(precision.product(), heads);
+      probabilities.allocate(saved.q.device(), precision.product(), heads);
     }
   }
 
@@ -226,7 +227,8 @@ final class AttentionFunction extends Function {
       return probabilities.of(block, head);
     }
     long rows = (long) block.tokens() * attention.group();
-    return Tensor.empty(precision.product(), rows, block.end() - (long) span.begin());
+    return Tensor.empty(
+        saved.q.device(), precision.product(), rows, block.end() - (long) span.begin());
   }
 
   /** Softmax of the masked scores of a block's rows. */
@@ -249,17 +251,18 @@ final class AttentionFunction extends Function {
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
     HeadLayout layout = new HeadLayout(attention, positions, inLong);
+    Device device = saved.q.device();
     try (Scope scope = new Scope()) {
-      Tensor dO = scope.own(layout.allocate(Part.QUERY, precision));
+      Tensor dO = scope.own(layout.allocate(Part.QUERY, precision, device));
       layout.gatherOutputGradient(gradOutputs[0], dO);
       Heads grads =
           new Heads(
-              scope.own(layout.allocate(Part.QUERY, precision)),
-              scope.own(layout.allocate(Part.KEY, precision)).zero(),
-              scope.own(layout.allocate(Part.VALUE, precision)).zero());
+              scope.own(layout.allocate(Part.QUERY, precision, device)),
+              scope.own(layout.allocate(Part.KEY, precision, device)).zero(),
+              scope.own(layout.allocate(Part.VALUE, precision, device)).zero());
       forEachTask((span, head) -> backwardSpan(span, head, dO, grads));
       long width = (attention.heads() + 2L * attention.keyValueHeads()) * attention.headDim();
-      Tensor result = scope.empty(precision.compute(), positions.length, width);
+      Tensor result = scope.empty(device, precision.compute(), positions.length, width);
       layout.scatterGradient(Part.QUERY, grads.q, result);
       layout.scatterGradient(Part.KEY, grads.k, result);
       layout.scatterGradient(Part.VALUE, grads.v, result);
@@ -303,12 +306,12 @@ final class AttentionFunction extends Function {
     long keys = block.end() - first;
     try (Scope scope = new Scope()) {
       Tensor rows = scope.own(queryRows(dOut, block));
-      Tensor dS = scope.own(Tensor.empty(p.dtype(), p.shape()));
+      Tensor dS = scope.own(Tensor.empty(p.device(), p.dtype(), p.shape()));
       Ops.mm(dS, rows, scope.own(scope.own(in.v.narrow(0, first, keys)).t()));
       grad.v.add(scope.own(p.t()), rows, 1);
       Ops.softmaxBackward(dS, dS, p);
       if (attention.isCapped()) {
-        Tensor tanh = scope.own(Tensor.empty(p.dtype(), p.shape()));
+        Tensor tanh = scope.own(Tensor.empty(p.device(), p.dtype(), p.shape()));
         products(tanh, span, block, in, scope);
         Ops.tanhBackward(dS, dS, Ops.tanh(tanh, tanh));
       }

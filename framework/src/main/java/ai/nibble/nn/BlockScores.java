@@ -1,6 +1,7 @@
 package ai.nibble.nn;
 
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.util.HashMap;
 import java.util.List;
@@ -44,8 +45,8 @@ final class BlockScores implements AutoCloseable {
     return elements;
   }
 
-  void allocate(DType dtype, int keyValueHeads) {
-    memory = Tensor.empty(dtype, keyValueHeads, elements);
+  void allocate(Device device, DType dtype, int keyValueHeads) {
+    memory = Tensor.empty(device, dtype, keyValueHeads, elements);
   }
 
   /** A block's matrix, uninitialised at first; the caller's to close. */

@@ -31,8 +31,8 @@ final class BlockSum implements AutoCloseable {
       return;
     }
     try {
-      sum = scope.empty(DType.FLOAT32, target.shape()).zero();
-      product = scope.empty(target.dtype(), target.shape());
+      sum = scope.empty(target.device(), DType.FLOAT32, target.shape()).zero();
+      product = scope.empty(target.device(), target.dtype(), target.shape());
     } catch (RuntimeException e) {
       scope.close();
       throw e;

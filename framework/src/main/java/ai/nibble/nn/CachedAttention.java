@@ -3,6 +3,7 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.nn.Workspace.Purpose;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
@@ -37,14 +38,15 @@ final class CachedAttention extends Function {
   protected Tensor[] forward(Tensor[] inputs) {
     int sequences = pass.sequences();
     long width = (long) attention.heads() * attention.headDim();
+    Device device = inputs[0].device();
     try (Scope scope = new Scope()) {
-      Tensor queries = scope.empty(precision.product(), sequences, width);
+      Tensor queries = scope.empty(device, precision.product(), sequences, width);
       for (KvCache cache : pass.caches()) {
         attention.rotary().cover(cache.capacity());
       }
       Parallel.forRanges(
           sequences, SEQUENCES_A_RANGE, (begin, end) -> rotate(inputs[0], queries, begin, end));
-      Tensor product = scope.empty(precision.product(), sequences, width);
+      Tensor product = scope.empty(device, precision.product(), sequences, width);
       for (int s = 0; s < sequences; s++) {
         attend(pass.caches().get(s), row(scope, queries, s), row(scope, product, s));
       }

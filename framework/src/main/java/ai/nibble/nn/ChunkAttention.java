@@ -51,7 +51,7 @@ final class ChunkAttention extends Function {
   @Override
   protected Tensor[] forward(Tensor[] inputs) {
     long width = (long) attention.heads() * attention.headDim();
-    Tensor output = Tensor.empty(precision.compute(), inputs[0].size(0), width);
+    Tensor output = Tensor.empty(inputs[0].device(), precision.compute(), inputs[0].size(0), width);
     try {
       for (int s = 0; s < pass.sequences(); s++) {
         int begin = pass.sequenceStarts()[s];
@@ -76,11 +76,11 @@ final class ChunkAttention extends Function {
     HeadLayout layout = HeadLayout.ofSequence(attention, held, all);
     try (Scope scope = new Scope()) {
       Attention.fill(cache, layer, layout, qkv);
-      Tensor queries = scope.own(layout.allocate(Part.QUERY, precision));
+      Tensor queries = scope.own(layout.allocate(Part.QUERY, precision, qkv.device()));
       layout.gather(Part.QUERY, qkv, queries);
       Tensor keys = scope.own(scope.own(cache.keys(layer, all)).transpose(1, 2));
       Tensor values = scope.own(cache.values(layer, all));
-      Tensor result = scope.own(layout.allocate(Part.QUERY, precision));
+      Tensor result = scope.own(layout.allocate(Part.QUERY, precision, qkv.device()));
       for (AttentionSpan block : new AttentionSpan(held, all).blocks(blockTokens(all))) {
         attend(block, held, queries, keys, values, result);
       }

@@ -99,7 +99,8 @@ public final class Experts {
 
   /** All rows in float32, {@code [N·k, hidden]}, out of one tensor an expert. */
   private static Tensor together(Routing routing, Tensor[] parts, int first, long hidden) {
-    Tensor all = Tensor.empty(DType.FLOAT32, routing.tokens().length, hidden);
+    Tensor all =
+        Tensor.empty(parts[first].device(), DType.FLOAT32, routing.tokens().length, hidden);
     try {
       for (int i = 0; i < routing.used().size(); i++) {
         int begin = routing.starts()[i];
@@ -141,7 +142,7 @@ public final class Experts {
         int begin = routing.starts()[i];
         int count = routing.starts()[i + 1] - begin;
         int[] rows = Arrays.copyOfRange(routing.tokens(), begin, begin + count);
-        parts[i] = Tensor.empty(dtype, count, hidden);
+        parts[i] = Tensor.empty(x.device(), dtype, count, hidden);
         try (Tensor index = Tensor.ofIndices(x.device(), rows)) {
           Ops.indexSelect(parts[i], x, index);
         }
@@ -153,7 +154,7 @@ public final class Experts {
     @Override
     protected void backward(Tensor[] gradOutputs, Gradients gradients) {
       int k = routing.perToken();
-      Tensor dx = Tensor.empty(dtype, tokens, hidden);
+      Tensor dx = Tensor.empty(gradOutputs[0].device(), dtype, tokens, hidden);
       try (Tensor all = together(routing, gradOutputs, 0, hidden);
           Tensor before = gradients.take(0)) {
         Parallel.forRanges(
@@ -214,7 +215,7 @@ public final class Experts {
       if (known != null) {
         return new Tensor[] {known};
       }
-      Tensor output = Tensor.empty(dtype, n, hidden);
+      Tensor output = Tensor.empty(inputs[0].device(), dtype, n, hidden);
       try (Tensor all = together(routing, inputs, 1, hidden)) {
         Parallel.forRanges(
             n, Rows.grain(hidden), (begin, end) -> sum(output, inputs[0], all, begin, end));
@@ -260,7 +261,7 @@ public final class Experts {
       try (Tensor dz = wide ? gradOutputs[0].share() : gradOutputs[0].to(DType.FLOAT32)) {
         for (int i = 0; i < routing.used().size(); i++) {
           Tensor y = saved[1 + i];
-          Tensor dy = Tensor.empty(y.dtype(), y.shape());
+          Tensor dy = Tensor.empty(y.device(), y.dtype(), y.shape());
           int first = routing.starts()[i];
           Parallel.forRanges(
               y.size(0),
@@ -288,7 +289,7 @@ public final class Experts {
           gradients.add(1 + i, dy);
         }
       }
-      gradients.add(0, Tensor.of(dw, w.length / (long) k, k));
+      gradients.add(0, Tensor.of(gradOutputs[0].device(), dw, w.length / (long) k, k));
     }
   }
 }

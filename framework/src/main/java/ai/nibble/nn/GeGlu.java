@@ -44,7 +44,7 @@ public final class GeGlu extends Function {
     gateUp = save(inputs[0]);
     Tensor input = inputs[0];
     int width = (int) input.size(1) / 2;
-    Tensor h = Tensor.empty(input.dtype(), input.size(0), width);
+    Tensor h = Tensor.empty(input.device(), input.dtype(), input.size(0), width);
     forEachRange(
         input,
         (range, tanh) -> {
@@ -66,7 +66,7 @@ public final class GeGlu extends Function {
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
     Tensor dh = gradOutputs[0];
-    Tensor result = Tensor.empty(gateUp.dtype(), gateUp.shape());
+    Tensor result = Tensor.empty(gateUp.device(), gateUp.dtype(), gateUp.shape());
     int width = (int) dh.size(1);
     forEachRange(
         gateUp,

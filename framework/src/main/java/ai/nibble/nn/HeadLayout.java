@@ -1,5 +1,6 @@
 package ai.nibble.nn;
 
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
@@ -68,8 +69,9 @@ final class HeadLayout {
   }
 
   /** An uninitialised head-major matrix for a part; the caller's to close. */
-  Tensor allocate(Part part, Precision precision) {
+  Tensor allocate(Part part, Precision precision, Device device) {
     return Tensor.empty(
+        device,
         precision.product(),
         attention.keyValueHeads(),
         (long) positions.length * group(part),

@@ -149,7 +149,7 @@ final class HeadSweep {
       Tensor out = scope.own(wanted.hidden().narrow(0, begin, rows));
       Tensor product =
           precision.widens()
-              ? scope.own(Tensor.empty(precision.product(), rows, head.inFeatures()))
+              ? scope.own(Tensor.empty(out.device(), precision.product(), rows, head.inFeatures()))
               : out;
       Ops.mm(product, logits, weight);
       if (wanted.head() != null) {

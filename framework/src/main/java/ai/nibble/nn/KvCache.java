@@ -7,6 +7,8 @@ import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
 
 /**
  * One sequence's rotated keys and its values in every layer, so that its next token is computed
@@ -14,7 +16,7 @@ import java.util.Arrays;
  * gives the pages as they are written.
  *
  * <p>Held head-major, {@code [kvHeads, capacity, headDim]} a layer, in the dtype of matrix products
- * ({@link Precision#product}), in which attention reads them without converting.
+ * ({@link Precision#product}) where the layer is, in which attention reads them without converting.
  */
 public final class KvCache implements AutoCloseable {
   private final Scope scope = new Scope();
@@ -43,15 +45,43 @@ public final class KvCache implements AutoCloseable {
       int headDim,
       int capacity,
       Precision precision) {
+    this(
+        Collections.nCopies(layers, device),
+        Collections.nCopies(layers, precision.product()),
+        keyValueHeads,
+        headDim,
+        capacity);
+  }
+
+  /**
+   * A cache over the devices of a model's layers.
+   *
+   * @param devices one a layer
+   * @param compute dtype of the computation
+   */
+  public KvCache(
+      List<Device> devices, int keyValueHeads, int headDim, int capacity, DType compute) {
+    this(
+        devices,
+        devices.stream().map(device -> Precision.of(compute, device).product()).toList(),
+        keyValueHeads,
+        headDim,
+        capacity);
+  }
+
+  private KvCache(
+      List<Device> devices, List<DType> dtypes, int keyValueHeads, int headDim, int capacity) {
+    int layers = devices.size();
     this.capacity = capacity;
     this.ids = new int[capacity];
     this.keys = new Tensor[layers];
     this.values = new Tensor[layers];
     this.keyBytes = new ByteBuffer[layers];
     this.valueBytes = new ByteBuffer[layers];
-    DType dtype = precision.product();
     try {
       for (int l = 0; l < layers; l++) {
+        Device device = devices.get(l);
+        DType dtype = dtypes.get(l);
         keys[l] = scope.empty(device, dtype, keyValueHeads, capacity, headDim);
         values[l] = scope.empty(device, dtype, keyValueHeads, capacity, headDim);
       }

@@ -134,7 +134,7 @@ public final class LinearCrossEntropy extends Function {
       }
       lossSum += sum;
     }
-    return Tensor.of(new float[] {(float) (lossSum / normalizer)}, 1);
+    return Tensor.of(all.device(), new float[] {(float) (lossSum / normalizer)}, 1);
   }
 
   private Tensor meanByKernels(Tensor all) {

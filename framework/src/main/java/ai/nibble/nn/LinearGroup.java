@@ -230,7 +230,8 @@ public final class LinearGroup implements AutoCloseable {
     }
   }
 
-  Device device() {
+  /** Where its weights are. */
+  public Device device() {
     return members.get(0).weight().device();
   }
 

@@ -73,7 +73,7 @@ final class PackedGroup implements FewRowsProduct {
       try {
         down = scope.own(group.downProjections(precision.product()));
         try (Tensor rounded =
-            Tensor.empty(precision.product(), group.outFeatures(), group.rank())) {
+            Tensor.empty(group.device(), precision.product(), group.outFeatures(), group.rank())) {
           group.writeUpProjections(rounded, 0);
           up = scope.own(rounded.to(DType.FLOAT32));
         }
@@ -111,7 +111,7 @@ final class PackedGroup implements FewRowsProduct {
     Parallel.forRanges(
         out, Math.max(1, ELEMENTS_A_RANGE / in), (begin, end) -> multiply(x, y, begin, end));
     try (Scope sums = new Scope()) {
-      Tensor sum = sums.own(Tensor.of(y, n, out));
+      Tensor sum = sums.own(Tensor.of(input.device(), y, n, out));
       if (up != null) {
         addAdapters(input, sum);
       }
@@ -203,7 +203,7 @@ final class PackedGroup implements FewRowsProduct {
   private void addAdapters(Tensor input, Tensor sum) {
     try (Scope scope = new Scope()) {
       Tensor x = precision.widens() ? scope.own(input.to(precision.product())) : input;
-      Tensor h = scope.empty(precision.product(), input.size(0), group.rank());
+      Tensor h = scope.empty(input.device(), precision.product(), input.size(0), group.rank());
       Ops.mm(h, x, scope.own(down.t()));
       Tensor wide = precision.product() == DType.FLOAT32 ? h : scope.own(h.to(DType.FLOAT32));
       Ops.addmm(sum, wide, scope.own(up.t()), 1, 1);

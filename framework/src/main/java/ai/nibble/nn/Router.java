@@ -53,13 +53,13 @@ public final class Router extends Function {
     Tensor logits = inputs[0];
     dtype = logits.dtype();
     Experts.requireCpu(logits);
-    Tensor all = keep(Tensor.empty(DType.FLOAT32, logits.shape()));
+    Tensor all = keep(Tensor.empty(logits.device(), DType.FLOAT32, logits.shape()));
     all.copyFrom(logits);
     Ops.softmax(all, all);
     probabilities = all;
     routing = Routing.of(all, perToken);
     long n = logits.size(0);
-    Tensor weights = Tensor.empty(DType.FLOAT32, n, perToken);
+    Tensor weights = Tensor.empty(logits.device(), DType.FLOAT32, n, perToken);
     try (Rows from = Rows.reading(all, 0, n);
         Rows to = Rows.writing(weights, 0, n)) {
       float[] row = new float[from.width()];
@@ -110,7 +110,8 @@ public final class Router extends Function {
     Tensor dWeights = gradOutputs[0];
     long n = probabilities.size(0);
     int count = (int) probabilities.size(1);
-    try (Tensor dLogits = Tensor.empty(DType.FLOAT32, probabilities.shape())) {
+    try (Tensor dLogits =
+        Tensor.empty(probabilities.device(), DType.FLOAT32, probabilities.shape())) {
       try (Rows from = Rows.reading(probabilities, 0, n);
           Rows grads = Rows.reading(dWeights, 0, n);
           Rows to = Rows.writing(dLogits, 0, n)) {

@@ -100,7 +100,7 @@ public final class SwiGlu extends Function {
     Tensor dUp = half(scope, result, 1);
     Ops.silu(dUp, gate);
     Ops.mul(dUp, dUp, dh);
-    Tensor product = scope.own(Tensor.empty(dh.dtype(), dh.shape()));
+    Tensor product = scope.own(Tensor.empty(dh.device(), dh.dtype(), dh.shape()));
     Ops.mul(product, dh, half(scope, both, 1));
     Ops.siluBackward(dGate, product, gate);
   }

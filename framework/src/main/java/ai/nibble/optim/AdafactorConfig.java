@@ -20,7 +20,7 @@ public record AdafactorConfig(double weightDecay) implements OptimizerConfig {
   }
 
   @Override
-  public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
+  public Optimizer onOneDevice(ParameterSet parameters, List<ParameterRange> ranges) {
     return new Adafactor(ParameterSlot.of(parameters, ranges));
   }
 }

@@ -26,6 +26,11 @@ public final class AdamW extends ElementwiseOptimizer {
    */
   public static Optimizer over(
       ParameterSet parameters, AdamWConfig config, List<ParameterRange> ranges) {
+    return config.over(parameters, ranges);
+  }
+
+  static Optimizer onOneDevice(
+      ParameterSet parameters, AdamWConfig config, List<ParameterRange> ranges) {
     return KernelLaunchers.serves(parameters.values().device())
         ? new DeviceAdamW(config, ranges, parameters)
         : new AdamW(config, ranges);

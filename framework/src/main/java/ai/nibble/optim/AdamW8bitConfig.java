@@ -25,7 +25,7 @@ public record AdamW8bitConfig(AdamWConfig adamW) implements OptimizerConfig {
   }
 
   @Override
-  public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
+  public Optimizer onOneDevice(ParameterSet parameters, List<ParameterRange> ranges) {
     return AdamW8bit.over(parameters, adamW, ranges);
   }
 }

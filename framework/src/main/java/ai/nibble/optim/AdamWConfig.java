@@ -30,7 +30,7 @@ public record AdamWConfig(double beta1, double beta2, double eps, double weightD
   }
 
   @Override
-  public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
-    return AdamW.over(parameters, this, ranges);
+  public Optimizer onOneDevice(ParameterSet parameters, List<ParameterRange> ranges) {
+    return AdamW.onOneDevice(parameters, this, ranges);
   }
 }

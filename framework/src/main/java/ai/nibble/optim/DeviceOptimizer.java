@@ -87,6 +87,23 @@ abstract class DeviceOptimizer implements Optimizer {
       }
       return norm;
     }
+
+    @Override
+    public double sumOfSquares() {
+      OptimizerKernels.sumOfSquares(sumOfSquares, tree.sum());
+      return sumOfSquares.item();
+    }
+
+    @Override
+    public void applyPart(double learningRate, double maxNorm, double squares) {
+      try (Tensor host = Tensor.empty(DType.FLOAT64, 1)) {
+        host.bytes(0, Double.BYTES).putDouble(0, squares);
+        sumOfSquares.copyFrom(host);
+      }
+      OptimizerKernels.clipFactor(factor, sumOfSquares, null, maxNorm);
+      update(tree.sum(), factor, learningRate, step + 1);
+      step++;
+    }
   }
 
   private record DeviceBuffers(ParameterSet parameters) implements GradientTree.Buffers<Tensor> {

@@ -27,11 +27,16 @@ public final class GradientNorm {
    */
   public static double clip(FloatBuffer grads, double maxNorm) {
     double norm = of(grads);
+    scale(grads, norm, maxNorm);
+    return norm;
+  }
+
+  /** Scales gradients of this norm, or a part of them, so that it is at most {@code maxNorm}. */
+  static void scale(FloatBuffer grads, double norm, double maxNorm) {
     float coefficient = coefficient(norm, maxNorm);
     if (coefficient != 1) {
       FlatFloats.scale(grads, coefficient);
     }
-    return norm;
   }
 
   /**

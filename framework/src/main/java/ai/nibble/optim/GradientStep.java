@@ -19,4 +19,17 @@ public interface GradientStep {
    * @return the global L2 norm before clipping
    */
   double apply(double learningRate, double maxNorm);
+
+  /**
+   * The squares of the sum's elements, added up in double precision; nothing may be added after. A
+   * device is waited for.
+   */
+  double sumOfSquares();
+
+  /**
+   * Applies the sum, after {@link #sumOfSquares}, as a part of gradients that are clipped together.
+   *
+   * @param squares of all of these gradients, finite
+   */
+  void applyPart(double learningRate, double maxNorm, double squares);
 }

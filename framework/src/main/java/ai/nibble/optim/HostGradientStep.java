@@ -34,19 +34,28 @@ final class HostGradientStep implements GradientStep {
 
   @Override
   public double apply(double learningRate, double maxNorm) {
-    grads.put(0, tree.sum(), 0, grads.limit());
-    double norm = GradientNorm.of(grads);
-    if (!Double.isFinite(norm)) {
-      return norm;
+    double squares = sumOfSquares();
+    if (Double.isFinite(squares)) {
+      applyPart(learningRate, maxNorm, squares);
     }
+    return Math.sqrt(squares);
+  }
+
+  @Override
+  public double sumOfSquares() {
+    grads.put(0, tree.sum(), 0, grads.limit());
+    return FlatFloats.sumOfSquares(grads);
+  }
+
+  @Override
+  public void applyPart(double learningRate, double maxNorm, double squares) {
     if (maxNorm > 0) {
-      GradientNorm.clip(grads, maxNorm);
+      GradientNorm.scale(grads, Math.sqrt(squares), maxNorm);
     }
     FloatBuffer values = parameters.hostValues();
     optimizer.step(values, grads, learningRate);
     if (!here) {
       parameters.setValues(values);
     }
-    return norm;
   }
 }

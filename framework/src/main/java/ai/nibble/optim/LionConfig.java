@@ -24,7 +24,7 @@ public record LionConfig(double beta1, double beta2, double weightDecay)
   }
 
   @Override
-  public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
+  public Optimizer onOneDevice(ParameterSet parameters, List<ParameterRange> ranges) {
     return new Lion(this, ranges);
   }
 }

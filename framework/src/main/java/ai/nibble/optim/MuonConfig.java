@@ -25,7 +25,7 @@ public record MuonConfig(double momentum, AdamWConfig adamW) implements Optimize
   }
 
   @Override
-  public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
+  public Optimizer onOneDevice(ParameterSet parameters, List<ParameterRange> ranges) {
     return new Muon(this, ParameterSlot.of(parameters, ranges));
   }
 }

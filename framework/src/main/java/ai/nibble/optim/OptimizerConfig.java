@@ -14,7 +14,14 @@ public sealed interface OptimizerConfig
    *
    * @param ranges cover the flat buffer from 0 without gap or overlap, in order
    */
-  Optimizer over(ParameterSet parameters, List<ParameterRange> ranges);
+  default Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
+    return parameters.parts().size() == 1
+        ? onOneDevice(parameters, ranges)
+        : new SplitOptimizer(this, parameters, ranges);
+  }
+
+  /** An optimizer for parameters on one device: see {@link #over}. */
+  Optimizer onOneDevice(ParameterSet parameters, List<ParameterRange> ranges);
 
   /** Bytes that are remembered for each value of a large matrix. */
   double bytesAValue();

@@ -67,6 +67,22 @@ public record ParameterRange(int begin, int end, double lrMultiplier, double wei
   }
 
   /**
+   * The range that holds all of a parameter.
+   *
+   * @throws IllegalArgumentException if none does
+   */
+  static ParameterRange holding(
+      ParameterSet parameters, Parameter parameter, List<ParameterRange> ranges) {
+    long begin = parameters.offset(parameter.name());
+    long end = begin + parameter.value().numel();
+    return ranges.stream()
+        .filter(r -> r.begin() <= begin && end <= r.end())
+        .findFirst()
+        .orElseThrow(
+            () -> new IllegalArgumentException("no parameter range holds " + parameter.name()));
+  }
+
+  /**
    * Refuses ranges that do not cover a flat buffer from 0 without gap or overlap, in order.
    *
    * @return its length

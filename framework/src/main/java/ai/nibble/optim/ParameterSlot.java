@@ -23,13 +23,7 @@ record ParameterSlot(String name, int begin, long[] shape, ParameterRange range)
     List<ParameterSlot> slots = new ArrayList<>();
     for (Parameter p : parameters.parameters()) {
       int begin = Math.toIntExact(parameters.offset(p.name()));
-      int end = begin + Math.toIntExact(p.value().numel());
-      ParameterRange range =
-          ranges.stream()
-              .filter(r -> r.begin() <= begin && end <= r.end())
-              .findFirst()
-              .orElseThrow(
-                  () -> new IllegalArgumentException("no parameter range holds " + p.name()));
+      ParameterRange range = ParameterRange.holding(parameters, p, ranges);
       slots.add(new ParameterSlot(p.name(), begin, p.value().shape(), range));
     }
     return slots;

@@ -22,7 +22,7 @@ public record SgdConfig(double momentum, double weightDecay) implements Optimize
   }
 
   @Override
-  public Optimizer over(ParameterSet parameters, List<ParameterRange> ranges) {
+  public Optimizer onOneDevice(ParameterSet parameters, List<ParameterRange> ranges) {
     return new Sgd(this, ranges);
   }
 }

@@ -37,6 +37,16 @@ public record Budget(long available, long total, String place) {
     return new Budget(bytes, bytes, "a GPU of that size");
   }
 
+  /** At most so many bytes of it. */
+  public Budget atMost(long bytes) {
+    return new Budget(Math.min(available, bytes), Math.min(total, bytes), place);
+  }
+
+  /** The same by another name. */
+  public Budget named(String name) {
+    return new Budget(available, total, name);
+  }
+
   /** Whether it is enough, with what the plan may be off by. */
   public boolean holds(long bytes) {
     return bytes * MARGIN <= available;

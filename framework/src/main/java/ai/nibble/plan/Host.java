@@ -39,6 +39,11 @@ public record Host(long process, double slack, double layers) {
     return new Host(residentNow + WARM, SLACK, 0);
   }
 
+  /** A pretended device in the CPU's memory, beside the process. */
+  public static Host pretended() {
+    return new Host(0, SLACK, 0);
+  }
+
   /** A GPU, of whose memory the driver's own context is not counted. */
   public static Host device() {
     return new Host(DEVICE_PROCESS, 0, LAYERS);

@@ -2,7 +2,10 @@ package ai.nibble.plan;
 
 import ai.nibble.data.Batch;
 import ai.nibble.data.EpochSampler;
+import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * The lengths of a micro-batch's rows, from which its memory follows.
@@ -24,7 +27,10 @@ public record MicroBatch(int[] sequenceStarts, int lossTokens) {
     return sequenceStarts.length - 1;
   }
 
-  /** Which of two needs more: activations outweigh what grows with the loss. */
+  /** Of how many large micro-batches the memory is computed. */
+  private static final int MOST_KEPT = 100;
+
+  /** Which of two is larger: activations outweigh what grows with the loss. */
   private static final Comparator<MicroBatch> BY_SIZE =
       Comparator.comparingInt(MicroBatch::tokens).thenComparingInt(MicroBatch::lossTokens);
 
@@ -35,14 +41,39 @@ public record MicroBatch(int[] sequenceStarts, int lossTokens) {
    * @param microBatches of the whole run; of a long one the first 20,000 are looked at
    */
   public static MicroBatch largestDrawn(EpochSampler sampler, long microBatches) {
-    MicroBatch largest = null;
+    return largeOnesDrawn(sampler, microBatches).get(0);
+  }
+
+  /**
+   * Those that a run draws of which one needs the most memory: tokens alone do not say which, as
+   * attention keeps its probabilities where sequences are short, and of two packs with the same
+   * tokens one may need a third more.
+   *
+   * @param sampler at its beginning
+   * @param microBatches of the whole run; of a long one the first 20,000 are looked at
+   * @return the largest, and of those with nine tenths of its tokens up to a hundred, evenly chosen
+   */
+  public static List<MicroBatch> largeOnesDrawn(EpochSampler sampler, long microBatches) {
+    List<MicroBatch> large = new ArrayList<>();
+    int most = 0;
     for (long i = 0; i < Math.min(microBatches, MOST_DRAWN); i++) {
       Batch batch = sampler.next();
-      if (largest == null || batch.tokens() >= largest.tokens()) {
-        largest = larger(largest, of(batch));
+      most = Math.max(most, batch.tokens());
+      if (isLarge(batch.tokens(), most)) {
+        large.add(of(batch));
       }
     }
-    return largest;
+    int tokens = most;
+    large.removeIf(batch -> !isLarge(batch.tokens(), tokens));
+    large.sort(BY_SIZE.reversed());
+    int kept = Math.min(large.size(), MOST_KEPT);
+    return IntStream.range(0, kept)
+        .mapToObj(i -> large.get((int) ((long) i * large.size() / kept)))
+        .toList();
+  }
+
+  private static boolean isLarge(int tokens, int most) {
+    return tokens >= most - most / 10;
   }
 
   /** So many sequences of one length that all carry loss. */
@@ -56,9 +87,5 @@ public record MicroBatch(int[] sequenceStarts, int lossTokens) {
 
   private static MicroBatch of(Batch batch) {
     return new MicroBatch(batch.sequenceStarts(), batch.lossTokens());
-  }
-
-  private static MicroBatch larger(MicroBatch a, MicroBatch b) {
-    return a == null || BY_SIZE.compare(a, b) < 0 ? b : a;
   }
 }

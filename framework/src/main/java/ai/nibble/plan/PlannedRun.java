@@ -8,7 +8,10 @@ import ai.nibble.model.WeightSizes;
 import ai.nibble.nn.Extent;
 import ai.nibble.optim.GradientTree;
 import ai.nibble.tensor.DType;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.EnumMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
@@ -22,7 +25,7 @@ import java.util.function.Function;
  * @param largestParameter values of the largest trained tensor
  * @param accumulation micro-batches of a step
  * @param optimizer bytes that the optimizer remembers
- * @param train the largest micro-batch
+ * @param train large micro-batches, of which one needs the most; the first has the most tokens
  * @param evaluate the largest batch of an evaluation; empty without evaluation
  * @param generation bytes of answers before and after training; 0 without
  * @param rows bytes of the rows as they are held
@@ -38,7 +41,7 @@ public record PlannedRun(
     long largestParameter,
     int accumulation,
     long optimizer,
-    MicroBatch train,
+    List<MicroBatch> train,
     Optional<MicroBatch> evaluate,
     long generation,
     long rows,
@@ -49,11 +52,7 @@ public record PlannedRun(
 
   /** The plan with a way of checkpointing. */
   public MemoryPlan plan(Checkpointing checkpointing) {
-    int loss = Math.max(1, train.lossTokens());
-    StepMemory.Result step =
-        onAnswers
-            ? StepMemory.trainingOnAnswers(model, extent.apply(train), loss, checkpointing)
-            : StepMemory.training(model, extent.apply(train), loss, checkpointing);
+    StepMemory.Result step = step(largest(checkpointing), checkpointing);
     Map<Component, Long> loading = loaded();
     Map<Component, Long> training = trainer();
     loading.put(Component.LOADING, weights.whileLoading());
@@ -75,6 +74,19 @@ public record PlannedRun(
       phases.put(Phase.MERGE, merge);
     }
     return new MemoryPlan(phases);
+  }
+
+  /** The micro-batch that needs the most. */
+  public MicroBatch largest(Checkpointing checkpointing) {
+    return Collections.max(
+        train, Comparator.comparingLong(batch -> step(batch, checkpointing).peak()));
+  }
+
+  private StepMemory.Result step(MicroBatch batch, Checkpointing checkpointing) {
+    int loss = Math.max(1, batch.lossTokens());
+    return onAnswers
+        ? StepMemory.trainingOnAnswers(model, extent.apply(batch), loss, checkpointing)
+        : StepMemory.training(model, extent.apply(batch), loss, checkpointing);
   }
 
   private static long buffers(StepMemory.Result step) {

@@ -8,7 +8,7 @@ import java.util.regex.Pattern;
 /** Amounts of memory in words. */
 public final class Sizes {
   private static final Pattern SIZE =
-      Pattern.compile("(\\d{1,9}(?:\\.\\d{1,3})?)\\s?([KMGT]?)(iB|B)?", Pattern.CASE_INSENSITIVE);
+      Pattern.compile("(\\d{1,15}(?:\\.\\d{1,3})?)\\s?([KMGT]?)(iB|B)?", Pattern.CASE_INSENSITIVE);
 
   private Sizes() {}
 

@@ -183,6 +183,11 @@ final class Conflicts {
     if (is("adapter", Recipe.Adapter.NONE)) {
       ignored(Schema.LORA, "adapter: none");
     }
+    if (values.get("max_memory") instanceof MaxMemory most
+        && !most.bytes().isEmpty()
+        && isOtherThan("device_map", DeviceMap.AUTO)) {
+      notice("max_memory", "'max_memory' has no effect: 'device_map' says where each module goes");
+    }
     if (is("method", Recipe.Method.PRETRAIN)) {
       ignored(
           List.of("train_on_inputs", "roles_to_train", "train_on_eos"),

@@ -111,9 +111,14 @@ public record Inspection(
   }
 
   private static void requireDevice(Recipe recipe, Set<String> problems) {
-    if (recipe.deviceMap() == Recipe.DeviceMap.CUDA) {
-      attempt(problems, () -> recipe.deviceMap().device("device_map"));
-    }
+    attempt(
+        problems,
+        () -> {
+          recipe
+              .deviceMap()
+              .requireDevices("device_map", key -> recipe.where(key) + ": '" + key + "'");
+          return recipe;
+        });
   }
 
   /**

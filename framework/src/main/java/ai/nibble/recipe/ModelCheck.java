@@ -10,6 +10,7 @@ import ai.nibble.lora.WholeModules;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.ModelConfig;
+import ai.nibble.model.PlacementCheck;
 import ai.nibble.model.WeightSource;
 import ai.nibble.quant.SkipModules;
 import java.io.IOException;
@@ -63,6 +64,7 @@ final class ModelCheck {
       e.problems().forEach(problem -> report("base_model", problem, at));
       return;
     }
+    devices(values, config, at);
     if (!adapts) {
       return;
     }
@@ -156,6 +158,21 @@ final class ModelCheck {
       return Files.isSameFile(a, b);
     } catch (IOException e) {
       return false;
+    }
+  }
+
+  /** A map from modules to devices: that each module has one. */
+  private static void devices(Map<String, Object> values, ModelConfig config, Reading at) {
+    if (!(values.get("device_map") instanceof DeviceMap map) || map.isAuto()) {
+      return;
+    }
+    for (PlacementCheck.Problem problem : PlacementCheck.of(config, map.modules())) {
+      String key = "device_map" + problem.module().map(module -> "." + module).orElse("");
+      Position position =
+          at.positions()
+              .getOrDefault(
+                  key, at.positions().getOrDefault("device_map", at.positions().get("base_model")));
+      at.problems().add(position, "'" + key + "' " + problem.what());
     }
   }
 

@@ -27,9 +27,9 @@ final class OutputLock implements AutoCloseable {
   static final String NAME = ".nibble.lock";
 
   private final Path file;
-  private final FileChannel channel;
-  private final String content;
   private final List<Path> made;
+  private FileChannel channel;
+  private String content;
 
   /**
    * @param content of the file
@@ -87,6 +87,18 @@ final class OutputLock implements AutoCloseable {
         }
       }
     }
+  }
+
+  /**
+   * Takes the lock of a directory that was made anew in the place of the one that was moved away.
+   *
+   * @throws InvalidInputException if another run was faster
+   */
+  void takeAnew() throws IOException {
+    OutputLock anew = take(file.getParent());
+    channel.close();
+    channel = anew.channel;
+    content = anew.content;
   }
 
   private static FileChannel open(Path file) throws IOException {
@@ -159,11 +171,13 @@ final class OutputLock implements AutoCloseable {
    */
   @Override
   public void close() throws IOException {
-    try (channel) {
+    try {
       if (!holds(file, content)) {
         return;
       }
       Files.delete(file);
+    } finally {
+      channel.close();
     }
     try {
       for (Path each : made) {

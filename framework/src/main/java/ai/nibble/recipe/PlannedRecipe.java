@@ -20,6 +20,7 @@ import ai.nibble.plan.Budget;
 import ai.nibble.plan.DiskPlan;
 import ai.nibble.plan.Host;
 import ai.nibble.plan.MicroBatch;
+import ai.nibble.plan.PartSizes;
 import ai.nibble.plan.PlannedRun;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.QuantConfig;
@@ -66,12 +67,38 @@ final class PlannedRecipe {
       Device device,
       boolean pretended,
       Budget budget) {
+    this(
+        recipe,
+        rows,
+        settings,
+        pretended ? Device.Type.CUDA : device.type(),
+        precision(recipe, device, pretended),
+        budget);
+  }
+
+  private PlannedRecipe(
+      Recipe recipe,
+      RecipeRows rows,
+      TrainSettings settings,
+      Device.Type where,
+      Precision precision,
+      Budget budget) {
     this.recipe = recipe;
     this.rows = rows;
     this.settings = settings;
-    this.where = pretended ? Device.Type.CUDA : device.type();
-    this.precision = precision(recipe, device, pretended);
+    this.where = where;
+    this.precision = precision;
     this.budget = budget;
+  }
+
+  /** The same on another kind of device, in the same compute dtype. */
+  PlannedRecipe on(Device.Type kind) {
+    DType compute = precision.compute();
+    Precision there =
+        kind == Device.Type.CPU
+            ? Precision.of(compute, Device.CPU)
+            : new Precision(compute, compute);
+    return kind == where ? this : new PlannedRecipe(recipe, rows, settings, kind, there, budget);
   }
 
   /** The device that the memory is of. */
@@ -128,10 +155,12 @@ final class PlannedRecipe {
         pairs * trained.largest,
         accumulation,
         Math.round(trained.values * settings.optimizer().bytesAValue()),
-        withPrompts(
-            MicroBatch.largestDrawn(
+        MicroBatch.largeOnesDrawn(
                 new EpochSampler(RunSettings.plan(recipe, rows.training()), microBatch),
-                microBatches)),
+                microBatches)
+            .stream()
+            .map(this::withPrompts)
+            .toList(),
         rows.eval().isEmpty() ? Optional.empty() : Optional.of(largestEvaluated()),
         generation(source, quantization),
         rowBytes(),
@@ -139,6 +168,33 @@ final class PlannedRecipe {
         recipe.method().learnsFromPreferences(),
         batch -> new Extent(batch.sequenceStarts(), precision, where, device, threads),
         device ? Host.device() : Host.cpu(ProcessMemory.residentBytes()));
+  }
+
+  /** Sizes of the model by its parts, for placing them. */
+  PartSizes parts(WeightSource source, Optional<QuantConfig> quantization) {
+    boolean all = recipe.adapter() == Recipe.Adapter.NONE;
+    Map<String, Long> values = new HashMap<>();
+    Map<String, WeightSizes> weights = new HashMap<>();
+    if (all) {
+      for (String name : source.names()) {
+        values.merge(PartSizes.part(name), numel(source.shape(name)), Long::sum);
+      }
+    } else {
+      Trained trained = Trained.adapter(recipe, source);
+      trained.byModule.forEach((path, n) -> values.merge(PartSizes.part(path), n, Long::sum));
+      boolean taken = recipe.lora().initLoraWeights().isSubtracted();
+      WeightSizes.byPart(source, quantization, where, PartSizes::part)
+          .forEach(
+              (part, sizes) -> {
+                long beside = taken ? trained.beside(part) * DType.FLOAT32.bytes() : 0;
+                weights.put(part, sizes.plus(beside));
+              });
+    }
+    return new PartSizes(
+        weights,
+        values,
+        settings.optimizer().bytesAValue(),
+        cached(source.config()) / source.config().numHiddenLayers());
   }
 
   /** What the run writes of its weights. */
@@ -219,9 +275,22 @@ final class PlannedRecipe {
    * @param whole modules that are trained whole
    * @param values of all of it
    * @param largest values of one tensor
+   * @param byModule values by module path, of adapters
    */
   private record Trained(
-      Map<String, Integer> ranks, List<String> whole, long values, long largest) {
+      Map<String, Integer> ranks,
+      List<String> whole,
+      long values,
+      long largest,
+      Map<String, Long> byModule) {
+    /** Values of what lies beside the weights of a part. */
+    long beside(String part) {
+      return ranks.keySet().stream()
+          .filter(path -> PartSizes.part(path).equals(part))
+          .mapToLong(byModule::get)
+          .sum();
+    }
+
     /** Values of what lies beside weights, the tables that are trained whole left out. */
     long beside(ModelConfig config) {
       return values - (long) whole.size() * config.vocabSize() * config.hiddenSize();
@@ -232,29 +301,30 @@ final class PlannedRecipe {
       for (String name : source.names()) {
         largest = Math.max(largest, numel(source.shape(name)));
       }
-      return new Trained(Map.of(), List.of(), AllWeights.count(source.config()), largest);
+      return new Trained(Map.of(), List.of(), AllWeights.count(source.config()), largest, Map.of());
     }
 
     static Trained adapter(Recipe recipe, WeightSource source) {
       LoraConfig lora = LoraSettings.of(recipe.lora());
       Map<String, Integer> ranks = new HashMap<>();
-      long values = 0;
+      Map<String, Long> byModule = new HashMap<>();
       long largest = 0;
       List<String> linears = CausalLm.linearPaths(source.config());
       for (String path : new TargetMatcher(lora).select(linears, Optional.empty())) {
         long[] shape = source.shape(path + ".weight");
         long r = lora.rankOf(path, shape[0], shape[1]);
         ranks.put(path, (int) r);
-        values += r * (shape[0] + shape[1]) + (lora.extras().useDora() ? shape[0] : 0);
+        byModule.put(path, r * (shape[0] + shape[1]) + (lora.extras().useDora() ? shape[0] : 0));
         largest = Math.max(largest, r * Math.max(shape[0], shape[1]));
       }
       List<String> whole = WholeModules.of(lora);
       for (String path : whole) {
         long table = (long) source.config().vocabSize() * source.config().hiddenSize();
-        values += table;
+        byModule.put(path, table);
         largest = Math.max(largest, table);
       }
-      return new Trained(ranks, whole, values, largest);
+      long values = byModule.values().stream().mapToLong(Long::longValue).sum();
+      return new Trained(ranks, whole, values, largest, byModule);
     }
   }
 
@@ -287,11 +357,20 @@ final class PlannedRecipe {
     for (String path : CausalLm.linearPaths(c)) {
       kept += packed ? 0 : numel(source.shape(path + ".weight")) * precision.product().bytes();
     }
+    return Math.min(kept, budget.available() / 2) + cached(c);
+  }
+
+  /** Keys and values of the answers that are written on the way. */
+  private long cached(ModelConfig c) {
+    Optional<GenerationEval> eval = recipe.evaluation().generationEval();
+    if (eval.isEmpty()) {
+      return 0;
+    }
     long tokens = Math.min(recipe.data().sequenceLen(), c.maxPositionEmbeddings());
     tokens += eval.get().maxNewTokens();
-    long cached =
+    long token =
         2L * c.numHiddenLayers() * c.numKeyValueHeads() * c.headDim() * precision.product().bytes();
-    return Math.min(kept, budget.available() / 2) + ANSWERS_AT_ONCE * tokens * cached;
+    return ANSWERS_AT_ONCE * tokens * token;
   }
 
   /** One layer and part of the head in float32, and all adapters on the heap. */

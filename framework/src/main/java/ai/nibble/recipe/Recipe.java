@@ -1,8 +1,5 @@
 package ai.nibble.recipe;
 
-import ai.nibble.InvalidInputException;
-import ai.nibble.model.LoadOptions;
-import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -75,20 +72,27 @@ public record Recipe(
             value = "device_map",
             byDefault = "auto",
             doc =
-                "Where to compute: `auto` is the first NVIDIA GPU that libtorch can use, else the"
-                    + " CPU; `cuda` insists on the GPU",
-            means = @Key.Means(value = "cuda:0|gpu|gpu:0", as = "cuda"),
-            refuse = {
-              @Key.Refuse(
-                  value = "(cuda|gpu):\\d+",
-                  why =
-                      "not supported yet: the first GPU is used; name another by"
-                          + " CUDA_VISIBLE_DEVICES in the environment, and use auto or cuda"),
-              @Key.Refuse(
-                  value = "(mps|xpu|npu|hip|rocm)(:\\d+)?",
-                  why = "not supported: use auto, cpu or cuda (an NVIDIA GPU)")
-            })
+                "Where to compute: `auto`, the first NVIDIA GPU with room for all, else the GPUs in"
+                    + " their order, then the CPU; one device (`cpu`, `cuda`, `cuda:1`); or a map"
+                    + " from module path to device (docs/gpu.md)",
+            means = {
+              @Key.Means(value = "sequential", as = "auto"),
+              @Key.Means(value = "gpu|gpu:0", as = "cuda")
+            },
+            refuse =
+                @Key.Refuse(
+                    value = "balanced|balanced_low_0",
+                    why =
+                        "not supported: use auto, which fills the GPUs in their order, or name a"
+                            + " device for each module"))
         DeviceMap deviceMap,
+    @Key(
+            value = "max_memory",
+            byDefault = "{}",
+            doc =
+                "With `device_map: auto`, the most memory to take of each device, such as"
+                    + " `{cuda:0: 20GiB, cpu: 60GiB}`; devices left out are not used")
+        MaxMemory maxMemory,
     Lora lora,
     Data data,
     Preference preference,
@@ -156,30 +160,6 @@ public record Recipe(
     LORA,
     /** All weights, in float32. */
     NONE
-  }
-
-  /** Where to compute. */
-  public enum DeviceMap {
-    AUTO,
-    CPU,
-    CUDA;
-
-    /**
-     * The device.
-     *
-     * @param key where it was asked for, for messages
-     * @throws InvalidInputException if it is not there
-     */
-    public Device device(String key) {
-      Device best = this == CPU ? Device.CPU : LoadOptions.autoDevice();
-      if (this == CUDA && best.isCpu()) {
-        throw new InvalidInputException(
-            key
-                + " is cuda, but there is no NVIDIA GPU that can be used; 'nibble doctor' says what"
-                + " is missing");
-      }
-      return best;
-    }
   }
 
   /** One line for each thing that was read otherwise than written, or that has no effect. */

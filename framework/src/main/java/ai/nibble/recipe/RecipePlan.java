@@ -3,12 +3,16 @@ package ai.nibble.recipe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.EpochPlan;
 import ai.nibble.model.Checkpointing;
+import ai.nibble.model.Placement;
 import ai.nibble.model.WeightSource;
 import ai.nibble.plan.Budget;
+import ai.nibble.plan.DevicePlan;
+import ai.nibble.plan.DeviceUse;
 import ai.nibble.plan.DiskPlan;
 import ai.nibble.plan.MemoryPlan;
 import ai.nibble.plan.MicroBatch;
 import ai.nibble.plan.PlannedRun;
+import ai.nibble.plan.Room;
 import ai.nibble.plan.Sizes;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.QuantConfig;
@@ -24,7 +28,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import java.util.OptionalLong;
 
 /**
  * The memory and the disk that a recipe's run will need, and the way of checkpointing that follows
@@ -42,6 +45,11 @@ public final class RecipePlan {
   private final PlannedRun run;
   private final DiskPlan disk;
   private final boolean pretended;
+  private final List<Room> rooms;
+
+  /** Null where all of the model is on one device. */
+  private final PlacedRecipe placed;
+
   private final Map<Checkpointing, MemoryPlan> plans = new EnumMap<>(Checkpointing.class);
   private final List<Alternative> alternatives = new ArrayList<>();
 
@@ -55,16 +63,14 @@ public final class RecipePlan {
   public record Alternative(String setting, long bytes, boolean fits) {}
 
   private RecipePlan(
-      Recipe recipe, RecipeRows rows, TrainSettings settings, OptionalLong deviceMemory) {
+      Recipe recipe, RecipeRows rows, TrainSettings settings, List<Long> deviceMemory) {
     this.recipe = recipe;
     this.rows = rows;
     this.settings = settings;
-    this.pretended = deviceMemory.isPresent();
-    Device device = pretended ? Device.CPU : recipe.deviceMap().device("device_map");
-    this.budget =
-        pretended
-            ? Budget.pretended(deviceMemory.getAsLong())
-            : device.isCpu() ? Budget.ofMachine() : Budget.of(device);
+    this.pretended = !deviceMemory.isEmpty();
+    this.rooms = PlacedRecipe.rooms(recipe, deviceMemory);
+    Device device = pretended ? Device.CPU : rooms.get(0).device();
+    this.budget = rooms.get(0).budget();
     this.planned = new PlannedRecipe(recipe, rows, settings, device, pretended, budget);
     try (WeightSource source = planned.source()) {
       Optional<QuantConfig> quantization = recipe.quantization().config();
@@ -78,6 +84,15 @@ public final class RecipePlan {
       for (Checkpointing mode : Checkpointing.values()) {
         plans.put(mode, run.plan(mode));
       }
+      boolean spread = rooms.size() > 1 && (!recipe.deviceMap().isAuto() || !fitsOne());
+      placed =
+          spread
+              ? place(
+                  source,
+                  quantization,
+                  settings.microBatchSize(),
+                  settings.gradientAccumulationSteps())
+              : null;
       addAlternatives(source, quantization);
     }
   }
@@ -86,10 +101,10 @@ public final class RecipePlan {
    * Reads a recipe's rows and plans its run.
    *
    * @param out told of what was left out, cut or held back
-   * @param deviceMemory bytes of a GPU that is not here; empty: what the recipe runs on here
+   * @param deviceMemory bytes of GPUs that are not here; empty: what the recipe runs on here
    * @throws InvalidInputException for what would stop the run as well
    */
-  public static RecipePlan read(Recipe recipe, PrintStream out, OptionalLong deviceMemory) {
+  public static RecipePlan read(Recipe recipe, PrintStream out, List<Long> deviceMemory) {
     try (RecipeRows rows = RecipeRows.read(recipe, out)) {
       if (recipe.evaluation().generationEval().isPresent()) {
         new AnswerCheck(recipe, out).close(); // it reads its questions
@@ -101,7 +116,34 @@ public final class RecipePlan {
 
   /** The plan of a run here whose rows were read. */
   static RecipePlan of(Recipe recipe, RecipeRows rows, TrainSettings settings) {
-    return new RecipePlan(recipe, rows, settings, OptionalLong.empty());
+    return new RecipePlan(recipe, rows, settings, List.of());
+  }
+
+  private PlacedRecipe place(
+      WeightSource source, Optional<QuantConfig> quantization, int microBatch, int accumulation) {
+    return new PlacedRecipe(recipe, planned, source, quantization, rooms, microBatch, accumulation);
+  }
+
+  /** Whether the first device has room for all, as the recipe says or by some way. */
+  private boolean fitsOne() {
+    return recipe
+        .training()
+        .gradientCheckpointing()
+        .mode()
+        .map(mode -> budget.holds(plans.get(mode).peak()))
+        .orElseGet(() -> plans.values().stream().anyMatch(plan -> budget.holds(plan.peak())));
+  }
+
+  /** Over which devices the model is placed; empty where all of it is on one. */
+  public Optional<DevicePlan> devices() {
+    return Optional.ofNullable(placed).map(p -> p.plan(checkpointing()));
+  }
+
+  /** Where each module goes. */
+  Placement placement() {
+    return devices()
+        .flatMap(DevicePlan::placement)
+        .orElseGet(() -> Placement.on(rooms.get(0).device()));
   }
 
   private void addAlternatives(WeightSource source, Optional<QuantConfig> quantization) {
@@ -109,8 +151,10 @@ public final class RecipePlan {
       return;
     }
     for (Checkpointing mode : Checkpointing.values()) {
-      if (mode != checkpointing()) {
+      if (mode != checkpointing() && placed == null) {
         add("gradient_checkpointing: " + word(mode), plans.get(mode).peak());
+      } else if (mode != checkpointing()) {
+        add("gradient_checkpointing: " + word(mode), placed.plan(mode));
       }
     }
     Checkpointing least = Checkpointing.BLOCK;
@@ -130,7 +174,13 @@ public final class RecipePlan {
                   new SkipModules(q.skipModules())));
       PlannedRun other =
           planned.run(source, nf4, settings.microBatchSize(), settings.gradientAccumulationSteps());
-      add("load_in_4bit: true (block)", other.plan(least).peak());
+      if (placed == null) {
+        add("load_in_4bit: true (block)", other.plan(least).peak());
+      } else {
+        PlacedRecipe spread =
+            place(source, nf4, settings.microBatchSize(), settings.gradientAccumulationSteps());
+        add("load_in_4bit: true (block)", spread.plan(least));
+      }
     }
   }
 
@@ -143,10 +193,19 @@ public final class RecipePlan {
     while (size % 2 == 0 && 2 * steps <= MOST_ACCUMULATED && !enough) {
       size /= 2;
       steps *= 2;
-      PlannedRun other = planned.run(source, quantization, size, (int) steps);
       String keys = "micro_batch_size: " + size + " with gradient_accumulation_steps: " + steps;
-      enough = add(keys + " (" + word(mode) + ")", other.plan(mode).peak());
+      keys = keys + " (" + word(mode) + ")";
+      enough =
+          placed == null
+              ? add(keys, planned.run(source, quantization, size, (int) steps).plan(mode).peak())
+              : add(keys, place(source, quantization, size, (int) steps).plan(mode));
     }
+  }
+
+  private boolean add(String setting, DevicePlan plan) {
+    long bytes = plan.uses().stream().mapToLong(DeviceUse::total).sum();
+    alternatives.add(new Alternative(setting, bytes, plan.fits()));
+    return plan.fits();
   }
 
   private boolean add(String setting, long bytes) {
@@ -178,9 +237,9 @@ public final class RecipePlan {
     return planned.precision().compute();
   }
 
-  /** The largest micro-batch of training. */
+  /** The micro-batch of training that needs the most memory. */
   public MicroBatch largestBatch() {
-    return run.train();
+    return run.largest(checkpointing());
   }
 
   /** Rows to train and to evaluate on. */
@@ -193,6 +252,9 @@ public final class RecipePlan {
     Optional<Checkpointing> asked = recipe.training().gradientCheckpointing().mode();
     if (asked.isPresent()) {
       return asked.get();
+    }
+    if (placed != null) {
+      return placed.checkpointing();
     }
     for (Checkpointing mode : Checkpointing.values()) {
       if (budget.holds(plans.get(mode).peak())) {
@@ -209,7 +271,7 @@ public final class RecipePlan {
 
   /** Whether there is room for the run. */
   public boolean fits() {
-    return budget.holds(plan().peak());
+    return devices().map(DevicePlan::fits).orElseGet(() -> budget.holds(plan().peak()));
   }
 
   /** Other settings and what they need; empty where the recipe fits as it is. */
@@ -220,6 +282,15 @@ public final class RecipePlan {
   /** One line: what is needed, what there is, and how checkpointing was chosen. */
   public String summary() {
     Checkpointing mode = checkpointing();
+    if (placed != null) {
+      return "memory: "
+          + placed.summary(mode)
+          + "; gradient_checkpointing "
+          + word(mode)
+          + (recipe.training().gradientCheckpointing().mode().isPresent()
+              ? " as set"
+              : ", chosen by that");
+    }
     String all =
         String.join(
             ", ",
@@ -243,7 +314,7 @@ public final class RecipePlan {
 
   /** One line, after the run, that sets what it took beside the plan; empty on a GPU. */
   Optional<String> compare() {
-    return where() == Device.Type.CPU
+    return where() == Device.Type.CPU && placed == null
         ? Optional.of(
             String.format(
                 Locale.ROOT,
@@ -263,14 +334,21 @@ public final class RecipePlan {
             .filter(Alternative::fits)
             .map(a -> a.setting() + " needs " + Sizes.text(a.bytes()))
             .toList();
+    String what =
+        devices()
+            .flatMap(DevicePlan::shortage)
+            .orElseGet(
+                () ->
+                    "about "
+                        + Sizes.text(plan().peak())
+                        + " of memory are needed, "
+                        + budget.place()
+                        + " has "
+                        + Sizes.text(budget.available())
+                        + " free");
     return Optional.of(
-        "about "
-            + Sizes.text(plan().peak())
-            + " of memory are needed, "
-            + budget.place()
-            + " has "
-            + Sizes.text(budget.available())
-            + " free: "
+        what
+            + ": "
             + (helps.isEmpty() ? "take a smaller base or shorter rows" : String.join("; ", helps)));
   }
 
@@ -304,7 +382,15 @@ public final class RecipePlan {
    * @throws InvalidInputException with what helps
    */
   void requirePossible() {
-    if (budget.neverHolds(plan().peak())) {
+    boolean possible =
+        devices()
+            .map(
+                d ->
+                    d.placement().isPresent()
+                        && d.uses().stream()
+                            .noneMatch(use -> use.room().budget().neverHolds(use.total())))
+            .orElseGet(() -> !budget.neverHolds(plan().peak()));
+    if (!possible) {
       throw new InvalidInputException(recipe.where("base_model") + ": " + shortage().orElseThrow());
     }
     requireDisk();

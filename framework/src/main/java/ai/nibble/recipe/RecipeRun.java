@@ -13,6 +13,7 @@ import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.ModelStore;
+import ai.nibble.model.Placement;
 import ai.nibble.model.RandomWeights;
 import ai.nibble.model.Trainable;
 import ai.nibble.model.WeightSizes;
@@ -96,7 +97,7 @@ public final class RecipeRun {
       OutputLock lock = OutputLock.take(output);
       try {
         resume.requireSameSettings();
-        return run(output, resume);
+        return run(output, resume, lock);
       } finally {
         lock.close();
       }
@@ -105,7 +106,7 @@ public final class RecipeRun {
     }
   }
 
-  private OptionalDouble run(Path output, ResumePoint resume) throws IOException {
+  private OptionalDouble run(Path output, ResumePoint resume, OutputLock lock) throws IOException {
     // what the base and the template say now is kept: a long run may outlive their files
     Optional<String> ownTemplate =
         recipe.data().chatTemplate().map(file -> RecipeRows.template(recipe).source());
@@ -126,7 +127,7 @@ public final class RecipeRun {
       plan.shortage().ifPresent(line -> out.println("warning: " + line));
       settings = settings.with(plan.checkpointing());
       Inputs inputs = new Inputs(settings, identity, sums, baseFiles, ownTemplate, plan);
-      return train(inputs, start.from());
+      return train(inputs, start.from(), lock);
     }
   }
 
@@ -165,12 +166,13 @@ public final class RecipeRun {
       Optional<String> ownTemplate,
       RecipePlan plan) {}
 
-  private OptionalDouble train(Inputs inputs, Optional<SavedCheckpoint> from) throws IOException {
+  private OptionalDouble train(Inputs inputs, Optional<SavedCheckpoint> from, OutputLock lock)
+      throws IOException {
     RecipeRows rows = inputs.identity().rows();
     TrainSettings settings = inputs.settings();
     Path output = recipe.output().outputDir();
     try (AnswerCheck answers = answerCheck();
-        CausalLm model = loadModel();
+        CausalLm model = loadModel(inputs.plan().placement());
         Trainable trained = trainable(model, inputs.baseFiles(), from)) {
       describe(model, trained);
       if (answers != null) {
@@ -185,6 +187,7 @@ public final class RecipeRun {
           Listeners listeners = listeners(output, from)) {
         RunProvenance provenance = facts.provenance(inputs.sums(), from);
         listeners.all.add(0, provenance); // it knows the step when something is saved
+        listeners.all.add(0, new MovedOutput(lock, () -> describe(output, inputs.ownTemplate())));
         listeners.all.add(record);
         listeners.all.addAll(ownListeners);
         RecipeObjective objective = new RecipeObjective(recipe);
@@ -242,6 +245,10 @@ public final class RecipeRun {
     if (from.isEmpty() || !OutputFolder.isIn(output, from.get().directory())) {
       OutputFolder.prepare(recipe.output());
     }
+    describe(output, ownTemplate);
+  }
+
+  private void describe(Path output, Optional<String> ownTemplate) throws IOException {
     WholeFile.write(output.resolve(TrainedWith.RECIPE), recipe.resolvedYaml());
     if (ownTemplate.isPresent() && !trainsAllWeights()) {
       WholeFile.write(output.resolve(ModelStore.CHAT_TEMPLATE), ownTemplate.get());
@@ -282,13 +289,14 @@ public final class RecipeRun {
     }
   }
 
-  private CausalLm loadModel() {
+  private CausalLm loadModel(Placement placement) {
     Quantization q = recipe.quantization();
-    Device device = recipe.deviceMap().device("device_map");
+    Device device = placement.computeDecider();
     DType compute = q.computeDtype().type().orElseGet(() -> LoadOptions.autoComputeDtype(device));
     if (q.computeDtype() == ComputeDtype.AUTO) {
       out.println(LoadOptions.autoReason(device));
     }
+    placement.notices(compute).forEach(out::println);
     if (compute == DType.FLOAT16 && device.isCpu()) {
       out.println("float16 on a CPU takes float32's time: its products are computed wider");
     }
@@ -300,7 +308,7 @@ public final class RecipeRun {
             : WeightSource.open(base, notices)) {
       Optional<QuantConfig> held = source.settle(q.config(), notices);
       sayWhatBitsCost(WeightSizes.of(source, held, device.type()), device);
-      LoadOptions options = new LoadOptions(held, compute, trainsAllWeights(), device);
+      LoadOptions options = new LoadOptions(held, compute, trainsAllWeights(), placement);
       return CausalLm.load(source, base, options, (done, total) -> endIfAsked("loading weights"));
     }
   }

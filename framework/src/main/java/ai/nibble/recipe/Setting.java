@@ -63,6 +63,12 @@ record Setting(String name, Key key, ValueType type) {
     if (type == PreparedPath.class) {
       return new PreparedPath.Type();
     }
+    if (type == DeviceMap.class) {
+      return new DeviceMap.Type();
+    }
+    if (type == MaxMemory.class) {
+      return new MaxMemory.Type();
+    }
     if (type == ResumeFrom.class) {
       return new ResumeFrom.Type();
     }

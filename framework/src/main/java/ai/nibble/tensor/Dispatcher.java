@@ -1,5 +1,7 @@
 package ai.nibble.tensor;
 
+import java.util.Arrays;
+
 /** Calls aten operators by name; arguments are tensors, longs, doubles, booleans and dtypes. */
 final class Dispatcher {
   private Dispatcher() {}
@@ -9,6 +11,7 @@ final class Dispatcher {
    * handle.
    */
   static void call(String op, String overload, Object... arguments) {
+    device(op, arguments);
     long[] stack = run(op, overload, arguments.length, arguments);
     Tensor.check(Libtorch.aoti_torch_delete_tensor_object(stack[0]), "delete_tensor_object");
   }
@@ -18,9 +21,28 @@ final class Dispatcher {
     long[] stack = run(op, overload, Math.max(count, arguments.length), arguments);
     Tensor[] results = new Tensor[count];
     for (int i = 0; i < count; i++) {
-      results[i] = Tensor.adopt(stack[i]);
+      results[i] = Tensor.adopt(stack[i], device(op, arguments));
     }
     return results;
+  }
+
+  /**
+   * The one device that all tensors among the arguments are on.
+   *
+   * @throws TensorException if they are on several
+   */
+  private static Device device(String op, Object... arguments) {
+    Device device = null;
+    for (Object argument : arguments) {
+      if (argument instanceof Tensor tensor) {
+        if (device != null && !device.equals(tensor.device())) {
+          throw new TensorException(
+              op + ": operands on several devices: " + Arrays.toString(arguments));
+        }
+        device = tensor.device();
+      }
+    }
+    return device == null ? Device.CPU : device;
   }
 
   /** The stack after the call: the results from slot 0 on. */

@@ -126,6 +126,9 @@ public final class Ops {
 
   /** A new tensor {@code a + alpha · b}. */
   public static Tensor add(Tensor a, Tensor b, double alpha) {
+    if (!a.device().equals(b.device())) {
+      throw new TensorException("add: " + a + " + " + b);
+    }
     long[] result = new long[1];
     int code =
         a.device().isCpu()
@@ -137,7 +140,7 @@ public final class Ops {
             && Arrays.equals(a.shape(), b.shape())
             && a.isContiguous()
             && b.isContiguous();
-    return alike ? Tensor.adoptLike(result[0], a) : Tensor.adopt(result[0]);
+    return alike ? Tensor.adoptLike(result[0], a) : Tensor.adopt(result[0], a.device());
   }
 
   /** {@code out = a ⊙ b}, broadcast. */

@@ -4,13 +4,13 @@ import java.util.concurrent.atomic.AtomicInteger;
 
 /** Memory that several tensors share, counted until the last of them is closed. */
 final class Storage {
-  private final Device.Type where;
+  private final Device where;
   private final long bytes;
   private final AtomicInteger tensors = new AtomicInteger(1);
 
   /** Memory of one tensor so far. */
   Storage(Device device, long bytes) {
-    this.where = device.type();
+    this.where = device;
     this.bytes = bytes;
     TensorMemory.add(where, bytes);
   }

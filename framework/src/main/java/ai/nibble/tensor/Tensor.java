@@ -81,7 +81,7 @@ public final class Tensor implements AutoCloseable {
             atLeastOne(strides),
             dtype.scalarType(),
             device.type().code(),
-            device.index(),
+            device.isCpu() ? 0 : device.index(), // libtorch knows one CPU
             result);
     if (code != 0) {
       throw OutOfMemoryException.of(
@@ -128,7 +128,7 @@ public final class Tensor implements AutoCloseable {
   /** An int64 vector with these values on a device, below 2 GiB, as index operations take it. */
   public static Tensor ofIndices(Device device, int[] values) {
     Tensor host = ofIndices(values);
-    if (device.isCpu()) {
+    if (device.equals(Device.CPU)) {
       return host;
     }
     try (host) {
@@ -139,7 +139,7 @@ public final class Tensor implements AutoCloseable {
   /** A float32 tensor with these values on a device: see {@link #of(float[], long...)}. */
   public static Tensor of(Device device, float[] values, long... shape) {
     Tensor host = of(values, shape);
-    if (device.isCpu()) {
+    if (device.equals(Device.CPU)) {
       return host;
     }
     try (host) {
@@ -154,7 +154,7 @@ public final class Tensor implements AutoCloseable {
     if (values.length > 0) {
       host.bytes(0, size).asIntBuffer().put(values);
     }
-    if (device.isCpu()) {
+    if (device.equals(Device.CPU)) {
       return host;
     }
     try (host) {
@@ -175,8 +175,17 @@ public final class Tensor implements AutoCloseable {
     return t;
   }
 
-  /** Wraps a handle that the caller gives up. */
+  /** Wraps a handle that the caller gives up; what is the CPU's is taken to be of no other. */
   static Tensor adopt(long handle) {
+    return adopt(handle, Device.CPU);
+  }
+
+  /**
+   * Wraps a handle that the caller gives up.
+   *
+   * @param host where it is if it is in the CPU's memory
+   */
+  static Tensor adopt(long handle, Device host) {
     int[] i = new int[1];
     long[] l = new long[1];
     check(Libtorch.aoti_torch_get_dtype(handle, i), "get_dtype");
@@ -184,7 +193,7 @@ public final class Tensor implements AutoCloseable {
     check(Libtorch.aoti_torch_get_device_type(handle, i), "get_device_type");
     boolean cpu = i[0] == Device.Type.CPU.code();
     check(Libtorch.aoti_torch_get_device_index(handle, i), "get_device_index");
-    Device device = cpu ? Device.CPU : new Device(Device.Type.CUDA, i[0]);
+    Device device = cpu ? host : new Device(Device.Type.CUDA, i[0]);
     check(Libtorch.aoti_torch_get_dim(handle, l), "get_dim");
     long[] shape = new long[(int) l[0]];
     long[] strides = new long[shape.length];
@@ -480,7 +489,8 @@ public final class Tensor implements AutoCloseable {
   /** Dtype, shape and, where it is not the CPU, device: {@code bfloat16[2, 512]}. */
   @Override
   public String toString() {
-    return dtype.torchName() + Arrays.toString(shape) + (device.isCpu() ? "" : "@" + device);
+    boolean here = device.equals(Device.CPU);
+    return dtype.torchName() + Arrays.toString(shape) + (here ? "" : "@" + device);
   }
 
   /** Turns a native error code into an exception that names the operation and its operands. */

@@ -2,6 +2,7 @@ package ai.nibble.tensor;
 
 import java.util.EnumMap;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
@@ -24,11 +25,17 @@ public final class TensorMemory {
     }
   }
 
+  private static final Map<Device, Balance> BY_DEVICE = new ConcurrentHashMap<>();
+
   private TensorMemory() {}
 
   private static final class Balance {
     private final AtomicLong held = new AtomicLong();
     private final AtomicLong peak = new AtomicLong();
+
+    void forgetPeak() {
+      peak.set(held.get());
+    }
 
     void add(long bytes) {
       long now = held.addAndGet(bytes);
@@ -38,8 +45,29 @@ public final class TensorMemory {
     }
   }
 
-  static void add(Device.Type where, long bytes) {
-    BALANCES.get(where).add(bytes);
+  static void add(Device where, long bytes) {
+    BALANCES.get(where.type()).add(bytes);
+    of(where).add(bytes);
+  }
+
+  private static Balance of(Device where) {
+    Balance known = BY_DEVICE.get(where);
+    return known != null ? known : BY_DEVICE.computeIfAbsent(where, device -> new Balance());
+  }
+
+  /** Bytes held now on one device. */
+  public static long heldBytes(Device where) {
+    return of(where).held.get();
+  }
+
+  /** The most bytes held on one device since the last {@link #forgetPeak(Device)}. */
+  public static long peakBytes(Device where) {
+    return of(where).peak.get();
+  }
+
+  /** Begins to look for the most on one device anew. */
+  public static void forgetPeak(Device where) {
+    of(where).forgetPeak();
   }
 
   /** Bytes held now. */
@@ -54,8 +82,7 @@ public final class TensorMemory {
 
   /** Begins to look for the most anew. */
   public static void forgetPeak(Device.Type where) {
-    Balance balance = BALANCES.get(where);
-    balance.peak.set(balance.held.get());
+    BALANCES.get(where).forgetPeak();
   }
 
   /**

@@ -13,7 +13,7 @@ import ai.nibble.train.log.ProcessMemory;
  */
 final class HeapBound {
   /** What may lie free between steps, in what a step takes. */
-  private static final double STEPS = 1.5;
+  private static final double STEPS = 1.4;
 
   private final long process;
 
@@ -46,6 +46,6 @@ final class HeapBound {
    * @param taken by a step at its peak
    */
   static boolean isTooMuch(long free, long taken) {
-    return free > STEPS * taken + (128 << 20);
+    return free > STEPS * taken + (64 << 20);
   }
 }

@@ -124,12 +124,12 @@ public final class TrainStep {
     gradients.begin();
     for (int micro = 0; micro < batches.size(); micro++) {
       Batch batch = batches.get(micro);
-      trained.parameters().grads().zero();
+      trained.parameters().zeroGrads();
       Pass pass =
           new Pass(batch.sequenceStarts(), true, dropoutKey + ((long) micro << 40))
               .withEmbeddingNoise(embeddingNoise);
       lossSum += forwardBackward(batch, pass, weight, measures);
-      scale.unscale(trained.parameters().grads());
+      trained.parameters().parts().forEach(part -> scale.unscale(part.grads()));
       gradients.addMicroBatch();
     }
 

@@ -4,7 +4,6 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.checkpoint.PartState;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.checkpoint.TrainerState;
-import ai.nibble.data.Batch;
 import ai.nibble.data.EpochPlan;
 import ai.nibble.data.EpochSampler;
 import ai.nibble.data.Example;
@@ -17,17 +16,14 @@ import ai.nibble.optim.ParameterRange;
 import ai.nibble.tensor.OutOfMemoryException;
 import ai.nibble.train.EvalHistory.Saved;
 import ai.nibble.train.log.EvalMetrics;
-import ai.nibble.train.log.ProcessMemory;
 import ai.nibble.train.log.RunEnd;
 import ai.nibble.train.log.RunInfo;
 import ai.nibble.train.log.RunNotice;
 import ai.nibble.train.log.RunNotice.Kind;
-import ai.nibble.train.log.StepMetrics;
 import ai.nibble.train.log.TrainListener;
 import ai.nibble.train.log.UpdateNorms;
 import ai.nibble.train.objective.Objective;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -37,24 +33,18 @@ import java.util.OptionalInt;
 import java.util.UUID;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
-import java.util.stream.Collectors;
 
 /** The training loop: steps, evaluations, checkpoints, and what was trained at the end. */
 public final class Trainer {
-  /** Tensors that a message names before it counts the others. */
-  private static final int MOST_NAMED = 8;
-
   private final Trainable trained;
   private final TrainSettings settings;
   private final EpochPlan plan;
   private final EvalRows evalRows;
   private final List<TrainListener> listeners;
-  private final EpochSampler sampler;
   private final Optimizer optimizer;
-  private final TrainStep trainStep;
+  private final Steps steps;
   private final EvalHistory evaluations;
   private final LossWatchdog watchdog;
-  private final HeapBound heap = new HeapBound();
   private String runId = UUID.randomUUID().toString();
 
   private RunFolder folder;
@@ -72,9 +62,7 @@ public final class Trainer {
   /** Whether a checkpoint was due while the weights were in doubt. */
   private boolean owed;
 
-  private boolean allLearn;
   private int measuredStep = -1;
-  private long tokensSeen;
   private BooleanSupplier stopWhen = () -> false;
 
   /**
@@ -111,7 +99,6 @@ public final class Trainer {
     this.trained = trained;
     this.settings = settings;
     this.plan = new EpochPlan(rows, settings.order(), settings.seed());
-    this.sampler = new EpochSampler(plan, settings.microBatchSize());
     this.evalRows = new EvalRows(model, objective, evalRows, settings);
     this.listeners = List.copyOf(listeners);
     this.optimizer =
@@ -123,7 +110,9 @@ public final class Trainer {
                     trained.parameters(),
                     settings.optimizer().weightDecay(),
                     name -> AdapterNames.isLoraB(name) ? settings.loraPlusLrRatio() : 1));
-    this.trainStep =
+    this.evaluations = new EvalHistory(settings.end());
+    this.watchdog = new LossWatchdog(settings.watchdog());
+    TrainStep step =
         new TrainStep(
             model,
             trained,
@@ -132,8 +121,7 @@ public final class Trainer {
             settings.maxGradNorm(),
             settings.checkpointing(),
             settings.neftuneNoiseAlpha());
-    this.evaluations = new EvalHistory(settings.end());
-    this.watchdog = new LossWatchdog(settings.watchdog());
+    this.steps = new Steps(settings, plan, step, trained, watchdog);
   }
 
   /**
@@ -170,16 +158,13 @@ public final class Trainer {
               + "s");
     }
     checkpoint.restore(trained.parameters(), optimizer);
-    sampler.restore(new EpochSampler.Cursor(state.epoch(), position));
+    steps.restore(state, position);
     evaluations.restore(state.parts().getOrDefault(EvalHistory.PART, PartState.EMPTY));
     watchdog.restore(state.parts().getOrDefault(LossWatchdog.PART, PartState.EMPTY));
-    trainStep.lossScale().restore(state.parts().getOrDefault(LossScale.PART, PartState.EMPTY));
     runId = state.runId();
     from = Optional.of(checkpoint.directory());
     done = state.step();
     saved = done;
-    allLearn = true;
-    tokensSeen = state.tokensSeen();
     return sameOrder;
   }
 
@@ -223,7 +208,8 @@ public final class Trainer {
       OptionalDouble evalLoss = steps(run);
       OptionalDouble best = settings.end().loadBest() ? takeBest() : OptionalDouble.empty();
       if (best.isEmpty() && watchdog.isDoubtful()) {
-        throw new TrainingStoppedException("the run ends after step " + done + "; " + unproven());
+        throw new TrainingStoppedException(
+            "the run ends after step " + done + "; " + ending().unproven());
       }
       measure();
       folder.finish(done);
@@ -247,7 +233,7 @@ public final class Trainer {
     OptionalDouble evalLoss = done > 0 ? evaluateIfDue() : OptionalDouble.empty();
     while (!isOver()) {
       listeners.forEach(l -> l.stepStarted(done + 1));
-      Step step = inMemory("step " + (done + 1), this::step);
+      Steps.Done step = inMemory("step " + (done + 1), () -> steps.next(done, ending()));
       done++;
       listeners.forEach(l -> l.stepEnded(step.metrics()));
       step.notice().ifPresent(this::tell);
@@ -259,7 +245,7 @@ public final class Trainer {
       if (!isOver() && stopWhen.getAsBoolean()) {
         throw saved == done || saveUnlessDoubtful(run)
             ? new TrainingInterruptedException(done, settings.totalSteps())
-            : new TrainingInterruptedException(done, settings.totalSteps(), unproven());
+            : new TrainingInterruptedException(done, settings.totalSteps(), ending().unproven());
       }
     }
     return evalLoss;
@@ -293,7 +279,7 @@ public final class Trainer {
     BooleanSupplier stop = isLast() ? () -> false : stopWhen;
     Optional<EvalMetrics> metrics =
         inMemory(
-            "evaluation after step " + done, () -> evalRows.evaluate(done, sampler.epochs(), stop));
+            "evaluation after step " + done, () -> evalRows.evaluate(done, steps.epochs(), stop));
     if (metrics.isEmpty()) {
       return OptionalDouble.empty();
     }
@@ -364,32 +350,28 @@ public final class Trainer {
   }
 
   private TrainerState state(RunPlace run) {
-    EpochSampler.Cursor cursor = sampler.cursor();
+    EpochSampler.Cursor cursor = steps.cursor();
     return new TrainerState(
         runId,
         done,
         cursor.epoch(),
         cursor.position(),
         settings.order().toString(),
-        tokensSeen,
+        steps.tokensSeen(),
         run.identity(),
         Map.of(
             EvalHistory.PART, evaluations.state(),
             LossWatchdog.PART, watchdog.state(),
-            LossScale.PART, trainStep.lossScale().state()));
+            LossScale.PART, steps.lossScale().state()));
+  }
+
+  /** What to say of a run that ends badly now. */
+  private BadEnd ending() {
+    return new BadEnd(watchdog, folder, runId);
   }
 
   private boolean isDue(int interval) {
     return interval > 0 && done % interval == 0;
-  }
-
-  /** The micro-batches of a step; those of an epoch's last step may be fewer. */
-  private List<Batch> nextBatches() {
-    List<Batch> batches = new ArrayList<>(List.of(sampler.next()));
-    while (batches.size() < settings.gradientAccumulationSteps() && !sampler.isAtEpochEnd()) {
-      batches.add(sampler.next());
-    }
-    return batches;
   }
 
   /** Where a GPU has not the memory for what is done, its failure names it and what is kept. */
@@ -410,97 +392,5 @@ public final class Trainer {
         listeners.forEach(l -> l.updatesMeasured(norms));
       }
     }
-  }
-
-  /** A step that was done, and what is out of the ordinary with it. */
-  private record Step(StepMetrics metrics, Optional<RunNotice> notice) {}
-
-  private Step step() {
-    long start = System.nanoTime();
-    heap.begin();
-    List<Batch> batches = nextBatches();
-    // the schedule waits for a step whose gradients overflow float16, which another at a smaller
-    // scale stands in for, as with torch's GradScaler. It does not wait for one that the watchdog
-    // leaves out: the learning rate of a step does not depend on what went wrong before it
-    int scheduled = done - trainStep.lossScale().skipped();
-    double learningRate = settings.learningRate() * settings.schedule().multiplier(scheduled);
-    TrainStep.Outcome outcome =
-        trainStep.run(batches, learningRate, dropoutKey(done), watchdog.mostLoss());
-    LossWatchdog.Verdict verdict = watchdog.judge(done + 1, outcome);
-    if (verdict.stop()) {
-      throw stopped(verdict.notice().orElseThrow().text(), outcome);
-    }
-    if (!allLearn && outcome.applied()) {
-      stopUnlessAllLearn();
-    }
-    tokensSeen += outcome.tokens();
-    heap.end();
-    double tokensPerSecond = outcome.tokens() / ((System.nanoTime() - start) / 1e9);
-    StepMetrics metrics =
-        new StepMetrics(
-            done + 1,
-            settings.totalSteps(),
-            sampler.epochs(),
-            outcome.loss(),
-            learningRate,
-            outcome.gradNorm(),
-            tokensPerSecond,
-            ProcessMemory.residentBytes(),
-            tokensSeen,
-            outcome.measures());
-    return new Step(metrics, verdict.notice());
-  }
-
-  private long dropoutKey(int step) {
-    return settings.seed() * 0x9E3779B97F4A7C15L + step;
-  }
-
-  private TrainingStoppedException stopped(String why, TrainStep.Outcome outcome) {
-    String remedy = ". Lower learning_rate, or look at the rows of this step";
-    return new TrainingStoppedException(why + "; " + lastGood(outcome) + remedy);
-  }
-
-  /** Where an update was not applied, and the weights before it are proven, they are written. */
-  private String lastGood(TrainStep.Outcome outcome) {
-    if (outcome.applied()) {
-      return folder.kept();
-    }
-    if (watchdog.lastApplied() == 0) {
-      return "nothing was learned before it, so nothing was written";
-    }
-    if (watchdog.isDoubtful()) {
-      return unproven();
-    }
-    try {
-      return "the weights of step " + watchdog.lastApplied() + " are in " + folder.saveWeights();
-    } catch (InvalidInputException e) {
-      return e.getMessage() + "; " + folder.kept();
-    }
-  }
-
-  /** That the weights are not written, and what there is from before their last update. */
-  private String unproven() {
-    int step = watchdog.lastApplied();
-    return "no finite loss was computed with the weights of step "
-        + step
-        + ", so they are not written; "
-        + folder.keptBefore(step, runId);
-  }
-
-  private void stopUnlessAllLearn() {
-    List<String> without = trained.withoutGradient();
-    if (!without.isEmpty()) {
-      int more = without.size() - MOST_NAMED;
-      throw new TrainingStoppedException(
-          "step "
-              + (done + 1)
-              + ": no gradient reaches "
-              + without.size()
-              + " of the trained tensors ["
-              + without.stream().limit(MOST_NAMED).collect(Collectors.joining(", "))
-              + (more > 0 ? " and " + more + " more" : "")
-              + "]: they would never learn");
-    }
-    allLearn = true;
   }
 }

@@ -121,6 +121,50 @@ class PlanCommandTest {
     assertTrue(settings.contains("gradient_checkpointing: none"), settings.toString());
   }
 
+  /** No device for all of it, and each named with what is on it. */
+  @Test
+  void severalGpusAreFilledInTheirOrder() throws Exception {
+    String mode = "gradient_checkpointing=none";
+    assertEquals(0, nibble("--device-memory", "1GiB", "--json", "--set", mode), err.toString());
+    JsonNode whole = new ObjectMapper().readTree(out.toString());
+    assertFalse(whole.has("devices"));
+    // a process takes 300 MiB of each; a tenth a plan may be off by
+    long process = 300L << 20;
+    long most = (long) (1.1 * (process + 0.7 * (whole.get("peak_bytes").asLong() - process)));
+    out.getBuffer().setLength(0);
+    String[] sizes = {"--device-memory", most + "," + most, "--json", "--set", mode};
+    assertEquals(0, nibble(sizes), out.toString() + err);
+    JsonNode devices = new ObjectMapper().readTree(out.toString()).get("devices");
+    assertEquals(2, devices.size(), out.toString());
+    List<String> modules = new ArrayList<>();
+    for (JsonNode device : devices) {
+      assertTrue(device.get("fits").asBoolean());
+      assertTrue(
+          device.get("bytes").get("total").asLong() * 1.1
+              <= device.get("available_bytes").asLong());
+      device.get("modules").forEach(m -> modules.add(m.asText()));
+    }
+    assertEquals(
+        List.of("model.embed_tokens", "model.layers.0", "model.layers.1", "model.norm", "lm_head"),
+        modules);
+    out.getBuffer().setLength(0);
+    String size = "" + most;
+    assertEquals(
+        0, nibble("--device-memory", size, "--device-memory", size, "--set", mode), err.toString());
+    String text = out.toString();
+    assertTrue(text.contains("     cuda:0     cuda:1\n"), text);
+    assertTrue(text.contains("\ncuda:0: model.embed_tokens"), text);
+    assertTrue(text.endsWith("\nfits\n"), text);
+  }
+
+  @Test
+  void severalGpusThatAreTooSmallAreExit1() {
+    assertEquals(1, nibble("--device-memory", "64MiB,64MiB"), err.toString());
+    String text = out.toString();
+    assertTrue(text.contains("does not fit: model.embed_tokens alone needs "), text);
+    assertTrue(text.contains("cuda:0 has 64 MiB free, cuda:1 has 64 MiB free"), text);
+  }
+
   @Test
   void aSizeThatIsNoneIsExit2() {
     assertEquals(2, nibble("--device-memory", "much"));

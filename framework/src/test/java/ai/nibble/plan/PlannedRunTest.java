@@ -24,6 +24,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -35,6 +36,11 @@ class PlannedRunTest {
 
   /** NF4 with rank 16 on all linears of a model of a shape that bench/ has. */
   private static PlannedRun run(String model, MicroBatch batch, int accumulation) {
+    return run(model, List.of(batch), accumulation, Device.Type.CUDA);
+  }
+
+  private static PlannedRun run(
+      String model, List<MicroBatch> batches, int accumulation, Device.Type where) {
     Path base = Shared.root().resolve("bench/models").resolve(model);
     RandomWeights weights = RandomWeights.of(base, 0, notice -> {});
     ModelShape shape =
@@ -50,19 +56,18 @@ class PlannedRunTest {
             .sum();
     return new PlannedRun(
         shape,
-        WeightSizes.of(
-            weights, Optional.of(new Quant4Config(Quant4Type.NF4, 64, true)), Device.Type.CUDA),
+        WeightSizes.of(weights, Optional.of(new Quant4Config(Quant4Type.NF4, 64, true)), where),
         parameters,
         0,
         accumulation,
         2 * 4 * parameters,
-        batch,
+        batches,
         Optional.empty(),
         0,
         0,
         0,
         false,
-        b -> new Extent(b.sequenceStarts(), BFLOAT16, Device.Type.CUDA, true, 1),
+        b -> new Extent(b.sequenceStarts(), BFLOAT16, where, where == Device.Type.CUDA, 1),
         Host.device());
   }
 
@@ -112,6 +117,41 @@ class PlannedRunTest {
     MemoryPlan plan = run.plan(Checkpointing.NONE);
     assertEquals(4 * flat, plan.bytes(Phase.TRAIN, Component.GRADIENTS));
     assertEquals(2 * flat, plan.bytes(Phase.TRAIN, Component.OPTIMIZER));
+  }
+
+  /**
+   * On the CPU attention keeps the probabilities of short sequences, and computes long ones anew.
+   */
+  @Test
+  void ofTwoMicroBatchesTheOneThatNeedsMoreIsPlannedWhateverItsTokens() {
+    MicroBatch whole = MicroBatch.of(1, 2048);
+    MicroBatch halves = MicroBatch.of(2, 1000);
+    PlannedRun run = run("llama-3-8b", List.of(whole, halves), 1, Device.Type.CPU);
+    assertEquals(halves, run.largest(Checkpointing.NONE));
+    assertEquals(whole, run.largest(Checkpointing.BLOCK));
+    for (Checkpointing mode : Checkpointing.values()) {
+      long most =
+          Stream.of(whole, halves)
+              .mapToLong(b -> run("llama-3-8b", List.of(b), 1, Device.Type.CPU).plan(mode).peak())
+              .max()
+              .orElseThrow();
+      assertEquals(most, run.plan(mode).peak());
+    }
+  }
+
+  @Test
+  void largeMicroBatchesAreThoseOfNineTenthsOfTheMostTokens() {
+    List<Example> rows = new ArrayList<>();
+    for (int row = 0; row < 400; row++) {
+      int length = 1 + row % 100;
+      rows.add(new Example(new int[length], new int[length]));
+    }
+    EpochPlan plan = new EpochPlan(rows, RowOrder.AS_GIVEN, 1);
+    List<MicroBatch> large = MicroBatch.largeOnesDrawn(new EpochSampler(plan, 1), 400);
+    // four times the lengths 90 to 100
+    assertEquals(44, large.size());
+    assertEquals(100, large.get(0).tokens());
+    assertTrue(large.stream().allMatch(batch -> batch.tokens() >= 90));
   }
 
   @Test

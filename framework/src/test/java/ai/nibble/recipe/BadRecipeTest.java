@@ -164,10 +164,10 @@ final class BadRecipeTest {
             + " loss_type: ipo",
         "loss_type: orpo | 'loss_type' is 'orpo', which is a method of its own: set method to it, and"
             + " remove loss_type",
-        "device_map: cuda:1 | 'device_map' is 'cuda:1', which is not supported yet: the first GPU"
-            + " is used; name another by CUDA_VISIBLE_DEVICES in the environment, and use auto or"
-            + " cuda",
-        "device_map: {x: cpu} | 'device_map' is a map, expected one of [auto, cpu, cuda]",
+        "device_map: rocm:0 | 'device_map' is 'rocm:0', which is not supported: use cpu or cuda (an"
+            + " NVIDIA GPU)",
+        "device_map: [cpu] | 'device_map' is a list, expected one of [auto, cpu, cuda, cuda:N] or a"
+            + " device for each module",
         "val_set_size: 1.5 | 'val_set_size' is '1.5', expected a fraction below 1 or a whole number"
             + " of rows",
         "lora_target_modules: '[' | 'lora_target_modules' is the text \"[\", expected 'all-linear',"

@@ -1,6 +1,7 @@
 package ai.nibble.recipe;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -13,12 +14,15 @@ import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.tensor.Torch;
 import ai.nibble.train.TrainingInterruptedException;
+import ai.nibble.train.log.StepMetrics;
+import ai.nibble.train.log.TrainListener;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
@@ -209,6 +213,68 @@ final class GoingOnTest {
     run();
     assertTrue(Files.exists(output.resolve("adapter_model.safetensors")));
     assertFalse(Files.exists(output.resolve(OutputLock.NAME)));
+  }
+
+  @Test
+  void aDirectoryThatIsMovedAwayMeanwhileIsMadeAnewAsTheRunsOwn() throws IOException {
+    Path output = temp.resolve("out");
+    Path moved = temp.resolve("moved");
+    List<String> refusals = new ArrayList<>();
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    RecipeRun run =
+        new RecipeRun(
+            RecipeLoader.loadForRun(temp.resolve("a.yaml"), List.of("report_to=[tensorboard]")),
+            new PrintStream(bytes, true, StandardCharsets.UTF_8),
+            false);
+    run.listen(
+        new TrainListener() {
+          @Override
+          public void stepEnded(StepMetrics metrics) {
+            if (metrics.step() == 3) {
+              assertDoesNotThrow(() -> Files.move(output, moved));
+            }
+            if (metrics.step() == 5) {
+              refusals.addAll(refused("resume_from_checkpoint=auto"));
+            }
+          }
+        });
+    run.run();
+    assertEquals(1, refusals.size(), refusals.toString());
+    assertTrue(refusals.get(0).contains("where another run is at work"), refusals.get(0));
+    assertEquals(List.of("checkpoint-2"), checkpoints(moved));
+    assertEquals(List.of("checkpoint-4", "checkpoint-6"), checkpoints(output));
+    assertEquals(
+        List.of("\"step\":1", "\"step\":2", "\"step\":2", "\"step\":3", "\"step\":4", "\"step\":4"),
+        steps(moved));
+    assertEquals(List.of("\"step\":4", "\"step\":5", "\"step\":6", "\"step\":6"), steps(output));
+    String first = Files.readAllLines(output.resolve("metrics.jsonl")).get(0);
+    assertTrue(first.contains("was moved or removed: it is made anew"), first);
+    for (Path directory : List.of(moved, output)) {
+      assertTrue(Files.exists(directory.resolve("recipe.yaml")), directory.toString());
+      try (Stream<Path> events = Files.list(directory.resolve("runs"))) {
+        assertEquals(1, events.count(), directory.toString());
+      }
+    }
+    assertFalse(Files.exists(output.resolve(OutputLock.NAME)));
+    run("resume_from_checkpoint=auto");
+    assertTrue(printed.contains("already finished"), printed);
+  }
+
+  private static List<String> checkpoints(Path directory) throws IOException {
+    try (Stream<Path> entries = Files.list(directory)) {
+      return entries
+          .map(path -> path.getFileName().toString())
+          .filter(name -> name.startsWith("checkpoint-"))
+          .sorted()
+          .toList();
+    }
+  }
+
+  /** The steps that the lines of metrics are of. */
+  private static List<String> steps(Path directory) throws IOException {
+    return Files.readAllLines(directory.resolve("metrics.jsonl")).stream()
+        .map(line -> line.substring(1, line.indexOf(',')))
+        .toList();
   }
 
   @Test

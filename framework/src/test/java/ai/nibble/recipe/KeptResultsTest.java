@@ -24,7 +24,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.OptionalLong;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -266,7 +265,7 @@ final class KeptResultsTest {
     String[] sets = {"save_steps=4", "lora_r=8", "lora_target_modules=all-linear", setting};
     Recipe recipe = RecipeLoader.load(temp.resolve("a.yaml"), List.of(sets));
     PrintStream nowhere = new PrintStream(PrintStream.nullOutputStream());
-    DiskPlan disk = RecipePlan.read(recipe, nowhere, OptionalLong.empty()).disk();
+    DiskPlan disk = RecipePlan.read(recipe, nowhere, List.of()).disk();
     run(sets);
     assertEquals(1, disk.atOnce());
     assertEquals(disk.result(), dataBytes(output.resolve("adapter_model.safetensors")));

@@ -16,7 +16,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.OptionalLong;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -245,12 +244,10 @@ final class PreferenceRecipeTest {
   @Test
   void planningCountsBothAnswers() throws IOException {
     RecipePlan plan =
-        RecipePlan.read(
-            tiny("dpo"), new PrintStream(new ByteArrayOutputStream()), OptionalLong.empty());
+        RecipePlan.read(tiny("dpo"), new PrintStream(new ByteArrayOutputStream()), List.of());
     assertEquals(4, plan.largestBatch().sequences()); // two rows
     RecipePlan judged =
-        RecipePlan.read(
-            tiny("kto"), new PrintStream(new ByteArrayOutputStream()), OptionalLong.empty());
+        RecipePlan.read(tiny("kto"), new PrintStream(new ByteArrayOutputStream()), List.of());
     assertEquals(2, judged.largestBatch().sequences());
   }
 }

@@ -33,7 +33,7 @@ public final class MetricsFile implements TrainListener, AutoCloseable {
   private static final JsonMapper JSON = JsonMapper.builder().build();
 
   private final Path file;
-  private final FileChannel channel;
+  private FileChannel channel;
 
   MetricsFile(Path file, FileChannel channel) {
     this.file = file;
@@ -156,13 +156,28 @@ public final class MetricsFile implements TrainListener, AutoCloseable {
     write(json);
   }
 
+  /** With the directory the file went away: what follows is in a new one. */
   @Override
   public void noticed(RunNotice notice) {
+    if (notice.kind() == RunNotice.Kind.OUTPUT) {
+      beginAnew();
+    }
     ObjectNode json = JSON.createObjectNode();
     json.put("step", notice.step());
     json.put("notice", notice.kind().word());
     json.put("text", notice.text());
     write(json);
+  }
+
+  private void beginAnew() {
+    try {
+      FileChannel anew =
+          FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+      close();
+      channel = anew;
+    } catch (IOException e) {
+      throw new UncheckedIOException(file + " cannot be begun anew: " + e.getMessage(), e);
+    }
   }
 
   private void write(ObjectNode json) {
@@ -181,8 +196,8 @@ public final class MetricsFile implements TrainListener, AutoCloseable {
   /** Syncs the file to the disk and closes it. */
   @Override
   public void close() throws IOException {
-    try (channel) {
-      channel.force(true);
+    try (FileChannel open = channel) {
+      open.force(true);
     }
   }
 }

@@ -34,9 +34,9 @@ public final class TensorBoardFile implements TrainListener, AutoCloseable {
   private static final String UPDATE_NORM = "lora/update_norm";
   private static final Pattern TICKS = Pattern.compile("`+");
 
-  private final Path file;
-  private final FileChannel channel;
   private final Clock clock;
+  private Path file;
+  private FileChannel channel;
 
   private TensorBoardFile(Path file, FileChannel channel, Clock clock) {
     this.file = file;
@@ -174,6 +174,21 @@ public final class TensorBoardFile implements TrainListener, AutoCloseable {
     }
   }
 
+  /** With the directory the file went away: what follows is in a new one. */
+  @Override
+  public void noticed(RunNotice notice) {
+    if (notice.kind() == RunNotice.Kind.OUTPUT) {
+      try {
+        TensorBoardFile anew = create(file.getParent());
+        close();
+        file = anew.file;
+        channel = anew.channel;
+      } catch (IOException e) {
+        throw new UncheckedIOException(file + " cannot be begun anew: " + e.getMessage(), e);
+      }
+    }
+  }
+
   private double now() {
     Instant now = clock.instant();
     return now.getEpochSecond() + now.getNano() / 1e9;
@@ -193,8 +208,8 @@ public final class TensorBoardFile implements TrainListener, AutoCloseable {
   /** Syncs the file to the disk and closes it. */
   @Override
   public void close() throws IOException {
-    try (channel) {
-      channel.force(true);
+    try (FileChannel open = channel) {
+      open.force(true);
     }
   }
 }
