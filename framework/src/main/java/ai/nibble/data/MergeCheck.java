@@ -14,6 +14,10 @@ final class MergeCheck {
     if (merges == null || merges.isNull()) {
       return;
     }
+    if (!merges.isArray()) {
+      throw new InvalidInputException(
+          path + ": 'merges' is " + JsonFiles.shown(merges) + ", expected a list");
+    }
     String prefix = model.path("continuing_subword_prefix").asText("");
     if (model.path("continuing_subword_prefix").isNull()) {
       prefix = "";
