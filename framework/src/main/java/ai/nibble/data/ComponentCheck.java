@@ -4,6 +4,8 @@ import ai.nibble.InvalidInputException;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
 
 /**
  * Checks what stands around a tokenizer's model: normalizers, splits, post-processors, truncation.
@@ -24,7 +26,7 @@ final class ComponentCheck {
               + ": truncation: 'stride' is "
               + stride
               + ", expected below 'max_length' "
-              + truncation.path("max_length"));
+              + JsonFiles.shown(truncation.path("max_length")));
     }
   }
 
@@ -45,15 +47,43 @@ final class ComponentCheck {
       default -> {}
     }
     JsonNode regex = node.path("pattern").path("Regex");
+    JsonNode literal = node.path("pattern").path("String");
+    boolean replaces = node.path("type").asText().equals("Replace");
+    if (literal.isTextual() && literal.textValue().isEmpty()
+        || replaces && regex.isTextual() && findsNothing(regex.textValue())) {
+      // the library then writes text where none stands, and loses count of it
+      throw new InvalidInputException(
+          path
+              + ": "
+              + where
+              + ": the pattern '"
+              + JsonFiles.shown(literal.asText(regex.asText()))
+              + "' matches an empty text, expected one that matches something");
+    }
     if (regex.isTextual()) {
       String problem = RegexCheck.problem(regex.asText());
       if (problem != null) {
         throw new InvalidInputException(
-            path + ": " + where + ": the pattern '" + regex.asText() + "' " + problem);
+            path
+                + ": "
+                + where
+                + ": the pattern '"
+                + JsonFiles.shown(regex.asText())
+                + "' "
+                + problem);
       }
     }
     for (String list : List.of("normalizers", "pretokenizers", "decoders", "processors")) {
       component(path, where + "." + list, node.path(list));
+    }
+  }
+
+  /** Java's syntax is not the library's: what it does not read is left to {@link RegexCheck}. */
+  private static boolean findsNothing(String regex) {
+    try {
+      return regex.length() <= 200 && Pattern.compile(regex).matcher("").find();
+    } catch (PatternSyntaxException e) {
+      return false;
     }
   }
 
@@ -68,12 +98,17 @@ final class ComponentCheck {
                   + ": "
                   + where
                   + ": the template names '"
-                  + name.asText()
+                  + JsonFiles.shown(name.asText())
                   + "', which is not in its special_tokens");
         }
         if (name.isTextual() && defined.path("ids").size() != defined.path("tokens").size()) {
           throw new InvalidInputException(
-              path + ": " + where + ": '" + name.asText() + "' has not as many ids as tokens");
+              path
+                  + ": "
+                  + where
+                  + ": '"
+                  + JsonFiles.shown(name.asText())
+                  + "' has not as many ids as tokens");
         }
       }
     }

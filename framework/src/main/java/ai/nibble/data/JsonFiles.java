@@ -23,6 +23,9 @@ final class JsonFiles {
   private static final int MAX_DEPTH = 200;
   private static final int MAX_STRING = 64 << 20;
 
+  private static final int LONGEST_SHOWN = 80;
+  private static final Pattern CONTROL = Pattern.compile("\\p{Cntrl}");
+
   private static final ObjectMapper MAPPER =
       JsonMapper.builder(
               JsonFactory.builder()
@@ -45,6 +48,21 @@ final class JsonFiles {
 
   static ObjectMapper mapper() {
     return MAPPER;
+  }
+
+  /** A value out of a file, fit for one line of an error message. */
+  static String shown(JsonNode value) {
+    // a container may hold megabytes: it is described
+    if (value.isContainerNode() && value.size() > 8) {
+      return (value.isArray() ? "a list of " : "an object of ") + value.size();
+    }
+    return shown(value.toString());
+  }
+
+  /** A text out of a file, fit for one line of an error message. */
+  static String shown(String text) {
+    String cut = text.length() <= LONGEST_SHOWN ? text : text.substring(0, LONGEST_SHOWN) + "…";
+    return CONTROL.matcher(cut).replaceAll("\uFFFD");
   }
 
   /** The object that a file holds. */
@@ -80,7 +98,8 @@ final class JsonFiles {
 
   /** The parser's words without its advice to programmers. */
   static String message(JacksonException e) {
-    String line = e.getOriginalMessage().lines().findFirst().orElse("unreadable");
+    String first = e.getOriginalMessage().lines().findFirst().orElse("unreadable");
+    String line = CONTROL.matcher(first).replaceAll("\uFFFD");
     return SOURCE
         .matcher(line)
         .replaceAll(

@@ -14,6 +14,10 @@ final class MergeCheck {
     if (merges == null || merges.isNull()) {
       return;
     }
+    if (!merges.isArray()) {
+      throw new InvalidInputException(
+          path + ": 'merges' is " + JsonFiles.shown(merges) + ", expected a list");
+    }
     String prefix = model.path("continuing_subword_prefix").asText("");
     if (model.path("continuing_subword_prefix").isNull()) {
       prefix = "";
@@ -30,9 +34,9 @@ final class MergeCheck {
                 + ": merges["
                 + i
                 + "]: '"
-                + pair[1]
+                + JsonFiles.shown(pair[1])
                 + "' does not begin with continuing_subword_prefix '"
-                + prefix
+                + JsonFiles.shown(prefix)
                 + "'");
       }
       require(path, i, pair[0] + pair[1].substring(prefix.length()), ids);
@@ -49,7 +53,7 @@ final class MergeCheck {
     String[] parts = merge.asText().split(" ", -1);
     if (!merge.isTextual() || parts.length != 2) {
       throw new InvalidInputException(
-          path + ": merges[" + index + "] is " + merge + ", expected two tokens");
+          path + ": merges[" + index + "] is " + JsonFiles.shown(merge) + ", expected two tokens");
     }
     return parts;
   }
@@ -57,7 +61,12 @@ final class MergeCheck {
   private static void require(Path path, int index, String token, Map<String, Integer> ids) {
     if (!ids.containsKey(token)) {
       throw new InvalidInputException(
-          path + ": merges[" + index + "] names '" + token + "', which is not in the vocabulary");
+          path
+              + ": merges["
+              + index
+              + "] names '"
+              + JsonFiles.shown(token)
+              + "', which is not in the vocabulary");
     }
   }
 }

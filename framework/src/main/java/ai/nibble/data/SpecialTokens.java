@@ -46,7 +46,12 @@ public record SpecialTokens(Map<String, String> texts, Optional<Boolean> addBos)
         texts.putIfAbsent(entry.getKey(), text.asText());
       } else if (text != null && !text.isNull()) {
         throw new InvalidInputException(
-            file + ": '" + entry.getKey() + "' is " + value + ", expected a string");
+            file
+                + ": '"
+                + JsonFiles.shown(entry.getKey())
+                + "' is "
+                + JsonFiles.shown(value)
+                + ", expected a string");
       }
     }
   }

@@ -67,7 +67,13 @@ public final class Tokenizer implements AutoCloseable {
             (name, text) -> {
               if (!file.ids().containsKey(text)) {
                 throw new InvalidInputException(
-                    directory + ": '" + name + "' is '" + text + "', which is no token of " + path);
+                    directory
+                        + ": '"
+                        + JsonFiles.shown(name)
+                        + "' is '"
+                        + JsonFiles.shown(text)
+                        + "', which is no token of "
+                        + path);
               }
             });
     return new Tokenizer(file, special, open(path, bare(file.root())));
@@ -106,8 +112,15 @@ public final class Tokenizer implements AutoCloseable {
       return HuggingFaceTokenizer.newInstance(new ByteArrayInputStream(bytes), options);
     } catch (IOException | RuntimeException e) {
       throw new InvalidInputException(
-          path + ": the tokenizer library refuses it: " + e.getMessage(), e);
+          path + ": the tokenizer library refuses it: " + refusal(e), e);
     }
+  }
+
+  /** The library's reason, which may quote the file at length. */
+  private static String refusal(Exception e) {
+    String reason = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
+    String line = reason.replaceAll("\\p{Cntrl}", "\uFFFD");
+    return line.length() <= 300 ? line : line.substring(0, 300) + "…";
   }
 
   /**
@@ -156,9 +169,21 @@ public final class Tokenizer implements AutoCloseable {
     return masked;
   }
 
-  private static Encoding encode(HuggingFaceTokenizer library, String text) {
+  private Encoding encode(HuggingFaceTokenizer library, String text) {
     int[] index = utf16Index(text);
-    ai.djl.huggingface.tokenizers.Encoding encoding = library.encode(text, false, false);
+    ai.djl.huggingface.tokenizers.Encoding encoding;
+    try {
+      encoding = library.encode(text, false, false);
+    } catch (RuntimeException e) {
+      throw new InvalidInputException(
+          file.path()
+              + ": the tokenizer library cannot encode a text of "
+              + text.length()
+              + " characters with it: "
+              + refusal(e)
+              + ": use the tokenizer.json that belongs to the model",
+          e);
+    }
     long[] ids = encoding.getIds();
     CharSpan[] spans = encoding.getCharTokenSpans();
     int[] small = new int[ids.length];
@@ -221,7 +246,12 @@ public final class Tokenizer implements AutoCloseable {
       }
       wide[i] = ids[i];
     }
-    return library.decode(wide, skipSpecial);
+    try {
+      return library.decode(wide, skipSpecial);
+    } catch (RuntimeException e) {
+      throw new InvalidInputException(
+          file.path() + ": the tokenizer library cannot decode with it: " + refusal(e), e);
+    }
   }
 
   /** Highest id + 1; a model's embedding must have at least as many rows. */

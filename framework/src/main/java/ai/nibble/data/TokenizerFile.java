@@ -28,6 +28,7 @@ record TokenizerFile(
 
   static TokenizerFile read(Path path) {
     ObjectNode root = (ObjectNode) JsonFiles.tree(path);
+    UnicodeCheck.check(path, "", root);
     JsonNode model = root.get("model");
     if (model == null || !model.isObject() || !model.has("vocab")) {
       throw new InvalidInputException(path + ": 'model' has no 'vocab', expected a tokenizer");
@@ -61,7 +62,7 @@ record TokenizerFile(
           || !piece.get(0).isTextual()
           || !piece.get(1).isNumber()) {
         throw new InvalidInputException(
-            path + ": vocab[" + i + "] is " + piece + ", expected [piece, score]");
+            path + ": vocab[" + i + "] is " + JsonFiles.shown(piece) + ", expected [piece, score]");
       }
       // A Unigram vocabulary may repeat a piece; the later index wins, as in the library.
       ids.put(piece.get(0).asText(), i);
@@ -78,7 +79,14 @@ record TokenizerFile(
       Map<Integer, String> texts) {
     if (!id.isIntegralNumber() || !id.canConvertToInt() || id.asInt() < 0) {
       throw new InvalidInputException(
-          path + ": " + where + ": token '" + text + "' has id " + id + ", expected 0 or above");
+          path
+              + ": "
+              + where
+              + ": token '"
+              + JsonFiles.shown(text)
+              + "' has id "
+              + JsonFiles.shown(id)
+              + ", expected 0 or above");
     }
     String other = texts.put(id.asInt(), text);
     if (other != null && !other.equals(text)) {
@@ -87,9 +95,9 @@ record TokenizerFile(
               + ": "
               + where
               + ": tokens '"
-              + other
+              + JsonFiles.shown(other)
               + "' and '"
-              + text
+              + JsonFiles.shown(text)
               + "' both have id "
               + id
               + ", expected one token an id");
@@ -107,7 +115,8 @@ record TokenizerFile(
     int highest = -1;
     for (JsonNode each : list == null || list.isNull() ? List.<JsonNode>of() : list) {
       if (!each.path("content").isTextual() || each.path("content").asText().isEmpty()) {
-        throw new InvalidInputException(path + ": added_tokens: " + each + " has no 'content'");
+        throw new InvalidInputException(
+            path + ": added_tokens: " + JsonFiles.shown(each) + " has no 'content'");
       }
       String text = each.get("content").asText();
       Integer known = ids.get(text);
@@ -120,7 +129,7 @@ record TokenizerFile(
         throw new InvalidInputException(
             path
                 + ": added_tokens: '"
-                + text
+                + JsonFiles.shown(text)
                 + "' has id "
                 + id
                 + ", expected "

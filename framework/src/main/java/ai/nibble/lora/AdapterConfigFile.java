@@ -109,11 +109,22 @@ public final class AdapterConfigFile {
               ? ""
               : ":" + e.getLocation().getLineNr() + ":" + e.getLocation().getColumnNr();
       throw new InvalidInputException(
-          file + where + ": not JSON (" + e.getOriginalMessage() + "): save the adapter again", e);
+          file
+              + where
+              + ": not JSON ("
+              + oneLine(e.getOriginalMessage())
+              + "): save the adapter again",
+          e);
     } catch (IOException e) { // bytes that are no text
       throw new InvalidInputException(
-          file + ": not JSON (" + e.getMessage() + "): save the adapter again", e);
+          file + ": not JSON (" + oneLine(e.getMessage()) + "): save the adapter again", e);
     }
+  }
+
+  /** What a parser says, which may quote the file, on one line. */
+  private static String oneLine(String message) {
+    String line = String.valueOf(message).replaceAll("\\p{Cntrl}", "\uFFFD");
+    return line.length() <= 200 ? line : line.substring(0, 200) + "…";
   }
 
   /**

@@ -98,7 +98,16 @@ public final class AdapterStore {
   public static LoraAdapter load(CausalLm model, Path directory) {
     Path weights = weights(directory);
     AdapterConfig config = AdapterConfigFile.read(directory.resolve(AdapterConfigFile.NAME));
-    return filled(LoraAdapter.empty(model, config.lora()), weights);
+    return filled(empty(model, config, directory.resolve(AdapterConfigFile.NAME)), weights);
+  }
+
+  /** What does not fit the model is told of the file, not of a recipe's keys. */
+  private static LoraAdapter empty(CausalLm model, AdapterConfig config, Path file) {
+    try {
+      return LoraAdapter.empty(model, config.lora());
+    } catch (InvalidInputException e) {
+      throw new InvalidInputException(e.problems().stream().map(p -> file + ": " + p).toList());
+    }
   }
 
   /**

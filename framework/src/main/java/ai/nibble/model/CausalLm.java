@@ -151,6 +151,14 @@ public final class CausalLm implements AutoCloseable {
     return DecoderAssembly.linearPaths(config);
   }
 
+  /**
+   * The last name in the paths of routers, which are held as stored whatever is quantised; empty
+   * for a model without experts.
+   */
+  public static Optional<String> routerName(ModelConfig config) {
+    return config.form().experts().map(experts -> experts.names().routerName());
+  }
+
   /** Module paths of all that may carry an adapter: embedding, linears and output head. */
   public static List<String> adaptablePaths(ModelConfig config) {
     List<String> paths = new ArrayList<>(List.of(EMBEDDING));

@@ -19,7 +19,12 @@ public enum ExpertNames {
 
   /** The linear whose outputs choose, {@code [experts, hidden]}. */
   String router() {
-    return block + ".gate";
+    return block + "." + routerName();
+  }
+
+  /** The router's own name, the last of its path. */
+  String routerName() {
+    return "gate";
   }
 
   /** Before an expert's number and its linears. */

@@ -31,9 +31,10 @@ import java.util.Optional;
 import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.FieldSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Checkpoints that are quantised already, made by {@code quant/stored/golden.py}. */
+/** Checkpoints that are quantised already, made by the scripts in {@code quant/stored}. */
 public final class QuantizedCheckpointTest {
   private static final String Q = "model.layers.0.self_attn.q_proj";
   private static final String DOWN = "model.layers.0.mlp.down_proj";
@@ -50,7 +51,13 @@ public final class QuantizedCheckpointTest {
           "gptq8_act_order",
           "gptq3",
           "gptq2",
-          "awq");
+          "awq",
+          "phi3_gptq",
+          "phi3_awq",
+          "mixtral_gptq",
+          "mixtral_awq",
+          "qwen3_moe_gptq",
+          "qwen3_moe_awq");
 
   private final List<String> notices = new ArrayList<>();
 
@@ -114,20 +121,9 @@ public final class QuantizedCheckpointTest {
     }
   }
 
+  /** Fused linears and experts included, which files hold as modules of their own. */
   @ParameterizedTest
-  @ValueSource(
-      strings = {
-        "nf4_double",
-        "fp4_skip",
-        "nf4_bfloat16_storage",
-        "gptq4",
-        "gptq4_act_order",
-        "gptq4_one_group",
-        "gptq8_act_order",
-        "gptq3",
-        "gptq2",
-        "awq"
-      })
+  @FieldSource("BY_VALUES")
   void logitsAreThoseOfTheReference(String name) throws IOException {
     float[] expected = golden(name).floats("logits");
     try (CausalLm model = CausalLm.load(directory(name), LoadOptions.unquantized(DType.FLOAT32))) {

@@ -9,6 +9,8 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 
 /** A small trusted safetensors file, read whole; independent of the project's own reader. */
@@ -30,6 +32,14 @@ public final class SafetensorsFixture {
     all.get(json);
     header = new ObjectMapper().readTree(json);
     data = all.slice().order(ByteOrder.LITTLE_ENDIAN);
+  }
+
+  /** All tensors. */
+  public List<String> names() {
+    List<String> names = new ArrayList<>();
+    header.fieldNames().forEachRemaining(names::add);
+    names.remove("__metadata__");
+    return names;
   }
 
   public long[] shape(String name) {

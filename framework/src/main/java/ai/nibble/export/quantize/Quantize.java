@@ -57,6 +57,7 @@ public final class Quantize {
       requirePlain(base);
       List<String> linears = CausalLm.linearPaths(base.config());
       request.config().skipModules().requireAmong(linears);
+      tellOfExperts(linears);
       QuantizedContent content = new QuantizedContent(base, request.config());
       ShardWriter writer = new ShardWriter(content, SafetensorsWriter.PYTORCH, progress);
       BaseFiles files = BaseFiles.read(request.base());
@@ -92,6 +93,23 @@ public final class Quantize {
                       + stored
                       + "), expected a model in 16 or 32 bits: quantise the original one");
             });
+  }
+
+  /**
+   * transformers 5 holds the experts of a layer in one tensor, which bitsandbytes does not
+   * quantise: it takes the codes of single ones for nothing it knows.
+   */
+  private void tellOfExperts(List<String> linears) {
+    boolean quantised =
+        linears.stream()
+            .filter(path -> path.contains("." + QuantizationJson.EXPERTS + "."))
+            .anyMatch(request.config()::quantizes);
+    if (quantised) {
+      notices.accept(
+          request.output()
+              + ": holds each expert as a quantised module, as Nibble and transformers 4 load it;"
+              + " transformers 5 does not: for that leave them plain (--skip-modules experts)");
+    }
   }
 
   /** All that the written files depend on: the request, and the base's files as they are. */
@@ -142,7 +160,8 @@ public final class Quantize {
         QuantizationJson.of(
             request.config(),
             request.computeDtype().orElse(written),
-            CausalLm.linearPaths(base.config())));
+            CausalLm.linearPaths(base.config()),
+            CausalLm.routerName(base.config())));
   }
 
   private void checkReadable(Path directory) {

@@ -10,6 +10,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.QuantizedCheckpointTest;
+import ai.nibble.model.TinyModel;
 import ai.nibble.nn.Pass;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
@@ -31,6 +32,8 @@ import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class QuantizeTest {
   private static final long ONE_FILE = 1L << 40;
@@ -141,6 +144,50 @@ class QuantizeTest {
             InvalidInputException.class,
             () -> run(new Quant8Config(6, List.of("qproj")), temp.resolve("other"), ONE_FILE));
     assertTrue(e.getMessage().contains("no module is named 'qproj'"), e.getMessage());
+  }
+
+  /**
+   * transformers 4 makes a linear of a router, and 5 one tensor of a layer's experts: the first
+   * must be told to leave it, the second cannot load experts that are quantised one by one.
+   */
+  @ParameterizedTest
+  @ValueSource(strings = {"mixtral", "qwen3_moe"})
+  void routersAreNamedAndQuantisedExpertsTold(String modelType) throws IOException {
+    Path tiny = Files.createDirectory(temp.resolve("tiny"));
+    TinyModel model = TinyModel.of(modelType, 3);
+    model.writeConfig(tiny);
+    model.writeSafetensors(tiny.resolve("model.safetensors"));
+    Path all = temp.resolve("all");
+    Path some = temp.resolve("some");
+    assertEquals(
+        List.of("lm_head", "gate"), skipped(tiny, new Quant4Config(Quant4Type.NF4, 64, true), all));
+    assertTrue(
+        lines.contains(
+            all
+                + ": holds each expert as a quantised module, as Nibble and transformers 4 load it;"
+                + " transformers 5 does not: for that leave them plain (--skip-modules experts)"),
+        lines.toString());
+    lines.clear();
+    assertEquals(
+        List.of("lm_head", "gate", "experts", "v_proj"),
+        skipped(tiny, new Quant8Config(6, List.of("experts", "v_proj")), some));
+    assertTrue(lines.stream().noneMatch(line -> line.contains("expert as")), lines.toString());
+    try (SafetensorsDirectory files = SafetensorsDirectory.open(some)) {
+      assertTrue(
+          files.names().stream()
+              .filter(name -> name.endsWith(".SCB"))
+              .allMatch(name -> name.matches(".*\\.self_attn\\.[qko]_proj\\.SCB")));
+    }
+  }
+
+  private List<String> skipped(Path model, QuantConfig config, Path output) throws IOException {
+    Quantize.run(
+        new QuantizeRequest(model, config, Optional.empty(), ONE_FILE, output),
+        lines::add,
+        lines::add);
+    List<String> names = new ArrayList<>();
+    quantizationConfig(output).path("llm_int8_skip_modules").forEach(n -> names.add(n.asText()));
+    return names;
   }
 
   private float[] logits(Path model, Optional<QuantConfig> config) {
