@@ -15,11 +15,25 @@ public record Host(long process, double slack, double layers) {
    */
   private static final long WARM = 80L << 20;
 
+  /** What oneDNN keeps of one product's shape: its code, mostly. Measured: docs/plan.md. */
+  private static final long SHAPE = 120L << 10;
+
+  /** Shapes that oneDNN keeps at most. */
+  private static final int MOST_SHAPES = 1024;
+
   /**
    * Buffers below 32 MiB lie in the C library's heap, where those of the backward pass do not fill
    * the places of those of the forward pass without rest. Measured: docs/plan.md.
    */
   private static final double SLACK = 0.3;
+
+  /**
+   * The same where every step has other lengths: of what lies free more is kept, and given back
+   * when it is more than that. Measured: docs/plan.md.
+   */
+  private static final double CHANGING_SLACK = 0.35;
+
+  private static final long CHANGING = 16L << 20;
 
   /**
    * Of a GPU libtorch takes segments that grow. In them about as much lies free as a layer makes,
@@ -42,6 +56,18 @@ public record Host(long process, double slack, double layers) {
   /** A pretended device in the CPU's memory, beside the process. */
   public static Host pretended() {
     return new Host(0, SLACK, 0);
+  }
+
+  /**
+   * This machine's CPU, with a run of products of so many shapes.
+   *
+   * @param residentNow of a process that has read the rows and loaded libtorch
+   * @param shapes of all products, as {@link MicroBatch#shapesDrawn} counts them
+   */
+  public static Host cpu(long residentNow, int shapes) {
+    boolean changing = shapes > MicroBatch.SHAPES_OF_ONE;
+    long kept = SHAPE * Math.min(shapes, MOST_SHAPES) + (changing ? CHANGING : 0);
+    return new Host(residentNow + WARM + kept, changing ? CHANGING_SLACK : SLACK, 0);
   }
 
   /** A GPU, of whose memory the driver's own context is not counted. */

@@ -4,7 +4,9 @@ import ai.nibble.data.Batch;
 import ai.nibble.data.EpochSampler;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.IntStream;
 
 /**
@@ -70,6 +72,35 @@ public record MicroBatch(int[] sequenceStarts, int lossTokens) {
     return IntStream.range(0, kept)
         .mapToObj(i -> large.get((int) ((long) i * large.size() / kept)))
         .toList();
+  }
+
+  /** Products of a layer's linears forward and backward, whose shapes follow the batch's tokens. */
+  private static final int LINEAR_SHAPES = 12;
+
+  /** Products of attention forward and backward, whose shapes follow a sequence's length. */
+  private static final int ATTENTION_SHAPES = 6;
+
+  /** Shapes of micro-batches that are all alike. */
+  static final int SHAPES_OF_ONE = LINEAR_SHAPES + ATTENTION_SHAPES;
+
+  /**
+   * How many shapes the products of a run have, about.
+   *
+   * @param sampler at its beginning
+   * @param microBatches of the whole run; of a long one the first 20,000 are looked at
+   */
+  public static int shapesDrawn(EpochSampler sampler, long microBatches) {
+    Set<Integer> tokens = new HashSet<>();
+    Set<Integer> lengths = new HashSet<>();
+    for (long i = 0; i < Math.min(microBatches, MOST_DRAWN); i++) {
+      Batch batch = sampler.next();
+      tokens.add(batch.tokens());
+      int[] starts = batch.sequenceStarts();
+      for (int s = 1; s < starts.length; s++) {
+        lengths.add(starts[s] - starts[s - 1]);
+      }
+    }
+    return LINEAR_SHAPES * tokens.size() + ATTENTION_SHAPES * lengths.size();
   }
 
   private static boolean isLarge(int tokens, int most) {

@@ -143,6 +143,7 @@ final class PlannedRecipe {
     int pairs = recipe.lora().initLoraWeights().isSubtracted() ? 2 : 1;
     DType held = all ? DType.FLOAT32 : source.heldDtype("model.embed_tokens.weight");
     ModelShape model = shape(source, trained, held, quantization, pairs);
+    EpochPlan epochs = RunSettings.plan(recipe, rows.training());
     long microBatches = (long) settings.totalSteps() * accumulation;
     int threads = Torch.threads();
     boolean device = where != Device.Type.CPU;
@@ -156,10 +157,7 @@ final class PlannedRecipe {
         pairs * trained.largest,
         accumulation,
         Math.round(trained.values * rememberedAValue()),
-        MicroBatch.largeOnesDrawn(
-                new EpochSampler(RunSettings.plan(recipe, rows.training()), microBatch),
-                microBatches)
-            .stream()
+        MicroBatch.largeOnesDrawn(new EpochSampler(epochs, microBatch), microBatches).stream()
             .map(this::withPrompts)
             .toList(),
         rows.eval().isEmpty() ? Optional.empty() : Optional.of(largestEvaluated()),
@@ -168,7 +166,11 @@ final class PlannedRecipe {
         all ? 0 : merging(source, trained),
         recipe.method().learnsFromPreferences(),
         batch -> new Extent(batch.sequenceStarts(), precision, where, device, threads),
-        device ? Host.device() : Host.cpu(ProcessMemory.residentBytes()));
+        device
+            ? Host.device()
+            : Host.cpu(
+                ProcessMemory.residentBytes(),
+                MicroBatch.shapesDrawn(new EpochSampler(epochs, microBatch), microBatches)));
   }
 
   /** What the optimizer remembers; pages of a device make room when activations need it. */

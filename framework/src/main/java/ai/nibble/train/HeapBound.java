@@ -46,6 +46,6 @@ final class HeapBound {
    * @param taken by a step at its peak
    */
   static boolean isTooMuch(long free, long taken) {
-    return free > STEPS * taken + (64 << 20);
+    return free > STEPS * taken + (16 << 20);
   }
 }

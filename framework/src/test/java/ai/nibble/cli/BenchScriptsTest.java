@@ -133,7 +133,7 @@ final class BenchScriptsTest {
         ran(root.resolve("bench/memory").toString(), "--model", temp + "/model", "--gsm8k", rows);
     assertEquals(0, ran.code, ran.text);
     assertTrue(ran.text.contains("\n| 2 x 512, block | 90 | 100 | -10 % |\n"), ran.text);
-    assertEquals(7, ran.text.lines().count(), ran.text);
+    assertEquals(9, ran.text.lines().count(), ran.text);
     String first = Files.readAllLines(temp.resolve("arguments")).get(0);
     assertTrue(first.endsWith(" micro_batch_size=2 --set gradient_checkpointing=none"), first);
     Ran without = ran(root.resolve("bench/memory").toString(), "--model", temp + "/none");

@@ -30,7 +30,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 class PlannedRunTest {
-  private static final double GIB = 1L << 30;
+  private static final long GIB_BYTES = 1L << 30;
+  private static final double GIB = GIB_BYTES;
   private static final Precision BFLOAT16 = new Precision(DType.BFLOAT16, DType.BFLOAT16);
   private static final int RANK = 16;
 
@@ -152,6 +153,25 @@ class PlannedRunTest {
     assertEquals(44, large.size());
     assertEquals(100, large.get(0).tokens());
     assertTrue(large.stream().allMatch(batch -> batch.tokens() >= 90));
+  }
+
+  @Test
+  void lengthsThatChangeTakeMore() {
+    List<Example> alike = List.of(new Example(new int[9], new int[9]));
+    List<Example> others = new ArrayList<>(alike);
+    others.add(new Example(new int[5], new int[5]));
+    assertEquals(18, shapes(alike));
+    assertEquals(36, shapes(others));
+    Host fixed = Host.cpu(GIB_BYTES, 18);
+    Host changing = Host.cpu(GIB_BYTES, 36);
+    assertEquals(((120 << 10) * 18) + (16 << 20), changing.process() - fixed.process());
+    assertTrue(changing.slack() > fixed.slack());
+    assertEquals(Host.cpu(GIB_BYTES, 1024), Host.cpu(GIB_BYTES, 5000), "oneDNN keeps 1,024");
+  }
+
+  private static int shapes(List<Example> rows) {
+    EpochPlan plan = new EpochPlan(rows, RowOrder.AS_GIVEN, 1);
+    return MicroBatch.shapesDrawn(new EpochSampler(plan, 1), 10);
   }
 
   @Test

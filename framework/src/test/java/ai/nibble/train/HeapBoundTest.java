@@ -17,7 +17,7 @@ class HeapBoundTest {
   @Test
   void whatTheNextStepTakesIsKept() {
     assertFalse(HeapBound.isTooMuch(GIB, GIB));
-    assertFalse(HeapBound.isTooMuch(60 << 20, 1 << 20));
+    assertFalse(HeapBound.isTooMuch(15 << 20, 1 << 20));
     assertTrue(HeapBound.isTooMuch(7 * GIB / 4, GIB));
     assertTrue(HeapBound.isTooMuch(200 << 20, 1 << 20));
   }
