@@ -44,6 +44,8 @@ final class ComponentCheck {
       case "Precompiled" ->
           PrecompiledCharsmap.check(path, where, node.get("precompiled_charsmap"));
       case "TemplateProcessing" -> template(path, where, node);
+      case "Prepend" -> require(path, where, node, "prepend", !text(node, "prepend").isEmpty());
+      case "FixedLength" -> require(path, where, node, "length", node.path("length").asLong(1) > 0);
       default -> {}
     }
     JsonNode regex = node.path("pattern").path("Regex");
@@ -78,10 +80,44 @@ final class ComponentCheck {
     }
   }
 
-  /** Java's syntax is not the library's: what it does not read is left to {@link RegexCheck}. */
+  private static String text(JsonNode node, String name) {
+    return node.path(name).asText("as the library has it");
+  }
+
+  private static void require(
+      Path path, String where, JsonNode node, String name, boolean holdsSomething) {
+    if (!holdsSomething) {
+      throw new InvalidInputException(
+          path
+              + ": "
+              + where
+              + ": '"
+              + name
+              + "' is "
+              + JsonFiles.shown(node.path(name))
+              + ", expected one that is not empty");
+    }
+  }
+
+  /**
+   * Whether a match may have no length, at an end or between letters. Java's syntax is not the
+   * library's: what it does not read is left to {@link RegexCheck}.
+   */
   private static boolean findsNothing(String regex) {
     try {
-      return regex.length() <= 200 && Pattern.compile(regex).matcher("").find();
+      return regex.length() <= 200
+          && Pattern.compile(regex)
+              .matcher("")
+              .results()
+              .findAny()
+              .or(
+                  () ->
+                      Pattern.compile(regex)
+                          .matcher("aA 1.")
+                          .results()
+                          .filter(match -> match.start() == match.end())
+                          .findAny())
+              .isPresent();
     } catch (PatternSyntaxException e) {
       return false;
     }

@@ -18,9 +18,13 @@ final class RegexCheck {
   // {1,3} on a group is harmless; {1,99} is as bad as +.
   private static final int LARGEST_SMALL_COUNT = 4;
 
+  // Small counts of nested groups multiply: ((a|b){4}){4} is harmless, a third such level is not.
+  private static final int LARGEST_PRODUCT = 16;
+
   private static final class Group {
     private boolean varies;
     private int repeats;
+    private int product = 1;
   }
 
   private final String pattern;
@@ -71,14 +75,23 @@ final class RegexCheck {
         open.peek().varies |= closed.varies;
       }
       int most = quantifier();
+      int product = closed == null ? 1 : closed.product;
       if (most == 1) {
+        open.peek().product = Math.max(open.peek().product, product);
         continue;
       }
       if (closed != null && closed.varies && most > LARGEST_SMALL_COUNT) {
         return "repeats a group that itself repeats or chooses, which can take without end";
       }
+      if (closed != null && closed.varies && most <= LARGEST_SMALL_COUNT) {
+        product *= most;
+        if (product > LARGEST_PRODUCT) {
+          return "repeats groups in groups, which can take without end";
+        }
+      }
+      open.peek().product = Math.max(open.peek().product, product);
       open.peek().varies = true;
-      if (most > LARGEST_SMALL_COUNT && ++open.peek().repeats > MAX_REPEATS_A_BRANCH) {
+      if (++open.peek().repeats > MAX_REPEATS_A_BRANCH) {
         return "has more than " + MAX_REPEATS_A_BRANCH + " repetitions in a row";
       }
     }

@@ -5,6 +5,7 @@ import ai.nibble.lora.AdaptedTables;
 import ai.nibble.lora.AdapterConfig;
 import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.lora.Agreement;
+import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.TargetMatcher;
 import ai.nibble.lora.TrainableTokens;
@@ -83,6 +84,7 @@ final class ModelCheck {
       return;
     }
     skipped(values, linears, at);
+    initialisation(values, base, at);
     TrainedTokenIds ids =
         (TrainedTokenIds) values.getOrDefault("trainable_token_indices", TrainedTokenIds.NONE);
     TrainableTokens tokens = ids.of(extended, config.tieWordEmbeddings());
@@ -98,6 +100,29 @@ final class ModelCheck {
       tokens(values, tokens, adapted, at);
     } catch (InvalidInputException e) {
       e.problems().forEach(problem -> report(key(problem), problem, at));
+    }
+  }
+
+  /** LoftQ learns from what quantising loses, which of a base that is stored so nobody knows. */
+  private static void initialisation(Map<String, Object> values, Path base, Reading at) {
+    if (!(values.get("init_lora_weights") instanceof InitLoraWeights init)
+        || init.kind() != InitLoraWeights.Kind.LOFTQ) {
+      return;
+    }
+    try (WeightSource source = WeightSource.open(base, notice -> {})) {
+      source
+          .quantization()
+          .ifPresent(
+              stored ->
+                  report(
+                      "init_lora_weights",
+                      "is 'loftq', which makes up for what quantising loses, but the base is"
+                          + " stored quantised ("
+                          + stored
+                          + "): take the base as it was before, or another value",
+                      at));
+    } catch (InvalidInputException e) {
+      return; // said when its weights are read
     }
   }
 
@@ -120,6 +145,22 @@ final class ModelCheck {
       return;
     }
     Map<String, Long> most = CausalLm.adaptableRanks(config);
+    if (values.get("init_lora_weights") instanceof InitLoraWeights init
+        && init.kind() == InitLoraWeights.Kind.ORTHOGONAL) {
+      adapted.stream()
+          .filter(path -> lora.rankOf(path) % 2 != 0)
+          .findFirst()
+          .ifPresent(
+              path ->
+                  report(
+                      lora.rankPattern().get(path).isPresent() ? "rank_pattern" : "lora_r",
+                      "gives '"
+                          + path
+                          + "' the rank "
+                          + lora.rankOf(path)
+                          + ", but init_lora_weights: orthogonal needs an even one",
+                      at));
+    }
     List<String> over =
         adapted.stream().filter(path -> lora.rankOf(path) > most.get(path)).toList();
     if (over.isEmpty()) {

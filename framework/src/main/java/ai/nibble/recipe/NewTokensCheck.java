@@ -71,15 +71,22 @@ final class NewTokensCheck {
       }
       return;
     }
-    if (needsTraining(values, added) && !isTrained(values, trained, config)) {
+    if (needsTraining(values, added) && !isTrained(values, trained, added)) {
       report(
           KEYS.stream().filter(at.positions()::containsKey).findFirst().orElse("tokens"),
           "adds "
               + added.size()
-              + " tokens whose rows nothing trains, they would stay the mean of all rows: add"
+              + " tokens whose rows nothing trains, they would stay as they begin: add"
               + " trainable_token_indices: new, which trains these rows alone, or"
               + " lora_modules_to_save: [embed_tokens, lm_head]",
           at);
+    } else if (needsTraining(values, added)
+        && !isHeadTrained(values, trained, added, config.tieWordEmbeddings())) {
+      at.notice(
+          at.positions().getOrDefault("tokens", at.positions().get("base_model")),
+          "new tokens are read, but never learned to be written: nothing trains their rows of the"
+              + " output head; trainable_token_indices: new does, or lm_head in"
+              + " lora_modules_to_save");
     }
   }
 
@@ -100,11 +107,25 @@ final class NewTokensCheck {
   }
 
   private static boolean isTrained(
-      Map<String, Object> values, TrainedTokenIds trained, ModelConfig config) {
+      Map<String, Object> values, TrainedTokenIds trained, List<Integer> added) {
+    return areRowsTrained(trained, added) || isTableTrained(values, CausalLm.EMBEDDING);
+  }
+
+  /** A list of ids is of the embedding's rows, and of the head's where they are the same. */
+  private static boolean isHeadTrained(
+      Map<String, Object> values, TrainedTokenIds trained, List<Integer> added, boolean tied) {
+    return trained.added()
+        || tied && areRowsTrained(trained, added)
+        || isTableTrained(values, CausalLm.HEAD);
+  }
+
+  private static boolean areRowsTrained(TrainedTokenIds trained, List<Integer> added) {
+    return trained.added() || trained.ids().containsAll(added);
+  }
+
+  private static boolean isTableTrained(Map<String, Object> values, String table) {
     LoraConfig lora = LoraSettings.of(values);
-    TargetMatcher targets = new TargetMatcher(lora);
-    boolean rows = trained.added() || !trained.ids().isEmpty();
-    return rows || lora.extras().saves(CausalLm.EMBEDDING) || targets.targets(CausalLm.EMBEDDING);
+    return lora.extras().saves(table) || new TargetMatcher(lora).targets(table);
   }
 
   private static void report(String key, String problem, Reading at) {

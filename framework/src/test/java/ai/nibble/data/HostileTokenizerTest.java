@@ -16,6 +16,7 @@ import java.util.Base64;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Files that would end the process in the native library, or pass it silently. */
@@ -113,6 +114,23 @@ class HostileTokenizerTest {
   }
 
   @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "normalizer|{'type': 'Prepend', 'prepend': ''}|'prepend' is \"\"",
+        "pre_tokenizer|{'type': 'FixedLength', 'length': 0}|'length' is 0",
+        "normalizer|{'type': 'Replace', 'pattern': {'Regex': '\\\\b'}, 'content': 'x'}|an empty",
+        "normalizer|{'type': 'Replace', 'pattern': {'Regex': '(?=a)'}, 'content': 'x'}|an empty",
+        "normalizer|{'type': 'Replace', 'pattern': {'Regex': ' *'}, 'content': 'x'}|an empty",
+      })
+  void aComponentThatTakesNothingIsRefused(String part, String component, String says) {
+    String json = component.replace('\'', '"');
+    String message = refusal(with("\"" + part + "\": null", "\"" + part + "\": " + json));
+    assertTrue(message.contains(part + ": ") && message.contains(says), message);
+  }
+
+  @ParameterizedTest
   @ValueSource(
       strings = {
         "(a|aa)+$",
@@ -125,6 +143,8 @@ class HostileTokenizerTest {
         "(a)\\\\1",
         "(?i:a|A)+",
         "(a{1,5}){1,50}",
+        "(((a|a){4}){4}){4}b",
+        "a?a?a?a?a?a?a?a?a?aaaaaaaaab",
         "a+a+a+a+a+a+a+a+a+a+b"
       })
   void aPatternThatCanBacktrackWithoutEndIsRefused(String pattern) {

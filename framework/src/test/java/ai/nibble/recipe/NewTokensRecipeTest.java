@@ -248,9 +248,15 @@ final class NewTokensRecipeTest {
   @CsvSource(
       delimiter = '|',
       value = {
-        "tokens: ['<a>'] | 'tokens': adds 1 tokens whose rows nothing trains, they would stay the"
-            + " mean of all rows: add trainable_token_indices: new, which trains these rows alone,"
+        "tokens: ['<a>'] | 'tokens': adds 1 tokens whose rows nothing trains, they would stay as"
+            + " they begin: add trainable_token_indices: new, which trains these rows alone,"
             + " or lora_modules_to_save: [embed_tokens, lm_head]",
+        "tokens: ['<a>']; trainable_token_indices: [5] | 'tokens': adds 1 tokens whose rows nothing"
+            + " trains, they would stay as they begin: add trainable_token_indices: new, which"
+            + " trains these rows alone, or lora_modules_to_save: [embed_tokens, lm_head]",
+        "init_lora_weights: orthogonal; lora_target_modules: [q_proj]; rank_pattern: {q_proj: 3}"
+            + " | 'rank_pattern': gives 'model.layers.0.self_attn.q_proj' the rank 3, but"
+            + " init_lora_weights: orthogonal needs an even one",
         "tokens: ['a'] | 'tokens': 'a' is a token of this base already, 97: remove it; its row is"
             + " trained with trainable_token_indices: [97]",
         "tokens: ['<a>']; additional_special_tokens: ['<a>'] | 'additional_special_tokens': '<a>'"
@@ -271,6 +277,18 @@ final class NewTokensRecipeTest {
             "base_model=" + temp.resolve("tiny"));
     assertEquals(1, problems.size(), problems.toString());
     assertTrue(problems.get(0).endsWith(expected), problems.get(0));
+  }
+
+  @Test
+  void rowsOfTheHeadThatNothingTrainsAreTold() throws IOException {
+    String read = "are read, but never learned to be written";
+    String embedding = "tokens: ['<a>']\nlora_modules_to_save: [embed_tokens]\n";
+    List<String> notices = tiny(embedding, "read").notices();
+    assertEquals(1, notices.stream().filter(n -> n.contains(read)).count(), notices.toString());
+    String both = "tokens: ['<a>']\nlora_modules_to_save: [embed_tokens, lm_head]\n";
+    assertTrue(tiny(both, "both").notices().stream().noneMatch(n -> n.contains(read)));
+    String rows = "tokens: ['<a>']\ntrainable_token_indices: new\n";
+    assertTrue(tiny(rows, "rows").notices().stream().noneMatch(n -> n.contains(read)));
   }
 
   /** What ends an answer is known wherever the adapter is used. */

@@ -7,12 +7,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.TinyChat;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
+import ai.nibble.model.QuantizedCheckpointTest;
 import ai.nibble.tensor.DType;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -68,6 +70,17 @@ final class QuantizedRecipeTest {
       assertEquals(DType.FLOAT32, model.table(CausalLm.EMBEDDING).tensor().dtype());
       assertEquals(DType.FLOAT32, model.table(CausalLm.HEAD).tensor().dtype());
     }
+  }
+
+  @Test
+  void loftqOnABaseThatIsStoredQuantisedIsRefused() throws IOException {
+    List<String> problems =
+        files.problems(
+            "adapter: qlora\nlora_r: 4\ninit_lora_weights: loftq\n",
+            "base_model=" + QuantizedCheckpointTest.directory("nf4_double"));
+    assertTrue(
+        problems.stream().anyMatch(p -> p.contains("the base is stored quantised")),
+        problems.toString());
   }
 
   private String run(String bits) throws IOException {
