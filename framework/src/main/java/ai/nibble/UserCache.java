@@ -1,5 +1,7 @@
 package ai.nibble;
 
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 
 /**
@@ -20,5 +22,33 @@ public final class UserCache {
     boolean valid = given != null && !given.isBlank() && Path.of(given).isAbsolute();
     Path cache = valid ? Path.of(given) : Path.of(System.getProperty("user.home"), ".cache");
     return cache.resolve("nibble").resolve(kind);
+  }
+
+  /** Writes the files of a directory, each of them synced. */
+  @FunctionalInterface
+  public interface Content {
+    void write(Path directory) throws IOException;
+  }
+
+  /**
+   * Makes a directory here that appears whole or not at all; where another process is first, with
+   * the same, nothing is left of this one's.
+   *
+   * @throws InvalidInputException if it cannot be written
+   */
+  public static void make(Path directory, Content content) {
+    try (WholeDirectory whole = WholeDirectory.create(directory, "NIBBLE_CACHE")) {
+      content.write(whole.path());
+      whole.commit();
+    } catch (IOException e) {
+      if (!Files.isDirectory(directory)) {
+        throw new InvalidInputException(
+            directory
+                + ": cannot be written: "
+                + FileProblem.reason(e)
+                + "; name another place for what is made once with NIBBLE_CACHE in the environment",
+            e);
+      }
+    }
   }
 }

@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
+import java.util.stream.Stream;
 
 /**
  * Checks what stands around a tokenizer's model: normalizers, splits, post-processors, truncation.
@@ -106,18 +107,9 @@ final class ComponentCheck {
   private static boolean findsNothing(String regex) {
     try {
       return regex.length() <= 200
-          && Pattern.compile(regex)
-              .matcher("")
-              .results()
-              .findAny()
-              .or(
-                  () ->
-                      Pattern.compile(regex)
-                          .matcher("aA 1.")
-                          .results()
-                          .filter(match -> match.start() == match.end())
-                          .findAny())
-              .isPresent();
+          && Stream.of("", "aA 1.")
+              .flatMap(text -> Pattern.compile(regex).matcher(text).results())
+              .anyMatch(match -> match.start() == match.end());
     } catch (PatternSyntaxException e) {
       return false;
     }

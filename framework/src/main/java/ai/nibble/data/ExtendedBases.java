@@ -4,7 +4,6 @@ import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Sha256;
 import ai.nibble.UserCache;
-import ai.nibble.WholeDirectory;
 import ai.nibble.WholeFile;
 import ai.nibble.model.ExtendedBase;
 import ai.nibble.model.ModelStore;
@@ -167,21 +166,13 @@ public final class ExtendedBases {
     files.put(ModelStore.CONFIG, bytes(config));
     ExtendedBase extended = new ExtendedBase(base.toAbsolutePath().normalize(), added);
     files.put(ExtendedBase.NAME, extended.toJson().getBytes(StandardCharsets.UTF_8));
-    try (WholeDirectory whole = WholeDirectory.create(directory, "NIBBLE_CACHE")) {
-      for (Map.Entry<String, byte[]> file : files.entrySet()) {
-        WholeFile.write(whole.path().resolve(file.getKey()), file.getValue());
-      }
-      whole.commit();
-    } catch (IOException e) {
-      if (!Files.isDirectory(directory)) { // else another process was first, with the same
-        throw new InvalidInputException(
-            directory
-                + ": cannot be written: "
-                + FileProblem.reason(e)
-                + "; name another place for what is made once with NIBBLE_CACHE in the environment",
-            e);
-      }
-    }
+    UserCache.make(
+        directory,
+        path -> {
+          for (Map.Entry<String, byte[]> file : files.entrySet()) {
+            WholeFile.write(path.resolve(file.getKey()), file.getValue());
+          }
+        });
   }
 
   /**

@@ -4,7 +4,6 @@ import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Sha256;
 import ai.nibble.UserCache;
-import ai.nibble.WholeDirectory;
 import ai.nibble.WholeFile;
 import ai.nibble.gguf.GgufFile;
 import ai.nibble.gguf.GgufTensor;
@@ -94,28 +93,20 @@ final class GgufAlone {
     ObjectNode json = config.config();
     TokenizerJson tokenizer =
         TokenizerJson.read(file.metadata(), file.metadata().getString("general.architecture"));
-    try (WholeDirectory whole = WholeDirectory.create(directory, "NIBBLE_CACHE")) {
-      Path path = whole.path();
-      write(path.resolve(ModelStore.CONFIG), json);
-      write(path.resolve(GenerationConfig.NAME), config.generation());
-      WholeFile.write(
-          path.resolve("tokenizer.json"), JSON.writeValueAsBytes(tokenizer.tokenizer()));
-      write(path.resolve("tokenizer_config.json"), tokenizer.config(config.contextLength()));
-      write(path.resolve(ModelStore.CHAT_TEMPLATE), tokenizer.chatTemplate());
-      if (tokenizer.toolTemplate().isPresent()) {
-        Path named = Files.createDirectory(path.resolve("additional_chat_templates"));
-        write(named.resolve("tool_use.jinja"), tokenizer.toolTemplate());
-      }
-      whole.commit();
-    } catch (IOException e) {
-      if (!Files.isDirectory(directory)) { // else another process was first, with the same
-        throw new InvalidInputException(
-            directory
-                + ": cannot be written: "
-                + FileProblem.reason(e)
-                + "; name another place for what is made once with NIBBLE_CACHE in the environment",
-            e);
-      }
+    UserCache.make(directory, path -> write(path, json, config, tokenizer));
+  }
+
+  private static void write(
+      Path path, ObjectNode json, GgufConfigJson config, TokenizerJson tokenizer)
+      throws IOException {
+    write(path.resolve(ModelStore.CONFIG), json);
+    write(path.resolve(GenerationConfig.NAME), config.generation());
+    WholeFile.write(path.resolve("tokenizer.json"), JSON.writeValueAsBytes(tokenizer.tokenizer()));
+    write(path.resolve("tokenizer_config.json"), tokenizer.config(config.contextLength()));
+    write(path.resolve(ModelStore.CHAT_TEMPLATE), tokenizer.chatTemplate());
+    if (tokenizer.toolTemplate().isPresent()) {
+      Path named = Files.createDirectory(path.resolve("additional_chat_templates"));
+      write(named.resolve("tool_use.jinja"), tokenizer.toolTemplate());
     }
   }
 

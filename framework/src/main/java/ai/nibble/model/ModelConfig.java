@@ -179,9 +179,18 @@ public record ModelConfig(
 
   /** The same model with the output head tied to the embedding, or not. */
   public ModelConfig withTieWordEmbeddings(boolean tied) {
+    return with(this, tied);
+  }
+
+  /** The same model with the vocabulary of another: its size and the tokens that begin and end. */
+  ModelConfig withVocabulary(ModelConfig other) {
+    return with(other, tieWordEmbeddings);
+  }
+
+  private ModelConfig with(ModelConfig vocabulary, boolean tied) {
     return new ModelConfig(
         architecture,
-        vocabSize,
+        vocabulary.vocabSize,
         hiddenSize,
         intermediateSize,
         numHiddenLayers,
@@ -197,33 +206,8 @@ public record ModelConfig(
         form,
         initializerRange,
         dtype,
-        bosTokenId,
-        eosTokenIds,
-        padTokenId);
-  }
-
-  /** The same model with the vocabulary of another: its size and the tokens that begin and end. */
-  ModelConfig withVocabulary(ModelConfig other) {
-    return new ModelConfig(
-        architecture,
-        other.vocabSize,
-        hiddenSize,
-        intermediateSize,
-        numHiddenLayers,
-        numAttentionHeads,
-        numKeyValueHeads,
-        headDim,
-        hiddenAct,
-        maxPositionEmbeddings,
-        rmsNormEps,
-        ropeTheta,
-        ropeScaling,
-        tieWordEmbeddings,
-        form,
-        initializerRange,
-        dtype,
-        other.bosTokenId,
-        other.eosTokenIds,
+        vocabulary.bosTokenId,
+        vocabulary.eosTokenIds,
         padTokenId);
   }
 

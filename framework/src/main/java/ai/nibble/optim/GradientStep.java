@@ -20,7 +20,13 @@ public interface GradientStep extends GradientStretch {
    * @param maxNorm gradients of a larger global norm are scaled down to it; 0: never
    * @return the global L2 norm before clipping
    */
-  double apply(double learningRate, double maxNorm);
+  default double apply(double learningRate, double maxNorm) {
+    double squares = sumOfSquares();
+    if (Double.isFinite(squares)) {
+      applyPart(learningRate, maxNorm, squares);
+    }
+    return Math.sqrt(squares);
+  }
 
   /**
    * The squares of the sum's elements, added up in double precision; nothing may be added after. A

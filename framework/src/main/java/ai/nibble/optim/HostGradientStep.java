@@ -38,15 +38,6 @@ final class HostGradientStep implements GradientStep {
   }
 
   @Override
-  public double apply(double learningRate, double maxNorm) {
-    double squares = sumOfSquares();
-    if (Double.isFinite(squares)) {
-      applyPart(learningRate, maxNorm, squares);
-    }
-    return Math.sqrt(squares);
-  }
-
-  @Override
   public double sumOfSquares() {
     grads.put(0, stretch.sum(), 0, grads.limit());
     return FlatFloats.sumOfSquares(grads);

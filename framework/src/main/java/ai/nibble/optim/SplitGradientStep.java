@@ -39,15 +39,6 @@ final class SplitGradientStep implements GradientStep {
   }
 
   @Override
-  public double apply(double learningRate, double maxNorm) {
-    double squares = sumOfSquares();
-    if (Double.isFinite(squares)) {
-      applyPart(learningRate, maxNorm, squares);
-    }
-    return Math.sqrt(squares);
-  }
-
-  @Override
   public void applyPart(double learningRate, double maxNorm, double squares) {
     parts.forEach(part -> part.applyPart(learningRate, maxNorm, squares));
   }

@@ -62,10 +62,10 @@ public record Host(long process, double slack, double layers) {
    * This machine's CPU, with a run of products of so many shapes.
    *
    * @param residentNow of a process that has read the rows and loaded libtorch
-   * @param shapes of all products, as {@link MicroBatch#shapesDrawn} counts them
+   * @param shapes of all products, as {@link DrawnBatches} counts them
    */
   public static Host cpu(long residentNow, int shapes) {
-    boolean changing = shapes > MicroBatch.SHAPES_OF_ONE;
+    boolean changing = shapes > DrawnBatches.SHAPES_OF_ONE;
     long kept = SHAPE * Math.min(shapes, MOST_SHAPES) + (changing ? CHANGING : 0);
     return new Host(residentNow + WARM + kept, changing ? CHANGING_SLACK : SLACK, 0);
   }

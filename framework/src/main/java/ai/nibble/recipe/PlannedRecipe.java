@@ -19,6 +19,7 @@ import ai.nibble.nn.Precision;
 import ai.nibble.nn.TableShape;
 import ai.nibble.plan.Budget;
 import ai.nibble.plan.DiskPlan;
+import ai.nibble.plan.DrawnBatches;
 import ai.nibble.plan.Host;
 import ai.nibble.plan.MicroBatch;
 import ai.nibble.plan.PartSizes;
@@ -143,8 +144,10 @@ final class PlannedRecipe {
     int pairs = recipe.lora().initLoraWeights().isSubtracted() ? 2 : 1;
     DType held = all ? DType.FLOAT32 : source.heldDtype("model.embed_tokens.weight");
     ModelShape model = shape(source, trained, held, quantization, pairs);
-    EpochPlan epochs = RunSettings.plan(recipe, rows.training());
-    long microBatches = (long) settings.totalSteps() * accumulation;
+    DrawnBatches drawn =
+        DrawnBatches.of(
+            new EpochSampler(RunSettings.plan(recipe, rows.training()), microBatch),
+            (long) settings.totalSteps() * accumulation);
     int threads = Torch.threads();
     boolean device = where != Device.Type.CPU;
     return new PlannedRun(
@@ -157,20 +160,14 @@ final class PlannedRecipe {
         pairs * trained.largest,
         accumulation,
         Math.round(trained.values * rememberedAValue()),
-        MicroBatch.largeOnesDrawn(new EpochSampler(epochs, microBatch), microBatches).stream()
-            .map(this::withPrompts)
-            .toList(),
+        drawn.large().stream().map(this::withPrompts).toList(),
         rows.eval().isEmpty() ? Optional.empty() : Optional.of(largestEvaluated()),
         generation(source, quantization),
         rowBytes(),
         all ? 0 : merging(source, trained),
         recipe.method().learnsFromPreferences(),
         batch -> new Extent(batch.sequenceStarts(), precision, where, device, threads),
-        device
-            ? Host.device()
-            : Host.cpu(
-                ProcessMemory.residentBytes(),
-                MicroBatch.shapesDrawn(new EpochSampler(epochs, microBatch), microBatches)));
+        device ? Host.device() : Host.cpu(ProcessMemory.residentBytes(), drawn.shapes()));
   }
 
   /** What the optimizer remembers; pages of a device make room when activations need it. */
@@ -284,7 +281,7 @@ final class PlannedRecipe {
   private MicroBatch largestEvaluated() {
     EpochPlan plan = new EpochPlan(rows.eval(), settings.evalOrder(), settings.seed());
     int batches = (plan.units(0) - 1) / settings.evalBatchSize() + 1;
-    return MicroBatch.largestDrawn(new EpochSampler(plan, settings.evalBatchSize()), batches);
+    return DrawnBatches.of(new EpochSampler(plan, settings.evalBatchSize()), batches).largest();
   }
 
   /**

@@ -148,7 +148,7 @@ class PlannedRunTest {
       rows.add(new Example(new int[length], new int[length]));
     }
     EpochPlan plan = new EpochPlan(rows, RowOrder.AS_GIVEN, 1);
-    List<MicroBatch> large = MicroBatch.largeOnesDrawn(new EpochSampler(plan, 1), 400);
+    List<MicroBatch> large = DrawnBatches.of(new EpochSampler(plan, 1), 400).large();
     // four times the lengths 90 to 100
     assertEquals(44, large.size());
     assertEquals(100, large.get(0).tokens());
@@ -171,7 +171,7 @@ class PlannedRunTest {
 
   private static int shapes(List<Example> rows) {
     EpochPlan plan = new EpochPlan(rows, RowOrder.AS_GIVEN, 1);
-    return MicroBatch.shapesDrawn(new EpochSampler(plan, 1), 10);
+    return DrawnBatches.of(new EpochSampler(plan, 1), 10).shapes();
   }
 
   @Test
@@ -180,17 +180,18 @@ class PlannedRunTest {
     for (int length = 1; length <= 10; length++) {
       rows.add(new Example(new int[length], new int[length]));
     }
-    MicroBatch largest = MicroBatch.largestDrawn(new EpochSampler(rows, 3, 1), 4);
+    MicroBatch largest = DrawnBatches.of(new EpochSampler(rows, 3, 1), 4).largest();
     assertTrue(largest.tokens() <= 8 + 9 + 10 && largest.tokens() >= 55 / 3, "" + largest.tokens());
     assertEquals(largest.tokens() - 3, largest.lossTokens());
-    assertEquals(10 + 9 + 8, MicroBatch.largestDrawn(new EpochSampler(rows, 3, 1), 4_000).tokens());
+    assertEquals(
+        10 + 9 + 8, DrawnBatches.of(new EpochSampler(rows, 3, 1), 4_000).largest().tokens());
     assertEquals(7 + 8 + 9, inOrder(rows, 3).tokens());
     assertEquals(55, inOrder(rows, 30).tokens());
   }
 
   private static MicroBatch inOrder(List<Example> rows, int size) {
     EpochPlan plan = new EpochPlan(rows, RowOrder.AS_GIVEN, 1);
-    return MicroBatch.largestDrawn(new EpochSampler(plan, size), (rows.size() - 1) / size + 1);
+    return DrawnBatches.of(new EpochSampler(plan, size), (rows.size() - 1) / size + 1).largest();
   }
 
   @Test
