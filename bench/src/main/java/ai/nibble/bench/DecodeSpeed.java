@@ -7,10 +7,6 @@ import ai.nibble.generate.Generator;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.WeightSource;
-import ai.nibble.quant.Quant4Config;
-import ai.nibble.quant.Quant4Type;
-import ai.nibble.quant.QuantConfig;
-import ai.nibble.tensor.DType;
 import ai.nibble.train.log.ProcessMemory;
 import com.sun.management.OperatingSystemMXBean;
 import java.lang.management.ManagementFactory;
@@ -18,7 +14,6 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -36,15 +31,10 @@ public final class DecodeSpeed {
   /** Runs one mode and prints one line. */
   public static void main(String[] args) {
     Path base = Path.of(args[0]);
-    Optional<QuantConfig> quantization =
-        switch (args[1]) {
-          case "bf16" -> Optional.empty();
-          case "nf4dq" -> Optional.of(new Quant4Config(Quant4Type.NF4, 64, true));
-          default -> throw new IllegalArgumentException(args[1] + ": expected bf16 or nf4dq");
-        };
+    LoadOptions options = HeldAs.options(args[1]);
     int newTokens = Integer.parseInt(args[2]);
     long start = System.nanoTime();
-    try (CausalLm model = CausalLm.load(base, new LoadOptions(quantization, DType.BFLOAT16));
+    try (CausalLm model = CausalLm.load(base, options);
         Tokenizer tokenizer = Tokenizer.load(WeightSource.directory(base));
         Generator generator = new Generator(model)) {
       double load = (System.nanoTime() - start) / 1e9;

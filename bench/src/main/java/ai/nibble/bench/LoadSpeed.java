@@ -5,17 +5,12 @@ import ai.nibble.data.Tokenizer;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.WeightSource;
-import ai.nibble.quant.Quant4Config;
-import ai.nibble.quant.Quant4Type;
-import ai.nibble.quant.QuantConfig;
-import ai.nibble.tensor.DType;
 import ai.nibble.train.log.ProcessMemory;
 import com.sun.management.OperatingSystemMXBean;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 
 /**
  * Time and memory of loading a base, ready to be trained or generated with: its weights, its
@@ -29,17 +24,12 @@ public final class LoadSpeed {
   /** Loads once and prints one line. */
   public static void main(String[] args) {
     Path base = Path.of(args[0]);
-    Optional<QuantConfig> quantization =
-        switch (args[1]) {
-          case "bf16" -> Optional.empty();
-          case "nf4dq" -> Optional.of(new Quant4Config(Quant4Type.NF4, 64, true));
-          default -> throw new IllegalArgumentException(args[1] + ": expected bf16 or nf4dq");
-        };
+    LoadOptions options = HeldAs.options(args[1]);
     long bare = ProcessMemory.residentBytes();
     double before = sinceStart();
     Path directory = WeightSource.directory(base);
     double alone = sinceStart();
-    try (CausalLm model = CausalLm.load(base, new LoadOptions(quantization, DType.BFLOAT16))) {
+    try (CausalLm model = CausalLm.load(base, options)) {
       double weights = sinceStart();
       try (Tokenizer tokenizer = Tokenizer.load(directory)) {
         ChatTemplate.load(directory, Map.of());

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.Directories;
 import ai.nibble.InvalidInputException;
 import ai.nibble.TinyChat;
 import ai.nibble.WholeDirectory;
@@ -99,22 +100,13 @@ final class GoingOnTest {
     return Files.readAllBytes(temp.resolve(output).resolve("adapter_model.safetensors"));
   }
 
-  private static void copy(Path from, Path to) throws IOException {
-    Files.createDirectories(to);
-    try (Stream<Path> files = Files.list(from)) {
-      for (Path file : files.toList()) {
-        Files.copy(file, to.resolve(file.getFileName()));
-      }
-    }
-  }
-
   @Test
   void anotherRunsHigherCheckpointIsPassedOverAndStays() throws IOException {
     run();
     run("output_dir=" + temp.resolve("other"), "seed=7", "max_steps=8");
     byte[] whole = adapter("out");
     Path foreign = temp.resolve("out/checkpoint-8");
-    copy(temp.resolve("other/checkpoint-8"), foreign);
+    Directories.copy(temp.resolve("other/checkpoint-8"), foreign);
     WholeDirectory.delete(temp.resolve("out/checkpoint-6"));
     Files.delete(temp.resolve("out/adapter_model.safetensors"));
     run("resume_from_checkpoint=auto", "save_total_limit=1");
@@ -275,8 +267,7 @@ final class GoingOnTest {
           @Override
           public void stepEnded(StepMetrics metrics) {
             if (metrics.step() == 3) {
-              assertDoesNotThrow(() -> Files.move(output, temp.resolve("moved")));
-              assertDoesNotThrow(() -> Files.createDirectory(output));
+              Directories.replace(output, temp.resolve("moved"));
               assertDoesNotThrow(() -> Files.writeString(output.resolve("run.json"), "another's"));
             }
           }

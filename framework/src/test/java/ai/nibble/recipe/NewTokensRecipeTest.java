@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.Directories;
 import ai.nibble.TinyChat;
 import ai.nibble.data.SmallTokenizer;
 import ai.nibble.data.Tokenizer;
@@ -159,7 +160,7 @@ final class NewTokensRecipeTest {
     String more = TOKENS + line + "\nsave_steps: 2\n";
     run(tiny(more, "whole"));
     Path cut = Files.createDirectories(temp.resolve("cut"));
-    copy(temp.resolve("whole/checkpoint-2"), cut.resolve("checkpoint-2"));
+    Directories.copy(temp.resolve("whole/checkpoint-2"), cut.resolve("checkpoint-2"));
     run(tiny(more + "resume_from_checkpoint: auto\n", "cut"));
     assertArrayEquals(
         Files.readAllBytes(temp.resolve("whole").resolve(AdapterStore.WEIGHTS)),
@@ -192,15 +193,6 @@ final class NewTokensRecipeTest {
       assertArrayEquals(expected, logits(whole, 's', FIRST, FIRST + 1, '3'), 1e-4f);
       adapter.detach();
       assertNotEquals(expected[0], logits(model, 's', FIRST, FIRST + 1, '3')[0]);
-    }
-  }
-
-  private static void copy(Path from, Path to) throws IOException {
-    Files.createDirectories(to);
-    try (var list = Files.list(from)) {
-      for (Path file : list.toList()) {
-        Files.copy(file, to.resolve(file.getFileName()));
-      }
     }
   }
 

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.Directories;
 import ai.nibble.TinyChat;
 import ai.nibble.lora.AdapterConfigFile;
 import ai.nibble.lora.AdapterStore;
@@ -77,20 +78,11 @@ final class VariantRecipeTest {
     String more = line + "\nsave_steps: 2\n";
     run(tiny(more, "whole"));
     Path cut = Files.createDirectories(temp.resolve("cut"));
-    copy(temp.resolve("whole/checkpoint-2"), cut.resolve("checkpoint-2"));
+    Directories.copy(temp.resolve("whole/checkpoint-2"), cut.resolve("checkpoint-2"));
     Recipe recipe = tiny(more + "resume_from_checkpoint: auto\n", "cut");
     assertEquals(recipe, files.loadText(recipe.resolvedYaml()));
     run(recipe);
     assertArrayEquals(weights("whole"), weights("cut"));
-  }
-
-  private static void copy(Path from, Path to) throws IOException {
-    Files.createDirectories(to);
-    try (var list = Files.list(from)) {
-      for (Path file : list.toList()) {
-        Files.copy(file, to.resolve(file.getFileName()));
-      }
-    }
   }
 
   @Test

@@ -16,12 +16,8 @@ import ai.nibble.model.LoadOptions;
 import ai.nibble.model.TinyModel;
 import ai.nibble.model.Trainable;
 import ai.nibble.nn.Parameter;
-import ai.nibble.optim.AdamW;
-import ai.nibble.optim.AdamWConfig;
-import ai.nibble.optim.ParameterRange;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
-import ai.nibble.train.objective.SupervisedFineTuning;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -68,17 +64,7 @@ class ArchitectureTest {
   }
 
   private static void step(CausalLm model, Trainable trained, Checkpointing checkpointing) {
-    TrainStep step =
-        new TrainStep(
-            model,
-            trained,
-            new SupervisedFineTuning(),
-            AdamW.over(
-                trained.parameters(),
-                AdamWConfig.DEFAULT,
-                ParameterRange.decayingMatrices(trained.parameters(), 0.01)),
-            1,
-            checkpointing);
+    TrainStep step = PlainSteps.of(model, trained, 0.01, 1, checkpointing);
     Random random = new Random(5);
     for (int s = 0; s < STEPS; s++) {
       step.run(List.of(batch(random)), 1e-2, s);
@@ -153,17 +139,7 @@ class ArchitectureTest {
   private double loss() {
     try (CausalLm model = CausalLm.load(folder, LoadOptions.trained(DType.FLOAT32))) {
       AllWeights all = new AllWeights(model);
-      TrainStep step =
-          new TrainStep(
-              model,
-              all,
-              new SupervisedFineTuning(),
-              AdamW.over(
-                  all.parameters(),
-                  AdamWConfig.DEFAULT,
-                  ParameterRange.decayingMatrices(all.parameters(), 0)),
-              1,
-              Checkpointing.NONE);
+      TrainStep step = PlainSteps.of(model, all, 0, 1, Checkpointing.NONE);
       return step.run(List.of(batch(new Random(5))), 0, 0).loss();
     }
   }

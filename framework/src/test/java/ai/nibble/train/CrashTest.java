@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.Directories;
 import ai.nibble.WholeDirectory;
 import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.checkpoint.SavedCheckpoint;
@@ -255,12 +256,7 @@ class CrashTest {
           @Override
           public void saveStarted(int step) {
             if (Files.exists(output.resolve("checkpoint-4"))) {
-              try {
-                Files.move(output, temp.resolve("moved"));
-                Files.createDirectory(output);
-              } catch (IOException e) {
-                throw new java.io.UncheckedIOException(e);
-              }
+              Directories.replace(output, temp.resolve("moved"));
             }
           }
         };
@@ -281,12 +277,7 @@ class CrashTest {
           @Override
           public void saved(Path path) {
             if (path.endsWith("checkpoint-2")) {
-              try {
-                Files.move(output, temp.resolve("moved"));
-                Files.createDirectory(output);
-              } catch (IOException e) {
-                throw new java.io.UncheckedIOException(e);
-              }
+              Directories.replace(output, temp.resolve("moved"));
             }
           }
         };

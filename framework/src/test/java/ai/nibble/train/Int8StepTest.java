@@ -17,14 +17,10 @@ import ai.nibble.nn.Linear;
 import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Parameter;
 import ai.nibble.nn.Quant8Weight;
-import ai.nibble.optim.AdamW;
-import ai.nibble.optim.AdamWConfig;
-import ai.nibble.optim.ParameterRange;
 import ai.nibble.quant.Quant8Config;
 import ai.nibble.quant.QuantConfig;
 import ai.nibble.quant.SafetensorsFixture;
 import ai.nibble.tensor.DType;
-import ai.nibble.train.objective.SupervisedFineTuning;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -82,17 +78,7 @@ class Int8StepTest {
           .linears()
           .values()
           .forEach(linear -> assertInstanceOf(Quant8Weight.class, linear.weight()));
-      TrainStep step =
-          new TrainStep(
-              model,
-              adapter,
-              new SupervisedFineTuning(),
-              AdamW.over(
-                  adapter.parameters(),
-                  AdamWConfig.DEFAULT,
-                  ParameterRange.decayingMatrices(adapter.parameters(), 0)),
-              1e9,
-              checkpointing);
+      TrainStep step = PlainSteps.of(model, adapter, 0, 1e9, checkpointing);
       TrainStep.Outcome outcome =
           step.run(List.of(Batch.of(List.of(new Example(ids, ids)))), 1e-2, 0);
       assertEquals(golden.floats(threshold + ".loss")[0], outcome.loss(), 1e-5);

@@ -12,13 +12,9 @@ import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.TinyModel;
 import ai.nibble.model.Trainable;
-import ai.nibble.optim.AdamW;
-import ai.nibble.optim.AdamWConfig;
-import ai.nibble.optim.ParameterRange;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.HostKernels;
 import ai.nibble.tensor.KernelLaunchers;
-import ai.nibble.train.objective.SupervisedFineTuning;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Random;
@@ -44,17 +40,7 @@ class KernelTrainingTest {
 
   private static double[] train(CausalLm model, Trainable trained, Checkpointing checkpointing) {
     double[] seen = new double[2 * STEPS];
-    TrainStep step =
-        new TrainStep(
-            model,
-            trained,
-            new SupervisedFineTuning(),
-            AdamW.over(
-                trained.parameters(),
-                AdamWConfig.DEFAULT,
-                ParameterRange.decayingMatrices(trained.parameters(), 0)),
-            1,
-            checkpointing);
+    TrainStep step = PlainSteps.of(model, trained, 0, 1, checkpointing);
     Random random = new Random(5);
     for (int s = 0; s < STEPS; s++) {
       int[] first = random.ints(9, 0, 11).toArray();

@@ -14,14 +14,10 @@ import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.TinyModel;
 import ai.nibble.model.Trainable;
-import ai.nibble.optim.AdamW;
-import ai.nibble.optim.AdamWConfig;
-import ai.nibble.optim.ParameterRange;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.HostKernels;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.RecordingCopies;
-import ai.nibble.train.objective.SupervisedFineTuning;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -55,17 +51,7 @@ class OffloadTrainingTest {
 
   /** Two micro-batches a step, of other lengths each time. */
   private static Trained train(CausalLm model, Trainable trained, Checkpointing checkpointing) {
-    TrainStep step =
-        new TrainStep(
-            model,
-            trained,
-            new SupervisedFineTuning(),
-            AdamW.over(
-                trained.parameters(),
-                AdamWConfig.DEFAULT,
-                ParameterRange.decayingMatrices(trained.parameters(), 0)),
-            1,
-            checkpointing);
+    TrainStep step = PlainSteps.of(model, trained, 0, 1, checkpointing);
     Random random = new Random(5);
     List<Double> seen = new ArrayList<>();
     for (int s = 0; s < STEPS; s++) {

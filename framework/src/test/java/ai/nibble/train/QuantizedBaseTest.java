@@ -13,13 +13,9 @@ import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.QuantizedCheckpointTest;
 import ai.nibble.model.WeightSource;
-import ai.nibble.optim.AdamW;
-import ai.nibble.optim.AdamWConfig;
-import ai.nibble.optim.ParameterRange;
 import ai.nibble.safetensors.SafetensorsWriter;
 import ai.nibble.safetensors.TensorSpec;
 import ai.nibble.tensor.DType;
-import ai.nibble.train.objective.SupervisedFineTuning;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -48,17 +44,7 @@ class QuantizedBaseTest {
     LoraConfig config = LoraConfig.DEFAULT.withRank(4, 8).withDropout(0);
     try (CausalLm model = CausalLm.load(base, LoadOptions.unquantized(compute));
         LoraAdapter adapter = LoraAdapter.inject(model, config, 3)) {
-      TrainStep step =
-          new TrainStep(
-              model,
-              adapter,
-              new SupervisedFineTuning(),
-              AdamW.over(
-                  adapter.parameters(),
-                  AdamWConfig.DEFAULT,
-                  ParameterRange.decayingMatrices(adapter.parameters(), 0)),
-              1,
-              Checkpointing.NONE);
+      TrainStep step = PlainSteps.of(model, adapter, 0, 1, Checkpointing.NONE);
       TrainStep.Outcome outcome = step.run(List.of(batch), 1e-2, 0);
       return new Step(outcome.loss(), outcome.gradNorm(), adapter.parameters().values().toFloats());
     }

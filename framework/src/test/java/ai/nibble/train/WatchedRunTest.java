@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.Directories;
 import ai.nibble.WholeDirectory;
 import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.checkpoint.SavedCheckpoint;
@@ -22,7 +23,6 @@ import ai.nibble.train.log.TrainListener;
 import ai.nibble.train.objective.Objective;
 import ai.nibble.train.objective.SupervisedFineTuning;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -176,7 +176,7 @@ class WatchedRunTest {
     for (int from = 1; from <= expected.steps(); from++) {
       Path other = Files.createDirectories(output.resolve("from" + from));
       for (int step = 1; step <= from; step++) {
-        copy(output.resolve("checkpoint-" + step), other.resolve("checkpoint-" + step));
+        Directories.copy(output.resolve("checkpoint-" + step), other.resolve("checkpoint-" + step));
       }
       Log log = new Log();
       Result result = run.run(other, Optional.of(newest(other)), log);
@@ -185,15 +185,6 @@ class WatchedRunTest {
       assertEquals(
           whole.evaluations.stream().map(EvalMetrics::evalLoss).skip(from).toList(),
           log.evaluations.stream().map(EvalMetrics::evalLoss).toList());
-    }
-  }
-
-  private static void copy(Path from, Path to) throws IOException {
-    Files.createDirectories(to);
-    try (var files = Files.list(from)) {
-      for (Path file : files.toList()) {
-        Files.copy(file, to.resolve(file.getFileName()));
-      }
     }
   }
 
@@ -314,12 +305,7 @@ class WatchedRunTest {
           @Override
           public void stepEnded(StepMetrics metrics) {
             if (metrics.step() == 5) {
-              try {
-                Files.move(named, temp.resolve("moved"));
-                Files.createDirectory(named);
-              } catch (IOException e) {
-                throw new UncheckedIOException(e);
-              }
+              Directories.replace(named, temp.resolve("moved"));
             }
           }
         };
