@@ -200,7 +200,7 @@ public final class RecipeRun {
           Listeners listeners = listeners(output, from)) {
         RunProvenance provenance = facts.provenance(inputs.sums(), from);
         listeners.all.add(0, provenance); // it knows the step when something is saved
-        listeners.all.add(0, new MovedOutput(lock, () -> describe(output, inputs.ownTemplate())));
+        listeners.all.add(0, new MovedOutput(lock, () -> writeUse(output, inputs.ownTemplate())));
         listeners.all.add(record);
         listeners.all.addAll(ownListeners);
         RecipeRows prepared =
@@ -256,10 +256,11 @@ public final class RecipeRun {
     if (from.isEmpty() || !OutputFolder.isIn(output, from.get().directory())) {
       OutputFolder.prepare(recipe.output());
     }
-    describe(output, ownTemplate);
+    writeUse(output, ownTemplate);
   }
 
-  private void describe(Path output, Optional<String> ownTemplate) throws IOException {
+  /** What says how the adapter is to be used: recipe, template, tokenizer with its new tokens. */
+  private void writeUse(Path output, Optional<String> ownTemplate) throws IOException {
     WholeFile.write(output.resolve(TrainedWith.RECIPE), recipe.resolvedYaml());
     if (!recipe.vocabulary().isEmpty() && !trainsAllWeights()) {
       for (String name : ExtendedBases.FILES) {

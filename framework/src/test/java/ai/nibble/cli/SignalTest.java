@@ -135,7 +135,8 @@ final class SignalTest {
     for (String signal : new String[] {"TERM", "INT", "HUP", "TERM"}) {
       ChildJvm.signal(process, signal);
     }
-    assertTrue(jvm.finished(process) >= 129, jvm.log());
+    int code = jvm.finished(process);
+    assertTrue(code >= 129, code + ": " + jvm.log());
     assertTrue((System.nanoTime() - start) / 1e9 < GRACE_SECONDS);
     assertTrue(newest().orElseThrow().state().step() >= 3);
   }
