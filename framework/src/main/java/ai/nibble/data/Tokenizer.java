@@ -246,6 +246,11 @@ public final class Tokenizer implements AutoCloseable {
     }
   }
 
+  /** One line about what the file asks for and is not done. */
+  public Optional<String> notice() {
+    return file.notice();
+  }
+
   /** Highest id + 1; a model's embedding must have at least as many rows. */
   public int vocabSize() {
     return file.vocabSize();

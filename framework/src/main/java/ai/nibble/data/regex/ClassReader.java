@@ -88,7 +88,7 @@ final class ClassReader {
   private Items item(Items before) throws RegexException {
     int c = next();
     if (c == '[') {
-      if (peek() == ':' || peek() == '=' || peek() == '.') {
+      if (peek() == ':') {
         throw new RegexException("has '[" + peek() + "' in a class, which is not supported");
       }
       Items inner = items();
