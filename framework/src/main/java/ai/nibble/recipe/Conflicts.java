@@ -136,6 +136,9 @@ final class Conflicts {
   }
 
   private void initialisation(InitLoraWeights init) {
+    if (init.kind() != InitLoraWeights.Kind.LOFTQ && isSet("loftq_config")) {
+      notice("loftq_config", "'loftq_config' has no effect without 'init_lora_weights: loftq'");
+    }
     if (init.kind() == InitLoraWeights.Kind.LOFTQ && is("load_in_4bit", false)) {
       problem(
           "init_lora_weights",

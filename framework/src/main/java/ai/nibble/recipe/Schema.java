@@ -29,10 +29,6 @@ final class Schema {
 
   /** A key that is known, and refused where it is switched on. */
   enum Later {
-    LOFTQ_CONFIG(
-        "LoftQ of several iterations",
-        "remove it; init_lora_weights: loftq makes one, of the base as it is stored, where more"
-            + " would quantise another base, which an adapter does not bring along"),
     ADDED_TOKENS_OVERRIDES(
         "other texts for reserved tokens",
         "add new ones with tokens, which take spare rows of the embedding where it has some");
