@@ -372,7 +372,8 @@ final class Conflicts {
     at.problems().add(at.positions().getOrDefault(key, whole), what);
   }
 
-  private void notice(String key, String what) {
+  /** Tells of something that is read otherwise than it might be meant. */
+  void notice(String key, String what) {
     at.notice(at.positions().getOrDefault(key, whole), what);
   }
 }

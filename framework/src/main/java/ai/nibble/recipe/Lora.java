@@ -29,7 +29,8 @@ public record Lora(
         double alpha,
     @Key(
             value = "lora_dropout",
-            derived = "`0.05`; `0` with pissa and olora",
+            derived =
+                "`0.05`; `0` with pissa and olora, and where `dpo` or `kto` begin with an adapter",
             range = "[0, 1)",
             doc = "Share of an adapter's inputs dropped in training")
         double dropout,

@@ -225,6 +225,7 @@ public final class RecipeRun {
             Replicas.load(placements, model, trained, base::loadAgain, objective::of);
         Workers workers = replicas.workers()) {
       describe(model, trained);
+      objective.describeReference(trained).ifPresent(out::println);
       if (placements.size() > 1) {
         out.println(workers.description(settings.gradientAccumulationSteps()));
       }
@@ -246,7 +247,7 @@ public final class RecipeRun {
         listeners.all.add(record);
         listeners.all.addAll(ownListeners);
         RecipeRows prepared =
-            objective.prepared(rows, model, out, () -> endIfAsked("asking the reference"));
+            objective.prepared(rows, model, trained, out, () -> endIfAsked("asking the reference"));
         Trainer trainer =
             new Trainer(
                 workers,
