@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
 import ai.nibble.checkpoint.SavedCheckpoint;
@@ -106,7 +107,7 @@ public final class RecipeRun {
         lock.close();
       }
     } catch (IOException e) {
-      throw new UncheckedIOException(output + ": cannot be written: " + e.getMessage(), e);
+      throw new UncheckedIOException(output + ": cannot be written: " + FileProblem.reason(e), e);
     }
   }
 
@@ -340,7 +341,9 @@ public final class RecipeRun {
             : WeightSource.open(base, notices)) {
       Optional<QuantConfig> held = source.settle(q.config(), notices);
       sayWhatBitsCost(WeightSizes.of(source, held, device.type()), device, told);
-      LoadOptions options = new LoadOptions(held, compute, trainsAllWeights(), placement);
+      LoadOptions options =
+          new LoadOptions(held, compute, trainsAllWeights(), placement)
+              .withNonFinite(q.nonFiniteWeights());
       return CausalLm.load(source, base, options, (done, total) -> endIfAsked("loading weights"));
     }
   }
