@@ -154,7 +154,8 @@ final class ModelFiles implements AutoCloseable {
       Placement placement =
           ForwardPlan.place(
               source, held, dtype, Generator.PREFILL_TOKENS, request.devices(), notes);
-      LoadOptions options = new LoadOptions(held, dtype, false, placement);
+      LoadOptions options =
+          new LoadOptions(held, dtype, false, placement).withNonFinite(request.nonFinite());
       CausalLm model = CausalLm.load(source, base, options, (done, total) -> {});
       return LoadedModel.of(model, request);
     }

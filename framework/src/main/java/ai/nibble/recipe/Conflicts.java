@@ -56,6 +56,12 @@ final class Conflicts {
     if (is("load_in_8bit", true)) {
       eightBits();
     }
+    if (is("adapter", Recipe.Adapter.NONE) && is("allow_nonfinite_weights", true)) {
+      problem(
+          "allow_nonfinite_weights",
+          "'allow_nonfinite_weights' is 'true', but adapter none trains all weights, which must be"
+              + " numbers: remove it, or train an adapter");
+    }
     if (is("use_dora", true) && is("load_in_8bit", true)) {
       problem(
           "use_dora",

@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
 import ai.nibble.checkpoint.SavedCheckpoint;
@@ -118,7 +119,7 @@ public final class RecipeRun {
         lock.close();
       }
     } catch (IOException e) {
-      throw new UncheckedIOException(output + ": cannot be written: " + e.getMessage(), e);
+      throw new UncheckedIOException(output + ": cannot be written: " + FileProblem.reason(e), e);
     }
   }
 

@@ -44,9 +44,13 @@ record RunBase(Recipe recipe, Path path, String name, Consumer<String> endIfAske
 
   /** How it is loaded. */
   LoadOptions options(WeightSource source, Placement placement) {
-    Optional<QuantConfig> held = source.settle(recipe.quantization().config(), notice -> {});
-    return new LoadOptions(
-        held, computeDtype(placement), recipe.adapter() == Recipe.Adapter.NONE, placement);
+    return options(source.settle(recipe.quantization().config(), notice -> {}), placement);
+  }
+
+  private LoadOptions options(Optional<QuantConfig> held, Placement placement) {
+    boolean trained = recipe.adapter() == Recipe.Adapter.NONE;
+    return new LoadOptions(held, computeDtype(placement), trained, placement)
+        .withNonFinite(recipe.quantization().nonFiniteWeights());
   }
 
   private DType computeDtype(Placement placement) {
@@ -89,10 +93,11 @@ record RunBase(Recipe recipe, Path path, String name, Consumer<String> endIfAske
     try (WeightSource source = open(notices)) {
       Optional<QuantConfig> held = source.settle(q.config(), notices);
       sayWhatBitsCost(WeightSizes.of(source, held, device.type()), device, told);
-      LoadOptions options =
-          new LoadOptions(held, compute, recipe.adapter() == Recipe.Adapter.NONE, placement);
       return CausalLm.load(
-          source, path, options, (done, total) -> endIfAsked.accept("loading weights"));
+          source,
+          path,
+          options(held, placement),
+          (done, total) -> endIfAsked.accept("loading weights"));
     }
   }
 

@@ -2,6 +2,7 @@ package ai.nibble.export.merge;
 
 import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import ai.nibble.NibbleVersion;
 import ai.nibble.Sha256;
 import ai.nibble.WholeFile;
@@ -145,7 +146,8 @@ record MergeRecord(String baseWeights, List<Entry> adapters, List<Entry> takenOu
               Entry.read(json.path("taken_out"))));
     } catch (IOException e) {
       throw new InvalidInputException(
-          file + ": cannot be read as JSON (" + e.getMessage() + "): restore or remove it", e);
+          file + ": cannot be read as JSON (" + JsonProblem.reason(e) + "): restore or remove it",
+          e);
     }
   }
 

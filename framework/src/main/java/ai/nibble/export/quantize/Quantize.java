@@ -90,7 +90,7 @@ public final class Quantize {
               content.linears(), linears.size() - content.linears(), shards, bytes);
         } catch (InvalidInputException e) {
           output.discard(); // going on would end the same way
-          throw e;
+          throw e.at(request.base());
         }
       }
     } catch (IOException e) {
