@@ -38,7 +38,7 @@ final class DecoderAssembly {
 
   static CausalLm load(WeightLoader weights, CausalLm.LoadProgress progress) {
     ModelConfig config = weights.config();
-    weights.requireKernels(withoutKernels(config));
+    weights.requireKernels(config.form().withoutKernels());
     try (Scope parts = new Scope()) {
       weights.parameters().ifPresent(parts::own);
       DenseWeight embedding =
@@ -70,15 +70,6 @@ final class DecoderAssembly {
       parts.release();
       return model;
     }
-  }
-
-  /** What of a model there is no kernel for. */
-  private static List<String> withoutKernels(ModelConfig config) {
-    List<String> parts = new ArrayList<>(config.form().withoutKernels());
-    if (config.ropeScaling() instanceof RopeScaling.LongRope) {
-      parts.add("rotary positions by LongRoPE");
-    }
-    return parts;
   }
 
   static List<String> linearPaths(ModelConfig config) {
