@@ -74,16 +74,7 @@ final class DecoderAssembly {
 
   /** Checks that the devices compute all of a model. */
   static void requireKernels(WeightLoader weights) {
-    weights.requireKernels(withoutKernels(weights.config()));
-  }
-
-  /** What of a model there is no kernel for. */
-  private static List<String> withoutKernels(ModelConfig config) {
-    List<String> parts = new ArrayList<>(config.form().withoutKernels());
-    if (config.ropeScaling() instanceof RopeScaling.LongRope) {
-      parts.add("rotary positions by LongRoPE");
-    }
-    return parts;
+    weights.requireKernels(weights.config().form().withoutKernels());
   }
 
   static List<String> linearPaths(ModelConfig config) {
