@@ -247,7 +247,8 @@ class HostileTokenizerTest {
         "{\"id\": 5, \"content\": \" \", \"single_word\": false, \"lstrip\": true, \"rstrip\":"
             + " false, \"normalized\": false, \"special\": false}]";
     String both =
-        with("\"rstrip\": false", "\"rstrip\": true").replace("\"special\": true}]", "\"special\": true}, " + second);
+        with("\"rstrip\": false", "\"rstrip\": true")
+            .replace("\"special\": true}]", "\"special\": true}, " + second);
     String message = refusal(both);
     assertTrue(message.contains("'rstrip' of '<end>' and 'lstrip' of ' '"), message);
   }
@@ -255,8 +256,11 @@ class HostileTokenizerTest {
   @Test
   void aPieceTooDeepForTheLibrarysTreeIsRefused() {
     String unigram =
-        "{\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"?\", 0], [\"" + "a".repeat(1025) + "\", -1]]}";
-    String message = refusal("{\"version\": \"1.0\", \"added_tokens\": [], \"model\": " + unigram + "}");
+        "{\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"?\", 0], [\""
+            + "a".repeat(1025)
+            + "\", -1]]}";
+    String message =
+        refusal("{\"version\": \"1.0\", \"added_tokens\": [], \"model\": " + unigram + "}");
     assertTrue(message.contains("vocab[1]: a piece of 1025 characters"), message);
   }
 

@@ -20,8 +20,27 @@ final class HostileTokenizers {
 
   private static final List<String> ATOMS =
       List.of(
-          "a", "b", " ", "[ab]", "[^a]", ".", "\\s", "\\S", "\\w", "\\d", "\\p{L}", "\\p{Lu}",
-          "[a-z]", "[^\\s\\p{L}]", "[\\r\\n]", "(?i:a)", "\\b", "$", "^", "é", "[a&&[^b]]");
+          "a",
+          "b",
+          " ",
+          "[ab]",
+          "[^a]",
+          ".",
+          "\\s",
+          "\\S",
+          "\\w",
+          "\\d",
+          "\\p{L}",
+          "\\p{Lu}",
+          "[a-z]",
+          "[^\\s\\p{L}]",
+          "[\\r\\n]",
+          "(?i:a)",
+          "\\b",
+          "$",
+          "^",
+          "é",
+          "[a&&[^b]]");
 
   private static final List<String> QUANTIFIERS =
       List.of("", "", "", "*", "+", "?", "{2}", "{1,3}", "{2,}", "*?", "+?", "++", "*+", "{0,40}");
@@ -32,8 +51,25 @@ final class HostileTokenizers {
   /** What the engine knows and no published tokenizer needs. */
   private static final List<String> OTHERS =
       List.of(
-          "(?~a)", "\\K", "\\G", "(a)\\1", "\\g<0>", "(?i)", "(?<n>a)", "\\R", "\\X", "a{,5}",
-          "(?(1)a|b)", "[[:alpha:]]", "\\h", "\\O", "(?m:.)", "(?#x)", "{", "a**", "a{2}{3}");
+          "(?~a)",
+          "\\K",
+          "\\G",
+          "(a)\\1",
+          "\\g<0>",
+          "(?i)",
+          "(?<n>a)",
+          "\\R",
+          "\\X",
+          "a{,5}",
+          "(?(1)a|b)",
+          "[[:alpha:]]",
+          "\\h",
+          "\\O",
+          "(?m:.)",
+          "(?#x)",
+          "{",
+          "a**",
+          "a{2}{3}");
 
   private final ObjectMapper mapper = new ObjectMapper();
   private final Random random;
@@ -52,7 +88,8 @@ final class HostileTokenizers {
     int refused = 0;
     for (int i = 0; i < Integer.parseInt(args[2]); i++) {
       String json = tokenizers.next().toString();
-      Files.writeString(directory.resolve("tokenizer.json"), json); // what it ended with, if it does
+      Files.writeString(
+          directory.resolve("tokenizer.json"), json); // what it ended with, if it does
       long start = System.nanoTime();
       try (Tokenizer tokenizer = Tokenizer.load(directory)) {
         taken++;
@@ -135,7 +172,8 @@ final class HostileTokenizers {
     if (type.equals("Unigram")) {
       model.put("unk_id", random.nextInt(3)).put("byte_fallback", chance(2));
       ArrayNode pieces = model.putArray("vocab");
-      for (String piece : List.of("?", "a", "b", "ab", chance(4) ? "a".repeat(3000) : " ", "\u2581")) {
+      for (String piece :
+          List.of("?", "a", "b", "ab", chance(4) ? "a".repeat(3000) : " ", "\u2581")) {
         pieces.addArray().add(piece).add(chance(9) ? 1e308 : -random.nextDouble() * 9);
       }
       return model;
@@ -226,8 +264,16 @@ final class HostileTokenizers {
     String type =
         any(
             List.of(
-                "Strip", "StripAccents", "NFC", "NFKD", "Lowercase", "Nmt", "Prepend", "ByteLevel",
-                "BertNormalizer", "Precompiled"));
+                "Strip",
+                "StripAccents",
+                "NFC",
+                "NFKD",
+                "Lowercase",
+                "Nmt",
+                "Prepend",
+                "ByteLevel",
+                "BertNormalizer",
+                "Precompiled"));
     node.put("type", type);
     switch (type) {
       case "Strip" -> node.put("strip_left", chance(2)).put("strip_right", chance(2));
@@ -245,14 +291,24 @@ final class HostileTokenizers {
     String type =
         any(
             List.of(
-                "ByteLevel", "Metaspace", "Whitespace", "Punctuation", "Digits", "UnicodeScripts",
-                "FixedLength", "CharDelimiterSplit", "BertPreTokenizer"));
+                "ByteLevel",
+                "Metaspace",
+                "Whitespace",
+                "Punctuation",
+                "Digits",
+                "UnicodeScripts",
+                "FixedLength",
+                "CharDelimiterSplit",
+                "BertPreTokenizer"));
     node.put("type", type);
     switch (type) {
       case "ByteLevel" ->
-          node.put("add_prefix_space", chance(2)).put("trim_offsets", true).put("use_regex", chance(2));
+          node.put("add_prefix_space", chance(2))
+              .put("trim_offsets", true)
+              .put("use_regex", chance(2));
       case "Metaspace" ->
-          node.put("replacement", "\u2581").put("prepend_scheme", any(List.of("always", "first", "never")));
+          node.put("replacement", "\u2581")
+              .put("prepend_scheme", any(List.of("always", "first", "never")));
       case "Punctuation" -> node.put("behavior", "Isolated");
       case "Digits" -> node.put("individual_digits", chance(2));
       case "FixedLength" -> node.put("length", random.nextInt(4));
@@ -265,7 +321,13 @@ final class HostileTokenizers {
     String type =
         any(
             List.of(
-                "BPEDecoder", "ByteLevel", "WordPiece", "Metaspace", "CTC", "Fuse", "Strip",
+                "BPEDecoder",
+                "ByteLevel",
+                "WordPiece",
+                "Metaspace",
+                "CTC",
+                "Fuse",
+                "Strip",
                 "ByteFallback"));
     node.put("type", type);
     switch (type) {
@@ -275,7 +337,9 @@ final class HostileTokenizers {
       case "WordPiece" -> node.put("prefix", any(List.of("##", ""))).put("cleanup", chance(2));
       case "Metaspace" -> node.put("replacement", "\u2581").put("prepend_scheme", "always");
       case "CTC" ->
-          node.put("pad_token", any(List.of("a", ""))).put("word_delimiter_token", "|").put("cleanup", true);
+          node.put("pad_token", any(List.of("a", "")))
+              .put("word_delimiter_token", "|")
+              .put("cleanup", true);
       case "Strip" -> {
         node.put("content", any(List.of("a", " ")));
         node.put("start", random.nextInt(3)).put("stop", random.nextInt(2));

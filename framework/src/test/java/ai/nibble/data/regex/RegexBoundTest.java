@@ -19,20 +19,47 @@ class RegexBoundTest {
   /** As published, by the families that use them. */
   private static Map<String, String> published() {
     Map<String, String> all = new LinkedHashMap<>();
-    all.put("GPT-2", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+");
-    all.put("GPT-2, by letter", "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+");
+    all.put(
+        "GPT-2",
+        "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+");
+    all.put(
+        "GPT-2, by letter",
+        "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+");
     all.put("CLIP", "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+");
-    all.put("Llama 3, GLM 4, Phi 4", CONTRACTIONS + "|" + BEFORE + "\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" + SPACE);
-    all.put("Qwen 2, 2.5, 3", CONTRACTIONS + "|" + BEFORE + "\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" + SPACE);
-    all.put("Qwen 3.5", CONTRACTIONS + "|" + BEFORE + "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" + SPACE);
-    all.put("cl100k of tiktoken", "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+");
-    all.put("nanochat", "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,2}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+");
+    all.put(
+        "Llama 3, GLM 4, Phi 4",
+        CONTRACTIONS + "|" + BEFORE + "\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" + SPACE);
+    all.put(
+        "Qwen 2, 2.5, 3",
+        CONTRACTIONS + "|" + BEFORE + "\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" + SPACE);
+    all.put(
+        "Qwen 3.5",
+        CONTRACTIONS
+            + "|"
+            + BEFORE
+            + "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*"
+            + SPACE);
+    all.put(
+        "cl100k of tiktoken",
+        "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+");
+    all.put(
+        "nanochat",
+        "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}{1,2}| ?[^\\s\\p{L}\\p{N}]++[\\r\\n]*|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+");
     String cased = BEFORE + UPPER + "*" + LOWER + "+%1$s|" + BEFORE + UPPER + "+" + LOWER + "*%1$s";
-    all.put("GPT-4o, gpt-oss, Llama 4, Phi 4 mini", String.format(cased, CONTRACTIONS + "?") + "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" + SPACE);
-    all.put("Mistral's tekken", String.format(cased, "") + "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" + SPACE);
+    all.put(
+        "GPT-4o, gpt-oss, Llama 4, Phi 4 mini",
+        String.format(cased, CONTRACTIONS + "?")
+            + "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*"
+            + SPACE);
+    all.put(
+        "Mistral's tekken",
+        String.format(cased, "") + "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*" + SPACE);
     all.put("DeepSeek V3, numbers", "\\p{N}{1,3}");
     all.put("DeepSeek V3, ideographs", "[一-龥぀-ゟ゠-ヿ]+");
-    all.put("DeepSeek V3", "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*" + SPACE);
+    all.put(
+        "DeepSeek V3",
+        "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*"
+            + SPACE);
     all.put("DeepSeek coder, lines", "[\\r\\n]");
     all.put("DeepSeek coder, words", "\\s?\\p{L}+");
     all.put("DeepSeek coder, marks", "\\s?\\p{P}+");
@@ -40,8 +67,21 @@ class RegexBoundTest {
     all.put("DeepSeek LLM, words", "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-Ρ]+");
     all.put("DeepSeek LLM, marks", "\\s?[!-/:-~！-／：-～‘-‟　-。]+");
     all.put("DeepSeek LLM, ends", "\\s+$");
-    all.put("Kimi K2", "[\\p{Han}]+|" + BEFORE + "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]+" + CONTRACTIONS + "?|" + BEFORE + "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]*" + CONTRACTIONS + "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*" + SPACE);
-    all.put("EXAONE 4", "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+");
+    all.put(
+        "Kimi K2",
+        "[\\p{Han}]+|"
+            + BEFORE
+            + "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]+"
+            + CONTRACTIONS
+            + "?|"
+            + BEFORE
+            + "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}&&[^\\p{Han}]]*"
+            + CONTRACTIONS
+            + "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
+            + SPACE);
+    all.put(
+        "EXAONE 4",
+        "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*(?: \\p{L}\\p{M}*)*)+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]?|\\s*[\\r\\n]|\\s+(?!\\S)|\\s+");
     all.put("SuperBPE, groups of digits", "(?=(\\d{3})+(?!\\d))");
     all.put("digits from the right", "\\d{1,3}(?=(?:\\d{3})*\\b)");
     all.put("BLOOM", " ?[^(\\s|[.,!?…。，、।۔،])]+");
