@@ -101,17 +101,17 @@ final class InspectCommand implements Callable<Integer> {
     }
     Optional<HubId> id = HubId.parse(file.toString());
     Optional<Path> cached = id.flatMap(HubModels.ofEnvironment()::cached);
-    if (cached.isPresent()) {
-      return cached.get();
+    if (cached.isPresent() || file.toString().matches(".*\\.(ya?ml|gguf|safetensors)")) {
+      return cached.orElse(file);
     }
     throw new InvalidInputException(
-        "nothing is at '"
-            + file
+        file
+            + ": there is no such recipe or model"
             + (id.isPresent()
-                ? "', and no model of that id is in the cache: fetch it with 'nibble download "
+                ? ", nor one of that id in the cache: fetch it with 'nibble download "
                     + file
                     + "', or check the path"
-                : "', expected a recipe, a model's directory or a GGUF file: check the path"));
+                : ", expected a .yaml file, a model's directory or a .gguf file: check the path"));
   }
 
   private void refuseForModel() {

@@ -1,6 +1,8 @@
 package ai.nibble.data;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import com.fasterxml.jackson.core.JacksonException;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -41,10 +43,6 @@ final class JsonFiles {
                   .build())
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
           .build();
-
-  /** A place within a message. A row that is a line of its own has a first line only. */
-  private static final Pattern SOURCE =
-      Pattern.compile("\\[Source: [^\\]]*?; line: (\\d+), column: (\\d+)\\]");
 
   private JsonFiles() {}
 
@@ -93,7 +91,7 @@ final class JsonFiles {
     } catch (JsonProcessingException e) {
       throw new InvalidInputException(file + problem(e), e);
     } catch (IOException e) {
-      throw new InvalidInputException(file + " cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(file + " cannot be read: " + FileProblem.reason(e), e);
     }
   }
 
@@ -117,17 +115,6 @@ final class JsonFiles {
 
   /** The parser's words without its advice to programmers. */
   static String message(JacksonException e) {
-    String first = e.getOriginalMessage().lines().findFirst().orElse("unreadable");
-    String line = CONTROL.matcher(first).replaceAll("\uFFFD");
-    return SOURCE
-        .matcher(line)
-        .replaceAll(
-            at ->
-                (at.group(1).equals("1") ? "" : "line " + at.group(1) + ", ")
-                    + "column "
-                    + at.group(2))
-        .replaceFirst(": enable `.*` to allow$", ", which JSON does not have")
-        .replaceFirst("(, from `.*\\)|\\s*\\(bound as .*|: not allowed as per .*)$", "")
-        .replaceFirst("(\\(\\d+)$", "$1)");
+    return JsonProblem.reason(e);
   }
 }

@@ -154,10 +154,12 @@ class TokenizerProblemsTest {
 
   @Test
   void whatIsNotThereIsToldHowToGet() {
-    assertRefuses("nothing is at 'no/such/model/x', expected a recipe", "inspect", "no/such/model/x");
+    String none = "there is no such recipe or model";
+    assertRefuses("no/such/model/x: " + none + ", expected", "inspect", "no/such/model/x");
+    assertRefuses(none + ", nor one of that id in the cache", "inspect", "org/none");
     assertRefuses("fetch it with 'nibble download org/none'", "inspect", "org/none");
-    assertRefuses("nothing is at 'none.gguf', expected a recipe", "inspect", "none.gguf");
-    assertRefuses("nothing is at 'none.yaml'", "inspect", "none.yaml");
+    assertRefuses("none.gguf", "inspect", "none.gguf");
+    assertRefuses("none.yaml is not there", "inspect", "none.yaml");
   }
 
   @Test

@@ -12,8 +12,8 @@ import java.util.Optional;
 import java.util.OptionalInt;
 
 /** Whether conversations teach where an answer ends, and whether others will stop there. */
-final class TaughtEnd {
-  private TaughtEnd() {}
+final class EndOfTurn {
+  private EndOfTurn() {}
 
   /** A line where they do not; empty where all is well, or no conversations are trained on. */
   static Optional<String> warning(Recipe recipe, ModelConfig model, Tokenizer tokenizer) {
