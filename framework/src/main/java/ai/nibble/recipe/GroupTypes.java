@@ -77,7 +77,15 @@ final class GroupTypes {
         Object value = type.read(item, inner);
         whole &= value != null;
         if (value != null && !seen.add(value) && !repeats) {
-          inner.problems().add(item.at(), "'" + inner.shownKey() + "' repeats an entry: remove it");
+          inner
+              .problems()
+              .add(
+                  item.at(),
+                  "'"
+                      + inner.shownKey()
+                      + "' is "
+                      + item.seen()
+                      + ", which repeats an entry: remove it");
         }
         values.add(value);
       }

@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.FileProblem;
 import ai.nibble.FileSum;
 import ai.nibble.InvalidInputException;
 import ai.nibble.lora.AdapterStore;
@@ -59,7 +60,8 @@ final class InputSums implements AutoCloseable {
       return sums;
     } catch (IOException e) {
       sums.close();
-      throw new InvalidInputException(recipe.baseModel() + " cannot be read: " + e, e);
+      throw new InvalidInputException(
+          recipe.baseModel() + " cannot be read: " + FileProblem.reason(e), e);
     }
   }
 

@@ -223,6 +223,9 @@ final class PlannedRecipe {
                 * DType.FLOAT32.bytes();
     double state = DType.FLOAT32.bytes() + settings.optimizer().savedBytesAValue();
     return DiskPlan.of(
+        LoftqBase.isNeeded(recipe)
+            ? WeightSizes.of(source, recipe.quantization().config(), Device.Type.CPU).total()
+            : 0,
         result,
         result + Math.round(trained.values * state),
         settings.saveSteps() == 0 ? 0 : settings.totalSteps() / settings.saveSteps(),

@@ -42,10 +42,6 @@ final class Schema {
         "a length for prompts alone",
         "set sequence_len, and excess_length_strategy for prompts and answers that are longer"
             + " together"),
-    LOFTQ_CONFIG(
-        "LoftQ of several iterations",
-        "remove it; init_lora_weights: loftq makes one, of the base as it is stored, where more"
-            + " would quantise another base, which an adapter does not bring along"),
     ADDED_TOKENS_OVERRIDES(
         "other texts for reserved tokens",
         "add new ones with tokens, which take spare rows of the embedding where it has some");

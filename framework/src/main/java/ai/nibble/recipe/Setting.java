@@ -52,7 +52,7 @@ record Setting(String name, Key key, ValueType type) {
       return new ScalarTypes.FilePath();
     }
     if (type == TargetModules.class) {
-      return new TargetModulesType();
+      return new TargetModulesType(key.byDefault().equals("all-linear"));
     }
     if (type == TrainedTokenIds.class) {
       return new TrainedTokenIds.Type();
