@@ -6,7 +6,9 @@ import ai.nibble.train.objective.FDivergence;
 import java.util.List;
 import java.util.Locale;
 
-/** What the losses that {@code loss_type} names say together with one another and their constants. */
+/**
+ * What the losses that {@code loss_type} names say together with one another and their constants.
+ */
 final class LossConflicts {
   private final Conflicts keys;
   private final Method method;
