@@ -137,6 +137,9 @@ public record WeightSizes(Map<Form, Long> held, long whileLoading) {
     void addStored(StoredMatrix matrix) {
       add(matrix.bits() == 4 ? Form.CODES_4BIT : Form.CODES_8BIT, DType.UINT8, matrix.codeBytes());
       add(matrix.bits() == 4 ? Form.ABSMAX : Form.CODES_8BIT, DType.UINT8, matrix.scaleBytes());
+      if (where != Device.Type.CPU) {
+        add(Form.ABSMAX, DType.UINT8, matrix.columnBytes());
+      }
       loading = Math.max(loading, onHost(matrix.codeBytes() + matrix.scaleBytes()));
     }
 
