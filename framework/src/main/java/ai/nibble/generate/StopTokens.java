@@ -44,7 +44,8 @@ public final class StopTokens {
     List<Integer> generation = GenerationConfig.read(directory, config).eosTokenIds();
     boolean own = !generation.equals(config.eosTokenIds());
     Map<String, Set<Integer>> sources = new LinkedHashMap<>();
-    sources.put(own ? GenerationConfig.NAME : "config.json or its default", new TreeSet<>(generation));
+    sources.put(
+        own ? GenerationConfig.NAME : "config.json or its default", new TreeSet<>(generation));
     sources.put("the tokenizer's eos_token", new TreeSet<>());
     tokenizer.eosId().ifPresent(sources.get("the tokenizer's eos_token")::add);
     sources.put("the chat template", new TreeSet<>());

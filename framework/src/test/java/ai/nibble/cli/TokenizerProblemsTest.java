@@ -96,8 +96,7 @@ class TokenizerProblemsTest {
     assertRefuses("'base_model': ", "train", "--config", a());
     assertRefuses("'base_model': ", "inspect", a());
     Path task = Files.writeString(temp.resolve("text.txt"), "日");
-    assertRefuses(
-        "token", "evaluate", "--model", chat.toString(), "--task", "perplexity=" + task);
+    assertRefuses("token", "evaluate", "--model", chat.toString(), "--task", "perplexity=" + task);
     assertEquals(0, run("inspect", chat.toString()), err::toString);
     assertTrue(
         out.toString().contains("259 tokens, of which the model knows those below 200"),
@@ -186,7 +185,11 @@ class TokenizerProblemsTest {
     assertTrue(errors().get(0).contains("1000"), err::toString);
     assertRefuses(
         "max_position_embeddings",
-        "generate", "--model", chat.toString(), "--prompts", prompts("a" + " ".repeat(1_000_000)));
+        "generate",
+        "--model",
+        chat.toString(),
+        "--prompts",
+        prompts("a" + " ".repeat(1_000_000)));
   }
 
   @Test

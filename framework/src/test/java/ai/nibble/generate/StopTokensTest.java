@@ -71,7 +71,8 @@ class StopTokensTest {
         notices(true));
     Files.delete(folder.resolve("generation_config.json"));
     assertEquals(
-        List.of("answers end at any of B (config.json or its default), <|im_end|> (the tokenizer's eos_token)"),
+        List.of(
+            "answers end at any of B (config.json or its default), <|im_end|> (the tokenizer's eos_token)"),
         notices(false));
   }
 
