@@ -1,5 +1,6 @@
 package ai.nibble.data;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Sha256;
 import com.fasterxml.jackson.core.JsonFactory;
@@ -112,7 +113,7 @@ final class TokenizerReader {
     } catch (JsonProcessingException e) {
       throw new InvalidInputException(path + JsonFiles.problem(e), e);
     } catch (IOException e) {
-      throw new InvalidInputException(path + " cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(path + " cannot be read: " + FileProblem.reason(e), e);
     }
     return reader;
   }
@@ -186,12 +187,12 @@ final class TokenizerReader {
 
   private ObjectNode model(JsonParser parser) throws IOException {
     ObjectNode model = JsonNodeFactory.instance.objectNode();
-    Set<String> long_ = Set.of("vocab", "merges");
+    Set<String> lengthy = Set.of("vocab", "merges");
     List<String> seen = new ArrayList<>();
     while (parser.nextToken() != JsonToken.END_OBJECT) {
       String name = nameOf(parser, model);
       parser.nextToken();
-      if (!long_.contains(name) || !parser.currentToken().isStructStart()) {
+      if (!lengthy.contains(name) || !parser.currentToken().isStructStart()) {
         model.set(name, value(parser, name.equals("dropout")));
         continue;
       }

@@ -158,7 +158,7 @@ class TokenizerProblemsTest {
     assertRefuses(none + ", nor one of that id in the cache", "inspect", "org/none");
     assertRefuses("fetch it with 'nibble download org/none'", "inspect", "org/none");
     assertRefuses("none.gguf", "inspect", "none.gguf");
-    assertRefuses("none.yaml is not there", "inspect", "none.yaml");
+    assertRefuses("'none.yaml' is not there", "inspect", "none.yaml");
   }
 
   @Test
