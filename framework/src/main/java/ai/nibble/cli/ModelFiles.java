@@ -101,11 +101,7 @@ final class ModelFiles implements AutoCloseable {
 
   /** The base that was given, or that the adapters name and that is there. */
   private Path base() {
-    Path base = named();
-    for (Path adapter : request.adapters().values()) {
-      base = TrainedWith.baseFor(base, adapter);
-    }
-    return base;
+    return TrainedWith.baseFor(named(), request.adapters().values());
   }
 
   private Path named() {

@@ -46,28 +46,46 @@ public final class CachedAttentionKernels {
     return (int) (((long) keys + CHUNK - 1) / CHUNK);
   }
 
+  /**
+   * What is made of products of a query and keys.
+   *
+   * @param scale they are multiplied by
+   * @param window above 0: only the last so many keys count; 0: all
+   * @param cap above 0: a score s becomes {@code cap·tanh(s/cap)}; 0: it stays
+   */
+  public record Scores(double scale, int window, double cap) {
+    /** Without a cap. */
+    public Scores(double scale, int window) {
+      this(scale, window, 0);
+    }
+
+    /** The first key that counts. */
+    private int first(int length) {
+      return window > 0 ? Math.max(0, length - window) : 0;
+    }
+  }
+
   /** As with a workspace, which is allocated while it is queued. */
   public static void attend(
-      Tensor out, Tensor q, Tensor keys, Tensor values, int length, int window, double scale) {
+      Tensor out, Tensor q, Tensor keys, Tensor values, int length, Scores scores) {
     Operands operands = Operands.like("cached_attention", "q", q).dimensions("q", q, 2);
-    int taken = length - first(length, window);
+    int taken = length - scores.first(length);
     long elements =
         workspaceElements((int) q.size(0), operands.width("q", q.size(1)), Math.max(0, taken));
     try (Tensor workspace = Tensor.empty(q.device(), DType.FLOAT32, elements)) {
-      attend(out, q, keys, values, length, window, scale, workspace);
+      attend(out, q, keys, values, length, scores, workspace);
     }
   }
 
   /**
-   * {@code out = softmax(scale·q·keysᵀ)·values}, heads of queries in groups by the key/value head
-   * that they read.
+   * {@code out = softmax(scores of q·keysᵀ)·values}, heads of queries in groups by the key/value
+   * head that they read.
    *
    * @param out {@code [heads, D]} of T
    * @param q {@code [heads, D]}, rotated
    * @param keys {@code [kv, capacity, D]}, of which the first {@code length} count
    * @param values {@code [kv, capacity, D]}
    * @param length from 1 to the capacity, the new token's own key among them
-   * @param window above 0: only the last so many keys count; 0: all
    * @param workspace float32 {@code [n]}, n {@link #workspaceElements} or more
    */
   public static void attend(
@@ -76,8 +94,7 @@ public final class CachedAttentionKernels {
       Tensor keys,
       Tensor values,
       int length,
-      int window,
-      double scale,
+      Scores scores,
       Tensor workspace) {
     Operands operands =
         Operands.like("cached_attention", "q", q)
@@ -88,12 +105,13 @@ public final class CachedAttentionKernels {
     int headDim = requireHeads(operands, q, keys, values);
     int capacity = operands.width("keys", keys.size(1));
     int keyValueHeads = operands.width("keys", keys.size(0));
-    int first = first(length, window);
+    int first = scores.first(length);
     long needed = workspaceElements(heads, headDim, length - first);
     operands
         .typed("out", out, q.shape())
         .number("length", length, length >= 1 && length <= capacity, "1 to " + capacity)
-        .number("window", window, window >= 0, "0 or more")
+        .number("window", scores.window, scores.window >= 0, "0 or more")
+        .number("cap", scores.cap, scores.cap >= 0, "0 or more")
         .number("workspace", workspace.numel(), workspace.numel() >= needed, needed + " elements")
         .require("workspace", workspace, DType.FLOAT32, workspace.numel());
     int group = heads / keyValueHeads;
@@ -112,16 +130,12 @@ public final class CachedAttentionKernels {
         first,
         length,
         capacity,
-        (float) scale);
+        (float) scores.scale,
+        (float) scores.cap);
     if (chunks > 1) {
       Grid grid = Grid.of(heads, THREADS);
       operands.launchTyped(PROGRAM, "cached_attention_join", grid, out, workspace, chunks, headDim);
     }
-  }
-
-  /** The first key that counts. */
-  private static int first(int length, int window) {
-    return window > 0 ? Math.max(0, length - window) : 0;
   }
 
   /** D, of which queries, keys and values are. */
@@ -148,8 +162,8 @@ public final class CachedAttentionKernels {
    * @param values {@code [kv, capacity, D]}
    * @param qkv {@code [1, (heads + 2·kv)·D]}, as projections write it
    * @param at from 0 to below the capacity and the tables' rows
-   * @param cos float32 {@code [P, D/2]}
-   * @param sin float32 {@code [P, D/2]}
+   * @param cos float32 {@code [P, R/2]}, of the R elements of a head that rotate
+   * @param sin float32 {@code [P, R/2]}
    * @param q {@code [heads, D]}
    */
   public static void append(
@@ -160,14 +174,15 @@ public final class CachedAttentionKernels {
             .dimensions("keys", keys, 3);
     int half = RotaryKernels.half(operands, cos, sin);
     int heads = operands.width("q", q.size(0));
+    int headDim = RotaryKernels.headDim(operands, q.size(1), half);
     int keyValueHeads = operands.width("keys", keys.size(0));
     int capacity = operands.width("keys", keys.size(1));
     long most = Math.min(capacity, cos.size(0));
     operands
-        .typed("q", q, heads, 2L * half)
-        .typed("keys", keys, keyValueHeads, capacity, 2L * half)
+        .typed("q", q, heads, headDim)
+        .typed("keys", keys, keyValueHeads, capacity, headDim)
         .typed("values", values, keys.shape())
-        .flat("qkv", qkv, q.dtype(), (heads + 2L * keyValueHeads) * 2 * half)
+        .flat("qkv", qkv, q.dtype(), (heads + 2L * keyValueHeads) * headDim)
         .number("at", at, at >= 0 && at < most, "0 to " + (most - 1));
     operands.launchTyped(
         PROGRAM,
@@ -182,6 +197,7 @@ public final class CachedAttentionKernels {
         heads,
         keyValueHeads,
         half,
+        headDim,
         capacity,
         at);
   }

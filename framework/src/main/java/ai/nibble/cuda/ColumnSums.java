@@ -62,8 +62,13 @@ final class ColumnSums {
                 rowsPerChunk));
   }
 
-  /** Adds the sums of dy times x after normalisation by each row's inverse. */
-  static void addNormed(Operands operands, Tensor grad, Tensor dy, Tensor x, Tensor inverse) {
+  /**
+   * Adds the sums of dy times x after normalisation by each row's inverse.
+   *
+   * @param rounds whether the normalised value is rounded to x's dtype
+   */
+  static void addNormed(
+      Operands operands, Tensor grad, Tensor dy, Tensor x, Tensor inverse, boolean rounds) {
     long rows = dy.size(0);
     int width = (int) grad.numel();
     add(
@@ -79,6 +84,7 @@ final class ColumnSums {
                 dy,
                 x,
                 inverse,
+                rounds ? 1 : 0,
                 rows,
                 width,
                 rowsPerChunk));

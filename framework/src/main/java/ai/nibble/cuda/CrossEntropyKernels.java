@@ -8,7 +8,8 @@ import ai.nibble.tensor.Tensor;
 /** Cross-entropy of rows of logits, in float32, and its gradient in the logits' place. */
 public final class CrossEntropyKernels {
   static final CudaProgram PROGRAM =
-      CudaProgram.of(CrossEntropyKernels.class, "types.cuh", "rows.cuh", "cross_entropy.cu");
+      CudaProgram.of(
+          CrossEntropyKernels.class, "types.cuh", "rows.cuh", "online.cuh", "cross_entropy.cu");
 
   private static final int ROW_THREADS = 512;
   private static final int SUM_THREADS = 256;
@@ -28,12 +29,8 @@ public final class CrossEntropyKernels {
    */
   public static void forward(
       Tensor losses, Tensor logits, Tensor targets, double gradientScale, boolean gradient) {
-    Operands operands =
-        Operands.like("cross_entropy", "logits", logits).dimensions("logits", logits, 2);
-    int width = operands.width("logits", logits.size(1));
-    operands
-        .require("losses", losses, DType.FLOAT32, logits.size(0))
-        .require("targets", targets, DType.INT32, logits.size(0));
+    Operands operands = operands(losses, logits, targets);
+    int width = (int) logits.size(1);
     operands.launchTyped(
         PROGRAM,
         "cross_entropy",
@@ -44,6 +41,42 @@ public final class CrossEntropyKernels {
         width,
         (float) gradientScale,
         gradient ? 1 : 0);
+  }
+
+  /**
+   * As {@link #forward}, of {@code cap·tanh(logits/cap)}; the gradient is that by the logits.
+   *
+   * @param cap above 0
+   */
+  public static void forwardCapped(
+      Tensor losses,
+      Tensor logits,
+      Tensor targets,
+      double gradientScale,
+      boolean gradient,
+      double cap) {
+    Operands operands = operands(losses, logits, targets).number("cap", cap, cap > 0, "above 0");
+    operands.launchTyped(
+        PROGRAM,
+        "capped_cross_entropy",
+        Grid.of(logits.size(0), ROW_THREADS),
+        losses,
+        logits,
+        targets,
+        (int) logits.size(1),
+        (float) gradientScale,
+        gradient ? 1 : 0,
+        (float) cap,
+        (float) (1 / cap));
+  }
+
+  private static Operands operands(Tensor losses, Tensor logits, Tensor targets) {
+    Operands operands =
+        Operands.like("cross_entropy", "logits", logits).dimensions("logits", logits, 2);
+    operands.width("logits", logits.size(1));
+    return operands
+        .require("losses", losses, DType.FLOAT32, logits.size(0))
+        .require("targets", targets, DType.INT32, logits.size(0));
   }
 
   /**

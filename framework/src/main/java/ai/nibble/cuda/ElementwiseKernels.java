@@ -23,6 +23,13 @@ public final class ElementwiseKernels {
     operands.launchTyped(PROGRAM, "add", grid, out, a, b, out.numel());
   }
 
+  /** {@code x = scale·x}, x of T and contiguous. */
+  public static void scale(Tensor x, double scale) {
+    Operands operands = Operands.like("scale", "x", x);
+    Grid grid = Grids.flat(x.numel(), x.dtype());
+    operands.launchTyped(PROGRAM, "scale", grid, x, x.numel(), (float) scale);
+  }
+
   /**
    * {@code y += bias} in every row.
    *
@@ -109,14 +116,16 @@ public final class ElementwiseKernels {
   }
 
   /**
-   * Adds each row's gradient to its token's, in the order of the positions.
+   * Adds each row's gradient, multiplied, to its token's, in the order of the positions; products
+   * are rounded to float32 before they are added.
    *
    * @param grad float32 {@code [V, H]}
    * @param dy {@code [N, H]} of T
    * @param positions int32 {@code [N]}, rows of dy sorted by their token
    * @param starts int32 {@code [V + 1]}, where each token's positions begin
    */
-  public static void embeddingGradient(Tensor grad, Tensor dy, Tensor positions, Tensor starts) {
+  public static void embeddingGradient(
+      Tensor grad, Tensor dy, Tensor positions, Tensor starts, double scale) {
     Operands operands =
         Operands.like("embedding_gradient", "dy", dy)
             .dimensions("dy", dy, 2)
@@ -134,7 +143,8 @@ public final class ElementwiseKernels {
         dy,
         positions,
         starts,
-        width);
+        width,
+        (float) scale);
   }
 
   /**

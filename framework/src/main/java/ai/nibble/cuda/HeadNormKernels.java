@@ -5,47 +5,52 @@ import ai.nibble.tensor.Tensor;
 
 /**
  * Root-mean-square normalisation of each head of queries and of keys, as {@link RmsNormKernels} has
- * it of rows; heads of values are copied. A head has a warp.
+ * it of rows; heads of values are copied. Heads of queries may have another width than those of
+ * keys: all heads together are one wide head.
  */
 public final class HeadNormKernels {
   private static final String NAME = "head_norm";
-  private static final int WARP = 32;
 
   private HeadNormKernels() {}
 
   /**
+   * What is normalised, and by what.
+   *
+   * @param queryWeight float32 {@code [Dq]}, of all query heads
+   * @param keyWeight float32 {@code [Dk]}, of all key heads; heads of values are as wide
+   * @param heads of queries
+   * @param keyValueHeads of keys, and as many of values
+   */
+  public record Heads(
+      Tensor queryWeight, Tensor keyWeight, int heads, int keyValueHeads, NormRule rule) {}
+
+  /**
    * Normalises heads.
    *
-   * @param y {@code [N, (heads + 2·keyValueHeads)·D]}; may be x's memory
+   * @param y {@code [N, heads·Dq + 2·keyValueHeads·Dk]}; may be x's memory
    * @param x queries, keys and values side by side, float32, bfloat16 or float16
-   * @param queryWeight float32 {@code [D]}, of all query heads
-   * @param keyWeight float32 {@code [D]}, of all key heads
    */
-  public static void forward(
-      Tensor y,
-      Tensor x,
-      Tensor queryWeight,
-      Tensor keyWeight,
-      int heads,
-      int keyValueHeads,
-      double eps) {
-    Operands operands = Operands.like(NAME, "x", x).dimensions("x", x, 2);
-    int width = requireHeads(operands, x, queryWeight, keyWeight, heads, keyValueHeads);
-    operands.typed("y", y, x.shape());
-    long rows = x.numel() / width;
+  public static void forward(Tensor y, Tensor x, Heads heads) {
+    Operands operands = operands(x, heads).typed("y", y, x.shape());
+    long rows = rows(x, heads);
+    int lanes = lanes(x, heads);
     operands.launchTyped(
         RmsNormKernels.PROGRAM,
         "head_norm_forward",
-        Grids.summedRows(rows, WARP),
+        Grids.summedRows(rows, lanes),
         y,
         x,
-        queryWeight,
-        keyWeight,
-        heads,
-        keyValueHeads,
+        heads.queryWeight,
+        heads.keyWeight,
+        heads.heads,
+        heads.keyValueHeads,
+        (int) heads.queryWeight.numel(),
+        (int) heads.keyWeight.numel(),
         rows,
-        width,
-        (float) eps);
+        heads.rule.eps(),
+        heads.rule.offset(),
+        heads.rule.rounds() ? 1 : 0,
+        lanes);
   }
 
   /**
@@ -56,49 +61,55 @@ public final class HeadNormKernels {
    * @param x what was normalised
    * @param prior like x, a gradient to add to; null for none
    */
-  public static void backward(
-      Tensor dx,
-      Tensor dy,
-      Tensor x,
-      Tensor queryWeight,
-      Tensor keyWeight,
-      Tensor prior,
-      int heads,
-      int keyValueHeads,
-      double eps) {
-    Operands operands = Operands.like(NAME, "x", x).dimensions("x", x, 2);
-    int width = requireHeads(operands, x, queryWeight, keyWeight, heads, keyValueHeads);
-    operands
-        .typed("dx", dx, x.shape())
-        .typed("dy", dy, x.shape())
-        .typedOrNull("prior", prior, x.shape());
-    long rows = x.numel() / width;
+  public static void backward(Tensor dx, Tensor dy, Tensor x, Tensor prior, Heads heads) {
+    Operands operands =
+        operands(x, heads)
+            .typed("dx", dx, x.shape())
+            .typed("dy", dy, x.shape())
+            .typedOrNull("prior", prior, x.shape());
+    long rows = rows(x, heads);
+    int lanes = lanes(x, heads);
     operands.launchTyped(
         RmsNormKernels.PROGRAM,
         "head_norm_backward",
-        Grids.summedRows(rows, WARP),
+        Grids.summedRows(rows, lanes),
         dx,
         dy,
         x,
-        queryWeight,
-        keyWeight,
+        heads.queryWeight,
+        heads.keyWeight,
         prior,
-        heads,
-        keyValueHeads,
+        heads.heads,
+        heads.keyValueHeads,
+        (int) heads.queryWeight.numel(),
+        (int) heads.keyWeight.numel(),
         rows,
-        width,
-        (float) eps);
+        heads.rule.eps(),
+        heads.rule.offset(),
+        heads.rule.rounds() ? 1 : 0,
+        lanes);
   }
 
-  /** Elements of a head, D. */
-  private static int requireHeads(
-      Operands operands, Tensor x, Tensor queryWeight, Tensor keyWeight, int heads, int kvHeads) {
-    int width = operands.width("query weight", queryWeight.numel());
-    operands
-        .number("heads", heads, heads >= 1 && kvHeads >= 1, "1 or more of queries and of keys")
-        .require("query weight", queryWeight, DType.FLOAT32, width)
-        .require("key weight", keyWeight, DType.FLOAT32, width)
-        .typed("x", x, x.size(0), (heads + 2L * kvHeads) * width);
-    return width;
+  private static Operands operands(Tensor x, Heads heads) {
+    Operands operands = Operands.like(NAME, "x", x).dimensions("x", x, 2);
+    int query = operands.width("query weight", heads.queryWeight.numel());
+    int key = operands.width("key weight", heads.keyWeight.numel());
+    boolean some = heads.heads >= 1 && heads.keyValueHeads >= 1;
+    return operands
+        .number("heads", heads.heads, some, "1 or more of queries and of keys")
+        .require("query weight", heads.queryWeight, DType.FLOAT32, query)
+        .require("key weight", heads.keyWeight, DType.FLOAT32, key)
+        .typed("x", x, x.size(0), (long) heads.heads * query + 2L * heads.keyValueHeads * key);
+  }
+
+  /** Heads of all tokens. */
+  private static long rows(Tensor x, Heads heads) {
+    return x.size(0) * (heads.heads + 2L * heads.keyValueHeads);
+  }
+
+  /** Threads of a head: as many as the wider kind takes. */
+  private static int lanes(Tensor x, Heads heads) {
+    long widest = Math.max(heads.queryWeight.numel(), heads.keyWeight.numel());
+    return Grids.lanes(widest, x.dtype());
   }
 }

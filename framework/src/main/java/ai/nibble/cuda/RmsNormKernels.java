@@ -6,8 +6,8 @@ import ai.nibble.tensor.Grid;
 import ai.nibble.tensor.Tensor;
 
 /**
- * Root-mean-square normalisation {@code y = w ⊙ x / √(mean(x²) + eps)} of rows, with float32
- * statistics; with bfloat16 and float16 the normalised value is rounded before it meets the weight.
+ * Root-mean-square normalisation {@code y = (w + offset) ⊙ x / √(mean(x²) + eps)} of rows, with
+ * float32 statistics; what a {@link NormRule} leaves open is its.
  */
 public final class RmsNormKernels {
   private static final String NAME = "rms_norm";
@@ -24,7 +24,7 @@ public final class RmsNormKernels {
    * @param x {@code [N, H]}, float32, bfloat16 or float16
    * @param weight float32 {@code [H]}
    */
-  public static void forward(Tensor y, Tensor x, Tensor weight, double eps) {
+  public static void forward(Tensor y, Tensor x, Tensor weight, NormRule rule) {
     Operands operands = Operands.like(NAME, "x", x).dimensions("x", x, 2);
     int width = operands.width("x", x.size(1));
     operands.typedRows("y", y, x.size(0), width).require("weight", weight, DType.FLOAT32, width);
@@ -41,13 +41,16 @@ public final class RmsNormKernels {
           x.size(0),
           width,
           rows.size(1),
-          (float) eps,
+          rule.eps(),
+          rule.offset(),
+          rule.rounds() ? 1 : 0,
           lanes);
     }
   }
 
   /**
-   * The gradient by x: {@code dx = prior + i·(w⊙dy) − x·i³/H·Σ(w⊙dy⊙x)}, i the inverse root.
+   * The gradient by x: {@code dx = prior + i·(w⊙dy) − x·i³/H·Σ(w⊙dy⊙x)}, i the inverse root, w with
+   * the offset.
    *
    * @param dx {@code [N, H]}; may be the memory of prior, of dy or of x
    * @param dy {@code [N, H]} of x's dtype; its rows may lie apart
@@ -56,7 +59,7 @@ public final class RmsNormKernels {
    * @param prior {@code [N, H]}, a gradient to add to; null for none
    */
   public static void backward(
-      Tensor dx, Tensor dy, Tensor x, Tensor weight, Tensor prior, double eps) {
+      Tensor dx, Tensor dy, Tensor x, Tensor weight, Tensor prior, NormRule rule) {
     Operands operands = Operands.like(NAME, "x", x).dimensions("x", x, 2);
     int width = operands.width("x", x.size(1));
     operands
@@ -78,7 +81,9 @@ public final class RmsNormKernels {
         prior,
         x.size(0),
         width,
-        (float) eps,
+        rule.eps(),
+        rule.offset(),
+        rule.rounds() ? 1 : 0,
         lanes);
   }
 
@@ -90,7 +95,7 @@ public final class RmsNormKernels {
    * @param dy {@code [N, H]} of x's dtype
    * @param x what was normalised
    */
-  public static void weightGradient(Tensor grad, Tensor dy, Tensor x, double eps) {
+  public static void weightGradient(Tensor grad, Tensor dy, Tensor x, NormRule rule) {
     Operands operands = Operands.like(NAME, "x", x).dimensions("x", x, 2);
     int width = operands.width("x", x.size(1));
     operands.typed("dy", dy, x.shape()).require("grad", grad, DType.FLOAT32, width);
@@ -98,8 +103,8 @@ public final class RmsNormKernels {
     try (Tensor inverse = Tensor.empty(x.device(), DType.FLOAT32, x.size(0))) {
       Grid grid = Grids.summedRows(x.size(0), lanes);
       operands.launchTyped(
-          PROGRAM, "rms_norm_inverse", grid, inverse, x, x.size(0), width, (float) eps, lanes);
-      ColumnSums.addNormed(operands, grad, dy, x, inverse);
+          PROGRAM, "rms_norm_inverse", grid, inverse, x, x.size(0), width, rule.eps(), lanes);
+      ColumnSums.addNormed(operands, grad, dy, x, inverse, rule.rounds());
     }
   }
 }

@@ -6,9 +6,9 @@ import ai.nibble.tensor.Tensor;
 
 /**
  * Rotary position embedding (Su et al. 2021) of queries and keys as projections write them, the two
- * halves of a head against each other. D is the elements of a head; tables of cosines and sines are
- * float32 {@code [P, D/2]}, and every position is below P, which is not checked: positions are on
- * the device.
+ * halves of a head against each other. D is the elements of a head, of which the first R rotate and
+ * the others stay; tables of cosines and sines are float32 {@code [P, R/2]}, and every position is
+ * below P, which is not checked: positions are on the device.
  */
 public final class RotaryKernels {
   private static final String NAME = "rotary";
@@ -35,7 +35,9 @@ public final class RotaryKernels {
     Operands operands = Operands.like(NAME, "qkv", qkv).dimensions("qkv", qkv, 2);
     int half = half(operands, cos, sin);
     long n = qkv.size(0);
-    long width = (heads + 2L * keyValueHeads) * 2 * half;
+    long all = heads + 2L * keyValueHeads;
+    int headDim = headDim(operands, qkv.size(1) / all, half);
+    long width = all * headDim;
     operands
         .typed("qkv", qkv, n, width)
         .typed("out", out, n, width)
@@ -51,7 +53,8 @@ public final class RotaryKernels {
         sin,
         heads,
         keyValueHeads,
-        half);
+        half,
+        headDim);
   }
 
   /**
@@ -75,12 +78,13 @@ public final class RotaryKernels {
     long n = dqkv.size(0);
     long heads = dq.size(1);
     long keyValueHeads = dk.size(1);
-    long width = (heads + 2 * keyValueHeads) * 2 * half;
+    int headDim = headDim(operands, dq.size(2), half);
+    long width = (heads + 2 * keyValueHeads) * headDim;
     operands
         .typed("dqkv", dqkv, n, width)
-        .typed("dq", dq, n, heads, 2L * half)
-        .typed("dk", dk, n, keyValueHeads, 2L * half)
-        .typed("dv", dv, n, keyValueHeads, 2L * half)
+        .typed("dq", dq, n, heads, headDim)
+        .typed("dk", dk, n, keyValueHeads, headDim)
+        .typed("dv", dv, n, keyValueHeads, headDim)
         .require("positions", positions, DType.INT32, n);
     operands.launchTyped(
         PROGRAM,
@@ -95,10 +99,18 @@ public final class RotaryKernels {
         sin,
         (int) heads,
         (int) keyValueHeads,
-        half);
+        half,
+        headDim);
   }
 
-  /** D/2, by the tables, which are checked. */
+  /** D, checked against the tables. */
+  static int headDim(Operands operands, long headDim, int half) {
+    String expected = 2L * half + " or more, twice the columns of 'cos'";
+    operands.number("D", headDim, headDim >= 2L * half, expected);
+    return operands.width("D", headDim);
+  }
+
+  /** R/2, by the tables, which are checked. */
   static int half(Operands operands, Tensor cos, Tensor sin) {
     operands.dimensions("cos", cos, 2).require("cos", cos, DType.FLOAT32, cos.shape());
     operands.require("sin", sin, DType.FLOAT32, cos.shape());

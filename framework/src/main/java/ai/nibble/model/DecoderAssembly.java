@@ -38,7 +38,7 @@ final class DecoderAssembly {
 
   static CausalLm load(WeightLoader weights, CausalLm.LoadProgress progress) {
     ModelConfig config = weights.config();
-    weights.requireKernels(withoutKernels(config));
+    requireKernels(weights);
     try (Scope parts = new Scope()) {
       weights.parameters().ifPresent(parts::own);
       DenseWeight embedding =
@@ -72,13 +72,9 @@ final class DecoderAssembly {
     }
   }
 
-  /** What of a model there is no kernel for. */
-  private static List<String> withoutKernels(ModelConfig config) {
-    List<String> parts = new ArrayList<>(config.form().withoutKernels());
-    if (config.ropeScaling() instanceof RopeScaling.LongRope) {
-      parts.add("rotary positions by LongRoPE");
-    }
-    return parts;
+  /** Checks that the devices compute all of a model. */
+  static void requireKernels(WeightLoader weights) {
+    weights.requireKernels(weights.config().form().withoutKernels());
   }
 
   static List<String> linearPaths(ModelConfig config) {

@@ -3,7 +3,6 @@ package ai.nibble.model;
 import ai.nibble.InvalidInputException;
 import ai.nibble.nn.Activation;
 import ai.nibble.nn.NormScale;
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
@@ -296,25 +295,6 @@ public record DecoderForm(
 
   /** What of it there is no kernel for; empty where a GPU computes all of it. */
   List<String> withoutKernels() {
-    List<String> parts = new ArrayList<>();
-    if (norms.scale() != NormScale.ROUNDED) {
-      parts.add("norms with weights in float32");
-    }
-    if (activation != Activation.SILU) {
-      parts.add("an MLP gated by " + activation.hiddenAct());
-    }
-    if (scales.embedding()) {
-      parts.add("scaled embeddings");
-    }
-    if (scales.scoreCap().isPresent() || scales.logitCap().isPresent()) {
-      parts.add("soft caps");
-    }
-    if (experts.isPresent()) {
-      parts.add("mixtures of experts");
-    }
-    if (rotaryShare != 1) {
-      parts.add("heads that are rotated in part");
-    }
-    return parts;
+    return experts.isPresent() ? List.of("mixtures of experts") : List.of();
   }
 }

@@ -1,5 +1,6 @@
 package ai.nibble.model;
 
+import ai.nibble.nn.Attention;
 import ai.nibble.nn.GroupShape;
 import java.util.List;
 import java.util.Optional;
@@ -34,6 +35,16 @@ public record LayerShape(
 
   boolean headNorm() {
     return form.norms().heads() != DecoderForm.Norms.Heads.NONE;
+  }
+
+  /** The sizes of attention. */
+  Attention.Shape attention() {
+    return new Attention.Shape(
+        heads,
+        keyValueHeads,
+        headDim,
+        form.layers().get(0).slidingWindow().orElse(Attention.NO_WINDOW),
+        form.scales().scoreCap().isPresent());
   }
 
   /** Features between the projections of the MLP. */

@@ -382,21 +382,11 @@ public final class StepMemory {
     boolean trained = model.trained();
     Norms norms = l.form().norms();
     Variable normed = norms.before() ? run.apply(norm(l.qkv()), trained, x) : x;
-    Variable projected = product(run, l.qkv(), normed);
+    Variable projected = product(run, l.qkv(), normed, norms.before());
     Variable queries = l.headNorm() ? run.apply(headNorm(l), trained, projected) : projected;
-    Variable heads =
-        run.kept(
-            Attention.footprint(
-                extent,
-                l.heads(),
-                l.keyValueHeads(),
-                l.headDim(),
-                l.form().scales().scoreCap().isPresent(),
-                once),
-            false,
-            queries);
+    Variable heads = run.kept(Attention.footprint(extent, l.attention(), once), false, queries);
     queries.close();
-    Variable product = run.apply(group(l.output()), adapts(l.output()), heads);
+    Variable product = run.apply(group(l.output(), extent, false), adapts(l.output()), heads);
     Variable mixed = norms.after() ? after(run, product) : product;
     List.of(heads, projected).forEach(Variable::close);
     closeIfMade(normed, x);
@@ -404,7 +394,9 @@ public final class StepMemory {
     mixed.close();
     Variable normed2 = norms.before() ? run.apply(normBeforeMlp(l), trained, attended) : attended;
     Variable lowered =
-        l.experts().isPresent() ? experts(run, l, normed2) : gatedMlp(run, l, normed2);
+        l.experts().isPresent()
+            ? experts(run, l, normed2)
+            : gatedMlp(run, l, normed2, extent, norms.before());
     Variable given = norms.after() ? after(run, lowered) : lowered;
     closeIfMade(normed2, attended);
     Variable next = run.apply(Residual.footprint(extent, l.hidden()), false, attended, given);
@@ -419,17 +411,17 @@ public final class StepMemory {
         : norm(l.gateUp());
   }
 
-  private Variable gatedMlp(Run run, LayerShape l, Variable x) {
-    return gatedMlp(run, l, x, extent);
-  }
-
-  /** As {@link GatedMlp#apply}, over the tokens of an extent. */
-  private Variable gatedMlp(Run run, LayerShape l, Variable x, Extent of) {
-    Variable gated = product(run, l.gateUp(), x, of);
+  /**
+   * As {@link GatedMlp#apply}, over the tokens of an extent.
+   *
+   * @param offered whether x has the room that the product asks for
+   */
+  private Variable gatedMlp(Run run, LayerShape l, Variable x, Extent of, boolean offered) {
+    Variable gated = product(run, l.gateUp(), x, of, offered);
     int room = l.down().room(of);
     Footprint act = l.form().activation().footprint(of, l.intermediate(), room);
     Variable active = run.apply(act, false, gated);
-    Variable lowered = run.apply(group(l.down(), of), adapts(l.down()), active);
+    Variable lowered = run.apply(group(l.down(), of, true), adapts(l.down()), active);
     List.of(active, gated).forEach(Variable::close);
     return lowered;
   }
@@ -451,7 +443,7 @@ public final class StepMemory {
             false,
             false,
             false);
-    Variable logits = run.apply(group(router, extent), adapts(router), x);
+    Variable logits = run.apply(group(router, extent, false), adapts(router), x);
     Variable weights = run.apply(Router.footprint(extent, form.count(), k), false, logits);
     Variable tokens = run.apply(Experts.dispatchFootprint(extent, l.hidden(), k), false, x);
     Extent rows =
@@ -461,7 +453,7 @@ public final class StepMemory {
             extent.where(),
             extent.kernels(),
             extent.threads());
-    Variable given = gatedMlp(run, l, tokens, rows);
+    Variable given = gatedMlp(run, l, tokens, rows, false);
     tokens.close();
     Footprint sum = Experts.combineFootprint(extent, l.hidden(), k);
     Variable combined = run.apply(sum, false, given);
@@ -483,12 +475,12 @@ public final class StepMemory {
     }
   }
 
-  private Variable product(Run run, GroupShape group, Variable x) {
-    return product(run, group, x, extent);
+  private Variable product(Run run, GroupShape group, Variable x, boolean offered) {
+    return product(run, group, x, extent, offered);
   }
 
-  private Variable product(Run run, GroupShape group, Variable x, Extent of) {
-    Footprint f = group(group, of);
+  private Variable product(Run run, GroupShape group, Variable x, Extent of, boolean offered) {
+    Footprint f = group(group, of, offered);
     return checkpointing == Checkpointing.SELECTIVE && group.keepsOutput(of, training)
         ? run.kept(f, adapts(group), x)
         : run.apply(f, adapts(group), x);
@@ -506,12 +498,8 @@ public final class StepMemory {
     return HeadNorm.footprint(extent, l.heads(), l.keyValueHeads(), l.headDim(), model.trained());
   }
 
-  private Footprint group(GroupShape shape) {
-    return group(shape, extent);
-  }
-
-  private Footprint group(GroupShape shape, Extent of) {
-    Footprint f = shape.footprint(of, training);
+  private Footprint group(GroupShape shape, Extent of, boolean offered) {
+    Footprint f = shape.footprint(of, training, offered);
     f.workspace().forEach((p, bytes) -> workspace.merge(p, bytes, Math::max));
     return f;
   }

@@ -57,6 +57,12 @@ final class WeightLoader {
     this.source = source;
     this.base = base;
     this.options = options;
+    requireHoldable(source, base, options);
+    this.parameters = options.trained() ? allWeights(source, options.placement()) : null;
+  }
+
+  /** Checks by the headers that the weights can be held as the options say. */
+  static void requireHoldable(WeightSource source, Path base, LoadOptions options) {
     options.quantization().ifPresent(config -> requireNamesModules(config, source.config(), base));
     if (options.trained() && source.quantization().isPresent()) {
       throw new InvalidInputException(
@@ -66,7 +72,9 @@ final class WeightLoader {
               + "), whose weights cannot be trained themselves: train an adapter (adapter: qlora),"
               + " or use the original model");
     }
-    this.parameters = options.trained() ? allWeights(source, base, options.placement()) : null;
+    if (options.trained()) {
+      AllWeights.requireFits(source.config(), base.toString());
+    }
   }
 
   private static void requireNamesModules(QuantConfig config, ModelConfig model, Path base) {
@@ -99,8 +107,7 @@ final class WeightLoader {
     }
   }
 
-  private static ParameterSet allWeights(WeightSource source, Path base, Placement placement) {
-    AllWeights.requireFits(source.config(), base.toString());
+  private static ParameterSet allWeights(WeightSource source, Placement placement) {
     Map<String, long[]> shapes = new LinkedHashMap<>();
     source.names().forEach(name -> shapes.put(name, source.shape(name)));
     return ParameterSet.over(shapes, placement::of);

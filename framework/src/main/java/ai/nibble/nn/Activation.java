@@ -26,19 +26,13 @@ public enum Activation {
    * @param room columns of zeros behind each row of the result; 0 unless kernels compute it
    */
   public Function gated(int room) {
-    if (this == SILU) {
-      return new SwiGlu(room);
-    }
-    if (room > 0) {
-      throw new IllegalStateException("a gate by GELU has no kernel");
-    }
-    return new GeGlu();
+    return this == SILU ? new SwiGlu(room) : new GeGlu(room);
   }
 
   /** What {@link #gated} holds. */
   public Footprint footprint(Extent extent, int intermediate, int room) {
     return this == SILU
         ? SwiGlu.footprint(extent, intermediate, room)
-        : GeGlu.footprint(extent, intermediate);
+        : GeGlu.footprint(extent, intermediate, room);
   }
 }

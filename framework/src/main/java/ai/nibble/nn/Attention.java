@@ -22,7 +22,7 @@ import ai.nibble.tensor.Tensor;
  * @param window above 0: a token sees the last so many, itself among them (Beltagy et al. 2020);
  *     {@link #NO_WINDOW}: all
  * @param cap above 0: a scaled score s becomes {@code cap·tanh(s/cap)} (Bello et al. 2016; Gemma
- *     2), on the CPU alone; {@link #NO_CAP}: it stays
+ *     2); {@link #NO_CAP}: it stays
  */
 public record Attention(
     int heads, int keyValueHeads, RotaryTable rotary, double scale, int window, double cap) {
@@ -57,24 +57,24 @@ public record Attention(
   }
 
   /**
-   * What attention over whole sequences holds.
+   * Its sizes.
    *
    * @param heads query heads
    * @param keyValueHeads of keys and values
+   * @param window as {@link Attention#window}
    * @param capped whether scores have a cap
+   */
+  public record Shape(int heads, int keyValueHeads, int headDim, int window, boolean capped) {}
+
+  /**
+   * What attention over whole sequences holds.
+   *
    * @param onceForBackward whether backward follows, and this is not computed again for it
    */
-  public static Footprint footprint(
-      Extent extent,
-      int heads,
-      int keyValueHeads,
-      int headDim,
-      boolean capped,
-      boolean onceForBackward) {
-    return extent.where() == Device.Type.CPU
-        ? AttentionFunction.footprint(
-            extent, heads, keyValueHeads, headDim, capped, onceForBackward)
-        : DeviceAttention.footprint(extent, heads, keyValueHeads, headDim);
+  public static Footprint footprint(Extent extent, Shape shape, boolean onceForBackward) {
+    return extent.kernels()
+        ? DeviceAttention.footprint(extent, shape)
+        : AttentionFunction.footprint(extent, shape, onceForBackward);
   }
 
   boolean isCapped() {
@@ -99,10 +99,7 @@ public record Attention(
 
   /** What kernels make of the scores. */
   FusedAttention.Scores scores() {
-    if (isCapped()) {
-      throw new IllegalStateException("attention with a cap on scores has no kernel");
-    }
-    return new FusedAttention.Scores(scale, window);
+    return new FusedAttention.Scores(scale, window, cap);
   }
 
   /** The first of so many tokens of a sequence that the last one sees. */
@@ -131,10 +128,15 @@ public record Attention(
   public Variable apply(Tape tape, Variable qkv, Pass pass, Precision precision, Earlier earlier) {
     Tensor input = qkv.value();
     return tape.apply(
-        input.device().isCpu()
-            ? new AttentionFunction(this, pass, precision, earlier)
-            : new DeviceAttention(this, fused(input, pass), pass, precision, earlier),
+        byKernels(input, precision)
+            ? new DeviceAttention(this, fused(input, pass), pass, precision, earlier)
+            : new AttentionFunction(this, pass, precision, earlier),
         qkv);
+  }
+
+  /** Kernels take operands of one dtype. */
+  private static boolean byKernels(Tensor input, Precision precision) {
+    return Kernels.serve(input) && !precision.widens();
   }
 
   /**
@@ -144,13 +146,26 @@ public record Attention(
     boolean cudnn =
         pass.trunks().length == 0
             && window == NO_WINDOW
+            && !byProducts(input.device())
             && CudnnAttention.takes(input.device(), input.dtype(), headDim())
             && CudnnAttention.takes(pass.sequenceStarts());
     return cudnn ? new CudnnAttention() : fused(input);
   }
 
+  /** Whether there is no kernel in libtorch: of scores with a cap, and on the CPU. */
+  private boolean byProducts(Device device) {
+    return byProducts(device.type(), isCapped());
+  }
+
+  static boolean byProducts(Device.Type where, boolean capped) {
+    return capped || where == Device.Type.CPU;
+  }
+
   /** The kernel for heads of an input's dtype on its device. */
   private FusedAttention fused(Tensor input) {
+    if (byProducts(input.device())) {
+      return new ProductAttention();
+    }
     return FlashAttention.takes(input.device(), input.dtype(), headDim())
         ? new FlashAttention()
         : new ExpandedHeads(new EfficientAttention(), EfficientAttention.HEAD_DIM_UNIT);
@@ -171,7 +186,7 @@ public record Attention(
     for (int s = 0; s < pass.sequences(); s++) {
       pass.caches().get(s).requireRoom(length(pass, s));
     }
-    if (!qkv.value().device().isCpu()) {
+    if (byKernels(qkv.value(), precision)) {
       return tape.apply(new DeviceCachedAttention(this, fused(qkv.value()), pass, layer), qkv);
     }
     if (pass.tokens() == pass.sequences()) {

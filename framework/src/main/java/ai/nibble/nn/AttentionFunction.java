@@ -65,7 +65,7 @@ final class AttentionFunction extends Function {
     this.attention = attention;
     this.precision = precision;
     this.positions = pass.positions();
-    this.inLong = HeadLayout.inLong(attention, pass, positions);
+    this.inLong = HeadLayout.inLong(attention.rotary(), pass, positions);
     this.spans = AttentionSpan.of(pass.treeStarts(), BLOCK_TOKENS);
     this.mask = CausalMask.of(pass, attention);
     this.maxScoreBytes = maxScoreBytes;
@@ -77,11 +77,13 @@ final class AttentionFunction extends Function {
    * and holds the heads of the output and for each thread the scores of a block that are not saved;
    * backward holds the gradients of all four, and of scores.
    *
-   * @param capped whether scores have a cap: backward makes them anew beside their gradient
+   * @param shape where scores have a cap, backward makes them anew beside their gradient
    * @param saves whether probabilities may be saved
    */
-  static Footprint footprint(
-      Extent e, int heads, int kvHeads, int headDim, boolean capped, boolean saves) {
+  static Footprint footprint(Extent e, Attention.Shape shape, boolean saves) {
+    int heads = shape.heads();
+    int kvHeads = shape.keyValueHeads();
+    int headDim = shape.headDim();
     long n = e.tokens();
     int group = heads / kvHeads;
     long q = e.product(kvHeads, n * group, headDim);
@@ -105,7 +107,7 @@ final class AttentionFunction extends Function {
       }
     }
     boolean few = saves && areFew(all, kvHeads, n * heads * headDim);
-    int matrices = (few ? 1 : 2) + (capped ? 1 : 0);
+    int matrices = (few ? 1 : 2) + (shape.capped() ? 1 : 0);
     long before = 2 * q + 2 * kv + atOnce * (matrices * scores + sums);
     long gradient = e.compute(n, (heads + 2L * kvHeads) * headDim);
     return Footprint.of(e.compute(n, (long) heads * headDim))

@@ -40,12 +40,22 @@ final class DeviceAttention extends Function {
    * Forward saves the rotated heads and the log-sum-exp, float32, a value for each token and head;
    * the output is saved as itself. Backward holds the gradients of queries, keys and values, those
    * of keys and values for each query head before they are added, and the queries' in float32, as
-   * FlashAttention-2 does.
+   * FlashAttention-2 does; or what {@link ProductAttention} does.
    */
-  static Footprint footprint(Extent e, int heads, int kvHeads, int headDim) {
+  static Footprint footprint(Extent e, Attention.Shape shape) {
+    int heads = shape.heads();
+    int kvHeads = shape.keyValueHeads();
+    int headDim = shape.headDim();
     long n = e.tokens();
     long all = e.compute(n, (heads + 2L * kvHeads) * headDim);
     long wide = e.compute(n, (long) heads * headDim);
+    if (Attention.byProducts(e.where(), shape.capped())) {
+      ProductAttention.Held held = ProductAttention.held(e, shape);
+      return Footprint.of(wide)
+          .saving(all + held.saved())
+          .inForward(held.forward())
+          .inBackward(held.backward(), all, all);
+    }
     long repeated = heads == kvHeads ? 0 : 2 * wide;
     long sums = e.bytes(DType.FLOAT32, n, (long) heads * headDim);
     return Footprint.of(wide)
@@ -67,7 +77,7 @@ final class DeviceAttention extends Function {
     RotaryKernels.rotate(
         rotated,
         qkv,
-        where.positions(),
+        where.rows(),
         where.cos(),
         where.sin(),
         attention.heads(),
@@ -139,7 +149,7 @@ final class DeviceAttention extends Function {
                   attention.scores()));
       Tensor dqkv = Tensor.empty(rotated.device(), rotated.dtype(), rotated.shape());
       RotaryKernels.gradient(
-          dqkv, grads.dq(), grads.dk(), grads.dv(), where.positions(), where.cos(), where.sin());
+          dqkv, grads.dq(), grads.dk(), grads.dv(), where.rows(), where.cos(), where.sin());
       gradients.add(0, dqkv);
     }
   }

@@ -64,10 +64,18 @@ final class DeviceCachedAttention extends Function {
       Tensor values = scope.own(cache.values(layer, cache.capacity()));
       Tensor q = scope.empty(qkv.device(), qkv.dtype(), heads, d);
       Tensor own = scope.own(qkv.narrow(0, row, 1));
-      CachedAttentionKernels.append(keys, values, own, cache.length(), where.cos(), where.sin(), q);
+      Tensor cos = scope.own(where.ofSequence(sequence, where.cos()));
+      Tensor sin = scope.own(where.ofSequence(sequence, where.sin()));
+      CachedAttentionKernels.append(keys, values, own, cache.length(), cos, sin, q);
       Tensor to = scope.own(scope.own(output.narrow(0, row, 1)).view(heads, d));
       CachedAttentionKernels.attend(
-          to, q, keys, values, cache.length() + 1, attention.window(), attention.scale());
+          to,
+          q,
+          keys,
+          values,
+          cache.length() + 1,
+          new CachedAttentionKernels.Scores(
+              attention.scale(), attention.window(), attention.cap()));
     }
   }
 
@@ -77,7 +85,7 @@ final class DeviceCachedAttention extends Function {
       RotaryKernels.rotate(
           rotated,
           qkv,
-          where.positions(),
+          where.rows(),
           where.cos(),
           where.sin(),
           attention.heads(),

@@ -4,6 +4,7 @@ import ai.nibble.tensor.Device;
 import ai.nibble.tensor.FusedAttention.Sequences;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
+import java.util.BitSet;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -16,27 +17,31 @@ final class DevicePass implements AutoCloseable {
   private final Device device;
   private final Pass pass;
   private final int[] before;
+  private final RotaryTable table;
   private final Tensor cos;
   private final Tensor sin;
   private final Map<Integer, Sequences> newTokens = new HashMap<>();
   private final Map<Integer, Sequences> allTokens = new HashMap<>();
-  private Tensor positions;
+  private Tensor rows;
   private Sequences sequences;
   private Sequences keySequences;
   private Tensor keyRows;
 
   /**
-   * @param cos float32 {@code [P, D/2]}, P above every position; stays the caller's, as {@code sin}
+   * @param cos float32 {@code [P, R/2]}, P above every position; where the table {@linkplain
+   *     RotaryTable#switches switches}, {@code [2P, R/2]}, those of longer sequences behind the
+   *     others. Stays the caller's, as {@code sin}
    */
-  DevicePass(Device device, Pass pass, Tensor cos, Tensor sin) {
+  DevicePass(Device device, Pass pass, RotaryTable table, Tensor cos, Tensor sin) {
     this.device = device;
     this.pass = pass;
+    this.table = table;
     this.before = pass.caches().stream().mapToInt(KvCache::length).toArray();
     this.cos = scope.own(cos.share());
     this.sin = scope.own(sin.share());
   }
 
-  /** Cosines of the positions, float32 {@code [P, D/2]}, P above every position. */
+  /** Cosines of the {@link #rows}, float32 {@code [P, R/2]} or twice as many. */
   Tensor cos() {
     return cos;
   }
@@ -46,18 +51,44 @@ final class DevicePass implements AutoCloseable {
     return sin;
   }
 
-  /** Each token's position in its sequence, int32 {@code [N]}. */
-  Tensor positions() {
-    if (positions == null) {
+  /**
+   * Cosines or sines of the positions of a sequence with a cache; the caller closes them.
+   *
+   * @param both {@link #cos} or {@link #sin}
+   */
+  Tensor ofSequence(int sequence, Tensor both) {
+    boolean isLong = table.isLong(before[sequence] + length(sequence));
+    return both.narrow(0, isLong ? longFirst() : 0, longFirst() > 0 ? longFirst() : both.size(0));
+  }
+
+  /** Where the angles of longer sequences begin; 0 where they have none of their own. */
+  private long longFirst() {
+    return table.switches() ? cos.size(0) / 2 : 0;
+  }
+
+  /** Which row of {@link #cos} each token's angles are, int32 {@code [N]}. */
+  Tensor rows() {
+    if (rows == null) {
       int[] all = pass.positions();
-      for (int s = 0; s < before.length; s++) {
+      BitSet inLong = before.length > 0 ? inLong() : HeadLayout.inLong(table, pass, all);
+      for (int s = 0; s < pass.sequences(); s++) {
         for (int t = pass.sequenceStarts()[s]; t < pass.sequenceStarts()[s + 1]; t++) {
-          all[t] += before[s];
+          all[t] += (before.length > 0 ? before[s] : 0) + (inLong.get(t) ? (int) longFirst() : 0);
         }
       }
-      positions = scope.own(Tensor.ofInts(device, all));
+      rows = scope.own(Tensor.ofInts(device, all));
     }
-    return positions;
+    return rows;
+  }
+
+  /** Tokens of sequences with a cache that have the angles of longer ones. */
+  private BitSet inLong() {
+    BitSet inLong = new BitSet();
+    for (int s = 0; s < before.length; s++) {
+      boolean isLong = table.isLong(before[s] + length(s));
+      inLong.set(pass.sequenceStarts()[s], pass.sequenceStarts()[s + 1], isLong);
+    }
+    return inLong;
   }
 
   /** The sequences of the pass. */
@@ -136,7 +167,7 @@ final class DevicePass implements AutoCloseable {
     for (int s = 0; s + 1 < starts.length; s++) {
       longest = Math.max(longest, starts[s + 1] - starts[s]);
     }
-    return new Sequences(scope.own(Tensor.ofInts(device, starts)), longest);
+    return new Sequences(scope.own(Tensor.ofInts(device, starts)), longest, starts);
   }
 
   @Override

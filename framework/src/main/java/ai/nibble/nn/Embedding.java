@@ -54,8 +54,7 @@ public final class Embedding extends Function {
    * @param embedding with its table {@code [vocabulary, hidden]}
    * @param ids below the vocabulary's size
    * @param pass of these tokens, in which they may get noise
-   * @param scale that rows are multiplied by, itself rounded to the compute dtype; other than 1 on
-   *     the CPU alone
+   * @param scale that rows are multiplied by, itself rounded to the compute dtype
    */
   public Embedding(
       TokenEmbedding embedding, int[] ids, Pass pass, Precision precision, double scale) {
@@ -128,9 +127,6 @@ public final class Embedding extends Function {
   private Tensor lookedUp() {
     table.takeRows();
     Tensor weight = table.tensor();
-    if (scale != 1 && Kernels.serve(weight)) {
-      throw new IllegalStateException("an embedding scaled by " + scale + " has no kernel");
-    }
     Tensor rows = Tensor.empty(weight.device(), weight.dtype(), ids.length, weight.size(1));
     try (Tensor index = Tensor.ofIndices(weight.device(), ids)) {
       Ops.indexSelect(rows, weight, index);
@@ -165,7 +161,9 @@ public final class Embedding extends Function {
   }
 
   private Tensor scaled(Tensor rows) {
-    if (scale != 1) {
+    if (scale != 1 && Kernels.serve(rows)) {
+      ElementwiseKernels.scale(rows, scale);
+    } else if (scale != 1) {
       try (Tensor factor = Tensor.of(rows.device(), new float[] {(float) scale}, 1);
           Tensor typed = factor.to(rows.dtype())) {
         Ops.mul(rows, rows, typed);
@@ -230,7 +228,7 @@ public final class Embedding extends Function {
     if (Kernels.serve(grad)) {
       try (Tensor sorted = Tensor.ofInts(grad.device(), positions);
           Tensor firsts = Tensor.ofInts(grad.device(), starts)) {
-        ElementwiseKernels.embeddingGradient(grad, rows, sorted, firsts);
+        ElementwiseKernels.embeddingGradient(grad, rows, sorted, firsts, factor);
       }
       return;
     }

@@ -2,6 +2,7 @@ package ai.nibble.nn;
 
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
+import ai.nibble.cuda.GatedKernels;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
@@ -15,20 +16,36 @@ import java.nio.FloatBuffer;
  * left and up right, with GELU by its hyperbolic tangent (Hendrycks and Gimpel 2016), {@code
  * gelu(x) = x/2·(1 + tanh u)}, {@code u = √(2/π)·(x + 0.044715·x³)}: Gemma's {@code
  * gelu_pytorch_tanh}. Saves its input. Float32 inside, rounded where the engine's operations are.
- * On the CPU alone.
  */
 public final class GeGlu extends Function {
   private static final float BETA = (float) Math.sqrt(2 / Math.PI);
   private static final float KAPPA = 0.044715f;
 
+  private final int room;
   private Tensor gateUp;
+
+  public GeGlu() {
+    this(0);
+  }
+
+  /**
+   * @param room as in {@link SwiGlu#SwiGlu(int)}
+   */
+  public GeGlu(int room) {
+    this.room = room;
+  }
 
   /**
    * What it holds: its output, and for backward its input; for each thread tanh of a range, and
    * unless values are float32 windows on the tensors that it goes over.
    */
-  public static Footprint footprint(Extent extent, int intermediate) {
+  public static Footprint footprint(Extent extent, int intermediate, int room) {
     long n = extent.tokens();
+    if (extent.kernels()) {
+      return Footprint.of(extent.compute(n, intermediate + room))
+          .savingInput(0)
+          .inBackward(0, 0, extent.compute(n, 2L * intermediate));
+    }
     long rows = Math.min(n, (long) extent.threads() * Rows.grain(2L * intermediate));
     long range = rows * intermediate * DType.FLOAT32.bytes();
     boolean wide = extent.precision().compute() == DType.FLOAT32;
@@ -40,11 +57,14 @@ public final class GeGlu extends Function {
 
   @Override
   protected Tensor[] forward(Tensor[] inputs) {
-    requireCpu(inputs[0]);
     gateUp = save(inputs[0]);
     Tensor input = inputs[0];
     int width = (int) input.size(1) / 2;
-    Tensor h = Tensor.empty(input.device(), input.dtype(), input.size(0), width);
+    Tensor h = Tensor.emptyRows(input.device(), input.dtype(), input.size(0), width, width + room);
+    if (Kernels.serve(input)) {
+      GatedKernels.GEGLU.forward(h, input);
+      return new Tensor[] {h};
+    }
     forEachRange(
         input,
         (range, tanh) -> {
@@ -67,6 +87,11 @@ public final class GeGlu extends Function {
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
     Tensor dh = gradOutputs[0];
     Tensor result = Tensor.empty(gateUp.device(), gateUp.dtype(), gateUp.shape());
+    if (Kernels.serve(gateUp)) {
+      GatedKernels.GEGLU.backward(result, dh, gateUp);
+      gradients.add(0, result);
+      return;
+    }
     int width = (int) dh.size(1);
     forEachRange(
         gateUp,
@@ -91,12 +116,6 @@ public final class GeGlu extends Function {
           }
         });
     gradients.add(0, result);
-  }
-
-  private static void requireCpu(Tensor tensor) {
-    if (Kernels.serve(tensor) && !tensor.device().isCpu()) {
-      throw new IllegalStateException("a gate by GELU has no kernel");
-    }
   }
 
   private interface Work {

@@ -77,11 +77,12 @@ public record GroupShape(
    * sum of a gradient at a time; then dx.
    *
    * @param training whether a backward follows
+   * @param offered whether the input has the {@link #room} that is asked for
    */
-  public Footprint footprint(Extent e, boolean training) {
+  public Footprint footprint(Extent e, boolean training, boolean offered) {
     long n = e.tokens();
     boolean adapted = rank() > 0;
-    boolean room = room(e) > 0;
+    boolean room = offered && room(e) > 0;
     boolean inPlace = adapted && room && !(training && dropout);
     long a = adapted ? e.product(rank(), in) : 0;
     long up = int8 && adapted ? e.product(outFeatures(), rank()) : 0;
@@ -91,7 +92,7 @@ public record GroupShape(
       f = f.savingInput(adapted && beside ? e.product(n, rank()) : 0);
     }
     f = dora ? decomposed(f, e, training) : f;
-    f = buffers(f, e, training);
+    f = buffers(f, e, training, room);
     if (!training) {
       return f;
     }
@@ -146,12 +147,11 @@ public record GroupShape(
     return most;
   }
 
-  private Footprint buffers(Footprint none, Extent e, boolean training) {
+  private Footprint buffers(Footprint none, Extent e, boolean training, boolean room) {
     long n = e.tokens();
     boolean widens = e.precision().widens();
     boolean drops = training && dropout;
     boolean adapted = rank() > 0;
-    boolean room = room(e) > 0;
     Footprint f = none;
     if (!int8 || training) {
       f = f.using(Purpose.WEIGHT, e.product(outFeatures(), width(e.kernels())));

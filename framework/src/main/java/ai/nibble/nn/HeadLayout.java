@@ -37,13 +37,13 @@ final class HeadLayout {
   }
 
   /** Which tokens of a pass rotate by the frequencies of longer sequences: whole trees of it. */
-  static BitSet inLong(Attention attention, Pass pass, int[] positions) {
+  static BitSet inLong(RotaryTable rotary, Pass pass, int[] positions) {
     BitSet inLong = new BitSet();
     int[] starts = pass.treeStarts();
-    for (int s = 0; s + 1 < starts.length && attention.rotary().switches(); s++) {
+    for (int s = 0; s + 1 < starts.length && rotary.switches(); s++) {
       int tokens =
           1 + IntStream.range(starts[s], starts[s + 1]).map(t -> positions[t]).max().orElse(0);
-      inLong.set(starts[s], starts[s + 1], attention.rotary().isLong(tokens));
+      inLong.set(starts[s], starts[s + 1], rotary.isLong(tokens));
     }
     return inLong;
   }

@@ -25,8 +25,8 @@ public final class HeadNorm implements AutoCloseable {
 
   /**
    * @param query of {@code [headDim]}, taken over
-   * @param key of {@code [headDim]} and the same epsilon, taken over; on the CPU the widths of both
-   *     may differ
+   * @param key of {@code [headDim]}, taken over, with the same epsilon and scale; the widths of
+   *     both may differ
    * @param heads of queries
    * @param keyValueHeads of keys
    */
@@ -74,6 +74,11 @@ public final class HeadNorm implements AutoCloseable {
     }
   }
 
+  private HeadNormKernels.Heads forKernels() {
+    return new HeadNormKernels.Heads(
+        query.weight(), key.weight(), heads, keyValueHeads, query.rule());
+  }
+
   @Override
   public void close() {
     query.close();
@@ -95,8 +100,7 @@ public final class HeadNorm implements AutoCloseable {
       x = save(in);
       Tensor y = Tensor.empty(in.device(), in.dtype(), in.shape());
       if (kernels) {
-        HeadNormKernels.forward(
-            y, in, query.weight(), key.weight(), heads, keyValueHeads, query.eps());
+        HeadNormKernels.forward(y, in, forKernels());
         return new Tensor[] {y};
       }
       RmsNorm.Row[] rules = {query.row(in.dtype()), key.row(in.dtype())};
@@ -140,8 +144,7 @@ public final class HeadNorm implements AutoCloseable {
       try (Tensor before = gradients.take(0)) {
         Tensor dx = Tensor.empty(dy.device(), dy.dtype(), dy.shape());
         if (kernels) {
-          HeadNormKernels.backward(
-              dx, dy, x, query.weight(), key.weight(), before, heads, keyValueHeads, query.eps());
+          HeadNormKernels.backward(dx, dy, x, before, forKernels());
         } else {
           backwardRows(dx, dy, before);
         }

@@ -120,9 +120,6 @@ final class HeadSweep {
       throw new IllegalArgumentException(targets.length + " targets for hidden states " + hidden);
     }
     boolean kernels = Kernels.serve(hidden);
-    if (kernels && !cap.isNone()) {
-      throw new IllegalStateException("cross-entropy of capped logits has no kernel");
-    }
     int most = chunk(kernels);
     try (Scope scope = new Scope();
         HeadProduct product = new HeadProduct(head, precision, work)) {
@@ -176,10 +173,14 @@ final class HeadSweep {
     }
   }
 
-  private static void byKernels(
-      Tensor losses, Tensor logits, Tensor targets, int begin, Wanted wanted) {
+  private void byKernels(Tensor losses, Tensor logits, Tensor targets, int begin, Wanted wanted) {
     boolean gradient = wanted.hidden() != null;
-    CrossEntropyKernels.forward(losses, logits, targets, wanted.scale(), gradient);
+    if (cap.isNone()) {
+      CrossEntropyKernels.forward(losses, logits, targets, wanted.scale(), gradient);
+    } else {
+      CrossEntropyKernels.forwardCapped(
+          losses, logits, targets, wanted.scale(), gradient, cap.cap());
+    }
     if (gradient && wanted.rows() != null) {
       scaleRows(logits, wanted.rows(), begin);
     }

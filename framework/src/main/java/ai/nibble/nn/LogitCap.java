@@ -5,7 +5,7 @@ import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Tensor;
 
 /**
- * A soft cap on logits, {@code cap·tanh(l/cap)} (Bello et al. 2016; Gemma 2), on the CPU alone.
+ * A soft cap on logits, {@code cap·tanh(l/cap)} (Bello et al. 2016; Gemma 2).
  *
  * @param cap above 0, or {@link #NONE}: logits stay as they are
  */

@@ -1,5 +1,7 @@
 package ai.nibble.nn;
 
+import ai.nibble.cuda.NormRule;
+
 /** How the weight of a {@link RmsNorm} meets the normalised value of a bfloat16 row. */
 public enum NormScale {
   /** The value is rounded, then multiplied by the weight (Llama, Mistral, Qwen, Phi 3). */
@@ -15,5 +17,10 @@ public enum NormScale {
       weight[c] += 1;
     }
     return weight;
+  }
+
+  /** The same for kernels. */
+  NormRule rule(double eps) {
+    return new NormRule((float) eps, this == ROUNDED, this == OFFSET ? 1 : 0);
   }
 }

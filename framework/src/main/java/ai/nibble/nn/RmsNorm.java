@@ -4,6 +4,7 @@ import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.cuda.NormRule;
 import ai.nibble.cuda.RmsNormKernels;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Parallel;
@@ -31,7 +32,6 @@ public final class RmsNorm implements AutoCloseable {
   /**
    * @param weight {@code [hidden]}, taken over
    * @param eps added to the mean square
-   * @param scale on the CPU any
    */
   public RmsNorm(Tensor weight, double eps, NormScale scale) {
     this.weight = weight;
@@ -122,17 +122,9 @@ public final class RmsNorm implements AutoCloseable {
     return (float) (1 / Math.sqrt(dot(row, row) / row.length + eps));
   }
 
-  /**
-   * Whether kernels compute it.
-   *
-   * @throws IllegalStateException if they would, and have no such scale
-   */
+  /** Whether kernels compute it. */
   boolean byKernels() {
-    boolean kernels = Kernels.serve(weight);
-    if (kernels && scale != NormScale.ROUNDED) {
-      throw new IllegalStateException("a norm with a scale " + scale + " has no kernel");
-    }
-    return kernels;
+    return Kernels.serve(weight);
   }
 
   int width() {
@@ -143,8 +135,9 @@ public final class RmsNorm implements AutoCloseable {
     return weight;
   }
 
-  double eps() {
-    return eps;
+  /** How kernels compute it. */
+  NormRule rule() {
+    return scale.rule(eps);
   }
 
   boolean isTrained() {
@@ -214,7 +207,7 @@ public final class RmsNorm implements AutoCloseable {
   void accumulate(Tensor dy, Tensor x) {
     if (Kernels.serve(weight)) {
       try (Tensor rows = dy.isContiguous() ? dy.share() : dy.to(dy.dtype())) {
-        RmsNormKernels.weightGradient(parameter.grad(), rows, x, eps);
+        RmsNormKernels.weightGradient(parameter.grad(), rows, x, rule());
       }
       return;
     }
@@ -269,7 +262,7 @@ public final class RmsNorm implements AutoCloseable {
       long width = input.size(1);
       Tensor y = Tensor.emptyRows(input.device(), input.dtype(), n, width, width + room);
       if (kernels) {
-        RmsNormKernels.forward(y, input, weight, eps);
+        RmsNormKernels.forward(y, input, weight, rule());
         return new Tensor[] {y};
       }
       Row rule = row(input.dtype());
@@ -299,7 +292,7 @@ public final class RmsNorm implements AutoCloseable {
       try (Tensor before = gradients.take(0)) {
         Tensor dx = Tensor.empty(dy.device(), dy.dtype(), dy.shape());
         if (kernels) {
-          RmsNormKernels.backward(dx, dy, x, weight, before, eps);
+          RmsNormKernels.backward(dx, dy, x, weight, before, rule());
           gradients.add(0, dx);
           return;
         }

@@ -2,6 +2,8 @@ package ai.nibble.nn;
 
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
+import java.util.Arrays;
+import java.util.function.Function;
 
 /**
  * Cosines and sines of rotary position embedding (Su et al. 2021), float32, computed once for the
@@ -31,7 +33,7 @@ public final class RotaryTable implements AutoCloseable {
   }
 
   /**
-   * A table for heads of which the first elements are rotated, on the CPU alone.
+   * A table for heads of which the first elements are rotated.
    *
    * @param inverseFrequencies one a pair of rotated elements
    * @param headDim elements of a head, D
@@ -41,7 +43,7 @@ public final class RotaryTable implements AutoCloseable {
   }
 
   /**
-   * A table with other frequencies for sequences that are longer, on the CPU alone.
+   * A table with other frequencies for sequences that are longer.
    *
    * @param longFrequencies as many as inverseFrequencies
    * @param longestShort tokens up to which a sequence has the first frequencies
@@ -129,9 +131,6 @@ public final class RotaryTable implements AutoCloseable {
    * @return this table's, until it is asked about another pass
    */
   DevicePass onDevice(Device device, Pass pass) {
-    if (switches() || headDim != 2 * angles.frequencies.length) {
-      throw new IllegalStateException("rotary positions of a part of a head have no kernel");
-    }
     if (pass == lastPass) {
       return last;
     }
@@ -144,23 +143,39 @@ public final class RotaryTable implements AutoCloseable {
     }
     coverOnDevice(device, length);
     close(last);
-    last = new DevicePass(device, pass, deviceCos, deviceSin);
+    last = new DevicePass(device, pass, this, deviceCos, deviceSin);
     lastPass = pass;
     return last;
   }
 
-  /** Copies the table for positions {@code [0, length)} and more, so that few lengths do it. */
+  /**
+   * Copies the table for positions {@code [0, length)} and more, so that few lengths do it; the
+   * angles of longer sequences, where they have their own, behind the others.
+   */
   private void coverOnDevice(Device device, int length) {
-    int half = angles.frequencies.length;
-    if (deviceCos != null && deviceCos.size(0) >= length) {
+    if (deviceCos != null && deviceCos.size(0) / sets() >= length) {
       return;
     }
     cover(length);
-    int covered = angles.cos.length / half;
     close(deviceCos);
     close(deviceSin);
-    deviceCos = Tensor.of(device, angles.cos, covered, half);
-    deviceSin = Tensor.of(device, angles.sin, covered, half);
+    deviceCos = onDevice(device, a -> a.cos);
+    deviceSin = onDevice(device, a -> a.sin);
+  }
+
+  private int sets() {
+    return switches() ? 2 : 1;
+  }
+
+  private Tensor onDevice(Device device, Function<Angles, float[]> part) {
+    float[] all = part.apply(angles);
+    if (switches()) {
+      int each = all.length;
+      all = Arrays.copyOf(all, 2 * each);
+      System.arraycopy(part.apply(longAngles), 0, all, each, each);
+    }
+    int half = angles.frequencies.length;
+    return Tensor.of(device, all, all.length / half, half);
   }
 
   private static void close(AutoCloseable resource) {

@@ -2,7 +2,7 @@ package ai.nibble.nn;
 
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
-import ai.nibble.cuda.SwiGluKernels;
+import ai.nibble.cuda.GatedKernels;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Scope;
@@ -55,7 +55,7 @@ public final class SwiGlu extends Function {
     long width = input.size(1) / 2;
     Tensor h = Tensor.emptyRows(input.device(), input.dtype(), input.size(0), width, width + room);
     if (Kernels.serve(input)) {
-      SwiGluKernels.forward(h, input);
+      GatedKernels.SWIGLU.forward(h, input);
       return new Tensor[] {h};
     }
     Parallel.forRanges(
@@ -78,7 +78,7 @@ public final class SwiGlu extends Function {
     Tensor dh = gradOutputs[0];
     Tensor result = Tensor.empty(gateUp.device(), gateUp.dtype(), gateUp.shape());
     if (Kernels.serve(gateUp)) {
-      SwiGluKernels.backward(result, dh, gateUp);
+      GatedKernels.SWIGLU.backward(result, dh, gateUp);
       gradients.add(0, result);
       return;
     }

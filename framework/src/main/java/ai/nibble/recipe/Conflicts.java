@@ -142,6 +142,9 @@ final class Conflicts {
   }
 
   private void initialisation(InitLoraWeights init) {
+    if (init.kind() != InitLoraWeights.Kind.LOFTQ && isSet("loftq_config")) {
+      notice("loftq_config", "'loftq_config' has no effect without 'init_lora_weights: loftq'");
+    }
     if (init.kind() == InitLoraWeights.Kind.LOFTQ && is("load_in_4bit", false)) {
       problem(
           "init_lora_weights",
@@ -375,7 +378,8 @@ final class Conflicts {
     at.problems().add(at.positions().getOrDefault(key, whole), what);
   }
 
-  private void notice(String key, String what) {
+  /** Tells of something that is read otherwise than it might be meant. */
+  void notice(String key, String what) {
     at.notice(at.positions().getOrDefault(key, whole), what);
   }
 }

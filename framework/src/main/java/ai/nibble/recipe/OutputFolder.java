@@ -34,7 +34,7 @@ final class OutputFolder {
   /** What every run writes, and what one that was killed may have left. */
   private static final Pattern OTHERS =
       Pattern.compile(
-          "metrics\\.jsonl|runs|run\\.json|report\\.html|provenance\\.json|recording(-\\d+)?\\.jfr|answers\\.jsonl|checkpoint-\\d+|\\.(tmp|old)-checkpoint-\\d+"
+          "metrics\\.jsonl|runs|run\\.json|report\\.html|provenance\\.json|recording(-\\d+)?\\.jfr|answers\\.jsonl|checkpoint-\\d+|\\.(tmp|old)-checkpoint-\\d+|loftq_base|\\.loftq_base\\.unfinished"
               + "|\\.[\\w.]+\\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.tmp");
 
   /** What a file's writer may have left where it was killed. */

@@ -47,6 +47,7 @@ public final class CudnnAttention implements FusedAttention {
   @Override
   public Result forward(
       Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, Scores scores) {
+    scores.requireNoCap("cudnn attention");
     if (scores.window() != 0) {
       throw new TensorException("cudnn attention: a window of " + scores.window() + " keys");
     }

@@ -26,6 +26,7 @@ public final class EfficientAttention implements FusedAttention {
   @Override
   public Result forward(
       Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, Scores scores) {
+    scores.requireNoCap("efficient attention");
     requireHeads(q, k, v);
     long[][] results = new long[4][1];
     try (Tensor batchQ = batch(q);

@@ -36,6 +36,7 @@ public final class FlashAttention implements FusedAttention {
   @Override
   public Result forward(
       Tensor q, Tensor k, Tensor v, Sequences queries, Sequences keys, Scores scores) {
+    scores.requireNoCap("flash attention");
     long[][] results = new long[5][1];
     int code =
         CudaOps.aoti_torch_cuda__flash_attention_forward(

@@ -3,10 +3,10 @@ package ai.nibble.tensor;
 import java.util.List;
 
 /**
- * Causal attention in one kernel, whose scores never lie in memory (Dao 2023; Rabe and Staats
- * 2021), in its variable-length form: sequences lie back to back and do not see each other. The
- * last query of a sequence sees its last key, those before it one key fewer each. Heads' elements
- * are adjacent, everything else may be strided.
+ * Causal attention on a device in its variable-length form: sequences lie back to back and do not
+ * see each other. libtorch's are each one kernel, whose scores never lie in memory (Dao 2023; Rabe
+ * and Staats 2021). The last query of a sequence sees its last key, those before it one key fewer
+ * each. Heads' elements are adjacent, everything else may be strided.
  */
 public interface FusedAttention {
   /**
@@ -14,16 +14,35 @@ public interface FusedAttention {
    *
    * @param starts int32 {@code [sequences + 1]}: first token of each sequence, then their sum
    * @param longest tokens of the longest sequence
+   * @param offsets the starts on the host, not copied
    */
-  record Sequences(Tensor starts, long longest) {}
+  record Sequences(Tensor starts, long longest, int[] offsets) {}
 
   /**
    * What is made of products of queries and keys.
    *
    * @param scale they are multiplied by
    * @param window above 0: a query sees the last so many of its keys; 0: all of them
+   * @param cap above 0: a scaled score s becomes {@code cap·tanh(s/cap)}, which no kernel of
+   *     libtorch computes; 0: it stays
    */
-  record Scores(double scale, int window) {}
+  record Scores(double scale, int window, double cap) {
+    /** Without a cap. */
+    public Scores(double scale, int window) {
+      this(scale, window, 0);
+    }
+
+    /**
+     * Checks that there is no cap.
+     *
+     * @param kernel for the message
+     */
+    void requireNoCap(String kernel) {
+      if (cap != 0) {
+        throw new TensorException(kernel + ": scores with a cap of " + cap);
+      }
+    }
+  }
 
   /**
    * @param output {@code [N, heads, D]}

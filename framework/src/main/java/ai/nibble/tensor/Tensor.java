@@ -362,7 +362,8 @@ public final class Tensor implements AutoCloseable {
   /** The rows of a matrix that {@link #emptyRows} made, with the room behind each of them. */
   public Tensor withRoom() {
     long stride = Math.max(size(1), stride(0));
-    return asStrided(new long[] {size(0), stride}, new long[] {stride, 1}, 0);
+    // a single row is contiguous, with and without room
+    return reinterpret(new long[] {size(0), stride}, new long[] {stride, 1}, 0);
   }
 
   /** Any view of the memory from this tensor's first element on; strides in elements. */

@@ -66,10 +66,22 @@ struct Shared {
   float partial[WARPS][MAX_HEAD];
 };
 
-// scores of keys [begin, begin + count): scale q.k
+// What products of queries and keys are made to: scale q.k, with a cap cap*tanh(scale q.k / cap).
+struct ScoreForm {
+  float scale;
+  float cap;  // 0: none
+
+  __device__ __forceinline__ float of(float product) const {
+    float score = product * scale;
+    return cap == 0.0f ? score : tanhf(score / cap) * cap;
+  }
+};
+
+// scores of keys [begin, begin + count)
 template <class T>
 static __device__ __forceinline__ void scores(Shared &shared, Lanes<T> my, const T *q,
-                                              const T *keys, int queries, int count, float scale) {
+                                              const T *keys, int queries, int count,
+                                              ScoreForm form) {
   float query[GROUP][OWN];
 #pragma unroll
   for (int g = 0; g < GROUP; g++) {
@@ -100,7 +112,7 @@ static __device__ __forceinline__ void scores(Shared &shared, Lanes<T> my, const
     }
 #pragma unroll
     for (int g = 0; g < GROUP; g++) {
-      if (my.lane == 0 && j < count && g < queries) shared.weights[g][j] = dots[g] * scale;
+      if (my.lane == 0 && j < count && g < queries) shared.weights[g][j] = form.of(dots[g]);
     }
   }
 }
@@ -196,7 +208,7 @@ struct Span {
 template <class T>
 static __device__ __forceinline__ void attend(T *out, float *partial, const T *q, const T *keys,
                                               const T *values, int group, int headDim, Span span,
-                                              float scale) {
+                                              ScoreForm form) {
   __shared__ Shared shared;
   bool aligned =
       headDim % Vec<T>::size == 0 && isAligned16(q) && isAligned16(keys) && isAligned16(values);
@@ -207,7 +219,7 @@ static __device__ __forceinline__ void attend(T *out, float *partial, const T *q
   int count = min(CHUNK, span.length - begin);
   i64 at = ((i64)blockIdx.y * span.capacity + begin) * headDim;
 
-  scores<T>(shared, my, q + (i64)firstQuery * headDim, keys + at, queries, count, scale);
+  scores<T>(shared, my, q + (i64)firstQuery * headDim, keys + at, queries, count, form);
   __syncthreads();
   exponentials(shared, queries, count);
   __syncthreads();
@@ -267,10 +279,11 @@ static __device__ __forceinline__ void join(T *out, const float *partial, int ch
 }
 
 // A token's rotated queries to q, its rotated key and its value to place `at` of the caches
-// [keyValueHeads, capacity, 2 half]; a block a head.
+// [keyValueHeads, capacity, headDim]; a block a head.
 template <class T, int N>
-static __device__ __forceinline__ void appendHead(T *to, const T *from, int half, const float *cos,
-                                                  const float *sin, bool rotates) {
+static __device__ __forceinline__ void appendHead(T *to, const T *from, int half, int headDim,
+                                                  const float *cos, const float *sin,
+                                                  bool rotates) {
   for (int i = threadIdx.x * N; i < half; i += blockDim.x * N) {
     if (rotates) {
       rotatePairs<T, N>(to + i, from + i, half, cos + i, sin + i, 1.0f);
@@ -279,14 +292,18 @@ static __device__ __forceinline__ void appendHead(T *to, const T *from, int half
       storePiece<T, N>(to + half + i, loadPiece<T, N>(from + half + i));
     }
   }
+  for (int i = 2 * half + threadIdx.x * N; i < headDim; i += blockDim.x * N) {
+    storePiece<T, N>(to + i, loadPiece<T, N>(from + i));
+  }
 }
 
 template <class T>
 static __device__ __forceinline__ void append(T *q, T *keys, T *values, const T *qkv,
                                               const float *cos, const float *sin, int heads,
-                                              int keyValueHeads, int half, int capacity, int at) {
+                                              int keyValueHeads, int half, int headDim,
+                                              int capacity, int at) {
   int h = blockIdx.x;
-  int d = 2 * half;
+  int d = headDim;
   T *to = q + (i64)h * d;
   if (h >= heads) {
     int own = h - heads;
@@ -298,20 +315,20 @@ static __device__ __forceinline__ void append(T *q, T *keys, T *values, const T 
   const float *c = cos + (i64)at * half;
   const float *s = sin + (i64)at * half;
   bool rotates = h < heads + keyValueHeads;
-  if (half % Vec<T>::size == 0 && isAligned16(to) && isAligned16(from) && isAligned16(c) &&
+  if (half % Vec<T>::size == 0 && d % Vec<T>::size == 0 && isAligned16(to) && isAligned16(from) && isAligned16(c) &&
       isAligned16(s)) {
-    appendHead<T, Vec<T>::size>(to, from, half, c, s, rotates);
+    appendHead<T, Vec<T>::size>(to, from, half, d, c, s, rotates);
   } else {
-    appendHead<T, 1>(to, from, half, c, s, rotates);
+    appendHead<T, 1>(to, from, half, d, c, s, rotates);
   }
 }
 
 #define CACHED_ATTENTION(S, T)                                                                    \
   extern "C" __global__ void cached_attention_##S(                                                \
       T *out, float *partial, const T *q, const T *keys, const T *values, int group, int headDim, \
-      int first, int length, int capacity, float scale) {                                         \
+      int first, int length, int capacity, float scale, float cap) {                              \
     Span span = {first, length, capacity};                                                        \
-    attend<T>(out, partial, q, keys, values, group, headDim, span, scale);                        \
+    attend<T>(out, partial, q, keys, values, group, headDim, span, ScoreForm{scale, cap});        \
   }                                                                                               \
   extern "C" __global__ void cached_attention_join_##S(T *out, const float *partial, int chunks,  \
                                                        int headDim) {                             \
@@ -319,8 +336,8 @@ static __device__ __forceinline__ void append(T *q, T *keys, T *values, const T 
   }                                                                                               \
   extern "C" __global__ void cached_attention_append_##S(                                         \
       T *q, T *keys, T *values, const T *qkv, const float *cos, const float *sin, int heads,      \
-      int keyValueHeads, int half, int capacity, int at) {                                        \
-    append<T>(q, keys, values, qkv, cos, sin, heads, keyValueHeads, half, capacity, at);          \
+      int keyValueHeads, int half, int headDim, int capacity, int at) {                           \
+    append<T>(q, keys, values, qkv, cos, sin, heads, keyValueHeads, half, headDim, capacity, at); \
   }
 
 KERNELS(CACHED_ATTENTION)

@@ -4,11 +4,12 @@
 #define COLUMN_LANES 32
 #define ROW_LANES 8
 
-// Sums of dy, or with x of dy times what nn/RmsNorm made of x, over rows [begin, end).
+// Sums of dy, or with x of dy times what nn/RmsNorm made of x before it met the weight, over rows
+// [begin, end).
 template <class T, int N>
 static __device__ __forceinline__ void columnSumsChunk(float *partial, const T *dy, const T *x,
-                                                       const float *inverse, i64 begin, i64 end,
-                                                       int width, i64 rowStride) {
+                                                       const float *inverse, int rounds, i64 begin,
+                                                       i64 end, int width, i64 rowStride) {
   __shared__ float parts[ROW_LANES][COLUMN_LANES * Vec<T>::size];
   int columnLane = threadIdx.x % COLUMN_LANES;
   int rowLane = threadIdx.x / COLUMN_LANES;
@@ -30,7 +31,8 @@ static __device__ __forceinline__ void columnSumsChunk(float *partial, const T *
           loadFloats(v, x + row * rowStride + c);
 #pragma unroll
           for (int e = 0; e < N; e++) {
-            g[e] *= rounded<T>(v[e] * inverse[row]);
+            float normed = v[e] * inverse[row];
+            g[e] *= rounds ? rounded<T>(normed) : normed;
           }
         }
 #pragma unroll
@@ -59,16 +61,16 @@ static __device__ __forceinline__ void columnSumsChunk(float *partial, const T *
 // partial [chunks, width]; dy's first element is the first of its column that is summed.
 template <class T>
 static __device__ __forceinline__ void columnSums(float *partial, const T *dy, const T *x,
-                                                  const float *inverse, i64 rows, int width,
-                                                  i64 rowStride, i64 rowsPerChunk) {
+                                                  const float *inverse, int rounds, i64 rows,
+                                                  int width, i64 rowStride, i64 rowsPerChunk) {
   i64 begin = blockIdx.y * rowsPerChunk;
   i64 end = begin + rowsPerChunk < rows ? begin + rowsPerChunk : rows;
   float *to = partial + (i64)blockIdx.y * width;
   if (width % Vec<T>::size == 0 && rowStride % Vec<T>::size == 0 && isAligned16(dy) &&
       isAligned16(x)) {
-    columnSumsChunk<T, Vec<T>::size>(to, dy, x, inverse, begin, end, width, rowStride);
+    columnSumsChunk<T, Vec<T>::size>(to, dy, x, inverse, rounds, begin, end, width, rowStride);
   } else {
-    columnSumsChunk<T, 1>(to, dy, x, inverse, begin, end, width, rowStride);
+    columnSumsChunk<T, 1>(to, dy, x, inverse, rounds, begin, end, width, rowStride);
   }
 }
 
@@ -89,12 +91,12 @@ extern "C" __global__ void column_sums_add(float *grad, const float *partial, in
 #define COLUMN_SUMS(S, T)                                                                      \
   extern "C" __global__ void column_sums_##S(float *partial, const T *dy, i64 rows, int width, \
                                              i64 rowStride, int column, i64 rowsPerChunk) {    \
-    columnSums<T>(partial, dy + column, 0, 0, rows, width, rowStride, rowsPerChunk);           \
+    columnSums<T>(partial, dy + column, 0, 0, 0, rows, width, rowStride, rowsPerChunk);        \
   }                                                                                            \
   extern "C" __global__ void normed_column_sums_##S(float *partial, const T *dy, const T *x,   \
-                                                    const float *inverse, i64 rows, int width, \
-                                                    i64 rowsPerChunk) {                        \
-    columnSums<T>(partial, dy, x, inverse, rows, width, width, rowsPerChunk);                  \
+                                                    const float *inverse, int rounds,          \
+                                                    i64 rows, int width, i64 rowsPerChunk) {   \
+    columnSums<T>(partial, dy, x, inverse, rounds, rows, width, width, rowsPerChunk);          \
   }
 
 KERNELS(COLUMN_SUMS)

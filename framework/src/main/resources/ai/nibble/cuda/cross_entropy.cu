@@ -1,62 +1,37 @@
 // Cross-entropy over rows of logits [rows, vocabulary]; its gradient takes their place. A block a
-// row: one pass finds the greatest logit and the sum of exponentials together (online softmax,
-// Milakov and Gimelshein 2018), a second one writes the gradient.
+// row: one pass finds the greatest logit and the sum of exponentials (online.cuh), a second one writes
+// the gradient.
 
-#define MINUS_INFINITY __uint_as_float(0xff800000u)
-
-// The greatest of some logits, and their exponentials' sum relative to it. A NaN is in the sum.
-struct Online {
-  float max;
-  float sum;
-};
-
-// What exponents are relative to; without any finite logit, nothing.
-static __device__ __forceinline__ float baseOf(float max) {
-  return max == MINUS_INFINITY ? 0.0f : max;
-}
-
-// Of both, the same bits in either order.
-static __device__ __forceinline__ Online joined(Online a, Online b) {
-  float max = fmaxf(a.max, b.max);
-  float base = baseOf(max);
-  return {max, a.sum * expf(a.max - base) + b.sum * expf(b.max - base)};
-}
-
-template <int N>
-static __device__ __forceinline__ void take(Online &seen, const float (&x)[N]) {
-  float max = x[0];
+// What is made of logits: nothing, or cap*tanh(l/cap).
+struct Plain {
+  template <int N>
+  __device__ __forceinline__ void apply(float (&)[N]) const {}
+  template <int N>
+  __device__ __forceinline__ void apply(float (&)[N], float (&slope)[N]) const {
 #pragma unroll
-  for (int e = 1; e < N; e++) max = fmaxf(max, x[e]);
-  max = fmaxf(seen.max, max);
-  float base = baseOf(max);
-  float sum = 0.0f;
-#pragma unroll
-  for (int e = 0; e < N; e++) sum += expf(x[e] - base);
-  if (max != seen.max) seen.sum *= expf(seen.max - base);
-  seen.max = max;
-  seen.sum += sum;
-}
-
-static __device__ __forceinline__ Online warpJoined(Online seen) {
-#pragma unroll
-  for (int lanes = 16; lanes > 0; lanes >>= 1) {
-    float max = __shfl_xor_sync(0xffffffffu, seen.max, lanes);
-    float sum = __shfl_xor_sync(0xffffffffu, seen.sum, lanes);
-    seen = joined(seen, Online{max, sum});
+    for (int e = 0; e < N; e++) slope[e] = 1.0f;
   }
-  return seen;
-}
+};
+struct Capped {
+  float cap;
+  float inverse;
 
-// Of all threads of a block; at its barriers every thread has read what it needs of the row.
-static __device__ __forceinline__ Online blockJoined(Online seen) {
-  __shared__ Online parts[32];
-  int lane = threadIdx.x & 31;
-  seen = warpJoined(seen);
-  if (lane == 0) parts[threadIdx.x >> 5] = seen;
-  __syncthreads();
-  int warps = blockDim.x >> 5;
-  return warpJoined(lane < warps ? parts[lane] : Online{MINUS_INFINITY, 0.0f});
-}
+  template <int N>
+  __device__ __forceinline__ void apply(float (&x)[N]) const {
+#pragma unroll
+    for (int e = 0; e < N; e++) x[e] = tanhf(x[e] * inverse) * cap;
+  }
+  // The slope is 1 - tanh^2.
+  template <int N>
+  __device__ __forceinline__ void apply(float (&x)[N], float (&slope)[N]) const {
+#pragma unroll
+    for (int e = 0; e < N; e++) {
+      float t = tanhf(x[e] * inverse);
+      slope[e] = 1.0f - t * t;
+      x[e] = t * cap;
+    }
+  }
+};
 
 // What a row's gradient is made of.
 struct RowGradient {
@@ -66,23 +41,26 @@ struct RowGradient {
   float scale;
 
   // Of logits [at, at + N), in their place.
-  template <class T, int N>
-  __device__ __forceinline__ void write(T *row, int at) const {
+  template <class T, int N, class Form>
+  __device__ __forceinline__ void write(T *row, int at, Form form) const {
     float x[N];
+    float slope[N];
     loadFloats(x, row + at);
+    form.apply(x, slope);
 #pragma unroll
     for (int e = 0; e < N; e++) {
       float p = expf(x[e] - max - logSum);
       if (at + e == target) p -= 1.0f;
-      x[e] = p * scale;
+      x[e] = p * scale * slope[e];
     }
     storeFloats(row + at, x);
   }
 };
 
-template <class T>
+template <class T, class Form>
 static __device__ __forceinline__ void crossEntropy(float *losses, T *logits, const int *targets,
-                                                    int width, float scale, int gradient) {
+                                                    int width, float scale, int gradient,
+                                                    Form form) {
   T *row = logits + (i64)blockIdx.x * width;
   int target = targets[blockIdx.x];
   // Rows of odd widths begin anywhere: single elements up to the first address of 16 bytes.
@@ -96,6 +74,7 @@ static __device__ __forceinline__ void crossEntropy(float *losses, T *logits, co
   for (int c = head + threadIdx.x * Vec<T>::size; c < tail; c += step) {
     float x[Vec<T>::size];
     loadFloats(x, row + c);
+    form.apply(x);
     take(seen, x);
   }
   // Head and tail are fewer elements than a block has threads.
@@ -103,21 +82,23 @@ static __device__ __forceinline__ void crossEntropy(float *losses, T *logits, co
   if (single < width) {
     float x[1];
     loadFloats(x, row + single);
+    form.apply(x);
     take(seen, x);
   }
   // Targets come from the caller's data: one outside the row makes a NaN, not a stray access.
   bool inside = target >= 0 && target < width;
-  float own = inside && threadIdx.x == 0 ? toFloat(row[target]) : __uint_as_float(0x7fc00000u);
+  float own[1] = {inside && threadIdx.x == 0 ? toFloat(row[target]) : __uint_as_float(0x7fc00000u)};
+  form.apply(own);
   seen = blockJoined(seen);
   float logSum = logf(seen.sum);
-  if (threadIdx.x == 0) losses[blockIdx.x] = logSum - (own - seen.max);
+  if (threadIdx.x == 0) losses[blockIdx.x] = logSum - (own[0] - seen.max);
   if (!gradient) return;
   RowGradient result = {seen.max, logSum, target, scale};
 #pragma unroll 2
   for (int c = head + threadIdx.x * Vec<T>::size; c < tail; c += step) {
-    result.write<T, Vec<T>::size>(row, c);
+    result.write<T, Vec<T>::size>(row, c, form);
   }
-  if (single < width) result.write<T, 1>(row, single);
+  if (single < width) result.write<T, 1>(row, single, form);
 }
 
 #define SUM_THREADS 256
@@ -135,10 +116,16 @@ extern "C" __global__ void cross_entropy_sum(double *result, const float *values
   if (threadIdx.x == 0) *result += parts[0];
 }
 
-#define CROSS_ENTROPY(S, T)                                                                  \
-  extern "C" __global__ void cross_entropy_##S(float *losses, T *logits, const int *targets, \
-                                               int width, float scale, int gradient) {       \
-    crossEntropy<T>(losses, logits, targets, width, scale, gradient);                        \
+#define CROSS_ENTROPY(S, T)                                                                     \
+  extern "C" __global__ void cross_entropy_##S(float *losses, T *logits, const int *targets,    \
+                                               int width, float scale, int gradient) {          \
+    crossEntropy<T>(losses, logits, targets, width, scale, gradient, Plain{});                  \
+  }                                                                                             \
+  extern "C" __global__ void capped_cross_entropy_##S(float *losses, T *logits,                 \
+                                                      const int *targets, int width,            \
+                                                      float scale, int gradient, float cap,     \
+                                                      float inverse) {                          \
+    crossEntropy<T>(losses, logits, targets, width, scale, gradient, Capped{cap, inverse});     \
   }
 
 KERNELS(CROSS_ENTROPY)

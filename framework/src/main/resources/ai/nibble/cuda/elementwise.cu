@@ -26,6 +26,27 @@ static __device__ __forceinline__ void add(T *out, const T *a, const T *b, i64 n
   addPieces<T, 1>(out + whole, a + whole, b + whole, n - whole);
 }
 
+// x = scale * x over n elements.
+template <class T, int N>
+static __device__ __forceinline__ void scalePieces(T *x, i64 n, float scale) {
+  i64 step = (i64)gridDim.x * blockDim.x * N;
+#pragma unroll 2
+  for (i64 i = ((i64)blockIdx.x * blockDim.x + threadIdx.x) * N; i + N <= n; i += step) {
+    float v[N];
+    loadFloats(v, x + i);
+#pragma unroll
+    for (int e = 0; e < N; e++) v[e] *= scale;
+    storeFloats(x + i, v);
+  }
+}
+
+template <class T>
+static __device__ __forceinline__ void scale(T *x, i64 n, float factor) {
+  i64 whole = isAligned16(x) ? n / Vec<T>::size * Vec<T>::size : 0;
+  scalePieces<T, Vec<T>::size>(x, whole, factor);
+  scalePieces<T, 1>(x + whole, n - whole, factor);
+}
+
 // y += bias over the elements of this block's row.
 template <class T, int N>
 static __device__ __forceinline__ void addBiasRow(T *y, const float *bias, int width) {
@@ -117,10 +138,11 @@ static __device__ __forceinline__ void scatterRows(T *out, const T *rows, const 
   }
 }
 
-// grad[token] += the rows of dy at the token's positions, in their order.
+// grad[token] += scale * the rows of dy at the token's positions, in their order; products are rounded
+// first.
 template <class T, int N>
 static __device__ __forceinline__ void addTokenRows(float *grad, const T *dy, const int *positions,
-                                                    int begin, int end, int width) {
+                                                    int begin, int end, int width, float scale) {
   int step = gridDim.y * blockDim.x * N;
   for (int c = (blockIdx.y * blockDim.x + threadIdx.x) * N; c < width; c += step) {
     float sum[N];
@@ -130,7 +152,7 @@ static __device__ __forceinline__ void addTokenRows(float *grad, const T *dy, co
       float more[N];
       loadFloats(more, dy + (i64)positions[i] * width + c);
 #pragma unroll
-      for (int e = 0; e < N; e++) sum[e] += more[e];
+      for (int e = 0; e < N; e++) sum[e] += scale * more[e];
     }
     storeFloats(grad + c, sum);
   }
@@ -139,15 +161,15 @@ static __device__ __forceinline__ void addTokenRows(float *grad, const T *dy, co
 template <class T>
 static __device__ __forceinline__ void embeddingGradient(float *grad, const T *dy,
                                                          const int *positions, const int *starts,
-                                                         int width) {
+                                                         int width, float scale) {
   int begin = starts[blockIdx.x];
   int end = starts[blockIdx.x + 1];
   if (begin == end) return;
   float *to = grad + (i64)blockIdx.x * width;
   if (width % Vec<T>::size == 0 && isAligned16(grad) && isAligned16(dy)) {
-    addTokenRows<T, Vec<T>::size>(to, dy, positions, begin, end, width);
+    addTokenRows<T, Vec<T>::size>(to, dy, positions, begin, end, width, scale);
   } else {
-    addTokenRows<T, 1>(to, dy, positions, begin, end, width);
+    addTokenRows<T, 1>(to, dy, positions, begin, end, width, scale);
   }
 }
 
@@ -187,6 +209,7 @@ static __device__ __forceinline__ void sumGroups(T *out, const T *rows, int grou
   extern "C" __global__ void add_##S(T *out, const T *a, const T *b, i64 n) {                     \
     add<T>(out, a, b, n);                                                                         \
   }                                                                                               \
+  extern "C" __global__ void scale_##S(T *x, i64 n, float factor) { scale<T>(x, n, factor); }      \
   extern "C" __global__ void add_bias_##S(T *y, const float *bias, int width) {                   \
     addBias<T>(y, bias, width);                                                                   \
   }                                                                                               \
@@ -199,8 +222,9 @@ static __device__ __forceinline__ void sumGroups(T *out, const T *rows, int grou
     scatterRows<T>(out, rows, index, count, width);                                               \
   }                                                                                               \
   extern "C" __global__ void embedding_gradient_##S(                                              \
-      float *grad, const T *dy, const int *positions, const int *starts, int width) {             \
-    embeddingGradient<T>(grad, dy, positions, starts, width);                                     \
+      float *grad, const T *dy, const int *positions, const int *starts, int width,               \
+      float scale) {                                                                              \
+    embeddingGradient<T>(grad, dy, positions, starts, width, scale);                              \
   }                                                                                               \
   extern "C" __global__ void sum_groups_##S(T *out, const T *rows, int group, int width,          \
                                             int wide) {                                           \

@@ -1,11 +1,17 @@
-// y = w x / sqrt(mean(x^2) + eps) over rows [rows, width], and the gradient by x. A row has a warp
-// or a block; what of it fits stays in registers between the sum and the product.
+// y = (w + offset) x / sqrt(mean(x^2) + eps) over rows [rows, width], and the gradient by x. A row has
+// a warp or a block; what of it fits stays in registers between the sum and the product.
 
 // Vectors of a row that each thread keeps.
 #define KEPT 4
 
-static __device__ __forceinline__ float inverseRms(float squares, int width, float eps) {
-  return (float)(1.0 / sqrt((double)(squares / (float)width + eps)));
+struct NormRule {
+  float eps;
+  float offset;  // of the weights
+  int rounds;    // whether the normalised value is rounded to T before it meets the weight
+};
+
+static __device__ __forceinline__ float inverseRms(float squares, int width, NormRule rule) {
+  return (float)(1.0 / sqrt((double)(squares / (float)width + rule.eps)));
 }
 
 template <class T, int N>
@@ -19,34 +25,39 @@ static __device__ __forceinline__ float addSquares(float sum, const Piece<T, N> 
   return sum;
 }
 
-// N of the weights. Nothing writes them, which a compiler that sees stores must be told to load ahead.
+// What N values are multiplied by. Nothing writes the weights, which a compiler that sees stores must
+// be told to load ahead.
 template <int N>
-static __device__ __forceinline__ void loadWeights(float (&to)[N], const float *w) {
+static __device__ __forceinline__ void loadFactors(float (&to)[N], const float *w, NormRule rule) {
   if (N == 1) {
     to[0] = __ldg(w);
-    return;
-  }
+  } else {
 #pragma unroll
-  for (int e = 0; e + 4 <= N; e += 4) unpack(0.0f, load128Fixed(w + e), to + e);
+    for (int e = 0; e + 4 <= N; e += 4) unpack(0.0f, load128Fixed(w + e), to + e);
+  }
+  if (rule.offset == 0.0f) return;  // a weight of -0 stays one
+#pragma unroll
+  for (int e = 0; e < N; e++) to[e] += rule.offset;
 }
 
 template <class T, int N>
 static __device__ __forceinline__ void normalize(T *y, const Piece<T, N> &x, const float *w,
-                                                 float inverse) {
+                                                 NormRule rule, float inverse) {
   float v[N];
   float out[N];
   x.floats(v);
-  loadWeights(out, w);
+  loadFactors(out, w, rule);
 #pragma unroll
   for (int e = 0; e < N; e++) {
-    out[e] = rounded<T>(v[e] * inverse) * out[e];
+    float normed = v[e] * inverse;
+    out[e] = (rule.rounds ? rounded<T>(normed) : normed) * out[e];
   }
   storeFloats(y, out);
 }
 
 template <class T, int N>
 static __device__ __forceinline__ void rmsNormRow(T *y, const T *x, const float *w, int width,
-                                                  float eps, int lane, int lanes) {
+                                                  NormRule rule, int lane, int lanes) {
   Piece<T, N> kept[KEPT];
   int step = lanes * N;
   float sum = 0.0f;
@@ -60,22 +71,23 @@ static __device__ __forceinline__ void rmsNormRow(T *y, const T *x, const float 
   for (int c = lane * N + KEPT * step; c < width; c += step) {
     sum = addSquares<T, N>(sum, loadPiece<T, N>(x + c));
   }
-  float inverse = inverseRms(rowSum(sum, lanes), width, eps);
+  float inverse = inverseRms(rowSum(sum, lanes), width, rule);
 #pragma unroll
   for (int k = 0; k < KEPT; k++) {
     int c = lane * N + k * step;
     if (c < width) {
-      normalize<T, N>(y + c, kept[k], w + c, inverse);
+      normalize<T, N>(y + c, kept[k], w + c, rule, inverse);
     }
   }
   for (int c = lane * N + KEPT * step; c < width; c += step) {
-    normalize<T, N>(y + c, loadPiece<T, N>(x + c), w + c, inverse);
+    normalize<T, N>(y + c, loadPiece<T, N>(x + c), w + c, rule, inverse);
   }
 }
 
 template <class T>
 static __device__ __forceinline__ void rmsNormForward(T *y, const T *x, const float *w, i64 rows,
-                                                      int width, i64 stride, float eps, int lanes) {
+                                                      int width, i64 stride, NormRule rule,
+                                                      int lanes) {
   i64 row = rowOfThread(lanes);
   if (row >= rows) {
     return;
@@ -85,9 +97,9 @@ static __device__ __forceinline__ void rmsNormForward(T *y, const T *x, const fl
   int lane = laneOfThread(lanes);
   clearRoom(to, width, stride, lane, lanes);
   if (width % Vec<T>::size == 0 && stride % Vec<T>::size == 0 && isAligned16(y) && isAligned16(x) && isAligned16(w)) {
-    rmsNormRow<T, Vec<T>::size>(to, from, w, width, eps, lane, lanes);
+    rmsNormRow<T, Vec<T>::size>(to, from, w, width, rule, lane, lanes);
   } else {
-    rmsNormRow<T, 1>(to, from, w, width, eps, lane, lanes);
+    rmsNormRow<T, 1>(to, from, w, width, rule, lane, lanes);
   }
 }
 
@@ -95,13 +107,13 @@ static __device__ __forceinline__ void rmsNormForward(T *y, const T *x, const fl
 template <class T, int N>
 static __device__ __forceinline__ void addProducts(float &squares, float &products,
                                                    const Piece<T, N> &x, const Piece<T, N> &dy,
-                                                   const float *w) {
+                                                   const float *w, NormRule rule) {
   float v[N];
   float g[N];
   float scale[N];
   x.floats(v);
   dy.floats(g);
-  loadWeights(scale, w);
+  loadFactors(scale, w, rule);
 #pragma unroll
   for (int e = 0; e < N; e++) {
     squares = fmaf(v[e], v[e], squares);
@@ -113,15 +125,15 @@ static __device__ __forceinline__ void addProducts(float &squares, float &produc
 template <class T, int N>
 static __device__ __forceinline__ void writeGradient(T *dx, const Piece<T, N> &x,
                                                      const Piece<T, N> &dy, const float *w,
-                                                     const Piece<T, N> &prior, float inverse,
-                                                     float back) {
+                                                     NormRule rule, const Piece<T, N> &prior,
+                                                     float inverse, float back) {
   float v[N];
   float g[N];
   float scale[N];
   float sum[N];
   x.floats(v);
   dy.floats(g);
-  loadWeights(scale, w);
+  loadFactors(scale, w, rule);
   prior.floats(sum);
 #pragma unroll
   for (int e = 0; e < N; e++) {
@@ -133,7 +145,7 @@ static __device__ __forceinline__ void writeGradient(T *dx, const Piece<T, N> &x
 template <class T, int N>
 static __device__ __forceinline__ void rmsNormBackwardRow(T *dx, const T *dy, const T *x,
                                                           const float *w, const T *prior, int width,
-                                                          float eps, int lane, int lanes) {
+                                                          NormRule rule, int lane, int lanes) {
   Piece<T, N> xs[KEPT];
   Piece<T, N> dys[KEPT];
   Piece<T, N> priors[KEPT];  // zeros where there is none
@@ -150,31 +162,32 @@ static __device__ __forceinline__ void rmsNormBackwardRow(T *dx, const T *dy, co
 #pragma unroll
   for (int k = 0; k < KEPT; k++) {
     int c = lane * N + k * step;
-    if (c < width) addProducts<T, N>(squares, products, xs[k], dys[k], w + c);
+    if (c < width) addProducts<T, N>(squares, products, xs[k], dys[k], w + c, rule);
   }
   for (int c = lane * N + KEPT * step; c < width; c += step) {
-    addProducts<T, N>(squares, products, loadPiece<T, N>(x + c), loadPiece<T, N>(dy + c), w + c);
+    addProducts<T, N>(squares, products, loadPiece<T, N>(x + c), loadPiece<T, N>(dy + c), w + c,
+                      rule);
   }
-  float inverse = inverseRms(rowSum(squares, lanes), width, eps);
+  float inverse = inverseRms(rowSum(squares, lanes), width, rule);
   float back = inverse * inverse * inverse * rowSum(products, lanes) / (float)width;
 #pragma unroll
   for (int k = 0; k < KEPT; k++) {
     int c = lane * N + k * step;
     if (c < width) {
-      writeGradient<T, N>(dx + c, xs[k], dys[k], w + c, priors[k], inverse, back);
+      writeGradient<T, N>(dx + c, xs[k], dys[k], w + c, rule, priors[k], inverse, back);
     }
   }
   for (int c = lane * N + KEPT * step; c < width; c += step) {
     Piece<T, N> before = prior == 0 ? Piece<T, N>{} : loadPiece<T, N>(prior + c);
-    writeGradient<T, N>(dx + c, loadPiece<T, N>(x + c), loadPiece<T, N>(dy + c), w + c, before,
-                        inverse, back);
+    writeGradient<T, N>(dx + c, loadPiece<T, N>(x + c), loadPiece<T, N>(dy + c), w + c, rule,
+                        before, inverse, back);
   }
 }
 
 template <class T>
 static __device__ __forceinline__ void rmsNormBackward(T *dx, const T *dy, i64 stride, const T *x,
                                                        const float *w, const T *prior, i64 rows,
-                                                       int width, float eps, int lanes) {
+                                                       int width, NormRule rule, int lanes) {
   i64 row = rowOfThread(lanes);
   if (row >= rows) {
     return;
@@ -185,10 +198,10 @@ static __device__ __forceinline__ void rmsNormBackward(T *dx, const T *dy, i64 s
   int lane = laneOfThread(lanes);
   if (width % Vec<T>::size == 0 && stride % Vec<T>::size == 0 && isAligned16(dx) && isAligned16(dy) && isAligned16(x) &&
       isAligned16(w) && isAligned16(prior)) {
-    rmsNormBackwardRow<T, Vec<T>::size>(dx + at, from, x + at, w, before, width, eps, lane,
+    rmsNormBackwardRow<T, Vec<T>::size>(dx + at, from, x + at, w, before, width, rule, lane,
                                         lanes);
   } else {
-    rmsNormBackwardRow<T, 1>(dx + at, from, x + at, w, before, width, eps, lane, lanes);
+    rmsNormBackwardRow<T, 1>(dx + at, from, x + at, w, before, width, rule, lane, lanes);
   }
 }
 
@@ -205,7 +218,7 @@ static __device__ __forceinline__ float squaresOfRow(const T *x, int width, int 
 
 template <class T>
 static __device__ __forceinline__ void rmsNormInverse(float *inverse, const T *x, i64 rows,
-                                                      int width, float eps, int lanes) {
+                                                      int width, NormRule rule, int lanes) {
   i64 row = rowOfThread(lanes);
   if (row >= rows) {
     return;
@@ -215,31 +228,53 @@ static __device__ __forceinline__ void rmsNormInverse(float *inverse, const T *x
   float sum = width % Vec<T>::size == 0 && isAligned16(x)
                   ? squaresOfRow<T, Vec<T>::size>(from, width, lane, lanes)
                   : squaresOfRow<T, 1>(from, width, lane, lanes);
-  float result = inverseRms(rowSum(sum, lanes), width, eps);
+  float result = inverseRms(rowSum(sum, lanes), width, rule);
   if (lane == 0) {
     inverse[row] = result;
   }
 }
 
-// The heads of a token, [queries, keys, values]: each of those of queries and keys is a row with a
-// weight of its own kind, those of values are copied.
+// The heads of a token, [queries, keys, values]: each of those of queries and of keys is a row with a
+// weight and a width of its own kind, those of values, as wide as keys, are copied.
 struct HeadKinds {
   int queries;
   int keys;
+  int queryWidth;
+  int keyWidth;
   const float *queryWeight;
   const float *keyWeight;
+};
 
-  // The weight of a row of [tokens, heads], null for a value's.
-  __device__ __forceinline__ const float *weightOf(i64 row) const {
-    int head = (int)(row % (queries + 2 * keys));
-    if (head < queries) return queryWeight;
-    return head < queries + keys ? keyWeight : 0;
-  }
+// One head of [tokens, heads].
+struct Head {
+  i64 at;          // its first element
+  int width;
+  const float *w;  // null for a value's
 
-  __device__ __forceinline__ bool areAligned() const {
-    return isAligned16(queryWeight) && isAligned16(keyWeight);
+  __device__ __forceinline__ Head(HeadKinds kinds, i64 row) {
+    int heads = kinds.queries + 2 * kinds.keys;
+    i64 token = row / heads;
+    int h = (int)(row - token * heads);
+    i64 queries = (i64)kinds.queries * kinds.queryWidth;
+    i64 first = token * (queries + 2 * (i64)kinds.keys * kinds.keyWidth);
+    if (h < kinds.queries) {
+      at = first + (i64)h * kinds.queryWidth;
+      width = kinds.queryWidth;
+      w = kinds.queryWeight;
+    } else {
+      at = first + queries + (i64)(h - kinds.queries) * kinds.keyWidth;
+      width = kinds.keyWidth;
+      w = h < kinds.queries + kinds.keys ? kinds.keyWeight : 0;
+    }
   }
 };
+
+// Whether every head begins on 16 bytes and is a number of accesses.
+template <class T>
+static __device__ __forceinline__ bool onVectors(HeadKinds kinds) {
+  return kinds.queryWidth % Vec<T>::size == 0 && kinds.keyWidth % Vec<T>::size == 0 &&
+         isAligned16(kinds.queryWeight) && isAligned16(kinds.keyWeight);
+}
 
 // to = from, plus prior where there is one
 template <class T, int N>
@@ -262,88 +297,91 @@ static __device__ __forceinline__ void copyRow(T *to, const T *from, const T *pr
 }
 
 template <class T, int N>
-static __device__ __forceinline__ void headNormRow(T *y, const T *x, const float *w, int width,
-                                                   float eps, int lane, int lanes) {
-  if (w == 0) {
-    copyRow<T, N>(y, x, 0, width, lane, lanes);
+static __device__ __forceinline__ void headNormRow(T *y, const T *x, Head head, NormRule rule,
+                                                   int lane, int lanes) {
+  if (head.w == 0) {
+    copyRow<T, N>(y + head.at, x + head.at, 0, head.width, lane, lanes);
   } else {
-    rmsNormRow<T, N>(y, x, w, width, eps, lane, lanes);
+    rmsNormRow<T, N>(y + head.at, x + head.at, head.w, head.width, rule, lane, lanes);
   }
 }
 
-// A row has a warp: rows of one block may be of other kinds, so no sum goes beyond a warp.
+// Rows of one block may be of other kinds, but then each has a warp: no sum goes beyond a row.
 template <class T>
 static __device__ __forceinline__ void headNormForward(T *y, const T *x, HeadKinds kinds, i64 rows,
-                                                       int width, float eps) {
-  i64 row = rowOfThread(32);
+                                                       NormRule rule, int lanes) {
+  i64 row = rowOfThread(lanes);
   if (row >= rows) {
     return;
   }
-  i64 at = row * width;
-  const float *w = kinds.weightOf(row);
-  if (width % Vec<T>::size == 0 && isAligned16(y) && isAligned16(x) && kinds.areAligned()) {
-    headNormRow<T, Vec<T>::size>(y + at, x + at, w, width, eps, laneOfThread(32), 32);
+  Head head(kinds, row);
+  int lane = laneOfThread(lanes);
+  if (onVectors<T>(kinds) && isAligned16(y) && isAligned16(x)) {
+    headNormRow<T, Vec<T>::size>(y, x, head, rule, lane, lanes);
   } else {
-    headNormRow<T, 1>(y + at, x + at, w, width, eps, laneOfThread(32), 32);
+    headNormRow<T, 1>(y, x, head, rule, lane, lanes);
   }
 }
 
 template <class T, int N>
 static __device__ __forceinline__ void headNormBackwardRow(T *dx, const T *dy, const T *x,
-                                                           const float *w, const T *prior,
-                                                           int width, float eps, int lane) {
-  if (w == 0) {
-    copyRow<T, N>(dx, dy, prior, width, lane, 32);
+                                                           Head head, const T *prior, NormRule rule,
+                                                           int lane, int lanes) {
+  const T *before = prior == 0 ? prior : prior + head.at;
+  if (head.w == 0) {
+    copyRow<T, N>(dx + head.at, dy + head.at, before, head.width, lane, lanes);
   } else {
-    rmsNormBackwardRow<T, N>(dx, dy, x, w, prior, width, eps, lane, 32);
+    rmsNormBackwardRow<T, N>(dx + head.at, dy + head.at, x + head.at, head.w, before, head.width,
+                             rule, lane, lanes);
   }
 }
 
 template <class T>
 static __device__ __forceinline__ void headNormBackward(T *dx, const T *dy, const T *x,
                                                         HeadKinds kinds, const T *prior, i64 rows,
-                                                        int width, float eps) {
-  i64 row = rowOfThread(32);
+                                                        NormRule rule, int lanes) {
+  i64 row = rowOfThread(lanes);
   if (row >= rows) {
     return;
   }
-  i64 at = row * width;
-  const T *before = prior == 0 ? prior : prior + at;
-  const float *w = kinds.weightOf(row);
-  if (width % Vec<T>::size == 0 && isAligned16(dx) && isAligned16(dy) && isAligned16(x) &&
-      isAligned16(prior) && kinds.areAligned()) {
-    headNormBackwardRow<T, Vec<T>::size>(dx + at, dy + at, x + at, w, before, width, eps,
-                                         laneOfThread(32));
+  Head head(kinds, row);
+  int lane = laneOfThread(lanes);
+  if (onVectors<T>(kinds) && isAligned16(dx) && isAligned16(dy) && isAligned16(x) &&
+      isAligned16(prior)) {
+    headNormBackwardRow<T, Vec<T>::size>(dx, dy, x, head, prior, rule, lane, lanes);
   } else {
-    headNormBackwardRow<T, 1>(dx + at, dy + at, x + at, w, before, width, eps, laneOfThread(32));
+    headNormBackwardRow<T, 1>(dx, dy, x, head, prior, rule, lane, lanes);
   }
 }
 
 #define RMS_NORM(S, T)                                                                             \
   extern "C" __global__ void rms_norm_forward_##S(T *y, const T *x, const float *w, i64 rows,      \
-                                                  int width, i64 stride, float eps, int lanes) {   \
-    rmsNormForward<T>(y, x, w, rows, width, stride, eps, lanes);                                   \
+                                                  int width, i64 stride, float eps, float offset,  \
+                                                  int rounds, int lanes) {                         \
+    rmsNormForward<T>(y, x, w, rows, width, stride, NormRule{eps, offset, rounds}, lanes);         \
   }                                                                                                \
-  extern "C" __global__ void rms_norm_backward_##S(T *dx, const T *dy, i64 stride, const T *x,     \
-                                                   const float *w, const T *prior, i64 rows,       \
-                                                   int width, float eps, int lanes) {              \
-    rmsNormBackward<T>(dx, dy, stride, x, w, prior, rows, width, eps, lanes);                              \
+  extern "C" __global__ void rms_norm_backward_##S(                                                \
+      T *dx, const T *dy, i64 stride, const T *x, const float *w, const T *prior, i64 rows,        \
+      int width, float eps, float offset, int rounds, int lanes) {                                 \
+    rmsNormBackward<T>(dx, dy, stride, x, w, prior, rows, width, NormRule{eps, offset, rounds},    \
+                       lanes);                                                                     \
   }                                                                                                \
   extern "C" __global__ void rms_norm_inverse_##S(float *inverse, const T *x, i64 rows, int width, \
                                                   float eps, int lanes) {                          \
-    rmsNormInverse<T>(inverse, x, rows, width, eps, lanes);                                        \
+    rmsNormInverse<T>(inverse, x, rows, width, NormRule{eps, 0.0f, 0}, lanes);                     \
   }                                                                                                \
-  extern "C" __global__ void head_norm_forward_##S(T *y, const T *x, const float *queryWeight,     \
-                                                   const float *keyWeight, int queries, int keys,  \
-                                                   i64 rows, int width, float eps) {               \
-    HeadKinds kinds = {queries, keys, queryWeight, keyWeight};                                     \
-    headNormForward<T>(y, x, kinds, rows, width, eps);                                             \
+  extern "C" __global__ void head_norm_forward_##S(                                                \
+      T *y, const T *x, const float *queryWeight, const float *keyWeight, int queries, int keys,   \
+      int queryWidth, int keyWidth, i64 rows, float eps, float offset, int rounds, int lanes) {    \
+    HeadKinds kinds = {queries, keys, queryWidth, keyWidth, queryWeight, keyWeight};               \
+    headNormForward<T>(y, x, kinds, rows, NormRule{eps, offset, rounds}, lanes);                   \
   }                                                                                                \
   extern "C" __global__ void head_norm_backward_##S(                                               \
       T *dx, const T *dy, const T *x, const float *queryWeight, const float *keyWeight,            \
-      const T *prior, int queries, int keys, i64 rows, int width, float eps) {                     \
-    HeadKinds kinds = {queries, keys, queryWeight, keyWeight};                                     \
-    headNormBackward<T>(dx, dy, x, kinds, prior, rows, width, eps);                                \
+      const T *prior, int queries, int keys, int queryWidth, int keyWidth, i64 rows, float eps,    \
+      float offset, int rounds, int lanes) {                                                       \
+    HeadKinds kinds = {queries, keys, queryWidth, keyWidth, queryWeight, keyWeight};               \
+    headNormBackward<T>(dx, dy, x, kinds, prior, rows, NormRule{eps, offset, rounds}, lanes);      \
   }
 
 KERNELS(RMS_NORM)

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.cuda.CachedAttentionKernels.Scores;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.tensor.TensorException;
@@ -16,7 +17,21 @@ import org.junit.jupiter.params.provider.EnumSource;
 class CachedAttentionKernelsTest extends KernelTestCase {
   /** One shape of attention to a cache. */
   private record Case(
-      int heads, int keyValueHeads, int headDim, int capacity, int length, int window) {
+      int heads, int keyValueHeads, int headDim, int capacity, int length, int window, double cap) {
+    Case(int heads, int keyValueHeads, int headDim, int capacity, int length, int window) {
+      this(heads, keyValueHeads, headDim, capacity, length, window, 0);
+    }
+
+    Scores scores() {
+      return new Scores(scale(), window, cap);
+    }
+
+    /** What a product becomes. */
+    double score(double product) {
+      double score = product * scale();
+      return cap == 0 ? score : cap * Math.tanh(score / cap);
+    }
+
     int first() {
       return window > 0 ? Math.max(0, length - window) : 0;
     }
@@ -37,7 +52,10 @@ class CachedAttentionKernelsTest extends KernelTestCase {
     new Case(4, 4, 80, 300, 290, 0),
     new Case(11, 1, 128, 300, 300, 0),
     new Case(2, 1, 256, 150, 140, 1000),
-    new Case(2, 2, 17, 300, 299, 0)
+    new Case(2, 2, 17, 300, 299, 0),
+    new Case(2, 1, 256, 150, 140, 1000, 1.5),
+    new Case(9, 3, 64, 700, 600, 200, 50),
+    new Case(2, 2, 17, 300, 299, 0, 0.25)
   };
 
   /** Expected outputs and how far off they may be. */
@@ -65,8 +83,10 @@ class CachedAttentionKernelsTest extends KernelTestCase {
           dot += product;
           size += Math.abs(product);
         }
-        weights[j] = Math.exp(dot * c.scale());
-        worst = Math.max(worst, (d + 6) * 0x1p-24 * size * c.scale());
+        weights[j] = Math.exp(c.score(dot));
+        // a cap's slope is at most 1; its tangent is within 2 ulp
+        double capped = c.cap * 4 * 0x1p-24;
+        worst = Math.max(worst, (d + 6) * 0x1p-24 * size * c.scale() + capped);
         sum += weights[j];
       }
       for (int e = 0; e < d; e++) {
@@ -103,11 +123,11 @@ class CachedAttentionKernelsTest extends KernelTestCase {
       Tensor keys = tensor(dtype, ks, c.keyValueHeads, c.capacity, c.headDim);
       Tensor values = tensor(dtype, vs, c.keyValueHeads, c.capacity, c.headDim);
       Tensor out = unwritten(dtype, c.heads, c.headDim);
-      CachedAttentionKernels.attend(out, q, keys, values, c.length, c.window, c.scale());
+      CachedAttentionKernels.attend(out, q, keys, values, c.length, c.scores());
       assertWithin(expected.values, expected.bounds, out, dtype + " " + c);
       Tensor moved = misplaced(dtype, qs, c.heads, c.headDim);
       Tensor again = unwritten(dtype, c.heads, c.headDim);
-      CachedAttentionKernels.attend(again, moved, keys, values, c.length, c.window, c.scale());
+      CachedAttentionKernels.attend(again, moved, keys, values, c.length, c.scores());
       assertWithin(expected.values, expected.bounds, again, dtype + " misplaced " + c);
     }
   }
@@ -118,7 +138,7 @@ class CachedAttentionKernelsTest extends KernelTestCase {
     Tensor keys = tensor(DType.FLOAT32, new float[] {1000, 0, 999, 0, -1000, 0}, 1, 3, 2);
     Tensor values = tensor(DType.FLOAT32, new float[] {1, 2, 3, 4, 5, 6}, 1, 3, 2);
     Tensor out = unwritten(DType.FLOAT32, 1, 2);
-    CachedAttentionKernels.attend(out, q, keys, values, 3, 0, 1);
+    CachedAttentionKernels.attend(out, q, keys, values, 3, new Scores(1, 0));
     assertSame(new float[] {1, 2}, out, "all weight on the first");
   }
 
@@ -135,8 +155,7 @@ class CachedAttentionKernelsTest extends KernelTestCase {
           tensor(DType.FLOAT32, ks, 1, 140, 8),
           values,
           140,
-          0,
-          1);
+          new Scores(1, 0));
       for (float value : floats(out)) {
         assertTrue(Float.isNaN(value), "key " + at);
       }
@@ -154,8 +173,8 @@ class CachedAttentionKernelsTest extends KernelTestCase {
     for (int length : new int[] {1, 128, 129, 300}) {
       Tensor own = unwritten(DType.FLOAT32, 4, 16);
       Tensor given = unwritten(DType.FLOAT32, 4, 16);
-      CachedAttentionKernels.attend(own, q, keys, keys, length, 0, 0.25);
-      CachedAttentionKernels.attend(given, q, keys, keys, length, 0, 0.25, workspace);
+      CachedAttentionKernels.attend(own, q, keys, keys, length, new Scores(0.25, 0));
+      CachedAttentionKernels.attend(given, q, keys, keys, length, new Scores(0.25, 0), workspace);
       assertSame(floats(own), given, "length " + length);
     }
     Tensor small = unwritten(DType.FLOAT32, elements - 1);
@@ -163,7 +182,9 @@ class CachedAttentionKernelsTest extends KernelTestCase {
         "cached_attention: workspace is 215, expected 216 elements",
         assertThrows(
                 TensorException.class,
-                () -> CachedAttentionKernels.attend(q, q, keys, keys, 300, 0, 0.25, small))
+                () ->
+                    CachedAttentionKernels.attend(
+                        q, q, keys, keys, 300, new Scores(0.25, 0), small))
             .getMessage());
   }
 
@@ -174,8 +195,9 @@ class CachedAttentionKernelsTest extends KernelTestCase {
     int kv = 2;
     int capacity = 5;
     int at = 3;
-    for (int half : new int[] {1, 3, 32, 40}) {
-      int d = 2 * half;
+    for (int[] head : new int[][] {{1, 2}, {3, 6}, {32, 64}, {40, 80}, {3, 7}, {24, 96}}) {
+      int half = head[0];
+      int d = head[1];
       float[] qkv = gaussian(dtype, 4, (heads + 2 * kv) * d);
       float[] cos = gaussian(DType.FLOAT32, 5, 4 * half);
       float[] sin = gaussian(DType.FLOAT32, 6, 4 * half);
@@ -224,7 +246,7 @@ class CachedAttentionKernelsTest extends KernelTestCase {
         "cached_attention: length is 11, expected 1 to 10",
         assertThrows(
                 TensorException.class,
-                () -> CachedAttentionKernels.attend(q, q, keys, keys, 11, 0, 1))
+                () -> CachedAttentionKernels.attend(q, q, keys, keys, 11, new Scores(1, 0)))
             .getMessage());
   }
 }

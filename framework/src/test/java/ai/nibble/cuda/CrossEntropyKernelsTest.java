@@ -85,6 +85,47 @@ class CrossEntropyKernelsTest extends KernelTestCase {
     assertWithin(gradients, bounds, moved, what + " gradient misplaced");
   }
 
+  /** Against the loss of capped logits, which float64 has; a tangent is within 2 ulp of float32. */
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void ofLogitsWithACapIsTheDefinition(DType dtype) {
+    double cap = 2.5;
+    for (int width : new int[] {1, 3, 17, 576, 4099}) {
+      int rows = 3;
+      float[] values = gaussian(dtype, width, rows * width);
+      int[] targets = new Random(3).ints(rows, 0, width).toArray();
+      double[] losses = new double[rows];
+      double[] lossBounds = new double[rows];
+      double[] gradients = new double[values.length];
+      double[] bounds = new double[values.length];
+      for (int r = 0; r < rows; r++) {
+        double sum = 0;
+        for (int c = 0; c < width; c++) {
+          sum += Math.exp(cap * Math.tanh(values[r * width + c] / cap));
+        }
+        losses[r] = Math.log(sum) - cap * Math.tanh(values[r * width + targets[r]] / cap);
+        lossBounds[r] = logError(width) + 8 * cap * 0x1p-24;
+        for (int c = 0; c < width; c++) {
+          int i = r * width + c;
+          double t = Math.tanh(values[i] / cap);
+          double p = Math.exp(cap * t) / sum;
+          gradients[i] = (p - (c == targets[r] ? 1 : 0)) * SCALE * (1 - t * t);
+          double smallest = dtype == DType.FLOAT16 ? 0x1p-25 : 1e-44;
+          bounds[i] = 1.01 * unit(dtype) * Math.abs(gradients[i]) + smallest;
+          bounds[i] += (p * (lossBounds[r] + 0x1p-21) + 0x1p-21) * SCALE;
+        }
+      }
+      Tensor logits = tensor(dtype, values, rows, width);
+      Tensor got = unwritten(DType.FLOAT32, rows);
+      CrossEntropyKernels.forwardCapped(got, logits, ints(targets), SCALE, false, cap);
+      assertWithin(losses, lossBounds, got, dtype + " " + width);
+      assertSame(values, logits, "logits stay");
+      CrossEntropyKernels.forwardCapped(got, logits, ints(targets), SCALE, true, cap);
+      assertWithin(losses, lossBounds, got, dtype + " " + width);
+      assertWithin(gradients, bounds, logits, dtype + " gradient " + width);
+    }
+  }
+
   @Test
   void aSureTargetCostsNothing() {
     float[] values = new float[40];

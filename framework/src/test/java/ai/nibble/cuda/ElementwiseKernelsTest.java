@@ -144,16 +144,34 @@ class ElementwiseKernelsTest extends KernelTestCase {
             if (ids[p] == token) {
               positions[at++] = p;
               for (int c = 0; c < width; c++) {
-                expected[token * width + c] += dys[p * width + c];
+                expected[token * width + c] += 2.5f * dys[p * width + c];
               }
             }
           }
           starts[token + 1] = at;
         }
         ElementwiseKernels.embeddingGradient(
-            grad, tensor(dtype, dys, n, width), ints(positions), ints(starts));
+            grad, tensor(dtype, dys, n, width), ints(positions), ints(starts), 2.5);
         assertSame(expected, grad, dtype + " " + n + "x" + width);
       }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void aFactorIsRoundedOnce(DType dtype) {
+    for (int n : new int[] {0, 1, 7, 64, 1003}) {
+      float[] values = gaussian(dtype, 21, n);
+      float[] expected = new float[n];
+      for (int i = 0; i < n; i++) {
+        expected[i] = round(dtype, 33.5f * values[i]);
+      }
+      Tensor x = tensor(dtype, values, n);
+      ElementwiseKernels.scale(x, 33.5);
+      assertSame(expected, x, dtype + " " + n);
+      Tensor moved = misplaced(dtype, values, n);
+      ElementwiseKernels.scale(moved, 33.5);
+      assertSame(expected, moved, dtype + " misplaced " + n);
     }
   }
 

@@ -19,6 +19,10 @@ import org.junit.jupiter.params.provider.EnumSource;
 /** The norm's kernels against {@link RmsNorm}, and in float16 against its formulas. */
 class RmsNormKernelsTest extends KernelTestCase {
   private static final double EPS = 1e-5;
+  private static final NormRule LLAMA = NormRule.rounded(EPS);
+
+  /** Multiplied in float32, and by the weight plus one. */
+  private static final NormRule OFFSET = new NormRule((float) EPS, false, 1);
 
   /** Beyond these a row does not fit the registers of a block's threads, in any dtype. */
   private static final int[] LONG_ROWS = {4104, 16392};
@@ -83,13 +87,13 @@ class RmsNormKernelsTest extends KernelTestCase {
     Tensor dy = tensor(dtype, dys, rows, width);
     Tensor w = tensor(DType.FLOAT32, ws, width);
     Tensor y = unwritten(dtype, rows, width);
-    RmsNormKernels.forward(y, x, w, EPS);
+    RmsNormKernels.forward(y, x, w, LLAMA);
     assertSame(normalized(dtype, xs, ws, rows), y, what);
     Tensor dx = unwritten(dtype, rows, width);
-    RmsNormKernels.backward(dx, dy, x, w, null, EPS);
+    RmsNormKernels.backward(dx, dy, x, w, null, LLAMA);
     assertSame(gradient(dtype, dys, xs, ws, null), dx, what);
     Tensor prior = tensor(dtype, priors, rows, width);
-    RmsNormKernels.backward(prior, dy, x, w, prior, EPS);
+    RmsNormKernels.backward(prior, dy, x, w, prior, LLAMA);
     assertSame(gradient(dtype, dys, xs, ws, priors), prior, what + " in the prior's place");
   }
 
@@ -102,10 +106,20 @@ class RmsNormKernelsTest extends KernelTestCase {
         float[] ws = whole(20, width);
         Tensor y = unwrittenRows(dtype, 3, width, room);
         RmsNormKernels.forward(
-            y, tensor(dtype, xs, 3, width), tensor(DType.FLOAT32, ws, width), EPS);
+            y, tensor(dtype, xs, 3, width), tensor(DType.FLOAT32, ws, width), LLAMA);
         assertRows(normalized(dtype, xs, ws, 3), y, room, dtype + " " + width + "+" + room);
       }
     }
+  }
+
+  @Test
+  void roomBehindASingleRowIsClearedToo() {
+    float[] xs = whole(19, 8);
+    float[] ws = whole(20, 8);
+    Tensor y = unwrittenRows(DType.FLOAT32, 1, 8, 56);
+    Tensor x = tensor(DType.FLOAT32, xs, 1, 8);
+    RmsNormKernels.forward(y, x, tensor(DType.FLOAT32, ws, 8), LLAMA);
+    assertRows(normalized(DType.FLOAT32, xs, ws, 1), y, 56, "one row");
   }
 
   @ParameterizedTest
@@ -119,7 +133,7 @@ class RmsNormKernelsTest extends KernelTestCase {
         Tensor dy = apart(tensor(dtype, dys, 3, width), room);
         Tensor dx = unwritten(dtype, 3, width);
         Tensor w = tensor(DType.FLOAT32, ws, width);
-        RmsNormKernels.backward(dx, dy, tensor(dtype, xs, 3, width), w, null, EPS);
+        RmsNormKernels.backward(dx, dy, tensor(dtype, xs, 3, width), w, null, LLAMA);
         assertSame(gradient(dtype, dys, xs, ws, null), dx, dtype + " " + width + "+" + room);
       }
     }
@@ -134,8 +148,8 @@ class RmsNormKernelsTest extends KernelTestCase {
     Tensor w = tensor(DType.FLOAT32, whole(7, width), width);
     Tensor y = unwritten(dtype, 7, width);
     Tensor dx = unwritten(dtype, 7, width);
-    RmsNormKernels.forward(y, x, w, EPS);
-    RmsNormKernels.backward(dx, dy, x, w, null, EPS);
+    RmsNormKernels.forward(y, x, w, LLAMA);
+    RmsNormKernels.backward(dx, dy, x, w, null, LLAMA);
     try (RmsNorm norm = new RmsNorm(w.share(), EPS);
         Tape tape = Tape.recording()) {
       Variable input = tape.leaf(x.share());
@@ -156,7 +170,7 @@ class RmsNormKernelsTest extends KernelTestCase {
     float[] ws = whole(9, width);
     Tensor y = misplaced(dtype, xs, 3, width);
     Tensor w = misplaced(DType.FLOAT32, ws, width);
-    RmsNormKernels.forward(y, y, w, EPS);
+    RmsNormKernels.forward(y, y, w, LLAMA);
     assertSame(normalized(dtype, xs, ws, 3), y, "in place");
   }
 
@@ -171,7 +185,8 @@ class RmsNormKernelsTest extends KernelTestCase {
       float[] xs = gaussian(dtype, width, 3 * width);
       float[] ws = gaussian(DType.FLOAT32, 1, width);
       Tensor y = unwritten(dtype, 3, width);
-      RmsNormKernels.forward(y, tensor(dtype, xs, 3, width), tensor(DType.FLOAT32, ws, width), EPS);
+      RmsNormKernels.forward(
+          y, tensor(dtype, xs, 3, width), tensor(DType.FLOAT32, ws, width), LLAMA);
       double[] expected = new double[xs.length];
       double[] bounds = new double[xs.length];
       for (int i = 0; i < xs.length; i++) {
@@ -207,7 +222,10 @@ class RmsNormKernelsTest extends KernelTestCase {
           expected[i % width] += sign * dys[i];
         }
         RmsNormKernels.weightGradient(
-            grad, tensor(dtype, dys, rows, width), tensor(dtype, xs, rows, width), 0);
+            grad,
+            tensor(dtype, dys, rows, width),
+            tensor(dtype, xs, rows, width),
+            NormRule.rounded(0));
         assertSame(expected, grad, dtype + " " + rows + "x" + width);
       }
     }
@@ -225,7 +243,7 @@ class RmsNormKernelsTest extends KernelTestCase {
     Tensor grad = tensor(DType.FLOAT32, new float[width], width);
     Tensor layers = tensor(DType.FLOAT32, new float[width], width);
     Tensor w = tensor(DType.FLOAT32, whole(16, width), width);
-    RmsNormKernels.weightGradient(grad, dy, x, EPS);
+    RmsNormKernels.weightGradient(grad, dy, x, LLAMA);
     try (RmsNorm norm = new RmsNorm(new Parameter("w", w, layers), EPS);
         Tape tape = Tape.recording()) {
       tape.backward(norm.apply(tape, tape.leaf(x.share())), dy.share());
@@ -242,13 +260,68 @@ class RmsNormKernelsTest extends KernelTestCase {
     assertWithin(expected, bounds, grad, dtype.torchName());
   }
 
+  /** Rows whose inverse is exact: what is left is one product, rounded once. */
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void weightsWithAnOffsetAreMultipliedInFloat32(DType dtype) {
+    for (int width : new int[] {1, 17, 64, 576, 4104}) {
+      float[] xs = gaussian(dtype, 31, 3 * width);
+      float[] ws = gaussian(DType.FLOAT32, 32, width);
+      float[] factors = new float[width];
+      for (int c = 0; c < width; c++) {
+        factors[c] = ws[c] + 1;
+      }
+      Tensor x = tensor(dtype, xs, 3, width);
+      Tensor y = unwritten(dtype, 3, width);
+      RmsNormKernels.forward(y, x, tensor(DType.FLOAT32, ws, width), OFFSET);
+      Tensor wide = unwritten(DType.FLOAT32, 3, width);
+      Tensor f = tensor(DType.FLOAT32, factors, width);
+      RmsNormKernels.forward(wide, tensor(DType.FLOAT32, xs, 3, width), f, LLAMA);
+      float[] expected = floats(wide);
+      float[] got = floats(y);
+      for (int i = 0; i < got.length; i++) {
+        // the inverse roots differ by the order of their sums, so that some values round elsewhere
+        float bound = (float) (2 * unit(dtype) + width * 0x1p-24) * Math.abs(expected[i]);
+        assertEquals(expected[i], got[i], bound + (dtype == DType.FLOAT16 ? 0x1p-24f : 0));
+      }
+      Tensor dy = tensor(dtype, whole(33, 3 * width), 3, width);
+      Tensor dx = unwritten(dtype, 3, width);
+      Tensor again = unwritten(dtype, 3, width);
+      RmsNormKernels.backward(dx, dy, x, tensor(DType.FLOAT32, ws, width), null, OFFSET);
+      RmsNormKernels.backward(again, dy, x, f, null, LLAMA);
+      assertSame(floats(again), dx, dtype + " " + width + ": the gradient by the factors");
+    }
+  }
+
+  /** What is not rounded before the weight is not rounded in the sum either. */
+  @Test
+  void weightGradientsOfValuesThatAreNotRoundedAreExact() {
+    float[] xs = gaussian(DType.BFLOAT16, 34, 64);
+    Tensor x = tensor(DType.BFLOAT16, xs, 1, 64);
+    Tensor dy = tensor(DType.BFLOAT16, whole(35, 64), 1, 64);
+    Tensor grad = tensor(DType.FLOAT32, new float[64], 64);
+    Tensor wide = tensor(DType.FLOAT32, new float[64], 64);
+    RmsNormKernels.weightGradient(grad, dy, x, OFFSET);
+    RmsNormKernels.weightGradient(
+        wide,
+        tensor(DType.FLOAT32, whole(35, 64), 1, 64),
+        tensor(DType.FLOAT32, xs, 1, 64),
+        OFFSET);
+    float[] got = floats(grad);
+    float[] expected = floats(wide);
+    for (int c = 0; c < 64; c++) {
+      // a sum of squares in another order; rounded to bfloat16 it would be 2^-9
+      assertEquals(expected[c], got[c], Math.abs(expected[c]) * 64 * 0x1p-24f);
+    }
+  }
+
   @Test
   void notANumberStaysInItsRow() {
     float[] xs = whole(17, 3 * 64);
     xs[64 + 5] = Float.NaN;
     Tensor y = unwritten(DType.BFLOAT16, 3, 64);
     Tensor w = tensor(DType.FLOAT32, whole(18, 64), 64);
-    RmsNormKernels.forward(y, tensor(DType.BFLOAT16, xs, 3, 64), w, EPS);
+    RmsNormKernels.forward(y, tensor(DType.BFLOAT16, xs, 3, 64), w, LLAMA);
     float[] got = floats(y);
     for (int i = 0; i < got.length; i++) {
       assertEquals(i / 64 == 1, Float.isNaN(got[i]), "element " + i);
@@ -262,15 +335,15 @@ class RmsNormKernelsTest extends KernelTestCase {
     Tensor w = tensor(DType.FLOAT32, new float[3], 3);
     assertEquals(
         "rms_norm: y is bfloat16[3, 4], expected float32[3, 4], contiguous rows",
-        assertThrows(TensorException.class, () -> RmsNormKernels.forward(y, x, w, EPS))
+        assertThrows(TensorException.class, () -> RmsNormKernels.forward(y, x, w, LLAMA))
             .getMessage());
     assertEquals(
         "rms_norm: weight is float32[3], expected float32[4], contiguous",
-        assertThrows(TensorException.class, () -> RmsNormKernels.forward(x, x, w, EPS))
+        assertThrows(TensorException.class, () -> RmsNormKernels.forward(x, x, w, LLAMA))
             .getMessage());
     Tensor turned = scope.own(x.t());
     assertTrue(
-        assertThrows(TensorException.class, () -> RmsNormKernels.forward(turned, turned, w, EPS))
+        assertThrows(TensorException.class, () -> RmsNormKernels.forward(turned, turned, w, LLAMA))
             .getMessage()
             .startsWith("rms_norm: x is strided float32[4, 3], expected"));
   }

@@ -17,9 +17,13 @@ class RotaryKernelsTest extends KernelTestCase {
   private static final int POSITIONS = 40;
 
   /** One shape of attention and some tokens. */
-  private record Heads(int heads, int keyValueHeads, int half, int tokens) {
+  private record Heads(int heads, int keyValueHeads, int half, int tokens, int headDim) {
+    Heads(int heads, int keyValueHeads, int half, int tokens) {
+      this(heads, keyValueHeads, half, tokens, 2 * half);
+    }
+
     int width() {
-      return (heads + 2 * keyValueHeads) * 2 * half;
+      return (heads + 2 * keyValueHeads) * headDim;
     }
 
     int[] positions() {
@@ -42,7 +46,7 @@ class RotaryKernelsTest extends KernelTestCase {
       for (int t = 0; t < tokens; t++) {
         for (int h = 0; h < heads + keyValueHeads; h++) {
           for (int i = 0; i < half; i++) {
-            int at = t * width() + h * 2 * half + i;
+            int at = t * width() + h * headDim + i;
             int angle = positions()[t] * half + i;
             float a = qkv[at];
             float b = qkv[at + half];
@@ -62,7 +66,12 @@ class RotaryKernelsTest extends KernelTestCase {
     new Heads(9, 3, 32, 7),
     new Heads(4, 2, 40, 3),
     new Heads(2, 2, 64, 0),
-    new Heads(32, 8, 64, 2)
+    new Heads(32, 8, 64, 2),
+    // rotated in part
+    new Heads(3, 1, 3, 5, 7),
+    new Heads(4, 2, 24, 3, 96),
+    new Heads(4, 4, 16, 3, 80),
+    new Heads(2, 1, 8, 3, 20)
   };
 
   private Tensor cos(Heads shape) {
@@ -98,7 +107,7 @@ class RotaryKernelsTest extends KernelTestCase {
   @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void gradientsRotateBackToTheProjectionsLayout(DType dtype) {
     for (Heads shape : SHAPES) {
-      int d = 2 * shape.half;
+      int d = shape.headDim;
       float[] all = gaussian(dtype, 2, shape.tokens * shape.width());
       Tensor dqkv = unwritten(dtype, shape.tokens, shape.width());
       RotaryKernels.gradient(
@@ -115,7 +124,7 @@ class RotaryKernelsTest extends KernelTestCase {
 
   /** Some heads of all tokens, {@code [N, count, D]}. */
   private Tensor part(DType dtype, float[] all, Heads shape, int first, int count) {
-    int d = 2 * shape.half;
+    int d = shape.headDim;
     float[] part = new float[shape.tokens * count * d];
     for (int t = 0; t < shape.tokens; t++) {
       System.arraycopy(all, t * shape.width() + first * d, part, t * count * d, count * d);
@@ -124,16 +133,27 @@ class RotaryKernelsTest extends KernelTestCase {
   }
 
   @Test
-  void widthThatIsNotTheHeadsIsNamed() {
+  void widthThatHasNoNumberOfHeadsIsNamed() {
     Heads shape = new Heads(2, 1, 4, 3);
-    float[] values = new float[3 * 30];
-    Arrays.fill(values, 1);
-    Tensor qkv = tensor(DType.FLOAT32, values, 3, 30);
+    Tensor qkv = tensor(DType.FLOAT32, new float[3 * 34], 3, 34);
     TensorException e =
         assertThrows(
             TensorException.class,
             () -> RotaryKernels.rotate(qkv, qkv, ints(0, 1, 2), cos(shape), sin(shape), 2, 1));
     assertEquals(
-        "rotary: qkv is float32[3, 30], expected float32[3, 32], contiguous", e.getMessage());
+        "rotary: qkv is float32[3, 34], expected float32[3, 32], contiguous", e.getMessage());
+  }
+
+  @Test
+  void widthThatIsNotTheHeadsIsNamed() {
+    Heads shape = new Heads(2, 1, 4, 3);
+    float[] values = new float[3 * 28];
+    Arrays.fill(values, 1);
+    Tensor qkv = tensor(DType.FLOAT32, values, 3, 28);
+    TensorException e =
+        assertThrows(
+            TensorException.class,
+            () -> RotaryKernels.rotate(qkv, qkv, ints(0, 1, 2), cos(shape), sin(shape), 2, 1));
+    assertEquals("rotary: D is 7, expected 8 or more, twice the columns of 'cos'", e.getMessage());
   }
 }

@@ -242,12 +242,12 @@ class FunctionsTest extends FunctionTestCase {
     assertArrayEquals(Arrays.copyOfRange(row, 128, 192), again);
   }
 
-  private static RotaryTable rotary(int headDim) {
+  private RotaryTable rotary(int headDim) {
     float[] frequencies = new float[headDim / 2];
     for (int i = 0; i < frequencies.length; i++) {
       frequencies[i] = (float) Math.pow(100, -2.0 * i / headDim);
     }
-    return new RotaryTable(frequencies, 1);
+    return scope.own(new RotaryTable(frequencies, 1));
   }
 
   /** Attention of one sequence by the textbook, over repeated heads and a full mask. */

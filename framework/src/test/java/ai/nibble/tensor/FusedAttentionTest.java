@@ -26,7 +26,7 @@ class FusedAttentionTest {
     try (Tensor q = Tensor.zeros(DType.FLOAT32, 5, 4, 12);
         Tensor k = Tensor.zeros(DType.FLOAT32, 5, 2, 12);
         Tensor starts = Tensor.ofInts(Device.CPU, new int[] {0, 5})) {
-      FusedAttention.Sequences one = new FusedAttention.Sequences(starts, 5);
+      FusedAttention.Sequences one = new FusedAttention.Sequences(starts, 5, new int[] {0, 5});
       EfficientAttention kernel = new EfficientAttention();
       String seen =
           assertThrows(

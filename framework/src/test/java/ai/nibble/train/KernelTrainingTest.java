@@ -21,7 +21,7 @@ import java.util.Random;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.FieldSource;
 
 /** A model whose layers are computed by kernels, compiled for the host, trains as without them. */
 class KernelTrainingTest {
@@ -79,7 +79,7 @@ class KernelTrainingTest {
 
   /** Adapters with what is computed again, and all weights, of each architecture. */
   @ParameterizedTest
-  @ValueSource(strings = {"mistral", "qwen2", "qwen3", "smollm3"})
+  @FieldSource("ai.nibble.model.TinyModel#MODEL_TYPES")
   void everyArchitectureTrainsAsWithoutKernels(String modelType) {
     TinyModel tiny = TinyModel.of(modelType, 15).scaled(0.5f);
     tiny.writeConfig(folder);

@@ -4,8 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.nn.GeGlu;
 import ai.nibble.nn.SwiGlu;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
@@ -14,15 +16,15 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** The gated activation's kernels against {@link SwiGlu}. */
-class SwiGluKernelsTest extends KernelTestCase {
+/** The gated activations' kernels against {@link SwiGlu} and {@link GeGlu}. */
+class GatedKernelsTest extends KernelTestCase {
   private record Both(float[] h, float[] dGateUp) {}
 
   /** What the layer computes, through its tape. */
-  private Both layers(Tensor gateUp, Tensor dh) {
+  private Both layers(Function function, Tensor gateUp, Tensor dh) {
     try (Tape tape = Tape.recording()) {
       Variable input = tape.leaf(gateUp.share());
-      Variable output = tape.apply(new SwiGlu(), input);
+      Variable output = tape.apply(function, input);
       float[] h = floats(output.value());
       tape.backward(output, dh.share());
       try (Tensor gradient = tape.takeGradient(input)) {
@@ -57,55 +59,65 @@ class SwiGluKernelsTest extends KernelTestCase {
   @ParameterizedTest
   @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void isTheLayersFunctionAndGradient(DType dtype) {
-    for (int rows : new int[] {1, 5}) {
-      for (int width : new int[] {1, 3, 17, 63, 576, 1000, 4096}) {
-        String what = dtype + " " + rows + "x" + width;
-        Tensor gateUp = tensor(dtype, gaussian(dtype, 1, 2 * rows * width), rows, 2L * width);
-        Tensor dh = tensor(dtype, gaussian(dtype, 2, rows * width), rows, width);
-        Both expected = layers(gateUp, dh);
-        Tensor h = unwritten(dtype, rows, width);
-        SwiGluKernels.forward(h, gateUp);
-        assertClose(dtype, expected.h, h, what);
-        SwiGluKernels.backward(gateUp, dh, gateUp);
-        assertClose(dtype, expected.dGateUp, gateUp, what + " in its input's place");
+    for (GatedKernels kernels : GatedKernels.values()) {
+      for (int rows : new int[] {1, 5}) {
+        for (int width : new int[] {1, 3, 17, 63, 576, 1000, 4096}) {
+          String what = kernels + " " + dtype + " " + rows + "x" + width;
+          Tensor gateUp = tensor(dtype, gaussian(dtype, 1, 2 * rows * width), rows, 2L * width);
+          Tensor dh = tensor(dtype, gaussian(dtype, 2, rows * width), rows, width);
+          Both expected = inJava(() -> layers(function(kernels), gateUp, dh));
+          Tensor h = unwritten(dtype, rows, width);
+          kernels.forward(h, gateUp);
+          assertClose(dtype, expected.h, h, what);
+          kernels.backward(gateUp, dh, gateUp);
+          assertClose(dtype, expected.dGateUp, gateUp, what + " in its input's place");
+        }
       }
     }
+  }
+
+  private static Function function(GatedKernels kernels) {
+    return kernels == GatedKernels.SWIGLU ? new SwiGlu() : new GeGlu();
   }
 
   @ParameterizedTest
   @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void rowsThatBeginAnywhereGiveTheSame(DType dtype) {
-    float[] values = gaussian(dtype, 3, 2 * 3 * 64);
-    float[] gradient = gaussian(dtype, 4, 3 * 64);
-    Tensor h = unwritten(dtype, 3, 64);
-    Tensor dGateUp = unwritten(dtype, 3, 128);
-    SwiGluKernels.forward(h, tensor(dtype, values, 3, 128));
-    SwiGluKernels.backward(dGateUp, tensor(dtype, gradient, 3, 64), tensor(dtype, values, 3, 128));
-    Tensor moved = misplaced(dtype, new float[3 * 64], 3, 64);
-    Tensor place = misplaced(dtype, values, 3, 128);
-    SwiGluKernels.forward(moved, place);
-    assertSame(floats(h), moved, "forward");
-    SwiGluKernels.backward(place, misplaced(dtype, gradient, 3, 64), place);
-    assertSame(floats(dGateUp), place, "backward");
+    for (GatedKernels kernels : GatedKernels.values()) {
+      float[] values = gaussian(dtype, 3, 2 * 3 * 64);
+      float[] gradient = gaussian(dtype, 4, 3 * 64);
+      Tensor h = unwritten(dtype, 3, 64);
+      Tensor dGateUp = unwritten(dtype, 3, 128);
+      kernels.forward(h, tensor(dtype, values, 3, 128));
+      kernels.backward(dGateUp, tensor(dtype, gradient, 3, 64), tensor(dtype, values, 3, 128));
+      Tensor moved = misplaced(dtype, new float[3 * 64], 3, 64);
+      Tensor place = misplaced(dtype, values, 3, 128);
+      kernels.forward(moved, place);
+      assertSame(floats(h), moved, "forward");
+      kernels.backward(place, misplaced(dtype, gradient, 3, 64), place);
+      assertSame(floats(dGateUp), place, "backward");
+    }
   }
 
   @ParameterizedTest
   @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
   void roomBehindRowsIsClearedAndPassedOver(DType dtype) {
-    for (int width : new int[] {1, 17, 576}) {
-      for (int room : new int[] {1, 64, 600}) {
-        Tensor gateUp = tensor(dtype, gaussian(dtype, 5, 6 * width), 3, 2L * width);
-        Tensor h = unwritten(dtype, 3, width);
-        SwiGluKernels.forward(h, gateUp);
-        Tensor apart = unwrittenRows(dtype, 3, width, room);
-        SwiGluKernels.forward(apart, gateUp);
-        assertRows(floats(h), apart, room, dtype + " " + width + "+" + room);
-        Tensor dh = tensor(dtype, gaussian(dtype, 6, 3 * width), 3, width);
-        Tensor expected = unwritten(dtype, 3, 2 * width);
-        SwiGluKernels.backward(expected, dh, gateUp);
-        Tensor dGateUp = unwritten(dtype, 3, 2 * width);
-        SwiGluKernels.backward(dGateUp, apart(dh, room), gateUp);
-        assertSame(floats(expected), dGateUp, dtype + " gradient " + width + "+" + room);
+    for (GatedKernels kernels : GatedKernels.values()) {
+      for (int width : new int[] {1, 17, 576}) {
+        for (int room : new int[] {1, 64, 600}) {
+          Tensor gateUp = tensor(dtype, gaussian(dtype, 5, 6 * width), 3, 2L * width);
+          Tensor h = unwritten(dtype, 3, width);
+          kernels.forward(h, gateUp);
+          Tensor apart = unwrittenRows(dtype, 3, width, room);
+          kernels.forward(apart, gateUp);
+          assertRows(floats(h), apart, room, dtype + " " + width + "+" + room);
+          Tensor dh = tensor(dtype, gaussian(dtype, 6, 3 * width), 3, width);
+          Tensor expected = unwritten(dtype, 3, 2 * width);
+          kernels.backward(expected, dh, gateUp);
+          Tensor dGateUp = unwritten(dtype, 3, 2 * width);
+          kernels.backward(dGateUp, apart(dh, room), gateUp);
+          assertSame(floats(expected), dGateUp, dtype + " gradient " + width + "+" + room);
+        }
       }
     }
   }
@@ -116,12 +128,13 @@ class SwiGluKernelsTest extends KernelTestCase {
     Tensor turned = scope.own(tensor(DType.FLOAT32, new float[12], 4, 3).t());
     assertEquals(
         "swiglu: h is strided float32[3, 4], expected float32[3, 4], contiguous rows",
-        assertThrows(TensorException.class, () -> SwiGluKernels.forward(turned, gateUp))
+        assertThrows(TensorException.class, () -> GatedKernels.SWIGLU.forward(turned, gateUp))
             .getMessage());
     Tensor odd = tensor(DType.FLOAT32, new float[21], 3, 7);
     assertEquals(
         "swiglu: gateUp is float32[3, 7], expected float32[3, 6], contiguous",
-        assertThrows(TensorException.class, () -> SwiGluKernels.forward(turned, odd)).getMessage());
+        assertThrows(TensorException.class, () -> GatedKernels.SWIGLU.forward(turned, odd))
+            .getMessage());
   }
 
   @Test
@@ -133,7 +146,7 @@ class SwiGluKernelsTest extends KernelTestCase {
       values[2 * i + 1] = 3;
     }
     Tensor h = unwritten(DType.FLOAT32, 6, 1);
-    SwiGluKernels.forward(h, tensor(DType.FLOAT32, values, 6, 2));
+    GatedKernels.SWIGLU.forward(h, tensor(DType.FLOAT32, values, 6, 2));
     float[] got = floats(h);
     assertEquals(300, got[0]);
     assertEquals(0, got[1], 3 * 100 * Math.exp(-100) * 1.01);
@@ -145,7 +158,7 @@ class SwiGluKernelsTest extends KernelTestCase {
 
   @Test
   void noRowsAreNothing() {
-    SwiGluKernels.forward(
+    GatedKernels.SWIGLU.forward(
         tensor(DType.FLOAT32, new float[0], 0, 4), tensor(DType.FLOAT32, new float[0], 0, 8));
   }
 }
