@@ -189,26 +189,10 @@ final class WeightLoader {
       if (held instanceof Quantized8Bit weight) {
         return onDevice(name, new Quant8Weight(weight, matrix.threshold()));
       }
-      requireHost(name, matrix);
-      return new GroupedWeight((GroupedMatrix) held);
+      return onDevice(name, new GroupedWeight((GroupedMatrix) held));
     } catch (RuntimeException e) {
       held.close();
       throw e;
-    }
-  }
-
-  private void requireHost(String name, StoredMatrix matrix) {
-    if (!device(name).isCpu()) {
-      throw new InvalidInputException(
-          base
-              + ": '"
-              + matrix.name()
-              + "' is held in "
-              + matrix.description()
-              + ", which is computed on the CPU only, not on "
-              + device(name)
-              + ": compute there (device_map: cpu, or --device cpu), or quantise the original model"
-              + " with 'nibble quantize'");
     }
   }
 
@@ -224,6 +208,16 @@ final class WeightLoader {
 
   /** The weight itself where it goes to the CPU, else a copy in its place. */
   private Weight onDevice(String name, Quant4Weight weight) {
+    if (weight.device().equals(device(name))) {
+      return weight;
+    }
+    try (weight) {
+      return weight.to(device(name));
+    }
+  }
+
+  /** The weight itself where it goes to the CPU, else a copy in its place. */
+  private Weight onDevice(String name, GroupedWeight weight) {
     if (weight.device().equals(device(name))) {
       return weight;
     }

@@ -15,6 +15,11 @@ public final class GroupedWeight implements Weight {
     this.matrix = matrix;
   }
 
+  /** A copy on a device. */
+  public GroupedWeight to(Device target) {
+    return new GroupedWeight(matrix.to(target));
+  }
+
   /** The codes and scales. */
   public GroupedMatrix matrix() {
     return matrix;

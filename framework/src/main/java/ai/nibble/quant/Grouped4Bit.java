@@ -1,5 +1,6 @@
 package ai.nibble.quant;
 
+import ai.nibble.cuda.GroupedKernels;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Parallel;
@@ -11,7 +12,7 @@ import java.nio.ByteBuffer;
 /**
  * A {@link GroupedMatrix} in codes of up to 4 bits, held in 4. Columns are held in an order in
  * which those of a group follow each other, so that a group is one or several blocks of {@link
- * Packed4Bit}. On the CPU.
+ * Packed4Bit}.
  */
 public final class Grouped4Bit implements GroupedMatrix, Packed4Bit {
   private static final int CODES = 16;
@@ -31,6 +32,11 @@ public final class Grouped4Bit implements GroupedMatrix, Packed4Bit {
   /** The column that is held at each place; null where that is its own. */
   private final int[] order;
 
+  /**
+   * For kernels the place of each column, int32 {@code [in]}; null on the CPU and without order.
+   */
+  private final Tensor places;
+
   private Grouped4Bit(
       String name,
       long out,
@@ -40,7 +46,8 @@ public final class Grouped4Bit implements GroupedMatrix, Packed4Bit {
       Tensor scales,
       Tensor zeros,
       int zero,
-      int[] order) {
+      int[] order,
+      Tensor places) {
     this.name = name;
     this.out = out;
     this.in = in;
@@ -50,6 +57,7 @@ public final class Grouped4Bit implements GroupedMatrix, Packed4Bit {
     this.zeros = zeros;
     this.zero = zero;
     this.order = order;
+    this.places = places;
   }
 
   /** Whether a group of so many columns can be held. */
@@ -80,8 +88,46 @@ public final class Grouped4Bit implements GroupedMatrix, Packed4Bit {
       spread(groups, out, in / blockSize, scales, zeros);
       scope.release();
       int zero = sameZeros ? groups.zeros()[0] & 0xFF : 0;
-      return new Grouped4Bit(name, out, in, blockSize, packed, scales, zeros, zero, order);
+      return new Grouped4Bit(name, out, in, blockSize, packed, scales, zeros, zero, order, null);
     }
+  }
+
+  @Override
+  public Grouped4Bit to(Device target) {
+    try (Scope made = new Scope()) {
+      Grouped4Bit copy =
+          new Grouped4Bit(
+              name,
+              out,
+              in,
+              blockSize,
+              made.own(packed.to(target)),
+              made.own(scales.to(target)),
+              zeros == null ? null : made.own(zeros.to(target)),
+              zero,
+              order,
+              target.isCpu() || order == null ? null : made.own(places(target)));
+      made.release();
+      return copy;
+    }
+  }
+
+  /** The place of each column, int32 {@code [in]}; of ordered columns. The caller closes it. */
+  Tensor places(Device device) {
+    int[] placeOf = new int[in];
+    for (int place = 0; place < in; place++) {
+      placeOf[order[place]] = place;
+    }
+    return Tensor.ofInts(device, placeOf);
+  }
+
+  /**
+   * As kernels take it; the tensors stay this weight's.
+   *
+   * @param columns as {@link #places} gives it, or null
+   */
+  GroupedKernels.Codes4 forKernels(Tensor columns) {
+    return new GroupedKernels.Codes4(packed, blockSize, scales, zeros, zero, columns);
   }
 
   private static boolean areSame(byte[] zeros) {
@@ -156,7 +202,10 @@ public final class Grouped4Bit implements GroupedMatrix, Packed4Bit {
 
   @Override
   public long bytes() {
-    return packed.byteSize() + scales.byteSize() + (zeros == null ? 0 : zeros.byteSize());
+    return packed.byteSize()
+        + scales.byteSize()
+        + (zeros == null ? 0 : zeros.byteSize())
+        + (places == null ? 0 : places.byteSize());
   }
 
   @Override
@@ -234,6 +283,13 @@ public final class Grouped4Bit implements GroupedMatrix, Packed4Bit {
 
   @Override
   public void dequantize(Tensor destination, long firstRow, DType rounded) {
+    if (!device().isCpu()) {
+      try (Tensor rows = destination.narrow(0, firstRow, out);
+          Tensor columns = rows.narrow(1, 0, in)) {
+        GroupedKernels.dequantize(columns, forKernels(places));
+      }
+      return;
+    }
     if (order == null && destination.size(1) == in && destination.dtype() == rounded) {
       try (Tensor rows = destination.narrow(0, firstRow, out)) {
         Dequantizer4Bit.dequantize(this, 0, rows);
@@ -274,6 +330,9 @@ public final class Grouped4Bit implements GroupedMatrix, Packed4Bit {
     scales.close();
     if (zeros != null) {
       zeros.close();
+    }
+    if (places != null) {
+      places.close();
     }
   }
 

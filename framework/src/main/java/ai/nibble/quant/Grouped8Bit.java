@@ -1,5 +1,6 @@
 package ai.nibble.quant;
 
+import ai.nibble.cuda.GroupedKernels;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Parallel;
@@ -9,7 +10,7 @@ import ai.nibble.tensor.Tensor;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 
-/** A {@link GroupedMatrix} in codes of 8 bits, columns in their own order. On the CPU. */
+/** A {@link GroupedMatrix} in codes of 8 bits, columns in their own order. */
 public final class Grouped8Bit implements GroupedMatrix {
   private final String name;
   private final int in;
@@ -19,7 +20,16 @@ public final class Grouped8Bit implements GroupedMatrix {
   private final Tensor scales;
   private final Tensor zeros;
 
-  private Grouped8Bit(String name, int[] groupOf, Tensor codes, Tensor scales, Tensor zeros) {
+  /** For kernels {@link #groupOf}, int32 {@code [in]}; null on the CPU. */
+  private final Tensor groupsOnDevice;
+
+  private Grouped8Bit(
+      String name,
+      int[] groupOf,
+      Tensor codes,
+      Tensor scales,
+      Tensor zeros,
+      Tensor groupsOnDevice) {
     this.name = name;
     this.in = groupOf.length;
     this.groups = (int) scales.size(1);
@@ -27,6 +37,7 @@ public final class Grouped8Bit implements GroupedMatrix {
     this.codes = codes;
     this.scales = scales;
     this.zeros = zeros;
+    this.groupsOnDevice = groupsOnDevice;
   }
 
   /** Makes a matrix of codes, 0 to 255, as they are read. */
@@ -49,8 +60,38 @@ public final class Grouped8Bit implements GroupedMatrix {
         }
       }
       scope.release();
-      return new Grouped8Bit(name, groups.groupOf().clone(), codes, scales, zeros);
+      return new Grouped8Bit(name, groups.groupOf().clone(), codes, scales, zeros, null);
     }
+  }
+
+  @Override
+  public Grouped8Bit to(Device target) {
+    try (Scope made = new Scope()) {
+      Grouped8Bit copy =
+          new Grouped8Bit(
+              name,
+              groupOf,
+              made.own(codes.to(target)),
+              made.own(scales.to(target)),
+              made.own(zeros.to(target)),
+              target.isCpu() ? null : made.own(Tensor.ofInts(target, groupOf)));
+      made.release();
+      return copy;
+    }
+  }
+
+  /** The group of each column; a copy. */
+  int[] groupOf() {
+    return groupOf.clone();
+  }
+
+  /**
+   * As kernels take it; the tensors stay this weight's.
+   *
+   * @param columns {@link #groupOf} as int32 {@code [in]}
+   */
+  GroupedKernels.Codes8 forKernels(Tensor columns) {
+    return new GroupedKernels.Codes8(codes, scales, zeros, columns);
   }
 
   @Override
@@ -80,7 +121,10 @@ public final class Grouped8Bit implements GroupedMatrix {
 
   @Override
   public long bytes() {
-    return codes.byteSize() + scales.byteSize() + zeros.byteSize();
+    return codes.byteSize()
+        + scales.byteSize()
+        + zeros.byteSize()
+        + (groupsOnDevice == null ? 0 : groupsOnDevice.byteSize());
   }
 
   /** Row after row of values. */
@@ -115,6 +159,13 @@ public final class Grouped8Bit implements GroupedMatrix {
 
   @Override
   public void dequantize(Tensor destination, long firstRow, DType rounded) {
+    if (!device().isCpu()) {
+      try (Tensor rows = destination.narrow(0, firstRow, outFeatures());
+          Tensor columns = rows.narrow(1, 0, in)) {
+        GroupedKernels.dequantize(columns, forKernels(groupsOnDevice));
+      }
+      return;
+    }
     Parallel.forRanges(
         outFeatures(),
         Rows.grain(in),
@@ -136,6 +187,9 @@ public final class Grouped8Bit implements GroupedMatrix {
     codes.close();
     scales.close();
     zeros.close();
+    if (groupsOnDevice != null) {
+      groupsOnDevice.close();
+    }
   }
 
   /** Name, shape and bytes. */

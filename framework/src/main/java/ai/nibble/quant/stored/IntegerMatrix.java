@@ -123,6 +123,12 @@ abstract class IntegerMatrix implements StoredMatrix {
     return scales * (Float.BYTES + 1);
   }
 
+  /** An int32 a column, of 4 bits where the file may say another order. */
+  @Override
+  public final long columnBytes() {
+    return bits == 8 || tensors.has(module + G_IDX) ? in * Integer.BYTES : 0;
+  }
+
   /** The group of each column. */
   abstract int[] groupOf();
 

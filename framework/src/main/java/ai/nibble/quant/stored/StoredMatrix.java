@@ -29,6 +29,11 @@ public interface StoredMatrix {
     return (out() * in() * bits() + 7) / 8;
   }
 
+  /** Bytes that a device holds beside, to find columns by. */
+  default long columnBytes() {
+    return 0;
+  }
+
   /** Whether it is multiplied as LLM.int8() does it. */
   default boolean isInt8() {
     return false;
