@@ -1,5 +1,6 @@
 package ai.nibble;
 
+import java.nio.file.Path;
 import java.util.List;
 
 /**
@@ -39,6 +40,23 @@ public final class InvalidInputException extends RuntimeException {
       throw new IllegalArgumentException("an InvalidInputException needs at least one problem");
     }
     this.problems = List.copyOf(problems);
+  }
+
+  /**
+   * The same problems, each with its place before it where the line does not begin with that: who
+   * checks a value seldom knows its file.
+   *
+   * @param place a file or directory
+   */
+  public InvalidInputException at(Path place) {
+    String named = place.toString();
+    List<String> lines =
+        problems.stream()
+            .map(problem -> problem.startsWith(named) ? problem : named + ": " + problem)
+            .toList();
+    InvalidInputException placed = new InvalidInputException(lines);
+    placed.initCause(this);
+    return placed;
   }
 
   /** All problems found, one line each. */

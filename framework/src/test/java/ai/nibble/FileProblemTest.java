@@ -40,6 +40,6 @@ class FileProblemTest {
     assertEquals("permission denied", FileProblem.reason(new AccessDeniedException("x")));
     assertEquals("no medium", FileProblem.reason(new FileSystemException("x", null, "no medium")));
     assertEquals("broken pipe", FileProblem.reason(new IOException("broken pipe")));
-    assertEquals("IOException", FileProblem.reason(new IOException()));
+    assertEquals("no reason is given", FileProblem.reason(new IOException()));
   }
 }

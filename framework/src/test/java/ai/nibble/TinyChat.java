@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.Map;
 
 /** A directory with a random model of bytes, its tokenizer and ChatML's template. */
@@ -74,6 +75,30 @@ public final class TinyChat {
       model.put(at + "mlp.down_proj.weight", new float[HIDDEN * 20], HIDDEN, 20);
     }
     return write(model, directory);
+  }
+
+  /**
+   * The same weights as {@link #write} as a GGUF file, in float32 and without a vocabulary, beside
+   * all that {@link #write} writes but the weights.
+   *
+   * @param metadata other values, or more of them
+   */
+  public static Path gguf(Path directory, Map<String, Object> metadata) throws IOException {
+    boolean weights = Files.exists(directory.resolve("model.safetensors"));
+    write(directory);
+    if (!weights) {
+      Files.delete(directory.resolve("model.safetensors"));
+    }
+    TinyModel model = model();
+    model.add(EMBEDDING, VOCABULARY, HIDDEN);
+    model.add(HEAD, VOCABULARY, HIDDEN);
+    Map<String, Object> all = new LinkedHashMap<>(model.ggufMetadata());
+    all.put("llama.vocab_size", VOCABULARY);
+    all.put("llama.context_length", 512);
+    all.putAll(metadata);
+    Path file = directory.resolve("model.gguf");
+    model.writeGguf(file, all);
+    return file;
   }
 
   private static TinyModel model() {

@@ -1,5 +1,6 @@
 package ai.nibble.checkpoint;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
 import ai.nibble.WholeFile;
@@ -135,8 +136,10 @@ public final class CheckpointFolder {
     if (e instanceof UncheckedIOException unchecked) {
       return unchecked.getMessage();
     }
-    boolean nameOnly = e instanceof FileSystemException f && f.getReason() == null;
-    return nameOnly ? e.getClass().getSimpleName() + ": " + e.getMessage() : e.getMessage();
+    if (e instanceof FileSystemException file && file.getReason() == null) {
+      return file.getFile() + ": " + FileProblem.reason(file);
+    }
+    return e instanceof IOException io ? FileProblem.reason(io) : e.getMessage();
   }
 
   /**
@@ -224,7 +227,7 @@ public final class CheckpointFolder {
       }
       return Optional.empty();
     } catch (IOException e) {
-      throw new InvalidInputException(output + " cannot be listed: " + e, e);
+      throw new InvalidInputException(output + " cannot be listed: " + FileProblem.reason(e), e);
     }
   }
 
@@ -246,7 +249,7 @@ public final class CheckpointFolder {
     try {
       return checkpoints(output).stream().map(CheckpointFolder::step).toList();
     } catch (IOException e) {
-      throw new InvalidInputException(output + " cannot be listed: " + e, e);
+      throw new InvalidInputException(output + " cannot be listed: " + FileProblem.reason(e), e);
     }
   }
 
@@ -265,7 +268,7 @@ public final class CheckpointFolder {
         }
       }
     } catch (IOException e) {
-      throw new InvalidInputException(output + " cannot be listed: " + e, e);
+      throw new InvalidInputException(output + " cannot be listed: " + FileProblem.reason(e), e);
     }
     return states;
   }

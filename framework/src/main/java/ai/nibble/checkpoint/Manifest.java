@@ -2,6 +2,7 @@ package ai.nibble.checkpoint;
 
 import ai.nibble.FileSum;
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -100,7 +101,7 @@ public final class Manifest {
     try {
       json = JSON.readTree(written);
     } catch (JsonProcessingException e) {
-      throw new InvalidInputException(file + ": not JSON: " + e.getOriginalMessage(), e);
+      throw new InvalidInputException(file + ": not JSON: " + JsonProblem.reason(e), e);
     }
     if (json.path("version").asInt() != 1 || json.path("files").isEmpty()) {
       throw new InvalidInputException(file + ": expected version 1 and 'files'");

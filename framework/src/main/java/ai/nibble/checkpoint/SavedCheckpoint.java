@@ -1,5 +1,6 @@
 package ai.nibble.checkpoint;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.optim.Optimizer;
@@ -28,7 +29,7 @@ public record SavedCheckpoint(Path directory, TrainerState state) {
       Manifest.verify(directory);
       return new SavedCheckpoint(directory, TrainerState.read(directory));
     } catch (IOException e) {
-      throw new InvalidInputException(directory + " cannot be read: " + e, e);
+      throw new InvalidInputException(directory + " cannot be read: " + FileProblem.reason(e), e);
     }
   }
 
@@ -86,7 +87,7 @@ public record SavedCheckpoint(Path directory, TrainerState state) {
     try {
       body.run();
     } catch (UncheckedIOException e) {
-      throw new InvalidInputException(directory + " cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(directory + " cannot be read: " + FileProblem.reason(e), e);
     }
   }
 }

@@ -1,6 +1,7 @@
 package ai.nibble.checkpoint;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import ai.nibble.data.RowOrder;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -102,7 +103,10 @@ public record TrainerState(
           number(file, json, "tokens_seen").longValue(),
           identity,
           parts(file, json.path("parts")));
-    } catch (JsonProcessingException | IllegalArgumentException e) {
+    } catch (JsonProcessingException e) {
+      throw new InvalidInputException(
+          file + ": not a trainer's state: " + JsonProblem.reason(e), e);
+    } catch (IllegalArgumentException e) {
       throw new InvalidInputException(file + ": not a trainer's state: " + e.getMessage(), e);
     }
   }

@@ -8,6 +8,7 @@ import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.function.Supplier;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -36,6 +37,8 @@ import picocli.CommandLine.Spec;
       "  nibble download ORG/NAME-GGUF/NAME-Q8_0.gguf --revision main",
     })
 final class DownloadCommand implements Callable<Integer> {
+  private final Supplier<HubSettings> hubSettings;
+
   @Spec private CommandSpec spec;
   @Mixin private CommonOptions common;
 
@@ -53,11 +56,18 @@ final class DownloadCommand implements Callable<Integer> {
   @Option(names = "--dry-run", description = "Says what would be fetched, and its size, no more.")
   private boolean dryRun;
 
+  /**
+   * @param hubSettings asked for when it runs
+   */
+  DownloadCommand(Supplier<HubSettings> hubSettings) {
+    this.hubSettings = hubSettings;
+  }
+
   @Override
   public Integer call() {
     PrintWriter out = spec.commandLine().getOut();
     PrintWriter err = spec.commandLine().getErr();
-    HubSettings settings = HubSettings.ofEnvironment();
+    HubSettings settings = hubSettings.get();
     HubModels hub =
         new HubModels(
             settings,

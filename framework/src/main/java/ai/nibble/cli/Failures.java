@@ -1,11 +1,14 @@
 package ai.nibble.cli;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.tensor.OutOfMemoryException;
 import ai.nibble.tensor.TensorException;
 import ai.nibble.train.TrainingStoppedException;
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
+import java.nio.file.FileSystemException;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -121,8 +124,15 @@ final class Failures implements IExecutionExceptionHandler, IParameterExceptionH
   }
 
   private static String describe(Throwable e) {
-    if (e instanceof UncheckedIOException && !String.valueOf(e.getCause()).equals(e.getMessage())) {
-      return e.getMessage(); // names file and reason
+    if (e instanceof UncheckedIOException unchecked) {
+      boolean said = !String.valueOf(unchecked.getCause()).equals(e.getMessage());
+      return said ? e.getMessage() : describe(unchecked.getCause()); // names file and reason
+    }
+    if (e instanceof FileSystemException file && file.getFile() != null) {
+      return file.getFile() + ": " + FileProblem.reason(file);
+    }
+    if (e instanceof IOException io) {
+      return FileProblem.reason(io);
     }
     String name = e.getClass().getSimpleName();
     return e.getMessage() == null ? name : name + ": " + e.getMessage();

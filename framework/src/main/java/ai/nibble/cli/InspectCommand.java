@@ -91,9 +91,17 @@ final class InspectCommand implements Callable<Integer> {
   /** What was named; of a model of the hub its files in the cache, as nothing is fetched here. */
   private Path named() {
     Path file = recipes.file();
-    return Files.exists(file)
-        ? file
-        : HubId.parse(file.toString()).flatMap(HubModels.ofEnvironment()::cached).orElse(file);
+    Path found =
+        Files.exists(file)
+            ? file
+            : HubId.parse(file.toString()).flatMap(HubModels.ofEnvironment()::cached).orElse(file);
+    if (!Files.exists(found) && !found.toString().matches(".*\\.(ya?ml|gguf|safetensors)")) {
+      throw new InvalidInputException(
+          found
+              + ": there is no such recipe or model, expected a .yaml file, a model's directory or a"
+              + " .gguf file: check the path");
+    }
+    return found;
   }
 
   private void refuseForModel() {

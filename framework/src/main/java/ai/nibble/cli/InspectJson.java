@@ -22,6 +22,7 @@ final class InspectJson {
     ObjectNode root = JSON.createObjectNode();
     root.put("base_model", recipe.baseModel().toString());
     coverage(root.putObject("trained"), found.coverage());
+    root.set("vocabulary", JSON.valueToTree(PlanText.vocabulary(found.vocabulary())));
     rows(root.putObject("rows"), found);
     lengths(root.putObject("lengths"), found.tokens(), recipe.data().sequenceLen());
     turns(root.putObject("turns"), found.tokens());

@@ -48,6 +48,7 @@ final class InspectText {
         recipe.baseModel().getFileName(),
         coverage.layers(),
         coverage.baseParameters());
+    found.vocabulary().lines().forEach(line -> line("", "%s", line));
     if (coverage.modules().isEmpty()) {
       line("trained", "all weights, %,d", coverage.parameters());
       return;

@@ -143,9 +143,9 @@ final class MergeCommand implements Callable<Integer> {
       base = BaseOfAdapter.find(first, trained.get(first));
       note(err, "base model " + base);
     }
-    for (Adapter adapter : parsed) {
-      base = TrainedWith.baseFor(base, adapter.directory());
-    }
+    // what is taken out of a merged model is in it already, its tokens too
+    base =
+        undo ? base : TrainedWith.baseFor(base, parsed.stream().map(Adapter::directory).toList());
     Optional<Path> template =
         trained.values().stream()
             .flatMap(Optional::stream)

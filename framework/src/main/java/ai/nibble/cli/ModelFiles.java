@@ -101,11 +101,7 @@ final class ModelFiles implements AutoCloseable {
 
   /** The base that was given, or that the adapters name and that is there. */
   private Path base() {
-    Path base = named();
-    for (Path adapter : request.adapters().values()) {
-      base = TrainedWith.baseFor(base, adapter);
-    }
-    return base;
+    return TrainedWith.baseFor(named(), request.adapters().values());
   }
 
   private Path named() {
@@ -158,7 +154,8 @@ final class ModelFiles implements AutoCloseable {
       Placement placement =
           ForwardPlan.place(
               source, held, dtype, Generator.PREFILL_TOKENS, request.devices(), notes);
-      LoadOptions options = new LoadOptions(held, dtype, false, placement);
+      LoadOptions options =
+          new LoadOptions(held, dtype, false, placement).withNonFinite(request.nonFinite());
       CausalLm model = CausalLm.load(source, base, options, (done, total) -> {});
       return LoadedModel.of(model, request);
     }

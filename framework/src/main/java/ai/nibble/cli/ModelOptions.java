@@ -59,6 +59,13 @@ final class ModelOptions {
           "auto, bfloat16, float16 or float32; without it: as the first adapter was trained, else auto.")
   private String computeDtype;
 
+  @Option(
+      names = "--allow-nonfinite-weights",
+      description =
+          "Takes NaN and infinite weights of the base as they are, each tensor of them named,"
+              + " instead of refusing it.")
+  private boolean nonFinite;
+
   @Mixin private DeviceOption device;
 
   /** What was asked for; a usage error where that is nothing, or not clear. */
@@ -73,7 +80,8 @@ final class ModelOptions {
         named,
         quantization(),
         ComputeDtype.parse(computeDtype, where, spec),
-        device.devices());
+        device.devices(),
+        nonFinite);
   }
 
   private Optional<QuantConfig> quantization() {

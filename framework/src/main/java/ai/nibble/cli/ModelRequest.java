@@ -20,26 +20,28 @@ import java.util.Optional;
  * @param quantization of the base's linears; empty: as the first adapter was trained, or as stored
  * @param computeDtype empty: as the first adapter was trained, or what suits the device
  * @param devices that the model may be placed over: the first, if it has the room
+ * @param nonFinite whether weights of the base that are NaN or infinite are taken as they are
  */
 record ModelRequest(
     Optional<Path> model,
     Map<String, Path> adapters,
     Optional<QuantConfig> quantization,
     Optional<DType> computeDtype,
-    List<Device> devices) {
+    List<Device> devices,
+    boolean nonFinite) {
   ModelRequest {
     devices = List.copyOf(devices);
     adapters = Collections.unmodifiableMap(new LinkedHashMap<>(adapters));
   }
 
-  /** On one device. */
+  /** On one device, of finite weights. */
   ModelRequest(
       Optional<Path> model,
       Map<String, Path> adapters,
       Optional<QuantConfig> quantization,
       Optional<DType> computeDtype,
       Device device) {
-    this(model, adapters, quantization, computeDtype, List.of(device));
+    this(model, adapters, quantization, computeDtype, List.of(device), false);
   }
 
   /** The first device. */

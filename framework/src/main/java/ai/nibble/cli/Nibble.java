@@ -1,5 +1,6 @@
 package ai.nibble.cli;
 
+import ai.nibble.hub.HubSettings;
 import ai.nibble.recipe.RecipeRun;
 import ai.nibble.train.TrainingInterruptedException;
 import java.io.PrintStream;
@@ -7,6 +8,7 @@ import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.function.Supplier;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -65,10 +67,15 @@ public final class Nibble implements Callable<Integer> {
    * @param generate what {@code nibble generate} runs
    */
   static CommandLine commandLine(TrainRun train, GenerateRun generate) {
+    return commandLine(train, generate, HubSettings::ofEnvironment);
+  }
+
+  /** The same, {@code nibble download} from a hub as these settings have it. */
+  static CommandLine commandLine(TrainRun train, GenerateRun generate, Supplier<HubSettings> hub) {
     Failures failures = new Failures();
     return new CommandLine(new Nibble())
         .addSubcommand(new TrainCommand(train))
-        .addSubcommand(new DownloadCommand())
+        .addSubcommand(new DownloadCommand(hub))
         .addSubcommand(new InspectCommand(Terminal.takesColours(System.getenv())))
         .addSubcommand(new PlanCommand())
         .addSubcommand(new GenerateCommand(generate))

@@ -5,11 +5,7 @@ import ai.nibble.plan.Sizes;
 import ai.nibble.recipe.Recipe;
 import ai.nibble.recipe.RecipeLoader;
 import ai.nibble.recipe.RecipePlan;
-import java.io.OutputStream;
-import java.io.PrintStream;
 import java.io.PrintWriter;
-import java.io.Writer;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -69,7 +65,7 @@ final class PlanCommand implements Callable<Integer> {
     Recipe recipe = RecipeLoader.loadForRun(config, sets);
     recipe.notices().forEach(notice -> err.println("note: " + notice));
     err.flush();
-    RecipePlan plan = RecipePlan.read(recipe, notices(json ? err : out), devices);
+    RecipePlan plan = RecipePlan.read(recipe, Lines.to(json ? err : out), devices);
     out.print(json ? PlanText.json(plan) : PlanText.table(plan));
     out.flush();
     plan.requireDisk();
@@ -82,16 +78,5 @@ final class PlanCommand implements Callable<Integer> {
             () ->
                 new InvalidInputException(
                     "--device-memory is '" + size + "', expected a size such as 24GiB"));
-  }
-
-  /** What reading rows says, on a writer. */
-  private static PrintStream notices(Writer to) {
-    PrintWriter writer = new PrintWriter(to, true);
-    return new PrintStream(OutputStream.nullOutputStream(), false, StandardCharsets.UTF_8) {
-      @Override
-      public void println(String line) {
-        writer.println(line);
-      }
-    };
   }
 }

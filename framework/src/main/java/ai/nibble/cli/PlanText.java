@@ -11,6 +11,7 @@ import ai.nibble.plan.Phase;
 import ai.nibble.plan.Sizes;
 import ai.nibble.recipe.RecipePlan;
 import ai.nibble.recipe.RecipePlan.Alternative;
+import ai.nibble.recipe.VocabularyChange;
 import ai.nibble.tensor.Device;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -45,10 +46,12 @@ final class PlanText {
     text.append(
         String.format(
             Locale.ROOT,
-            "computed on %s in %s, gradient_checkpointing: %s%n%n",
+            "computed on %s in %s, gradient_checkpointing: %s%n",
             place(plan),
             plan.computeDtype().torchName(),
             word(plan.checkpointing())));
+    plan.vocabulary().lines().forEach(line -> text.append(line).append('\n'));
+    text.append('\n');
     Optional<DevicePlan> devices = plan.devices();
     if (devices.isPresent()) {
       text.append(devices(devices.get()));
@@ -172,6 +175,7 @@ final class PlanText {
     root.put("workers", plan.workers());
     root.put("compute_dtype", plan.computeDtype().torchName());
     root.put("gradient_checkpointing", word(plan.checkpointing()));
+    root.put("vocabulary", vocabulary(plan.vocabulary()));
     root.put("train_rows", plan.rowCounts()[0]);
     root.put("eval_rows", plan.rowCounts()[1]);
     Map<String, Object> batch = new LinkedHashMap<>();
@@ -204,6 +208,18 @@ final class PlanText {
     }
   }
 
+  /** As {@code inspect} has it, too. */
+  static Map<String, Object> vocabulary(VocabularyChange change) {
+    Map<String, Object> map = new LinkedHashMap<>();
+    map.put("rows", change.after());
+    map.put("rows_stored", change.before());
+    map.put("new_tokens", change.added());
+    map.put("trained_rows", change.rows());
+    map.put("tied", change.tied());
+    map.put("untied_by", change.parts().orElse(null));
+    return map;
+  }
+
   private static Map<String, Object> device(DeviceUse use) {
     Map<String, Object> map = new LinkedHashMap<>();
     map.put("device", use.room().device().toString());
@@ -216,6 +232,7 @@ final class PlanText {
 
   private static Map<String, Object> disk(DiskPlan disk) {
     Map<String, Object> map = new LinkedHashMap<>();
+    map.put("base_bytes", disk.base());
     map.put("result_bytes", disk.result());
     map.put("checkpoint_bytes", disk.checkpoint());
     map.put("checkpoints", disk.saves());

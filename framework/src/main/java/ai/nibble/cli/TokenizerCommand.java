@@ -1,5 +1,6 @@
 package ai.nibble.cli;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.RowFile;
 import ai.nibble.data.bpe.BpeTrainer;
@@ -186,7 +187,8 @@ final class TokenizerCommand implements Callable<Integer> {
       return Optional.of(Files.readString(chatTemplate, StandardCharsets.UTF_8));
     } catch (IOException e) {
       throw new InvalidInputException(
-          "--chat-template " + chatTemplate + " cannot be read as UTF-8: " + e.getMessage(), e);
+          "--chat-template " + chatTemplate + " cannot be read as UTF-8: " + FileProblem.reason(e),
+          e);
     }
   }
 }

@@ -29,7 +29,11 @@ final class TrainCommand implements Callable<Integer> {
   @Mixin private CommonOptions common;
   @Mixin private RecipeOptions named;
 
-  @Option(names = "--dry-run", description = "Checks the recipe and prints it resolved, no more.")
+  @Option(
+      names = "--dry-run",
+      description =
+          "Checks all that a run checks before it reads weights, rows too, prints the recipe"
+              + " resolved, and stops.")
   private boolean dryRun;
 
   TrainCommand(TrainRun run) {
@@ -41,11 +45,11 @@ final class TrainCommand implements Callable<Integer> {
     PrintWriter out = spec.commandLine().getOut();
     PrintWriter err = spec.commandLine().getErr();
     Recipe recipe = RecipeLoader.loadForRun(named.file(), named.sets());
-    if (dryRun) {
-      RecipeLoader.checkRows(recipe); // a run finds it as it reads all rows
-    }
     recipe.notices().forEach(notice -> err.println("note: " + notice));
     err.flush();
+    if (dryRun) {
+      run.check(recipe, Lines.to(err)); // standard output has the recipe alone
+    }
     out.println("# the recipe, resolved");
     out.print(recipe.resolvedYaml());
     out.flush();

@@ -1,5 +1,6 @@
 package ai.nibble.data;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.jinja.JinjaTemplate;
 import ai.nibble.data.jinja.Rendering;
@@ -111,7 +112,8 @@ public final class ChatTemplate {
       }
       return new Source(Files.readString(file, StandardCharsets.UTF_8), file.toString());
     } catch (IOException e) {
-      throw new InvalidInputException(file + " cannot be read as UTF-8: " + e.getMessage(), e);
+      throw new InvalidInputException(
+          file + " cannot be read as UTF-8: " + FileProblem.reason(e), e);
     }
   }
 

@@ -1,5 +1,6 @@
 package ai.nibble.data;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -74,8 +75,12 @@ public final class DataFiles {
         tree.filter(file -> matcher.matches(file) && !Files.isDirectory(file))
             .limit(MOST + 1L)
             .forEach(files::add);
-      } catch (IOException | UncheckedIOException e) {
-        throw new InvalidInputException(shown(base) + " cannot be read: " + e.getMessage(), e);
+      } catch (IOException e) {
+        throw new InvalidInputException(
+            shown(base) + " cannot be read: " + FileProblem.reason(e), e);
+      } catch (UncheckedIOException e) {
+        throw new InvalidInputException(
+            shown(base) + " cannot be read: " + FileProblem.reason(e), e);
       }
     }
     if (files.isEmpty() || files.size() > MOST) {
@@ -140,7 +145,8 @@ public final class DataFiles {
     try (Stream<Path> entries = Files.list(folder)) {
       return entries.filter(entry -> !Files.isDirectory(entry)).sorted().toList();
     } catch (IOException e) {
-      throw new InvalidInputException(shown(folder) + " cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(
+          shown(folder) + " cannot be read: " + FileProblem.reason(e), e);
     }
   }
 

@@ -1,5 +1,6 @@
 package ai.nibble.data;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Sha256;
 import java.io.IOException;
@@ -45,7 +46,7 @@ public final class EncodingKey {
         sum.update(part.flip());
       }
     } catch (IOException e) {
-      throw new InvalidInputException(path + " cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(path + " cannot be read: " + FileProblem.reason(e), e);
     }
   }
 }

@@ -21,6 +21,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 
 /**
@@ -96,6 +97,74 @@ public final class ExtendedBases {
     beginAndStopAt(roles, after.ids(), directory, files);
     write(staged, base, added, after.vocabSize(), files);
     return staged;
+  }
+
+  /**
+   * The tokens that such a base has more than the one whose weights it has, by text, in the order
+   * of their ids; none for any other base.
+   */
+  public static Map<String, Integer> added(Path base) {
+    Set<Integer> ids = ExtendedBase.read(base).map(b -> Set.copyOf(b.newTokens())).orElse(Set.of());
+    Map<String, Integer> added = new LinkedHashMap<>();
+    if (!ids.isEmpty()) {
+      TokenizerFile.read(base.resolve(TOKENIZER)).ids().entrySet().stream()
+          .filter(token -> ids.contains(token.getValue()))
+          .sorted(Map.Entry.comparingByValue())
+          .forEach(token -> added.put(token.getKey(), token.getValue()));
+    }
+    return added;
+  }
+
+  /**
+   * The base that several adapters are used on at once: with all tokens that one of them has more,
+   * where the others' are among these.
+   *
+   * @param adapters their directories
+   * @throws InvalidInputException if two have tokens that do not go together, or as {@link
+   *     #of(Path, Path)}
+   */
+  public static Path of(Path base, List<Path> adapters) {
+    Path tokenizer = WeightSource.directory(base).resolve(TOKENIZER);
+    Map<Path, TokenizerFile> own = new LinkedHashMap<>();
+    for (Path adapter : adapters) {
+      Path file = adapter.resolve(TOKENIZER);
+      if (Files.isRegularFile(file)
+          && Files.isRegularFile(tokenizer)
+          && !Arrays.equals(read(file), read(tokenizer))) {
+        own.put(adapter, TokenizerFile.read(file));
+      }
+    }
+    Path most = null;
+    for (Path adapter : own.keySet()) {
+      if (most == null || own.get(adapter).ids().size() > own.get(most).ids().size()) {
+        most = adapter;
+      }
+    }
+    for (Map.Entry<Path, TokenizerFile> each : own.entrySet()) {
+      requireAmong(each.getKey(), each.getValue(), most, own.get(most));
+    }
+    return most == null ? base : of(base, most);
+  }
+
+  private static void requireAmong(
+      Path adapter, TokenizerFile few, Path other, TokenizerFile many) {
+    for (Map.Entry<String, Integer> token : few.ids().entrySet()) {
+      Integer id = many.ids().get(token.getKey());
+      if (!token.getValue().equals(id)) {
+        throw new InvalidInputException(
+            adapter
+                + " and "
+                + other
+                + " add tokens that do not go together: '"
+                + token.getKey()
+                + "' is token "
+                + token.getValue()
+                + " of the first and "
+                + (id == null ? "none" : id)
+                + " of the second; one model has one tokenizer: use them one at a time, or train"
+                + " both with the same tokens in the same order");
+      }
+    }
   }
 
   /** Ids of the tokens that a tokenizer has more than a base's, ascending. */

@@ -1,6 +1,8 @@
 package ai.nibble.data;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import com.fasterxml.jackson.core.JacksonException;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -10,15 +12,17 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.regex.Pattern;
 
 /** JSON from files that people hand in: no duplicate keys, nothing behind the value, bounded. */
 final class JsonFiles {
-  /** A tokenizer of a million tokens is about 50 MB. */
-  private static final long MAX_BYTES = 256L << 20;
+  private static final long MAX_BYTES = 16L << 20;
 
   private static final int MAX_DEPTH = 200;
   private static final int MAX_STRING = 64 << 20;
@@ -39,10 +43,6 @@ final class JsonFiles {
                   .build())
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
           .build();
-
-  /** A place within a message. A row that is a line of its own has a first line only. */
-  private static final Pattern SOURCE =
-      Pattern.compile("\\[Source: [^\\]]*?; line: (\\d+), column: (\\d+)\\]");
 
   private JsonFiles() {}
 
@@ -75,15 +75,32 @@ final class JsonFiles {
         throw new InvalidInputException(
             file + " has " + Files.size(file) + " bytes, expected at most " + MAX_BYTES);
       }
-      JsonNode root = MAPPER.readTree(Files.readAllBytes(file));
-      if (root == null || !root.isObject()) {
-        throw new InvalidInputException(file + ": expected a JSON object");
+      return object(file, Files.readAllBytes(file));
+    } catch (IOException e) {
+      throw new InvalidInputException(file + " cannot be read: " + e.getMessage(), e);
+    }
+  }
+
+  /** The object that the bytes of a file are. */
+  static ObjectNode object(Path file, byte[] bytes) {
+    try {
+      if (MAPPER.readTree(bytes) instanceof ObjectNode root) {
+        return root;
       }
-      return root;
+      throw new InvalidInputException(file + ": expected a JSON object");
     } catch (JsonProcessingException e) {
       throw new InvalidInputException(file + problem(e), e);
     } catch (IOException e) {
-      throw new InvalidInputException(file + " cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(file + " cannot be read: " + FileProblem.reason(e), e);
+    }
+  }
+
+  /** A value as bytes of JSON. */
+  static InputStream stream(JsonNode json) {
+    try {
+      return new ByteArrayInputStream(MAPPER.writeValueAsBytes(json));
+    } catch (JsonProcessingException e) {
+      throw new IllegalStateException(e); // it was parsed from JSON
     }
   }
 
@@ -98,17 +115,6 @@ final class JsonFiles {
 
   /** The parser's words without its advice to programmers. */
   static String message(JacksonException e) {
-    String first = e.getOriginalMessage().lines().findFirst().orElse("unreadable");
-    String line = CONTROL.matcher(first).replaceAll("\uFFFD");
-    return SOURCE
-        .matcher(line)
-        .replaceAll(
-            at ->
-                (at.group(1).equals("1") ? "" : "line " + at.group(1) + ", ")
-                    + "column "
-                    + at.group(2))
-        .replaceFirst(": enable `.*` to allow$", ", which JSON does not have")
-        .replaceFirst("(, from `.*\\)|\\s*\\(bound as .*|: not allowed as per .*)$", "")
-        .replaceFirst("(\\(\\d+)$", "$1)");
+    return JsonProblem.reason(e);
   }
 }

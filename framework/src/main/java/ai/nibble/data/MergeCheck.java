@@ -1,64 +1,85 @@
 package ai.nibble.data;
 
 import ai.nibble.InvalidInputException;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;
 
 /** The merges of a BPE model: each must join two known tokens to a known third. */
 final class MergeCheck {
-  private MergeCheck() {}
+  private final Path path;
+  private final Map<String, Integer> ids;
+  private final String prefix;
+  private int index;
 
-  static void check(Path path, JsonNode model, Map<String, Integer> ids) {
-    JsonNode merges = model.get("merges");
-    if (merges == null || merges.isNull()) {
-      return;
-    }
-    if (!merges.isArray()) {
-      throw new InvalidInputException(
-          path + ": 'merges' is " + JsonFiles.shown(merges) + ", expected a list");
-    }
-    String prefix = model.path("continuing_subword_prefix").asText("");
-    if (model.path("continuing_subword_prefix").isNull()) {
-      prefix = "";
-    }
-    for (int i = 0; i < merges.size(); i++) {
-      String[] pair = pair(path, i, merges.get(i));
-      for (String part : pair) {
-        require(path, i, part, ids);
+  /**
+   * @param ids of the model's own tokens
+   */
+  MergeCheck(Path path, JsonNode model, Map<String, Integer> ids) {
+    this.path = path;
+    this.ids = ids;
+    String text = model.path("continuing_subword_prefix").textValue();
+    this.prefix = text == null ? "" : text;
+  }
+
+  /**
+   * @param list a parser of the list alone
+   */
+  void check(JsonParser list) throws IOException {
+    list.nextToken();
+    for (; list.nextToken() != JsonToken.END_ARRAY; index++) {
+      if (list.currentToken() == JsonToken.VALUE_STRING) {
+        String text = list.getText();
+        int space = text.indexOf(' ');
+        if (space < 0 || text.indexOf(' ', space + 1) >= 0) {
+          throw noPair(JsonFiles.shown(text));
+        }
+        require(text.substring(0, space), text.substring(space + 1));
+      } else {
+        pair(list);
       }
-      // The library cuts the prefix off the right part without looking.
-      if (!pair[1].startsWith(prefix)) {
-        throw new InvalidInputException(
-            path
-                + ": merges["
-                + i
-                + "]: '"
-                + JsonFiles.shown(pair[1])
-                + "' does not begin with continuing_subword_prefix '"
-                + JsonFiles.shown(prefix)
-                + "'");
-      }
-      require(path, i, pair[0] + pair[1].substring(prefix.length()), ids);
     }
   }
 
-  private static String[] pair(Path path, int index, JsonNode merge) {
-    if (merge.isArray()
-        && merge.size() == 2
-        && merge.get(0).isTextual()
-        && merge.get(1).isTextual()) {
-      return new String[] {merge.get(0).asText(), merge.get(1).asText()};
+  private void pair(JsonParser list) throws IOException {
+    if (list.currentToken() != JsonToken.START_ARRAY) {
+      throw noPair(list.currentToken().isStructStart() ? "an object" : list.getText());
     }
-    String[] parts = merge.asText().split(" ", -1);
-    if (!merge.isTextual() || parts.length != 2) {
-      throw new InvalidInputException(
-          path + ": merges[" + index + "] is " + JsonFiles.shown(merge) + ", expected two tokens");
+    String left = list.nextTextValue();
+    String right = left == null ? null : list.nextTextValue();
+    if (right == null || list.nextToken() != JsonToken.END_ARRAY) {
+      throw noPair("a list of others");
     }
-    return parts;
+    require(left, right);
   }
 
-  private static void require(Path path, int index, String token, Map<String, Integer> ids) {
+  private InvalidInputException noPair(String found) {
+    return new InvalidInputException(
+        path + ": merges[" + index + "] is " + JsonFiles.shown(found) + ", expected two tokens");
+  }
+
+  private void require(String left, String right) {
+    require(left);
+    require(right);
+    // The library cuts the prefix off the right part without looking.
+    if (!right.startsWith(prefix)) {
+      throw new InvalidInputException(
+          path
+              + ": merges["
+              + index
+              + "]: '"
+              + JsonFiles.shown(right)
+              + "' does not begin with continuing_subword_prefix '"
+              + JsonFiles.shown(prefix)
+              + "'");
+    }
+    require(left.concat(right.substring(prefix.length())));
+  }
+
+  private void require(String token) {
     if (!ids.containsKey(token)) {
       throw new InvalidInputException(
           path

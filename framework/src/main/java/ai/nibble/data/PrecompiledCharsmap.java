@@ -4,8 +4,11 @@ import ai.nibble.InvalidInputException;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.BitSet;
 import java.util.Deque;
@@ -19,6 +22,9 @@ import java.util.Deque;
  * offsets without bounds, so every reachable unit is checked here.
  */
 final class PrecompiledCharsmap {
+  /** Bytes of the longest replacement; Unicode's own have up to 33. */
+  private static final int MAX_TEXT = 128;
+
   private PrecompiledCharsmap() {}
 
   static void check(Path path, String where, JsonNode charsmap) {
@@ -42,10 +48,10 @@ final class PrecompiledCharsmap {
     }
     int[] units = new int[(int) trieBytes / 4];
     buffer.asIntBuffer().get(units);
-    int texts = bytes.length - 4 - (int) trieBytes;
-    if (!isSound(units, texts)) {
-      throw new InvalidInputException(
-          path + ": " + where + ": 'precompiled_charsmap' holds a trie that points outside itself");
+    byte[] texts = Arrays.copyOfRange(bytes, 4 + (int) trieBytes, bytes.length);
+    String problem = problem(units, texts);
+    if (problem != null) {
+      throw new InvalidInputException(path + ": " + where + ": 'precompiled_charsmap' " + problem);
     }
   }
 
@@ -57,7 +63,11 @@ final class PrecompiledCharsmap {
     }
   }
 
-  private static boolean isSound(int[] units, int texts) {
+  /** What is wrong with it, or null. */
+  private static String problem(int[] units, byte[] texts) {
+    if (!isUtf8(texts)) {
+      return "holds texts that are not UTF-8";
+    }
     BitSet seen = new BitSet();
     Deque<Integer> open = new ArrayDeque<>();
     open.push(0);
@@ -65,11 +75,11 @@ final class PrecompiledCharsmap {
     while (!open.isEmpty()) {
       int node = open.pop();
       int unit = units[node];
-      int base = node ^ ((unit >>> 10) << ((unit & (1 << 9)) >>> 6));
+      int base = base(units, node);
       for (int c = 1; c < 256; c++) {
         int child = base ^ c;
         if (child < 0 || child >= units.length) {
-          return false;
+          return "holds a trie that points outside itself";
         }
         if ((units[child] & 0x800000ff) == c && !seen.get(child)) {
           seen.set(child);
@@ -77,10 +87,60 @@ final class PrecompiledCharsmap {
         }
       }
       boolean hasValue = (unit & (1 << 8)) != 0;
-      if (hasValue && (base < 0 || base >= units.length || (units[base] & 0x7fffffff) >= texts)) {
-        return false;
+      if (hasValue && (base < 0 || base >= units.length)) {
+        return "holds a trie that points outside itself";
+      }
+      String problem = hasValue ? textProblem(texts, units[base] & 0x7fffffff) : null;
+      if (problem != null) {
+        return problem;
       }
     }
-    return true;
+    return takesAwayVisible(units, texts) ? "leaves out printed characters" : null;
+  }
+
+  private static int base(int[] units, int node) {
+    int unit = units[node];
+    return node ^ ((unit >>> 10) << ((unit & (1 << 9)) >>> 6));
+  }
+
+  private static boolean isUtf8(byte[] texts) {
+    try {
+      StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(texts));
+      return true;
+    } catch (CharacterCodingException e) {
+      return false;
+    }
+  }
+
+  /** What is wrong with the text that begins at a byte, or null. */
+  private static String textProblem(byte[] texts, int begin) {
+    if (begin >= texts.length) {
+      return "holds a trie that points outside itself";
+    }
+    if ((texts[begin] & 0xc0) == 0x80) {
+      return "holds a trie that points into a character";
+    }
+    int end = begin;
+    while (end < texts.length && texts[end] != 0 && end - begin <= MAX_TEXT) {
+      end++;
+    }
+    return end - begin > MAX_TEXT
+        ? "replaces a character by more than " + MAX_TEXT + " bytes"
+        : null;
+  }
+
+  /**
+   * Whether any character that is surely printed is replaced by nothing: so that a token of such
+   * characters is never left empty.
+   */
+  private static boolean takesAwayVisible(int[] units, byte[] texts) {
+    for (int c = '!'; c <= '~'; c++) {
+      int node = base(units, 0) ^ c;
+      boolean there = (units[node] & 0x800000ff) == c && (units[node] & (1 << 8)) != 0;
+      if (there && texts[units[base(units, node)] & 0x7fffffff] == 0) {
+        return true;
+      }
+    }
+    return false;
   }
 }

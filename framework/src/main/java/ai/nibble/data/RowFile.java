@@ -1,5 +1,6 @@
 package ai.nibble.data;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.parquet.ParquetRows;
 import java.io.BufferedInputStream;
@@ -134,7 +135,7 @@ public final class RowFile implements Iterator<Row>, AutoCloseable {
   }
 
   private InvalidInputException unreadable(IOException e) {
-    return new InvalidInputException(path + " cannot be read: " + e.getMessage(), e);
+    return new InvalidInputException(path + " cannot be read: " + FileProblem.reason(e), e);
   }
 
   @Override

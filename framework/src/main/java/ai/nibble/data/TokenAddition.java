@@ -31,7 +31,7 @@ final class TokenAddition {
   private TokenAddition(Path directory) {
     this.directory = directory;
     this.file = TokenizerFile.read(directory.resolve(TOKENIZER));
-    this.root = file.root().deepCopy();
+    this.root = file.tree();
     this.next = file.vocabSize();
   }
 

@@ -4,11 +4,9 @@ import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.jinja.Rendering;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -59,7 +57,8 @@ public final class Tokenizer implements AutoCloseable {
     if (!Files.exists(path)) {
       throw absent(path, directory);
     }
-    TokenizerFile file = TokenizerFile.read(path);
+    TokenizerReader reader = TokenizerReader.read(path);
+    TokenizerFile file = reader.file();
     SpecialTokens special = SpecialTokens.read(directory);
     special
         .texts()
@@ -76,7 +75,7 @@ public final class Tokenizer implements AutoCloseable {
                         + path);
               }
             });
-    return new Tokenizer(file, special, open(path, bare(file.root())));
+    return new Tokenizer(file, special, open(path, reader.forLibrary()));
   }
 
   private static InvalidInputException absent(Path path, Path directory) {
@@ -94,22 +93,11 @@ public final class Tokenizer implements AutoCloseable {
         path + " does not exist, expected the model's tokenizer.json there, beside its weights");
   }
 
-  /** Without what would add, cut or pad: none of that is the library's to do. */
-  private static ObjectNode bare(ObjectNode root) {
-    ObjectNode bare = JsonNodeFactory.instance.objectNode();
-    bare.setAll(root);
-    bare.putNull("truncation");
-    bare.putNull("padding");
-    bare.putNull("post_processor");
-    return bare;
-  }
-
-  private static HuggingFaceTokenizer open(Path path, ObjectNode json) {
+  private static HuggingFaceTokenizer open(Path path, InputStream json) {
     Map<String, String> options =
         Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false");
     try {
-      byte[] bytes = JsonFiles.mapper().writeValueAsBytes(json);
-      return HuggingFaceTokenizer.newInstance(new ByteArrayInputStream(bytes), options);
+      return HuggingFaceTokenizer.newInstance(json, options);
     } catch (IOException | RuntimeException e) {
       throw new InvalidInputException(
           path + ": the tokenizer library refuses it: " + refusal(e), e);
@@ -164,12 +152,16 @@ public final class Tokenizer implements AutoCloseable {
 
   private synchronized HuggingFaceTokenizer maskedLibrary() {
     if (masked == null) {
-      masked = open(file.path(), control.maskedFile(bare(file.root()).deepCopy()));
+      ObjectNode json = file.tree();
+      TokenizerReader.NOT_THE_LIBRARYS.forEach(json::putNull);
+      ((ObjectNode) json.get("model")).putNull("dropout");
+      masked = open(file.path(), JsonFiles.stream(control.maskedFile(json)));
     }
     return masked;
   }
 
   private Encoding encode(HuggingFaceTokenizer library, String text) {
+    file.limits().require(file.path(), text);
     int[] index = utf16Index(text);
     ai.djl.huggingface.tokenizers.Encoding encoding;
     try {
@@ -254,6 +246,11 @@ public final class Tokenizer implements AutoCloseable {
     }
   }
 
+  /** One line about what the file asks for and is not done. */
+  public Optional<String> notice() {
+    return file.notice();
+  }
+
   /** Highest id + 1; a model's embedding must have at least as many rows. */
   public int vocabSize() {
     return file.vocabSize();
@@ -318,18 +315,14 @@ public final class Tokenizer implements AutoCloseable {
       return addBos.get() && bosId().isPresent() ? new int[] {bosId().getAsInt()} : new int[0];
     }
     List<Integer> prefix = new ArrayList<>();
-    TextTemplate.prefix(file.root().path("post_processor"), prefix);
+    TextTemplate.prefix(file.outline().path("post_processor"), prefix);
     return prefix.stream().mapToInt(Integer::intValue).toArray();
   }
 
   /** Feeds a sum with all that decides its ids. */
   void feed(MessageDigest sum) {
-    try {
-      sum.update(JsonFiles.mapper().writeValueAsBytes(file.root()));
-      sum.update(special.toString().getBytes(StandardCharsets.UTF_8));
-    } catch (JsonProcessingException e) {
-      throw new IllegalStateException(e); // it was parsed from JSON
-    }
+    sum.update(file.sum());
+    sum.update(special.toString().getBytes(StandardCharsets.UTF_8));
   }
 
   @Override

@@ -46,7 +46,7 @@ public record TokenizerContents(
    */
   public static TokenizerContents read(Path directory) {
     TokenizerFile file = TokenizerFile.read(directory.resolve("tokenizer.json"));
-    JsonNode model = file.root().get("model");
+    JsonNode model = file.tree().get("model");
     Map<Integer, String> tokens = new TreeMap<>();
     file.ids().forEach((text, id) -> tokens.put(id, text));
     return new TokenizerContents(
@@ -56,8 +56,8 @@ public record TokenizerContents(
         file.added().stream().map(a -> new Added(a.id(), a.text(), a.special())).toList(),
         merges(model.path("merges")),
         Optional.ofNullable(model.path("unk_token").textValue()),
-        file.root().path("normalizer"),
-        file.root().path("pre_tokenizer"));
+        file.outline().path("normalizer"),
+        file.outline().path("pre_tokenizer"));
   }
 
   private static List<String> merges(JsonNode list) {

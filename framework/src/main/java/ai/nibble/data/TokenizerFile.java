@@ -1,25 +1,40 @@
 package ai.nibble.data;
 
 import ai.nibble.InvalidInputException;
-import com.fasterxml.jackson.databind.JsonNode;
+import ai.nibble.Sha256;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.HashMap;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * A {@code tokenizer.json}, checked. The native library ends the process, uncatchably, on several
  * kinds of malformed file, so whatever is known to do that is refused here first.
  *
- * @param root the whole file
+ * @param outline the file without its vocabulary and merges
  * @param ids of every token, the model's and the added ones
  * @param added the added tokens in the file's order
  * @param vocabSize highest id + 1
+ * @param limits of texts
+ * @param notice one line about what the file asks for and Nibble does not do
+ * @param sum SHA-256 of the file
  */
 record TokenizerFile(
-    Path path, ObjectNode root, Map<String, Integer> ids, List<AddedToken> added, int vocabSize) {
+    Path path,
+    ObjectNode outline,
+    Map<String, Integer> ids,
+    List<AddedToken> added,
+    int vocabSize,
+    TextLimits limits,
+    Optional<String> notice,
+    byte[] sum) {
+
+  /** A tokenizer of a million tokens is about 50 MB. */
+  static final long MAX_BYTES = 256L << 20;
 
   /**
    * @param special whether the library calls it special: a control token, such as the end of a turn
@@ -27,118 +42,36 @@ record TokenizerFile(
   record AddedToken(String text, int id, boolean special) {}
 
   static TokenizerFile read(Path path) {
-    ObjectNode root = (ObjectNode) JsonFiles.tree(path);
-    UnicodeCheck.check(path, "", root);
-    JsonNode model = root.get("model");
-    if (model == null || !model.isObject() || !model.has("vocab")) {
-      throw new InvalidInputException(path + ": 'model' has no 'vocab', expected a tokenizer");
-    }
-    Map<String, Integer> ids = new HashMap<>();
-    Map<Integer, String> texts = new HashMap<>();
-    readVocab(path, model.get("vocab"), ids, texts);
-    int modelSize = ids.size();
-    List<AddedToken> added = readAdded(path, root.get("added_tokens"), ids, texts, modelSize);
-    MergeCheck.check(path, model, ids);
-    ComponentCheck.check(path, root);
-    int size = texts.keySet().stream().mapToInt(Integer::intValue).max().orElse(-1) + 1;
-    return new TokenizerFile(path, root, ids, added, size);
+    return TokenizerReader.read(path).file();
   }
 
-  private static void readVocab(
-      Path path, JsonNode vocab, Map<String, Integer> ids, Map<Integer, String> texts) {
-    if (vocab.isObject()) {
-      for (Map.Entry<String, JsonNode> entry : vocab.properties()) {
-        put(path, "vocab", entry.getKey(), entry.getValue(), ids, texts);
+  /** The bytes of a file that is not too long. */
+  static byte[] bytes(Path path) {
+    try {
+      if (!Files.isRegularFile(path)) {
+        throw new InvalidInputException(path + " is not a regular file, expected a JSON file");
       }
-      return;
-    }
-    if (!vocab.isArray()) {
-      throw new InvalidInputException(path + ": 'vocab' is neither an object nor a list");
-    }
-    for (int i = 0; i < vocab.size(); i++) {
-      JsonNode piece = vocab.get(i);
-      if (!piece.isArray()
-          || piece.size() != 2
-          || !piece.get(0).isTextual()
-          || !piece.get(1).isNumber()) {
+      if (Files.size(path) > MAX_BYTES) {
         throw new InvalidInputException(
-            path + ": vocab[" + i + "] is " + JsonFiles.shown(piece) + ", expected [piece, score]");
+            path + " has " + Files.size(path) + " bytes, expected at most " + MAX_BYTES);
       }
-      // A Unigram vocabulary may repeat a piece; the later index wins, as in the library.
-      ids.put(piece.get(0).asText(), i);
-      texts.put(i, piece.get(0).asText());
+      return Files.readAllBytes(path);
+    } catch (IOException e) {
+      throw new InvalidInputException(path + " cannot be read: " + e.getMessage(), e);
     }
   }
 
-  private static void put(
-      Path path,
-      String where,
-      String text,
-      JsonNode id,
-      Map<String, Integer> ids,
-      Map<Integer, String> texts) {
-    if (!id.isIntegralNumber() || !id.canConvertToInt() || id.asInt() < 0) {
+  /**
+   * All of the file, read again.
+   *
+   * @throws InvalidInputException where it is another by now
+   */
+  ObjectNode tree() {
+    byte[] bytes = bytes(path);
+    if (!Arrays.equals(sum, Sha256.start().digest(bytes))) {
       throw new InvalidInputException(
-          path
-              + ": "
-              + where
-              + ": token '"
-              + JsonFiles.shown(text)
-              + "' has id "
-              + JsonFiles.shown(id)
-              + ", expected 0 or above");
+          path + " was changed while it is in use: begin again, with files that stay as they are");
     }
-    String other = texts.put(id.asInt(), text);
-    if (other != null && !other.equals(text)) {
-      throw new InvalidInputException(
-          path
-              + ": "
-              + where
-              + ": tokens '"
-              + JsonFiles.shown(other)
-              + "' and '"
-              + JsonFiles.shown(text)
-              + "' both have id "
-              + id
-              + ", expected one token an id");
-    }
-    ids.put(text, id.asInt());
-  }
-
-  private static List<AddedToken> readAdded(
-      Path path,
-      JsonNode list,
-      Map<String, Integer> ids,
-      Map<Integer, String> texts,
-      int modelSize) {
-    List<AddedToken> added = new ArrayList<>();
-    int highest = -1;
-    for (JsonNode each : list == null || list.isNull() ? List.<JsonNode>of() : list) {
-      if (!each.path("content").isTextual() || each.path("content").asText().isEmpty()) {
-        throw new InvalidInputException(
-            path + ": added_tokens: " + JsonFiles.shown(each) + " has no 'content'");
-      }
-      String text = each.get("content").asText();
-      Integer known = ids.get(text);
-      put(path, "added_tokens", text, each.path("id"), ids, texts);
-      int id = each.get("id").asInt();
-      // The library ignores the id in the file and counts on; where the two differ, whatever was
-      // trained would be saved under other ids than the file says.
-      int given = known != null ? known : Math.max(highest + 1, modelSize);
-      if (given != id) {
-        throw new InvalidInputException(
-            path
-                + ": added_tokens: '"
-                + JsonFiles.shown(text)
-                + "' has id "
-                + id
-                + ", expected "
-                + given
-                + (known != null ? ", its id in the vocabulary" : ", the next free one"));
-      }
-      highest = Math.max(highest, id);
-      added.add(new AddedToken(text, id, each.path("special").asBoolean(false)));
-    }
-    return List.copyOf(added);
+    return JsonFiles.object(path, bytes);
   }
 }

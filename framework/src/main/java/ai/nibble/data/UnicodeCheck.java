@@ -31,7 +31,7 @@ final class UnicodeCheck {
     }
   }
 
-  private static void require(Path path, String where, String text) {
+  static void require(Path path, String where, String text) {
     for (int i = 0; i < text.length(); i++) {
       if (Character.isSurrogate(text.charAt(i))) {
         boolean pair =

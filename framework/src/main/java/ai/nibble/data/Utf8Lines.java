@@ -1,5 +1,6 @@
 package ai.nibble.data;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -49,7 +50,7 @@ final class Utf8Lines {
       in.reset();
       return c;
     } catch (IOException e) {
-      throw new InvalidInputException(path + " cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(path + " cannot be read: " + FileProblem.reason(e), e);
     }
   }
 
@@ -84,7 +85,7 @@ final class Utf8Lines {
       }
     } catch (IOException e) {
       ended = true;
-      throw new InvalidInputException(path + " cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(path + " cannot be read: " + FileProblem.reason(e), e);
     }
     return decode(line.toByteArray());
   }

@@ -3,14 +3,22 @@ package ai.nibble.hub;
 import ai.nibble.InvalidInputException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.ConnectException;
+import java.net.HttpURLConnection;
 import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ProxySelector;
 import java.net.URI;
 import java.net.UnknownHostException;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandler;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.util.Objects;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * Requests to a hub. Redirects are followed by hand: the token goes to the endpoint's own host
@@ -20,6 +28,9 @@ import java.util.Objects;
 final class HubHttp {
   private static final int MAX_REDIRECTS = 5;
   private static final int HTTP_RANGE_NOT_SATISFIABLE = 416;
+
+  /** What Java's client says where a proxy answers otherwise than with a connection. */
+  private static final Pattern TUNNEL = Pattern.compile("^Tunnel failed, got: (\\d+)");
 
   private final HubSettings settings;
   private final HttpClient client;
@@ -58,8 +69,7 @@ final class HubHttp {
       if (from > 0) {
         request.header("Range", "bytes=" + from + "-");
       }
-      HttpResponse<InputStream> response =
-          client.send(request.build(), BodyHandlers.ofInputStream());
+      HttpResponse<InputStream> response = send(request.build(), BodyHandlers.ofInputStream(), id);
       int status = response.statusCode();
       boolean range = from > 0 && (status == 206 || status == HTTP_RANGE_NOT_SATISFIABLE);
       if (status == 200 || range) {
@@ -86,7 +96,7 @@ final class HubHttp {
     URI at = uri;
     for (int hops = 0; hops <= MAX_REDIRECTS; hops++) {
       HttpRequest request = request(at).method("HEAD", HttpRequest.BodyPublishers.noBody()).build();
-      HttpResponse<Void> response = client.send(request, BodyHandlers.discarding());
+      HttpResponse<Void> response = send(request, BodyHandlers.discarding(), id);
       int status = response.statusCode();
       boolean known = response.headers().firstValue("X-Linked-Etag").isPresent();
       if (status == 200 || isRedirect(status) && known) {
@@ -99,6 +109,55 @@ final class HubHttp {
     }
     throw new InvalidInputException(
         id + ": " + settings.endpoint() + " redirects more than " + MAX_REDIRECTS + " times");
+  }
+
+  /** Sends through the proxy that Java is told of, if there is one, and never around it. */
+  private <T> HttpResponse<T> send(HttpRequest request, BodyHandler<T> handler, HubId id)
+      throws IOException, InterruptedException {
+    Optional<String> proxy = proxy(request.uri());
+    try {
+      HttpResponse<T> response = client.send(request, handler);
+      if (response.statusCode() == HttpURLConnection.HTTP_PROXY_AUTH) {
+        throw new InvalidInputException(
+            id
+                + ": the proxy "
+                + proxy.orElse("on the way")
+                + " asks for a name and a password (407), which Nibble does not give: use one that"
+                + " asks for none, or fetch the model elsewhere and name its directory");
+      }
+      return response;
+    } catch (ConnectException e) {
+      String where =
+          proxy
+              .map(at -> " to the proxy " + at + " (https.proxyHost, https.proxyPort)")
+              .orElse(" (is there a network? HF_ENDPOINT names a mirror)");
+      throw (ConnectException) new ConnectException("no connection" + where).initCause(e);
+    } catch (IOException e) {
+      Matcher refused = TUNNEL.matcher(String.valueOf(e.getMessage()));
+      if (!refused.find()) {
+        throw e;
+      }
+      throw new IOException(
+          "the proxy "
+              + proxy.orElse("on the way")
+              + " lets nothing through to "
+              + request.uri().getHost()
+              + " ("
+              + refused.group(1)
+              + ")",
+          e);
+    }
+  }
+
+  private static Optional<String> proxy(URI uri) {
+    ProxySelector selector = ProxySelector.getDefault();
+    return selector == null
+        ? Optional.empty()
+        : selector.select(uri).stream()
+            .filter(proxy -> proxy.address() instanceof InetSocketAddress)
+            .map(proxy -> (InetSocketAddress) proxy.address())
+            .map(address -> address.getHostString() + ":" + address.getPort())
+            .findFirst();
   }
 
   private HttpRequest.Builder request(URI uri) {

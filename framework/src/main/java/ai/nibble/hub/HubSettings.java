@@ -1,5 +1,6 @@
 package ai.nibble.hub;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import java.io.IOException;
 import java.net.URI;
@@ -124,7 +125,8 @@ public record HubSettings(
       String text = Files.readString(file, StandardCharsets.UTF_8).strip();
       return text.isEmpty() ? Optional.empty() : Optional.of(token(text, file.toString()));
     } catch (IOException e) {
-      throw new InvalidInputException(file + ": the token cannot be read: " + e, e);
+      throw new InvalidInputException(
+          file + ": the token cannot be read: " + FileProblem.reason(e), e);
     }
   }
 

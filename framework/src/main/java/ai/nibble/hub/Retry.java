@@ -1,5 +1,6 @@
 package ai.nibble.hub;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.hub.HubSettings.Patience;
 import java.io.IOException;
@@ -42,12 +43,7 @@ final class Retry {
         return attempt.run();
       } catch (SSLException e) {
         throw new InvalidInputException(
-            what
-                + ": the connection is not trusted: "
-                + message(e)
-                + "; where a proxy signs for the hub, add its certificate to Java's"
-                + " (-Djavax.net.ssl.trustStore)",
-            e);
+            what + ": the connection is not trusted: " + Untrusted.reason(e), e);
       } catch (IOException e) {
         boolean unreachable = e instanceof ConnectException;
         if (n >= (unreachable ? Math.min(UNREACHABLE, patience.attempts()) : patience.attempts())) {
@@ -90,10 +86,9 @@ final class Retry {
   }
 
   private static String message(IOException e) {
-    if (e instanceof ConnectException) {
-      return "no connection (is there a network? HF_ENDPOINT names a mirror)";
-    }
-    String text = e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage();
-    return text.replaceAll("\\p{Cntrl}+", " ");
+    String text = FileProblem.reason(e);
+    return text.endsWith("header parser received no bytes")
+        ? "the connection was closed without an answer"
+        : text.replaceAll("\\p{Cntrl}+", " ");
   }
 }

@@ -14,6 +14,26 @@ import java.util.List;
 public final class AdaptedTables {
   private AdaptedTables() {}
 
+  /**
+   * For the end of a message about shapes that differ: that the vocabulary does; empty where it is
+   * something else.
+   *
+   * @param module that the tensor is of
+   */
+  static String otherVocabulary(String module, long[] stored, long[] expected) {
+    boolean other = isTable(module) && stored.length == 2 && expected.length == 2;
+    for (int dim = 0; dim < 2 && other; dim++) {
+      if (stored[dim] != expected[dim] && stored[1 - dim] == expected[1 - dim]) {
+        return ": it is of a vocabulary of "
+            + stored[dim]
+            + " tokens, this base has "
+            + expected[dim]
+            + "; where another adapter adds tokens, use this one without it";
+      }
+    }
+    return "";
+  }
+
   /** Whether a module is the embedding or the head, which {@code all-linear} does not mean. */
   static boolean isTable(String path) {
     return path.equals(CausalLm.EMBEDDING) || path.equals(CausalLm.HEAD);

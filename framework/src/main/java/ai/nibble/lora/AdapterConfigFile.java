@@ -1,6 +1,8 @@
 package ai.nibble.lora;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import ai.nibble.WholeFile;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadFeature;
@@ -95,7 +97,7 @@ public final class AdapterConfigFile {
     try (InputStream in = Files.newInputStream(file)) {
       bytes = in.readNBytes(MAX_BYTES + 1);
     } catch (IOException e) {
-      throw new InvalidInputException(file + " cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(file + " cannot be read: " + FileProblem.reason(e), e);
     }
     if (bytes.length > MAX_BYTES) {
       throw new InvalidInputException(
@@ -109,22 +111,11 @@ public final class AdapterConfigFile {
               ? ""
               : ":" + e.getLocation().getLineNr() + ":" + e.getLocation().getColumnNr();
       throw new InvalidInputException(
-          file
-              + where
-              + ": not JSON ("
-              + oneLine(e.getOriginalMessage())
-              + "): save the adapter again",
-          e);
+          file + where + ": not JSON (" + JsonProblem.reason(e) + "): save the adapter again", e);
     } catch (IOException e) { // bytes that are no text
       throw new InvalidInputException(
-          file + ": not JSON (" + oneLine(e.getMessage()) + "): save the adapter again", e);
+          file + ": not JSON (" + JsonProblem.reason(e) + "): save the adapter again", e);
     }
-  }
-
-  /** What a parser says, which may quote the file, on one line. */
-  private static String oneLine(String message) {
-    String line = String.valueOf(message).replaceAll("\\p{Cntrl}", "\uFFFD");
-    return line.length() <= 200 ? line : line.substring(0, 200) + "…";
   }
 
   /**

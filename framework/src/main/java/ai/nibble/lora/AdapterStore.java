@@ -201,7 +201,11 @@ public final class AdapterStore {
           + Arrays.toString(stored.dimensions())
           + ", expected "
           + Arrays.toString(expected)
-          + " by the model and the rank in adapter_config.json";
+          + " by the model and the rank in adapter_config.json"
+          + AdapterNames.parse(p.name())
+              .map(
+                  t -> AdaptedTables.otherVocabulary(t.modulePath(), stored.dimensions(), expected))
+              .orElse("");
     }
     float[] values = new float[Math.toIntExact(p.value().numel())];
     file.readFloats(p.name(), 0, values, 0, values.length);

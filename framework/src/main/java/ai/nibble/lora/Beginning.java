@@ -6,6 +6,7 @@ import ai.nibble.model.WeightSource;
 import ai.nibble.nn.Linear;
 import ai.nibble.nn.LowRank;
 import ai.nibble.nn.Precision;
+import ai.nibble.nn.Quant4Weight;
 import ai.nibble.nn.Weight;
 import ai.nibble.safetensors.SafetensorsFile;
 import ai.nibble.tensor.DType;
@@ -33,6 +34,7 @@ record Beginning(CausalLm model, LoraConfig config, Map<String, LowRank> updates
    */
   void draw(long seed, Optional<WeightSource> source) {
     AdapterInit init = new AdapterInit(config.initLoraWeights(), seed);
+    AdapterInit plain = new AdapterInit(InitLoraWeights.KAIMING, seed);
     for (Map.Entry<String, LowRank> entry : updates.entrySet()) {
       String path = entry.getKey();
       LowRank update = entry.getValue();
@@ -41,7 +43,8 @@ record Beginning(CausalLm model, LoraConfig config, Map<String, LowRank> updates
       AdapterInit.Place place =
           new AdapterInit.Place(
               path, (int) b.size(0), (int) a.size(1), update.trainedRank(), update.scaling());
-      AdapterInit.Matrices first = init.of(place, () -> decomposed(path, source));
+      AdapterInit.Matrices first =
+          (losesNothing(path) ? plain : init).of(place, () -> decomposed(path, source));
       a.setFloats(FloatBuffer.wrap(first.a()));
       b.setFloats(FloatBuffer.wrap(first.b()));
       update.fixed().ifPresent(pair -> subtract(pair, first));
@@ -49,6 +52,12 @@ record Beginning(CausalLm model, LoraConfig config, Map<String, LowRank> updates
         initMagnitude(path, update);
       }
     }
+  }
+
+  /** Whether there is nothing for LoftQ to mend: two matrices of zeros would never learn. */
+  private boolean losesNothing(String path) {
+    return config.initLoraWeights().kind() == InitLoraWeights.Kind.LOFTQ
+        && !(model.adaptables().get(path).weight() instanceof Quant4Weight);
   }
 
   private static void subtract(LowRank.Fixed pair, AdapterInit.Matrices first) {

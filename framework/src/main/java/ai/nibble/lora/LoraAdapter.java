@@ -44,6 +44,8 @@ public final class LoraAdapter implements Trainable {
   /** By module path, the rows of tables that are trained by themselves. */
   private final Map<String, TrainedRows> rows = new LinkedHashMap<>();
 
+  private final AdapterParts parts = new AdapterParts(updates, whole, rows);
+
   private LoraAdapter(CausalLm model, LoraConfig config, List<String> modules) {
     this.model = model;
     this.config = config;
@@ -207,20 +209,6 @@ public final class LoraAdapter implements Trainable {
         });
   }
 
-  private void attachRows() {
-    rows.forEach((path, trained) -> model.table(path).attach(trained));
-  }
-
-  private void detachRows() {
-    rows.forEach(
-        (path, trained) -> {
-          DenseWeight table = model.table(path);
-          if (table.trainedRows().filter(on -> on == trained).isPresent()) {
-            table.attach((TrainedRows) null);
-          }
-        });
-  }
-
   /**
    * What {@link #inject} began the run of a checkpoint with, where that is taken back: so nothing
    * is decomposed again, which might give other bits.
@@ -297,9 +285,7 @@ public final class LoraAdapter implements Trainable {
    * module goes.
    */
   public void attach() {
-    updates.forEach((path, update) -> model.adaptables().get(path).attach(update));
-    whole.forEach(model::replace);
-    attachRows();
+    parts.attach(model);
   }
 
   /**
@@ -307,47 +293,38 @@ public final class LoraAdapter implements Trainable {
    * model since stays.
    */
   public void detach() {
-    detachRows();
-    updates.forEach(
-        (path, update) -> {
-          Adaptable module = model.adaptables().get(path);
-          if (module.adapter().filter(on -> on == update).isPresent()) {
-            module.attach(null);
-          }
-        });
-    whole.forEach(
-        (path, table) -> {
-          if (model.table(path) == table) {
-            model.replace(path, null);
-          }
-        });
+    parts.detach(model);
   }
 
   /**
    * Computes something with a model whose updates count nothing: the base, also where magnitudes, a
    * beginning that is taken back or whole tables are trained. The products are those of the adapted
    * model, with zeros for {@code s·B}: so a plain adapter that has learned nothing makes no
-   * difference at all, not even in how sums are rounded.
+   * difference at all, not even in how sums are rounded. Afterwards the adapters are on.
    *
    * @param body is not to attach or detach adapters
    */
   public <T> T muted(Supplier<T> body) {
-    Map<String, Optional<LowRank>> before = new LinkedHashMap<>();
-    updates.forEach(
-        (path, update) -> {
-          Adaptable module = model.adaptables().get(path);
-          before.put(path, module.adapter());
-          module.attach(new LowRank(update.a(), update.b(), 0, 0));
-        });
-    whole.keySet().forEach(path -> model.replace(path, null));
-    detachRows();
+    Map<String, LowRank> zeros = new LinkedHashMap<>();
+    updates.forEach((path, update) -> zeros.put(path, new LowRank(update.a(), update.b(), 0, 0)));
+    return instead(new AdapterParts(zeros, Map.of(), Map.of()), body);
+  }
+
+  /** Computes something with other parts on the model; afterwards its own are on. */
+  <T> T instead(AdapterParts others, Supplier<T> body) {
+    parts.detach(model);
     try {
+      others.attach(model);
       return body.get();
     } finally {
-      before.forEach((path, update) -> model.adaptables().get(path).attach(update.orElse(null)));
-      whole.forEach(model::replace);
-      attachRows();
+      others.detach(model);
+      parts.attach(model);
     }
+  }
+
+  /** A copy of the adapter as it is now, which stays so and is freed with this one. */
+  public FrozenAdapter frozen() {
+    return new FrozenAdapter(this, parts);
   }
 
   /** The configuration, its targets resolved to names that need no model to understand. */

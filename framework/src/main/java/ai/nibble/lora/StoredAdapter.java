@@ -200,7 +200,10 @@ public final class StoredAdapter implements AutoCloseable {
               + Arrays.toString(stored)
               + ", expected "
               + Arrays.toString(shape)
-              + " by the base and the rank in adapter_config.json");
+              + " by the base and the rank in adapter_config.json"
+              + AdapterNames.parse(name)
+                  .map(t -> AdaptedTables.otherVocabulary(t.modulePath(), stored, shape))
+                  .orElse(""));
       return;
     }
     OptionalLong bad = file.firstNonFinite(name);

@@ -1,5 +1,6 @@
 package ai.nibble.model;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -43,7 +44,10 @@ public final class BaseFiles {
       return Files.readAllBytes(file);
     } catch (IOException e) {
       throw new InvalidInputException(
-          file + " cannot be read (" + e + "), which the trained model needs beside its weights",
+          file
+              + " cannot be read ("
+              + FileProblem.reason(e)
+              + "), which the trained model needs beside its weights",
           e);
     }
   }

@@ -140,6 +140,20 @@ public final class CausalLm implements AutoCloseable {
     return DecoderAssembly.load(new WeightLoader(source, base, options), progress);
   }
 
+  /**
+   * Checks by a base's headers what {@link #load} would refuse.
+   *
+   * @param base for messages
+   * @throws InvalidInputException as it would
+   */
+  public static void requireLoadable(WeightSource source, Path base, LoadOptions options) {
+    WeightLoader.requireHoldable(source, base, options);
+    options.precision();
+    LoadOptions frozen =
+        new LoadOptions(options.quantization(), options.computeDtype(), false, options.placement());
+    DecoderAssembly.requireKernels(new WeightLoader(source, base, frozen));
+  }
+
   /** Hears how far loading has come. */
   @FunctionalInterface
   public interface LoadProgress {

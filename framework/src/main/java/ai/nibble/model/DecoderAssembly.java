@@ -38,7 +38,7 @@ final class DecoderAssembly {
 
   static CausalLm load(WeightLoader weights, CausalLm.LoadProgress progress) {
     ModelConfig config = weights.config();
-    weights.requireKernels(config.form().withoutKernels());
+    requireKernels(weights);
     try (Scope parts = new Scope()) {
       weights.parameters().ifPresent(parts::own);
       DenseWeight embedding =
@@ -70,6 +70,11 @@ final class DecoderAssembly {
       parts.release();
       return model;
     }
+  }
+
+  /** Checks that the devices compute all of a model. */
+  static void requireKernels(WeightLoader weights) {
+    weights.requireKernels(weights.config().form().withoutKernels());
   }
 
   static List<String> linearPaths(ModelConfig config) {

@@ -1,7 +1,7 @@
 package ai.nibble.model;
 
-import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -50,7 +50,7 @@ public record ExtendedBase(Path base, List<Integer> newTokens) {
       }
       return Optional.of(new ExtendedBase(Path.of(json.get("base").asText()), tokens));
     } catch (IOException e) {
-      throw new InvalidInputException(file + " cannot be read: " + FileProblem.reason(e), e);
+      throw new InvalidInputException(file + " cannot be read: " + JsonProblem.reason(e), e);
     }
   }
 

@@ -1,6 +1,7 @@
 package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
@@ -179,10 +180,15 @@ public record GenerationConfig(
           file + ": expected a JSON object of at most 1 MiB; fetch the model's file again");
     } catch (JsonProcessingException e) {
       throw new InvalidInputException(
-          file + ": not valid JSON: " + e.getOriginalMessage() + "; fetch the model's file again",
+          file
+              + ": "
+              + JsonProblem.place(e)
+              + "not valid JSON: "
+              + JsonProblem.reason(e)
+              + "; fetch the model's file again",
           e);
     } catch (IOException e) {
-      throw new InvalidInputException(file + " cannot be read: " + e, e);
+      throw new InvalidInputException(file + " cannot be read: " + JsonProblem.reason(e), e);
     }
   }
 }

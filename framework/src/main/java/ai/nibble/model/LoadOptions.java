@@ -24,9 +24,15 @@ import java.util.stream.IntStream;
  * @param trained whether the weights themselves are trained: they are held in float32 then, in one
  *     {@link ai.nibble.nn.ParameterSet}, and cannot be quantised
  * @param placement where the model's modules are held and computed
+ * @param nonFinite whether weights that are NaN or infinite are taken as they are, with a line for
+ *     each tensor of them, instead of refused; those that are quantised or trained never are
  */
 public record LoadOptions(
-    Optional<QuantConfig> quantization, DType computeDtype, boolean trained, Placement placement) {
+    Optional<QuantConfig> quantization,
+    DType computeDtype,
+    boolean trained,
+    Placement placement,
+    boolean nonFinite) {
   /** The first compute capability with bfloat16 in tensor cores. */
   private static final int AMPERE = 80;
 
@@ -34,6 +40,15 @@ public record LoadOptions(
     if (trained && quantization.isPresent()) {
       throw new IllegalArgumentException("quantised weights cannot be trained");
     }
+  }
+
+  /** Of finite weights. */
+  public LoadOptions(
+      Optional<QuantConfig> quantization,
+      DType computeDtype,
+      boolean trained,
+      Placement placement) {
+    this(quantization, computeDtype, trained, placement, false);
   }
 
   /** On one device. */
@@ -146,7 +161,12 @@ public record LoadOptions(
 
   /** The same in other places. */
   public LoadOptions on(Placement where) {
-    return new LoadOptions(quantization, computeDtype, trained, where);
+    return new LoadOptions(quantization, computeDtype, trained, where, nonFinite);
+  }
+
+  /** The same, with weights that are NaN or infinite taken or refused. */
+  public LoadOptions withNonFinite(boolean taken) {
+    return new LoadOptions(quantization, computeDtype, trained, placement, taken);
   }
 
   /** Where the model is; of several devices the embedding's. */

@@ -1,6 +1,8 @@
 package ai.nibble.model;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import ai.nibble.quant.stored.QuantizationConfig;
 import ai.nibble.tensor.DType;
 import com.fasterxml.jackson.core.JsonParser;
@@ -170,7 +172,8 @@ final class ModelConfigFile {
     } catch (JsonProcessingException e) {
       throw new InvalidInputException(syntaxProblem(e), e);
     } catch (IOException e) {
-      throw new InvalidInputException("not UTF-8 text: " + oneLine(e.getMessage()), e);
+      throw new InvalidInputException(
+          JsonProblem.reason(e) + "; fetch the model's config.json again", e);
     }
     if (root instanceof ObjectNode object) {
       return object;
@@ -198,28 +201,15 @@ final class ModelConfigFile {
       }
       return bytes;
     } catch (IOException e) {
-      throw new InvalidInputException("cannot be read: " + oneLine(e.toString()), e);
+      throw new InvalidInputException("cannot be read: " + FileProblem.reason(e), e);
     }
   }
 
   private static String syntaxProblem(JsonProcessingException e) {
-    String where =
-        e.getLocation() == null
-            ? ""
-            : "line "
-                + e.getLocation().getLineNr()
-                + ", column "
-                + e.getLocation().getColumnNr()
-                + ": ";
-    return where
+    return JsonProblem.place(e)
         + "not valid JSON: "
-        + oneLine(e.getOriginalMessage())
+        + JsonProblem.reason(e)
         + "; fetch the model's config.json again";
-  }
-
-  private static String oneLine(String message) {
-    String line = message == null ? "no reason given" : message.replaceAll("\\p{Cntrl}+", " ");
-    return line.length() <= 160 ? line : line.substring(0, 160) + "…";
   }
 
   private Architecture architecture(ConfigFields f) {

@@ -31,12 +31,18 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Turns a base's stored tensors into layers, one tensor at a time: memory never holds more than the
  * finished model and the piece being read.
  */
 final class WeightLoader {
+  private static final Logger LOG = LoggerFactory.getLogger(WeightLoader.class);
+
   private static final int ROWS_A_RANGE = 64;
 
   private final WeightSource source;
@@ -51,6 +57,12 @@ final class WeightLoader {
     this.source = source;
     this.base = base;
     this.options = options;
+    requireHoldable(source, base, options);
+    this.parameters = options.trained() ? allWeights(source, options.placement()) : null;
+  }
+
+  /** Checks by the headers that the weights can be held as the options say. */
+  static void requireHoldable(WeightSource source, Path base, LoadOptions options) {
     options.quantization().ifPresent(config -> requireNamesModules(config, source.config(), base));
     if (options.trained() && source.quantization().isPresent()) {
       throw new InvalidInputException(
@@ -60,7 +72,9 @@ final class WeightLoader {
               + "), whose weights cannot be trained themselves: train an adapter (adapter: qlora),"
               + " or use the original model");
     }
-    this.parameters = options.trained() ? allWeights(source, base, options.placement()) : null;
+    if (options.trained()) {
+      AllWeights.requireFits(source.config(), base.toString());
+    }
   }
 
   private static void requireNamesModules(QuantConfig config, ModelConfig model, Path base) {
@@ -93,8 +107,7 @@ final class WeightLoader {
     }
   }
 
-  private static ParameterSet allWeights(WeightSource source, Path base, Placement placement) {
-    AllWeights.requireFits(source.config(), base.toString());
+  private static ParameterSet allWeights(WeightSource source, Placement placement) {
     Map<String, long[]> shapes = new LinkedHashMap<>();
     source.names().forEach(name -> shapes.put(name, source.shape(name)));
     return ParameterSet.over(shapes, placement::of);
@@ -168,7 +181,7 @@ final class WeightLoader {
   }
 
   private Weight stored(String name, StoredMatrix matrix) {
-    QuantizedMatrix held = matrix.read();
+    QuantizedMatrix held = placed(matrix::read);
     try {
       if (held instanceof Quantized4Bit weight) {
         return onDevice(name, new Quant4Weight(weight));
@@ -186,10 +199,11 @@ final class WeightLoader {
   private Weight quantized(QuantConfig config, String name, long out, long in) {
     ElementSource values = (first, into, count) -> source.readHeld(name, first, into, 0, count);
     if (config instanceof Quant4Config c) {
-      return onDevice(
-          name, Quant4Weight.quantize(name, c, source.heldDtype(name), out, in, values));
+      DType dtype = source.heldDtype(name);
+      return onDevice(name, placed(() -> Quant4Weight.quantize(name, c, dtype, out, in, values)));
     }
-    return onDevice(name, Quant8Weight.quantize(name, (Quant8Config) config, out, in, values));
+    return onDevice(
+        name, placed(() -> Quant8Weight.quantize(name, (Quant8Config) config, out, in, values)));
   }
 
   /** The weight itself where it goes to the CPU, else a copy in its place. */
@@ -293,13 +307,25 @@ final class WeightLoader {
     float[] values = new float[(int) length];
     source.readHeld(name, 0, values, 0, values.length);
     for (int c = 0; c < values.length; c++) {
-      requireFinite(name, 0, c, values[c]);
+      if (!Float.isFinite(values[c])) {
+        found(new NonFinite(name, 0, c, values[c]));
+        break;
+      }
     }
     return Tensor.of(device(name), values, length);
   }
 
+  /** Where a tensor holds a value that is no finite number. */
+  private record NonFinite(String name, long row, int column, float value) {
+    @Override
+    public String toString() {
+      return "tensor '" + name + "' holds " + value + " at [" + row + ", " + column + "]";
+    }
+  }
+
   private void requireFinite(String name, Tensor matrix) {
     int width = (int) matrix.size(1);
+    AtomicReference<NonFinite> first = new AtomicReference<>();
     Parallel.forRanges(
         matrix.size(0),
         ROWS_A_RANGE,
@@ -309,26 +335,42 @@ final class WeightLoader {
             for (long r = begin; r < end; r++) {
               from.load(r, row);
               for (int c = 0; c < width; c++) {
-                requireFinite(name, r, c, row[c]);
+                if (!Float.isFinite(row[c])) {
+                  NonFinite here = new NonFinite(name, r, c, row[c]);
+                  first.accumulateAndGet(here, (a, b) -> a != null && a.row() <= b.row() ? a : b);
+                  return;
+                }
               }
             }
           }
         });
+    if (first.get() != null) {
+      found(first.get());
+    }
   }
 
-  private void requireFinite(String name, long r, int c, float value) {
-    if (!Float.isFinite(value)) {
+  /** Refuses what was found, or says so where such weights are to be taken as they are. */
+  private void found(NonFinite value) {
+    if (!options.nonFinite() || options.trained()) {
       throw new InvalidInputException(
           base
-              + ": tensor '"
-              + name
-              + "' holds "
+              + ": "
               + value
-              + " at ["
-              + r
-              + ", "
-              + c
-              + "], expected finite weights: fetch the file again");
+              + ", expected finite weights: fetch the file again"
+              + (options.trained()
+                  ? ""
+                  : "; to compute with them as they are, set allow_nonfinite_weights: true"
+                      + " (generate, chat: --allow-nonfinite-weights)"));
+    }
+    LOG.warn("{}: {}, taken as it is: what is computed with it is not a number", base, value);
+  }
+
+  /** What refuses a matrix while it is read or quantised knows its name, and not the file. */
+  private <T> T placed(Supplier<T> reading) {
+    try {
+      return reading.get();
+    } catch (InvalidInputException e) {
+      throw e.at(base);
     }
   }
 }

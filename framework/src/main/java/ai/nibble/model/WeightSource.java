@@ -1,5 +1,6 @@
 package ai.nibble.model;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.gguf.GgufFile;
 import ai.nibble.quant.QuantConfig;
@@ -224,7 +225,8 @@ public interface WeightSource extends AutoCloseable {
   /**
    * Looks whether something can be a model, before any file of it is looked for.
    *
-   * @throws InvalidInputException if there is nothing, or a file of another kind
+   * @throws InvalidInputException if there is nothing, an empty directory, or a file of another
+   *     kind
    */
   static void requireModel(Path base) {
     if (!Files.exists(base)) {
@@ -238,6 +240,22 @@ public interface WeightSource extends AutoCloseable {
           base
               + ": is a file, expected a directory with config.json and safetensors, or a .gguf"
               + " file");
+    }
+    if (Files.isDirectory(base) && isEmpty(base)) {
+      throw new InvalidInputException(
+          base
+              + ": is an empty directory, expected one with config.json and safetensors, or a .gguf"
+              + " file: check the path");
+    }
+  }
+
+  private static boolean isEmpty(Path directory) {
+    try (Stream<Path> files = Files.list(directory)) {
+      return files.findFirst().isEmpty();
+    } catch (IOException e) {
+      throw new InvalidInputException(
+          directory + ": cannot be listed: " + FileProblem.reason(e) + ": check its permissions",
+          e);
     }
   }
 
@@ -255,7 +273,8 @@ public interface WeightSource extends AutoCloseable {
     try (Stream<Path> listing = Files.list(directory)) {
       files = listing.filter(Files::isRegularFile).sorted().toList();
     } catch (IOException e) {
-      throw new InvalidInputException(directory + ": cannot be listed: " + e, e);
+      throw new InvalidInputException(
+          directory + ": cannot be listed: " + FileProblem.reason(e), e);
     }
     if (files.stream().anyMatch(WeightSource::isSafetensors)) {
       return null;

@@ -4,6 +4,7 @@ package ai.nibble.plan;
  * What a run writes of its weights, in bytes, and what is free for it. Headers, metrics and other
  * small files are left out.
  *
+ * @param base a base of its own, written before the first step; 0: none
  * @param result the adapter or model at the end
  * @param checkpoint one checkpoint: trained values as others read them, then with the optimizer's
  *     memory in float32
@@ -13,16 +14,18 @@ package ai.nibble.plan;
  * @param free of the output directory's file system; what the run finds there and keeps or removes
  *     is counted as free
  */
-public record DiskPlan(long result, long checkpoint, long saves, long atOnce, long free) {
+public record DiskPlan(
+    long base, long result, long checkpoint, long saves, long atOnce, long free) {
   /**
    * The plan of a run.
    *
+   * @param base bytes of a base of its own
    * @param limit checkpoints kept; 0: all
    * @param best whether the best one is kept besides
    */
   public static DiskPlan of(
-      long result, long checkpoint, long saves, int limit, boolean best, long free) {
-    return new DiskPlan(result, checkpoint, saves, atOnce(saves, limit, best), free);
+      long base, long result, long checkpoint, long saves, int limit, boolean best, long free) {
+    return new DiskPlan(base, result, checkpoint, saves, atOnce(saves, limit, best), free);
   }
 
   private static long atOnce(long saves, int limit, boolean best) {
@@ -36,8 +39,9 @@ public record DiskPlan(long result, long checkpoint, long saves, long atOnce, lo
 
   private long needed(long checkpoints) {
     return checkpoints == 0
-        ? result
-        : result
+        ? base + result
+        : base
+            + result
             + Math.max(0, checkpoints) * Math.min(checkpoint, Long.MAX_VALUE / 2 / checkpoints);
   }
 
@@ -59,6 +63,7 @@ public record DiskPlan(long result, long checkpoint, long saves, long atOnce, lo
         + " of the "
         + Sizes.text(free)
         + " free: "
+        + (base == 0 ? "" : "the base of LoftQ of " + Sizes.text(base) + ", ")
         + checkpoints
         + "the result of "
         + Sizes.text(result);

@@ -56,6 +56,12 @@ final class Conflicts {
     if (is("load_in_8bit", true)) {
       eightBits();
     }
+    if (is("adapter", Recipe.Adapter.NONE) && is("allow_nonfinite_weights", true)) {
+      problem(
+          "allow_nonfinite_weights",
+          "'allow_nonfinite_weights' is 'true', but adapter none trains all weights, which must be"
+              + " numbers: remove it, or train an adapter");
+    }
     if (is("use_dora", true) && is("load_in_8bit", true)) {
       problem(
           "use_dora",
@@ -136,6 +142,9 @@ final class Conflicts {
   }
 
   private void initialisation(InitLoraWeights init) {
+    if (init.kind() != InitLoraWeights.Kind.LOFTQ && isSet("loftq_config")) {
+      notice("loftq_config", "'loftq_config' has no effect without 'init_lora_weights: loftq'");
+    }
     if (init.kind() == InitLoraWeights.Kind.LOFTQ && is("load_in_4bit", false)) {
       problem(
           "init_lora_weights",
@@ -369,7 +378,8 @@ final class Conflicts {
     at.problems().add(at.positions().getOrDefault(key, whole), what);
   }
 
-  private void notice(String key, String what) {
+  /** Tells of something that is read otherwise than it might be meant. */
+  void notice(String key, String what) {
     at.notice(at.positions().getOrDefault(key, whole), what);
   }
 }

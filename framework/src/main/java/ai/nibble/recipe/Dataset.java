@@ -32,7 +32,14 @@ public record Dataset(
               @Key.Means(value = "chat_template|chatml|openai", as = "messages"),
               @Key.Means(value = "dpo|orpo|simpo|cpo", as = "preference"),
               @Key.Means(value = "kto", as = "unpaired_preference")
-            })
+            },
+            refuse =
+                @Key.Refuse(
+                    value = "(chatml|llama3|zephyr|chat_template|user_defined)\\..+",
+                    why =
+                        "one of Axolotl's: use preference for pairs or unpaired_preference for kto,"
+                            + " which read its columns (datasets/README.md); the template is"
+                            + " chat_template's"))
         RowType type,
     @Key(
             value = "split",

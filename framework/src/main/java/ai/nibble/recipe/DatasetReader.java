@@ -5,6 +5,7 @@ import ai.nibble.data.EncodingKey;
 import ai.nibble.data.EncodingSummary;
 import ai.nibble.data.Example;
 import ai.nibble.data.ExampleEncoder;
+import ai.nibble.data.JudgedPairs;
 import ai.nibble.data.Row;
 import ai.nibble.data.RowEncoding;
 import ai.nibble.data.RowFiles;
@@ -57,7 +58,8 @@ final class DatasetReader {
       Consumer<String> log = line -> out.println(label(dataset) + ": " + line);
       ExampleStore store = new ExampleStore(recipe.data().datasetPreparedPath().directory(), log);
       List<Path> files = dataset.files();
-      byte[] sum = EncodingKey.of(encoder, reading(dataset), files);
+      String reading = reading(dataset) + (judgesPairs(dataset) ? "each answer\n" : "");
+      byte[] sum = EncodingKey.of(encoder, reading, files);
       ExampleFile examples = store.get(sum, to -> encode(dataset, files, to, log));
       try {
         examples.summary().lines().forEach(log);
@@ -79,7 +81,16 @@ final class DatasetReader {
   }
 
   static RowFormat format(Dataset dataset) {
-    return RowFormat.named(dataset.type().name().toLowerCase(Locale.ROOT));
+    return RowFormat.named(word(dataset.type()));
+  }
+
+  private static String word(Dataset.RowType type) {
+    return type.name().toLowerCase(Locale.ROOT);
+  }
+
+  /** Whether each answer of a pair becomes a row of its own, good or bad. */
+  private boolean judgesPairs(Dataset dataset) {
+    return recipe.method() == Recipe.Method.KTO && dataset.type() == Dataset.RowType.PREFERENCE;
   }
 
   /** How rows are read from the files. */
@@ -98,9 +109,13 @@ final class DatasetReader {
     long start = System.nanoTime();
     EncodingSummary summary;
     try (RowFiles rows = new RowFiles(files, dataset.columns())) {
-      summary =
-          new RowEncoding(format(dataset), encoder, threads)
-              .encode(dataset.name(), new Told(dataset.limited(rows), log), to);
+      Iterator<Row> told = new Told(dataset.limited(rows), log);
+      RowFormat format = format(dataset);
+      if (judgesPairs(dataset)) {
+        told = new JudgedPairs(told);
+        format = RowFormat.named(word(Dataset.RowType.UNPAIRED_PREFERENCE));
+      }
+      summary = new RowEncoding(format, encoder, threads).encode(dataset.name(), told, to);
     }
     if (!stamps(files).equals(before)) {
       throw new InvalidInputException(

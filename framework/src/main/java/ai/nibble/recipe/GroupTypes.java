@@ -39,7 +39,12 @@ final class GroupTypes {
   }
 
   /** {@code List}: a single value stands for a list of one, and {@code none} for an empty one. */
-  record ListOf(ValueType type, int atLeast) implements ValueType {
+  record ListOf(ValueType type, int atLeast, boolean repeats) implements ValueType {
+    /** Of which no item comes twice. */
+    ListOf(ValueType type, int atLeast) {
+      this(type, atLeast, false);
+    }
+
     @Override
     public Object read(Node node, Reading at) {
       if (node instanceof Node.Scalar scalar) {
@@ -71,8 +76,16 @@ final class GroupTypes {
         inner.positions().put(inner.key(), item.at());
         Object value = type.read(item, inner);
         whole &= value != null;
-        if (value != null && !seen.add(value)) {
-          inner.problems().add(item.at(), "'" + inner.shownKey() + "' repeats an entry: remove it");
+        if (value != null && !seen.add(value) && !repeats) {
+          inner
+              .problems()
+              .add(
+                  item.at(),
+                  "'"
+                      + inner.shownKey()
+                      + "' is "
+                      + item.seen()
+                      + ", which repeats an entry: remove it");
         }
         values.add(value);
       }

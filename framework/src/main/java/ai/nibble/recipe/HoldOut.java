@@ -3,10 +3,7 @@ package ai.nibble.recipe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.Example;
 import ai.nibble.data.Examples;
-import ai.nibble.data.Row;
-import ai.nibble.data.RowFiles;
 import java.util.Arrays;
-import java.util.Iterator;
 import java.util.List;
 import java.util.Random;
 
@@ -18,33 +15,6 @@ import java.util.Random;
  * @param heldIndices of those held back, ascending
  */
 record HoldOut(List<Example> kept, List<Example> held, List<Integer> heldIndices) {
-  /**
-   * Whether the rows, as they are in the files, leave some for training; reads no more of them than
-   * that takes.
-   *
-   * @throws InvalidInputException if they do not
-   */
-  static void check(Recipe recipe) {
-    ValSetSize size = recipe.data().valSetSize();
-    if (!size.isSet()) {
-      return;
-    }
-    long total = 0;
-    for (Dataset dataset : recipe.data().datasets()) {
-      try (RowFiles files = dataset.open()) {
-        Iterator<Row> rows = dataset.limited(files);
-        while (rows.hasNext()) {
-          rows.next();
-          total++;
-          if (size.rows(total) < total) {
-            return;
-          }
-        }
-      }
-    }
-    throw leavesNone(size.rows(total), total, recipe);
-  }
-
   private static InvalidInputException leavesNone(long count, long rows, Recipe recipe) {
     return new InvalidInputException(
         recipe.where("val_set_size")

@@ -1,7 +1,9 @@
 package ai.nibble.recipe;
 
+import ai.nibble.FileProblem;
 import ai.nibble.FileSum;
 import ai.nibble.InvalidInputException;
+import ai.nibble.lora.AdapterStore;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
 import ai.nibble.report.ProvenanceFile;
@@ -26,6 +28,9 @@ import java.util.concurrent.Future;
 final class InputSums implements AutoCloseable {
   /** Files of a base, one after the other from a disk that others read too. */
   private static final int THREADS = 4;
+
+  /** What the file of the adapter that training begins with is called among the data. */
+  static final String ADAPTER = "lora_model_dir";
 
   private static final String INDEX = "model.safetensors.index.json";
 
@@ -55,7 +60,8 @@ final class InputSums implements AutoCloseable {
       return sums;
     } catch (IOException e) {
       sums.close();
-      throw new InvalidInputException(recipe.baseModel() + " cannot be read: " + e, e);
+      throw new InvalidInputException(
+          recipe.baseModel() + " cannot be read: " + FileProblem.reason(e), e);
     }
   }
 
@@ -77,6 +83,14 @@ final class InputSums implements AutoCloseable {
     data("test_datasets", recipe.data().testDatasets());
     recipe.evaluation().generationEval().ifPresent(eval -> data("generation_eval", eval.dataset()));
     recipe.data().chatTemplate().ifPresent(file -> data("chat_template", file));
+    if (recipe.adapter() != Recipe.Adapter.NONE) {
+      recipe
+          .lora()
+          .modelDir()
+          .map(dir -> dir.resolve(AdapterStore.WEIGHTS))
+          .filter(Files::isRegularFile) // loading it says what is missing
+          .ifPresent(file -> data(ADAPTER, file));
+    }
   }
 
   private void data(String key, List<Dataset> datasets) {
@@ -109,7 +123,7 @@ final class InputSums implements AutoCloseable {
     return new ProvenanceFile.Base(base.toString(), files);
   }
 
-  /** Those of the rows and the template, when they are known. */
+  /** Those of the rows, the template and an adapter to begin with, when they are known. */
   List<ProvenanceFile.Data> data() {
     List<ProvenanceFile.Data> data = new ArrayList<>();
     dataPaths.forEach(

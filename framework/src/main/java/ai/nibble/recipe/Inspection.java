@@ -30,6 +30,7 @@ import java.util.function.Supplier;
  * @param stepsPerEpoch optimizer steps of the first epoch
  * @param totalSteps optimizer steps of the run
  * @param coverage which weights are trained
+ * @param vocabulary what becomes of the base's
  * @param notes one line each, as {@code train} prints them
  */
 public record Inspection(
@@ -41,6 +42,7 @@ public record Inspection(
     int stepsPerEpoch,
     int totalSteps,
     Coverage coverage,
+    VocabularyChange vocabulary,
     List<String> notes) {
 
   /**
@@ -71,12 +73,12 @@ public record Inspection(
       if (recipe.evaluation().generationEval().isPresent()) {
         attempt(problems, () -> questions(recipe, rows, out));
       }
-      Coverage coverage = attempt(problems, () -> coverage(recipe, out));
+      Weights weights = attempt(problems, () -> weights(recipe, out));
       if (!problems.isEmpty()) {
         throw new InvalidInputException(List.copyOf(problems));
       }
       List<String> notes = told.toString(StandardCharsets.UTF_8).lines().toList();
-      return of(recipe, rows, plan, settings.totalSteps(), samples, coverage, notes);
+      return of(recipe, rows, plan, settings.totalSteps(), samples, weights, notes);
     }
   }
 
@@ -86,7 +88,7 @@ public record Inspection(
       EpochPlan plan,
       int totalSteps,
       int samples,
-      Coverage coverage,
+      Weights weights,
       List<String> notes) {
     try (Tokenizer tokenizer = Tokenizer.load(WeightSource.directory(recipe.base()))) {
       return new Inspection(
@@ -101,7 +103,8 @@ public record Inspection(
           recipe.training().samplePacking() ? Optional.of(plan.packing(0)) : Optional.empty(),
           RunSettings.steps(recipe.training(), plan.units(0)),
           totalSteps,
-          coverage,
+          weights.coverage,
+          weights.vocabulary,
           notes);
     }
   }
@@ -142,12 +145,17 @@ public record Inspection(
     }
   }
 
-  private static Coverage coverage(Recipe recipe, PrintStream out) {
+  /** What the headers show. */
+  private record Weights(Coverage coverage, VocabularyChange vocabulary) {}
+
+  private static Weights weights(Recipe recipe, PrintStream out) {
     try (WeightSource base =
         recipe.init() == Recipe.Init.RANDOM
             ? RandomWeights.of(recipe.base(), recipe.seed(), out::println)
             : WeightSource.open(recipe.base(), out::println)) {
-      return Coverage.of(recipe, base);
+      Coverage coverage = Coverage.of(recipe, base);
+      BaseCheck.require(recipe, base, Optional.empty());
+      return new Weights(coverage, VocabularyChange.of(recipe, base.config()));
     }
   }
 }

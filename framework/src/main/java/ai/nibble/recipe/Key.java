@@ -36,6 +36,9 @@ import java.lang.annotation.Target;
   /** For lists: how many items at least. */
   int atLeast() default 0;
 
+  /** For lists: whether an item may come twice. */
+  boolean repeats() default false;
+
   /** For maps: whether the names are regular expressions. */
   boolean regexNames() default false;
 

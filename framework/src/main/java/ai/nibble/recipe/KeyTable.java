@@ -23,6 +23,9 @@ final class KeyTable {
     out.append("\nThe keys of `lr_scheduler_kwargs`:\n\n");
     header(out);
     RecordType.of(SchedulerKwargs.class).settings().values().forEach(setting -> row(out, setting));
+    out.append("\nThe keys of `loftq_config`:\n\n");
+    header(out);
+    RecordType.of(LoftqConfig.class).settings().values().forEach(setting -> row(out, setting));
     out.append("\nKnown, and refused when switched on, because they are not supported yet:\n\n");
     out.append("| key | what it would do |\n|---|---|\n");
     for (Schema.Later later : Schema.Later.values()) {

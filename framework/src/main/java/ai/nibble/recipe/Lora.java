@@ -13,6 +13,7 @@ import java.util.Optional;
  * The low-rank adapters: {@code y = base(x) + scaling * B(A(dropout(x)))}, with {@code scaling =
  * alpha / r}, or {@code alpha / sqrt(r)} with {@code useRslora}.
  *
+ * @param excludeModules of the modules that are targeted, those that get no adapter
  * @param rankPattern regular expression over a module's path, to its rank
  * @param alphaPattern regular expression over a module's path, to its alpha
  * @param layersToTransform indices of the layers that get adapters; empty: all
@@ -28,7 +29,8 @@ public record Lora(
         double alpha,
     @Key(
             value = "lora_dropout",
-            derived = "`0.05`; `0` with pissa and olora",
+            derived =
+                "`0.05`; `0` with pissa and olora, and where `dpo` or `kto` begin with an adapter",
             range = "[0, 1)",
             doc = "Share of an adapter's inputs dropped in training")
         double dropout,
@@ -38,6 +40,12 @@ public record Lora(
             doc = "Modules that get adapters: names, one regular expression, or `all-linear`",
             means = @Key.Means(value = "all|all_linear", as = "all-linear"))
         TargetModules targetModules,
+    @Key(
+            value = "exclude_modules",
+            byDefault = "null",
+            doc = "Modules that get none all the same: names, or one regular expression",
+            refuse = @Key.Refuse(value = "all-linear", why = "no module's name: leave nothing out"))
+        Optional<TargetModules> excludeModules,
     @Key(
             value = "use_rslora",
             byDefault = "false",
@@ -67,13 +75,19 @@ public record Lora(
                 "How adapters begin: `true` (A uniform, B zero), `gaussian`, `orthogonal`; `pissa`,"
                     + " `pissa_niter_N` or `olora` (parts of the weight, taken back beside it);"
                     + " `loftq` (what 4 bits took from it)",
-            refuse =
-                @Key.Refuse(
-                    value = "(?i)eva|corda|lora_ga|mica|false",
-                    why =
-                        "not supported yet: use true, gaussian, orthogonal, pissa, pissa_niter_N,"
-                            + " olora or loftq"))
+            refuse = {
+              @Key.Refuse(
+                  value = "(?i)eva|corda|lora_ga|mica",
+                  why =
+                      "not supported yet: use true, gaussian, orthogonal, pissa, pissa_niter_N,"
+                          + " olora or loftq"),
+              @Key.Refuse(
+                  value = "(?i)false",
+                  why = "PEFT's beginning for tests, which changes the model at random: use true")
+            })
         InitLoraWeights initLoraWeights,
+    @Key(value = "loftq_config", byDefault = "null", doc = "More about `init_lora_weights: loftq`")
+        Optional<LoftqConfig> loftqConfig,
     @Key(
             value = "lora_model_dir",
             byDefault = "null",
@@ -104,7 +118,14 @@ public record Lora(
             byDefault = "[]",
             range = "[0, inf)",
             doc = "Only these layers get adapters, counted from 0; empty: all")
-        List<Integer> layersToTransform) {
+        List<Integer> layersToTransform,
+    @Key(
+            value = "layers_pattern",
+            byDefault = "[]",
+            doc =
+                "Names of the lists of modules that `layers_to_transform` counts in, such as"
+                    + " `layers`; empty: any")
+        List<String> layersPattern) {
 
   /** Copies, keeping the order: of the patterns that match, the first counts. */
   public Lora {
@@ -112,5 +133,13 @@ public record Lora(
     alphaPattern = Collections.unmodifiableMap(new LinkedHashMap<>(alphaPattern));
     modulesToSave = List.copyOf(modulesToSave);
     layersToTransform = List.copyOf(layersToTransform);
+    layersPattern = List.copyOf(layersPattern);
+  }
+
+  /** Iterations of LoftQ; 0 where adapters begin otherwise. */
+  int loftqIterations() {
+    return initLoraWeights.kind() != InitLoraWeights.Kind.LOFTQ || modelDir.isPresent()
+        ? 0
+        : loftqConfig.map(LoftqConfig::iterations).orElse(1);
   }
 }

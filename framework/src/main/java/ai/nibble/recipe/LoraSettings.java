@@ -36,12 +36,12 @@ final class LoraSettings {
         lora.alpha(),
         lora.dropout(),
         lora.targetModules(),
-        TargetModules.NONE,
+        lora.excludeModules().orElse(TargetModules.NONE),
         lora.useRslora(),
         new PathValues<>("rank_pattern", lora.rankPattern()),
         new PathValues<>("alpha_pattern", lora.alphaPattern()),
         lora.layersToTransform(),
-        List.of(),
+        lora.layersPattern(),
         lora.modelDir().isPresent() ? InitLoraWeights.KAIMING : lora.initLoraWeights(),
         AdapterExtras.NONE.withDora(lora.useDora()).withModulesToSave(lora.modulesToSave()));
   }
@@ -59,16 +59,19 @@ final class LoraSettings {
             0,
             (TargetModules)
                 values.getOrDefault("lora_target_modules", new TargetModules.AllLinear()),
+            (Optional<TargetModules>) values.getOrDefault("exclude_modules", Optional.empty()),
             false,
             Boolean.TRUE.equals(values.get("use_dora")),
             (List<String>) values.getOrDefault("lora_modules_to_save", List.of()),
             TrainedTokenIds.NONE,
             (InitLoraWeights) values.getOrDefault("init_lora_weights", InitLoraWeights.KAIMING),
             Optional.empty(),
+            Optional.empty(),
             1,
             (Map<String, Integer>) readable(values, "rank_pattern"),
             (Map<String, Double>) readable(values, "alpha_pattern"),
-            (List<Integer>) values.getOrDefault("layers_to_transform", List.of())));
+            (List<Integer>) values.getOrDefault("layers_to_transform", List.of()),
+            (List<String>) values.getOrDefault("layers_pattern", List.of())));
   }
 
   /**
@@ -87,12 +90,12 @@ final class LoraSettings {
             (Double) values.get("lora_alpha"),
             0,
             modules.targetModules(),
-            TargetModules.NONE,
+            modules.excludeModules(),
             (Boolean) values.get("use_rslora"),
             modules.rankPattern(),
             modules.alphaPattern(),
             modules.layersToTransform(),
-            List.of(),
+            modules.layersPattern(),
             InitLoraWeights.KAIMING,
             modules
                 .extras()

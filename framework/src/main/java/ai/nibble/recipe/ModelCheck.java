@@ -34,7 +34,8 @@ final class ModelCheck {
           "use_dora", "use_dora",
           "init_lora_weights", "init_lora_weights",
           "trainable_token_indices", "trainable_token_indices",
-          "layers_pattern", "layers_to_transform",
+          "layers_pattern", "layers_pattern",
+          "exclude_modules", "exclude_modules",
           "rank_pattern", "rank_pattern",
           "alpha_pattern", "alpha_pattern");
 
@@ -78,6 +79,9 @@ final class ModelCheck {
       e.problems().forEach(problem -> report("base_model", problem, at));
       return;
     }
+    if (adapts && !goTogether(values, at)) {
+      return;
+    }
     NewTokensCheck.check(values, extended, config, at);
     devices(values, config, at);
     if (!adapts) {
@@ -100,6 +104,17 @@ final class ModelCheck {
       tokens(values, tokens, adapted, at);
     } catch (InvalidInputException e) {
       e.problems().forEach(problem -> report(key(problem), problem, at));
+    }
+  }
+
+  /** Whether the settings that decide which modules are adapted make a configuration at all. */
+  private static boolean goTogether(Map<String, Object> values, Reading at) {
+    try {
+      LoraSettings.of(values);
+      return true;
+    } catch (InvalidInputException e) {
+      e.problems().forEach(problem -> report(key(problem), problem, at));
+      return false;
     }
   }
 

@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.train.TrainingStoppedException;
 import ai.nibble.train.log.RunNotice;
@@ -30,7 +31,10 @@ final class MovedOutput implements TrainListener {
       try {
         lock.takeAnew();
         beginning.write();
-      } catch (IOException | InvalidInputException e) {
+      } catch (IOException e) {
+        throw new TrainingStoppedException(
+            "step " + notice.step() + ": " + FileProblem.reason(e), e);
+      } catch (InvalidInputException e) {
         throw new TrainingStoppedException("step " + notice.step() + ": " + e.getMessage(), e);
       }
     }

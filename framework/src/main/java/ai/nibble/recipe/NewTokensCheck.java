@@ -21,13 +21,18 @@ final class NewTokensCheck {
 
   private NewTokensCheck() {}
 
-  /** What the values that could be read add. */
+  /** What the values that could be read add; that a list repeats an entry was said in reading. */
   @SuppressWarnings("unchecked")
   private static NewTokens wanted(Map<String, Object> values) {
     return new NewTokens(
-        (List<String>) values.getOrDefault("tokens", List.of()),
-        (List<String>) values.getOrDefault("additional_special_tokens", List.of()),
+        texts(values, "tokens"),
+        texts(values, "additional_special_tokens"),
         (Map<String, String>) values.getOrDefault("special_tokens", Map.of()));
+  }
+
+  @SuppressWarnings("unchecked")
+  private static List<String> texts(Map<String, Object> values, String key) {
+    return ((List<String>) values.getOrDefault(key, List.of())).stream().distinct().toList();
   }
 
   /**
@@ -57,7 +62,8 @@ final class NewTokensCheck {
     TrainedTokenIds trained =
         (TrainedTokenIds) values.getOrDefault("trainable_token_indices", TrainedTokenIds.NONE);
     String key = "trainable_token_indices";
-    if (trained.added() && added.isEmpty()) {
+    boolean known = values.keySet().containsAll(KEYS); // else what they add is in doubt
+    if (trained.added() && added.isEmpty() && known) {
       report(key, "is 'new', but no key adds a token: add some with tokens", at);
     }
     for (int id : trained.ids()) {

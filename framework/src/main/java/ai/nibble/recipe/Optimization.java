@@ -28,13 +28,15 @@ public record Optimization(
             },
             refuse = {
               @Key.Refuse(
-                  value = "paged_(?!adamw(_(8|32)bit)?$).*",
+                  value = "paged_(lion|ademamix|adagrad|rmsprop|sgd)(_.*)?",
                   why =
                       "not supported yet, only AdamW's memory is paged: use paged_adamw_32bit,"
                           + " paged_adamw_8bit, or the same optimizer without 'paged_'"),
               @Key.Refuse(
                   value =
-                      "(?!(paged_)?adamw_|lion_32bit).*(8|32)bit|galore_.*|ademamix|rmsprop|schedule_free_.*",
+                      "(?!lion_32bit$)(lion|lamb|lars|adagrad|ademamix|rmsprop)(_bnb)?_(8|32)bit"
+                          + "|(galore|apollo|stable|schedule_free)_.*|adamw_torch_4bit"
+                          + "|adamw_anyprecision|ademamix|rmsprop(_bnb)?|adagrad|(ada)?lomo|grokadamw",
                   why = "not supported yet: use adamw or adamw_8bit")
             })
         OptimizerName optimizer,

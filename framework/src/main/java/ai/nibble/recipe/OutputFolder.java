@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
 import ai.nibble.checkpoint.CheckpointFolder;
@@ -33,7 +34,7 @@ final class OutputFolder {
   /** What every run writes, and what one that was killed may have left. */
   private static final Pattern OTHERS =
       Pattern.compile(
-          "metrics\\.jsonl|runs|run\\.json|report\\.html|provenance\\.json|recording(-\\d+)?\\.jfr|answers\\.jsonl|checkpoint-\\d+|\\.(tmp|old)-checkpoint-\\d+"
+          "metrics\\.jsonl|runs|run\\.json|report\\.html|provenance\\.json|recording(-\\d+)?\\.jfr|answers\\.jsonl|checkpoint-\\d+|\\.(tmp|old)-checkpoint-\\d+|loftq_base|\\.loftq_base\\.unfinished"
               + "|\\.[\\w.]+\\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.tmp");
 
   /** What a file's writer may have left where it was killed. */
@@ -144,8 +145,9 @@ final class OutputFolder {
       Files.delete(Files.createTempFile(nearest, ".nibble", null));
       return null;
     } catch (IOException e) {
-      String why = e.getClass().getSimpleName();
-      return "which cannot be written (" + why + "): check its permissions or choose another";
+      return "which cannot be written ("
+          + FileProblem.reason(e)
+          + "): check its permissions or choose another";
     }
   }
 
@@ -297,7 +299,10 @@ final class OutputFolder {
                       + "', which is no earlier run's by a recipe.yaml there: overwrite_output_dir"
                       + " would delete it; choose another directory, or remove it yourself");
     } catch (IOException e) {
-      return Optional.of("cannot be listed (" + e + "): check its permissions or choose another");
+      return Optional.of(
+          "cannot be listed ("
+              + FileProblem.reason(e)
+              + "): check its permissions or choose another");
     }
   }
 

@@ -142,6 +142,7 @@ final class PlannedRecipe {
     Trained trained = all ? Trained.all(source) : Trained.adapter(recipe, source);
     // what an adapter began with and takes back lies beside it
     int pairs = recipe.lora().initLoraWeights().isSubtracted() ? 2 : 1;
+    long beside = (pairs - 1) * trained.beside(source.config()) + frozen(trained.values);
     DType held = all ? DType.FLOAT32 : source.heldDtype("model.embed_tokens.weight");
     ModelShape model = shape(source, trained, held, quantization, pairs);
     DrawnBatches drawn =
@@ -154,8 +155,7 @@ final class PlannedRecipe {
         model,
         all
             ? new WeightSizes(Map.of(), 0)
-            : WeightSizes.of(source, quantization, where)
-                .plus((pairs - 1) * trained.beside(source.config()) * DType.FLOAT32.bytes()),
+            : WeightSizes.of(source, quantization, where).plus(beside * DType.FLOAT32.bytes()),
         trained.values,
         pairs * trained.largest,
         accumulation,
@@ -168,6 +168,11 @@ final class PlannedRecipe {
         recipe.method().learnsFromPreferences(),
         batch -> new Extent(batch.sequenceStarts(), precision, where, device, threads),
         device ? Host.device() : Host.cpu(ProcessMemory.residentBytes(), drawn.shapes()));
+  }
+
+  /** Of trained values, those that the reference's copy has. */
+  private long frozen(long values) {
+    return RecipeObjective.keepsStart(recipe) ? values : 0;
   }
 
   /** What the optimizer remembers; pages of a device make room when activations need it. */
@@ -193,8 +198,9 @@ final class PlannedRecipe {
       WeightSizes.byPart(source, quantization, where, PartSizes::part)
           .forEach(
               (part, sizes) -> {
-                long beside = taken ? trained.beside(part) * DType.FLOAT32.bytes() : 0;
-                weights.put(part, sizes.plus(beside));
+                long beside = taken ? trained.beside(part) : 0;
+                beside += frozen(values.getOrDefault(part, 0L));
+                weights.put(part, sizes.plus(beside * DType.FLOAT32.bytes()));
               });
     }
     return new PartSizes(
@@ -216,6 +222,9 @@ final class PlannedRecipe {
                 * DType.FLOAT32.bytes();
     double state = DType.FLOAT32.bytes() + settings.optimizer().savedBytesAValue();
     return DiskPlan.of(
+        LoftqBase.isNeeded(recipe)
+            ? WeightSizes.of(source, recipe.quantization().config(), Device.Type.CPU).total()
+            : 0,
         result,
         result + Math.round(trained.values * state),
         settings.saveSteps() == 0 ? 0 : settings.totalSteps() / settings.saveSteps(),
@@ -260,7 +269,7 @@ final class PlannedRecipe {
     boolean learned =
         recipe.method().learnsFromPreferences()
             && recipe.data().trainOnInputs()
-            && (recipe.method() == Recipe.Method.ORPO || recipe.preference().rpoAlpha() > 0);
+            && (recipe.method() == Recipe.Method.ORPO || recipe.preference().entropyWeight() > 0);
     return learned
         ? new MicroBatch(batch.sequenceStarts(), batch.tokens() - batch.sequences())
         : batch;

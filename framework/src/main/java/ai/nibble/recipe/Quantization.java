@@ -17,6 +17,7 @@ import java.util.Optional;
  * @param loadIn8bit whether they are quantised to 8 bits instead
  * @param int8Threshold magnitude from which an activation is an outlier; 0: none is
  * @param skipModules modules that are not quantised
+ * @param nonFiniteWeights whether weights that are NaN or infinite are taken as they are
  */
 public record Quantization(
     @Key(
@@ -73,7 +74,14 @@ public record Quantization(
             value = "llm_int8_skip_modules",
             byDefault = "[]",
             doc = "Modules not quantised, to 4 or 8 bits: names such as `down_proj` or `layers.0`")
-        List<String> skipModules) {
+        List<String> skipModules,
+    @Key(
+            value = "allow_nonfinite_weights",
+            byDefault = "false",
+            doc =
+                "Take NaN and infinite values of the frozen base as they are, each tensor of them"
+                    + " named, instead of refusing it; not in tensors held in 4 or 8 bits")
+        boolean nonFiniteWeights) {
 
   /** How the linears are held; empty: as stored. */
   Optional<QuantConfig> config() {

@@ -136,7 +136,7 @@ public record Recipe(
     /** Pairs of answers, and the chosen ones. */
     CPO;
 
-    /** The only type of rows that it takes; null: any without preferences. */
+    /** The type of rows that it takes, of {@code KTO} in the end; null: any without preferences. */
     Dataset.RowType rows() {
       return switch (this) {
         case SFT, PRETRAIN -> null;
@@ -148,6 +148,11 @@ public record Recipe(
     /** Whether its rows are pairs of answers. */
     public boolean comparesAnswers() {
       return rows() == Dataset.RowType.PREFERENCE;
+    }
+
+    /** Whether it measures the model against a reference. */
+    boolean hasReference() {
+      return this == DPO || this == KTO;
     }
 
     /** Whether its rows hold answers that are judged. */

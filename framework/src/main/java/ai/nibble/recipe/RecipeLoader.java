@@ -32,16 +32,6 @@ public final class RecipeLoader {
     return load(file, sets, true);
   }
 
-  /**
-   * Checks by the rows what the recipe alone does not show: that {@code val_set_size} leaves some.
-   * Reads no more of them than that takes, and encodes none.
-   *
-   * @throws ai.nibble.InvalidInputException if it does not
-   */
-  public static void checkRows(Recipe recipe) {
-    HoldOut.check(recipe);
-  }
-
   private static Recipe load(Path file, List<String> sets, boolean writes) {
     Problems problems = new Problems();
     Reading at = Reading.begin(problems);

@@ -49,6 +49,7 @@ public final class RecipePlan {
   private final DiskPlan disk;
   private final boolean pretended;
   private final List<Room> rooms;
+  private final VocabularyChange vocabulary;
 
   /** Null where all of the model is on one device. */
   private final PlacedRecipe placed;
@@ -77,6 +78,7 @@ public final class RecipePlan {
     this.budget = first.budget();
     this.planned = new PlannedRecipe(recipe, rows, settings, device, pretended, budget);
     try (WeightSource source = planned.source()) {
+      BaseCheck.require(recipe, source, Optional.empty());
       Optional<QuantConfig> quantization = recipe.quantization().config();
       run =
           planned.run(
@@ -85,6 +87,7 @@ public final class RecipePlan {
               settings.microBatchSize(),
               settings.gradientAccumulationSteps());
       disk = planned.disk(source);
+      vocabulary = VocabularyChange.of(recipe, source.config());
       for (Checkpointing mode : modes()) {
         plans.put(mode, plan(run, mode));
       }
@@ -146,6 +149,11 @@ public final class RecipePlan {
   /** Over which devices the model is placed; empty where all of it is on one. */
   public Optional<DevicePlan> devices() {
     return Optional.ofNullable(placed).map(p -> p.plan(checkpointing()));
+  }
+
+  /** What becomes of the base's vocabulary. */
+  public VocabularyChange vocabulary() {
+    return vocabulary;
   }
 
   /** Where each module goes. */

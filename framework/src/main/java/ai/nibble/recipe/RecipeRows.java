@@ -80,6 +80,7 @@ record RecipeRows(
       RecipeRows rows = split(recipe, files, out);
       OverlapCheck.warning(rows.train, rows.eval).ifPresent(out::println);
       EmptyAnswers.warning(rows.train, tokenizer).ifPresent(out::println);
+      UntaughtEnd.note(recipe, rows.train, tokenizer).ifPresent(out::println);
       return rows;
     } catch (RuntimeException | Error e) {
       files.forEach(ExampleFile::close);

@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeFile;
 import ai.nibble.checkpoint.SavedCheckpoint;
@@ -12,18 +13,10 @@ import ai.nibble.lora.LoraConfig;
 import ai.nibble.model.AllWeights;
 import ai.nibble.model.BaseFiles;
 import ai.nibble.model.CausalLm;
-import ai.nibble.model.LoadOptions;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.Placement;
-import ai.nibble.model.RandomWeights;
 import ai.nibble.model.Trainable;
-import ai.nibble.model.WeightSizes;
 import ai.nibble.model.WeightSource;
-import ai.nibble.quant.QuantConfig;
-import ai.nibble.recipe.Quantization.ComputeDtype;
-import ai.nibble.tensor.DType;
-import ai.nibble.tensor.Device;
-import ai.nibble.tensor.Torch;
 import ai.nibble.train.RunPlace;
 import ai.nibble.train.TrainSettings;
 import ai.nibble.train.Trainer;
@@ -37,7 +30,6 @@ import ai.nibble.train.log.OptionalListener;
 import ai.nibble.train.log.TensorBoardFile;
 import ai.nibble.train.log.TrainListener;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -48,7 +40,6 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.function.BooleanSupplier;
-import java.util.function.Consumer;
 
 /** Does what a recipe says: reads rows, loads the base, trains, writes what was trained. */
 public final class RecipeRun {
@@ -95,22 +86,45 @@ public final class RecipeRun {
    * @throws ai.nibble.train.TrainingInterruptedException if it was asked to stop
    */
   public OptionalDouble run() {
+    return locked(this::train);
+  }
+
+  /**
+   * Does what {@link #run} does before it reads weights and writes to the output directory, and
+   * looks at the headers of the weights: so whatever a run would refuse is refused, in its words.
+   * Encoded rows are kept for the run.
+   *
+   * @throws InvalidInputException for the first thing in the way, or all of one kind
+   */
+  public void check() {
+    locked(this::rehearse);
+  }
+
+  /** What is done when all is known but the weights. */
+  @FunctionalInterface
+  private interface Next {
+    OptionalDouble with(Inputs inputs, Optional<SavedCheckpoint> from, OutputLock lock)
+        throws IOException;
+  }
+
+  private OptionalDouble locked(Next next) {
     Path output = recipe.output().outputDir();
     ResumePoint resume = new ResumePoint(recipe, out);
     try {
       OutputLock lock = OutputLock.take(output);
       try {
         resume.requireSameSettings();
-        return run(output, resume, lock);
+        return prepared(resume, lock, next);
       } finally {
         lock.close();
       }
     } catch (IOException e) {
-      throw new UncheckedIOException(output + ": cannot be written: " + e.getMessage(), e);
+      throw new UncheckedIOException(output + ": cannot be written: " + FileProblem.reason(e), e);
     }
   }
 
-  private OptionalDouble run(Path output, ResumePoint resume, OutputLock lock) throws IOException {
+  private OptionalDouble prepared(ResumePoint resume, OutputLock lock, Next next)
+      throws IOException {
     // what the base and the template say now is kept: a long run may outlive their files
     Optional<String> ownTemplate =
         recipe.data().chatTemplate().map(file -> RecipeRows.template(recipe).source());
@@ -126,13 +140,34 @@ public final class RecipeRun {
       }
       TrainSettings settings = settings(rows);
       RecipePlan plan = RecipePlan.of(recipe, rows, settings);
+      plan.vocabulary().lines().forEach(out::println);
       out.println(plan.summary());
       plan.requirePossible();
       plan.shortage().ifPresent(line -> out.println("warning: " + line));
       settings = settings.with(plan.checkpointing());
       Inputs inputs = new Inputs(settings, identity, sums, baseFiles, ownTemplate, plan);
-      return train(inputs, start.from(), lock);
+      return next.with(inputs, start.from(), lock);
     }
+  }
+
+  /** The rest of what training refuses before its first step, without the weights. */
+  private OptionalDouble rehearse(Inputs inputs, Optional<SavedCheckpoint> from, OutputLock lock) {
+    RecipeRows rows = inputs.identity().rows();
+    RunBase base = RunBase.stored(recipe, this::endIfAsked);
+    try (AnswerCheck answers = answerCheck();
+        WeightSource source = base.open(notice -> out.println("note: " + notice))) {
+      if (answers != null) {
+        answers.compare(rows.train());
+      }
+      for (Placement placement : Devices.placements(recipe, inputs.plan())) {
+        BaseCheck.require(recipe, source, Optional.of(base.options(source, placement)));
+      }
+    }
+    from.ifPresent(
+        saved ->
+            Trainer.requireWithin(
+                saved, inputs.settings(), RunSettings.plan(recipe, rows.training())));
+    return OptionalDouble.empty();
   }
 
   private TrainSettings settings(RecipeRows rows) {
@@ -178,13 +213,20 @@ public final class RecipeRun {
     List<Placement> placements = Devices.placements(recipe, inputs.plan());
     Replicas.expect(placements);
     RecipeObjective objective = new RecipeObjective(recipe);
+    RunBase base = RunBase.stored(recipe, this::endIfAsked);
+    boolean makesBase = LoftqBase.isNeeded(recipe);
+    if (makesBase) { // it lies in the output directory, which else is touched when all is loaded
+      begin(output, inputs.ownTemplate(), from);
+      base = base.at(LoftqBase.of(recipe, from, out));
+    }
     try (AnswerCheck answers = answerCheck();
-        CausalLm model = loadModel(placements.get(0), out);
+        CausalLm model = base.load(placements.get(0), out);
         Trainable trained = trainable(model, inputs.baseFiles(), from);
         Replicas replicas =
-            Replicas.load(placements, model, trained, this::loadAgain, objective::of);
+            Replicas.load(placements, model, trained, base::loadAgain, objective::of);
         Workers workers = replicas.workers()) {
       describe(model, trained);
+      objective.describeReference(trained).ifPresent(out::println);
       if (placements.size() > 1) {
         out.println(workers.description(settings.gradientAccumulationSteps()));
       }
@@ -194,7 +236,9 @@ public final class RecipeRun {
       if (answers != null && goesOnUnchanged(inputs, from, output)) {
         answers.takeBefore(output);
       }
-      begin(output, inputs.ownTemplate(), from);
+      if (!makesBase) {
+        begin(output, inputs.ownTemplate(), from);
+      }
       RunFacts facts = new RunFacts(inputs.identity(), settings.totalSteps(), model, trained);
       try (RunRecord record = RunRecord.begin(output, out, facts.runFile(from), from.isPresent());
           Listeners listeners = listeners(output, from)) {
@@ -204,7 +248,7 @@ public final class RecipeRun {
         listeners.all.add(record);
         listeners.all.addAll(ownListeners);
         RecipeRows prepared =
-            objective.prepared(rows, model, out, () -> endIfAsked("asking the reference"));
+            objective.prepared(rows, model, trained, out, () -> endIfAsked("asking the reference"));
         Trainer trainer =
             new Trainer(
                 workers,
@@ -222,10 +266,10 @@ public final class RecipeRun {
           out.println("the rows came in another order before: this epoch begins again");
         }
         trainer.stopWhen(stopWhen);
-        String base = recipe.baseModel().toString();
         OptionalDouble loss =
             trainer.run(
-                new RunPlace(output, base, recipe.resolvedYaml(), inputs.identity().values()));
+                new RunPlace(
+                    output, base.name(), recipe.resolvedYaml(), inputs.identity().values()));
         if (answers != null) {
           answers.eachToken(() -> endAfterTrainingIfAsked(output));
           answers.after(model, output, trainer.resultStep(), listeners.all);
@@ -306,51 +350,6 @@ public final class RecipeRun {
     }
     try (WeightSource source = WeightSource.open(recipe.base(), notice -> {})) {
       return LoraAdapter.inject(model, config, recipe.seed(), source);
-    }
-  }
-
-  /** The base for another worker; all there is to say was said of the first. */
-  private CausalLm loadAgain(Placement placement) {
-    return loadModel(placement, new PrintStream(OutputStream.nullOutputStream()));
-  }
-
-  private CausalLm loadModel(Placement placement, PrintStream told) {
-    Quantization q = recipe.quantization();
-    Device device = placement.computeDecider();
-    DType compute = q.computeDtype().type().orElseGet(() -> LoadOptions.autoComputeDtype(device));
-    if (q.computeDtype() == ComputeDtype.AUTO) {
-      told.println(LoadOptions.autoReason(device));
-    }
-    placement.notices(compute).forEach(told::println);
-    if (compute == DType.FLOAT16 && device.isCpu()) {
-      told.println("float16 on a CPU takes float32's time: its products are computed wider");
-    }
-    if (device.isCpu() && RunSettings.optimizer(recipe.optimization()).isPaged()) {
-      told.println("paged optimizer: a CPU has its memory at hand, so nothing is paged");
-    }
-    if (device.isCpu()
-        && recipe.training().gradientCheckpointing() == Training.GradientCheckpointing.OFFLOAD) {
-      told.println("gradient_checkpointing: offload is block on a CPU, whose memory is the host's");
-    }
-    Path base = recipe.base();
-    Consumer<String> notices = notice -> told.println("note: " + notice);
-    try (WeightSource source =
-        recipe.init() == Recipe.Init.RANDOM
-            ? RandomWeights.of(base, recipe.seed(), notices)
-            : WeightSource.open(base, notices)) {
-      Optional<QuantConfig> held = source.settle(q.config(), notices);
-      sayWhatBitsCost(WeightSizes.of(source, held, device.type()), device, told);
-      LoadOptions options = new LoadOptions(held, compute, trainsAllWeights(), placement);
-      return CausalLm.load(source, base, options, (done, total) -> endIfAsked("loading weights"));
-    }
-  }
-
-  private static void sayWhatBitsCost(WeightSizes sizes, Device device, PrintStream told) {
-    if (sizes.of(WeightSizes.Form.CODES_4BIT) > 0 && device.isCpu()) {
-      told.println("4-bit weights on a CPU save memory rather than time");
-    }
-    if (sizes.of(WeightSizes.Form.CODES_8BIT) > 0 && device.isCpu() && !Torch.multipliesInt8()) {
-      told.println("this CPU has no int8 products (AMX or AVX512-VNNI): 8-bit weights are slow");
     }
   }
 

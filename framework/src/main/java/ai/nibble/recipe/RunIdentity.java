@@ -123,6 +123,7 @@ final class RunIdentity {
   private Map<String, String> compute() {
     Map<String, String> identity = settings(recipe);
     putBase(identity);
+    putReference(identity);
     identity.put("training rows", fingerprint(TRAIN));
     if (rows.sets().stream().anyMatch(set -> set.weight() != 1)) {
       identity.put(
@@ -151,6 +152,18 @@ final class RunIdentity {
         continue; // what it decides is in the rows
       }
       identity.put(name + " of base_model", file.getValue().sha256().substring(0, DIGITS));
+    }
+  }
+
+  /** A run that goes on measures against the adapter that it began with, which it reads again. */
+  private void putReference(Map<String, String> identity) {
+    if (recipe.method().hasReference()
+        && recipe.preference().refAdapter() == Preference.RefAdapter.START) {
+      sums.data().stream()
+          .filter(file -> file.key().equals(InputSums.ADAPTER))
+          .forEach(
+              file ->
+                  identity.put("weights of lora_model_dir", file.sha256().substring(0, DIGITS)));
     }
   }
 

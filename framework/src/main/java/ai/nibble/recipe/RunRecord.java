@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.checkpoint.OwnDirectory;
 import ai.nibble.report.Report;
@@ -86,7 +87,7 @@ final class RunRecord implements TrainListener, AutoCloseable {
         own.claim();
         begun.write(output);
       } catch (IOException e) {
-        out.println("note: run.json could not be written: " + e.getMessage());
+        out.println("note: run.json could not be written: " + FileProblem.reason(e));
       }
     }
   }
@@ -115,7 +116,9 @@ final class RunRecord implements TrainListener, AutoCloseable {
     try {
       begun.with(now).write(output);
       out.println("report " + Report.write(output));
-    } catch (IOException | RuntimeException e) {
+    } catch (IOException e) {
+      out.println("note: " + Report.NAME + " could not be made: " + FileProblem.reason(e));
+    } catch (RuntimeException e) {
       out.println("note: " + Report.NAME + " could not be made: " + e.getMessage());
     }
     out.flush();

@@ -148,7 +148,7 @@ final class ScalarTypes {
     public Object read(Node node, Reading at) {
       String text = text(node, this, at);
       if (text != null && text.isBlank()) {
-        at.reject(node, expected());
+        at.reject(node, expected() + " that is not blank");
         return null;
       }
       return text;

@@ -29,10 +29,19 @@ final class Schema {
 
   /** A key that is known, and refused where it is switched on. */
   enum Later {
-    LOFTQ_CONFIG(
-        "LoftQ of several iterations",
-        "remove it; init_lora_weights: loftq makes one, of the base as it is stored, where more"
-            + " would quantise another base, which an adapter does not bring along"),
+    REF_MODEL(
+        "a reference model of its own",
+        "remove it; the reference is the base, or with ref_adapter: start the adapter that training"
+            + " begins with, and neither takes a second model"),
+    SYNC_REF_MODEL("a reference that follows the model, TR-DPO", "remove it"),
+    USE_WEIGHTING("weights of pairs by the model's own probabilities, WPO", "remove it"),
+    LD_ALPHA(
+        "less weight on what the longer answer has beyond the shorter, LD-DPO",
+        "remove it; loss_type: sigmoid_norm and method: simpo take means a token"),
+    MAX_PROMPT_LENGTH(
+        "a length for prompts alone",
+        "set sequence_len, and excess_length_strategy for prompts and answers that are longer"
+            + " together"),
     ADDED_TOKENS_OVERRIDES(
         "other texts for reserved tokens",
         "add new ones with tokens, which take spare rows of the embedding where it has some");
@@ -115,7 +124,16 @@ final class Schema {
         fields.fields().get("init_lora_weights") != null
             && fields.fields().get("init_lora_weights").value() instanceof Node.Scalar s
             && InitLoraWeights.of(s.text()).filter(InitLoraWeights::isSubtracted).isPresent();
-    all.putIfAbsent("lora_dropout", scalar(decomposes ? "0" : "0.05", at));
+    boolean goesOn =
+        fields.fields().get("lora_model_dir") != null
+            && fields.fields().get("lora_model_dir").value() instanceof Node.Scalar s
+            && s.kind() != ScalarKind.NULL;
+    boolean compares = isText(fields, "method", "dpo") || isText(fields, "method", "kto");
+    boolean exact = decomposes || goesOn && compares;
+    all.putIfAbsent("lora_dropout", scalar(exact ? "0" : "0.05", at));
+    all.putIfAbsent("ref_adapter", scalar(goesOn ? "start" : "none", at));
+    boolean kto = isText(fields, "method", "kto");
+    all.putIfAbsent("loss_type", scalar(kto ? "kto" : "sigmoid", at));
     all.putIfAbsent("momentum", scalar(isText(fields, "optimizer", "muon") ? "0.95" : "0", at));
     boolean simpo = isText(fields, "method", "simpo");
     all.putIfAbsent("beta", scalar(simpo ? "2" : "0.1", at));

@@ -25,7 +25,7 @@ record Setting(String name, Key key, ValueType type) {
         return new GroupTypes.Maybe(type(of[0], key), key.none());
       }
       if (generic.getRawType() == List.class) {
-        return new GroupTypes.ListOf(type(of[0], key), key.atLeast());
+        return new GroupTypes.ListOf(type(of[0], key), key.atLeast(), key.repeats());
       }
       if (generic.getRawType() == Map.class && of[0] == String.class) {
         return new GroupTypes.MapOf(type(of[1], key), key.regexNames());
@@ -52,7 +52,7 @@ record Setting(String name, Key key, ValueType type) {
       return new ScalarTypes.FilePath();
     }
     if (type == TargetModules.class) {
-      return new TargetModulesType();
+      return new TargetModulesType(key.byDefault().equals("all-linear"));
     }
     if (type == TrainedTokenIds.class) {
       return new TrainedTokenIds.Type();

@@ -1,5 +1,6 @@
 package ai.nibble.recipe;
 
+import ai.nibble.FileProblem;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
@@ -39,7 +40,8 @@ record SourceText(String text, Position start, boolean hasLines) {
     try (InputStream in = Files.newInputStream(file)) {
       bytes = in.readNBytes(MOST_BYTES + 1);
     } catch (IOException e) {
-      problems.add(namedAt, name + " cannot be read (" + e + "): check its permissions");
+      problems.add(
+          namedAt, name + " cannot be read (" + FileProblem.reason(e) + "): check its permissions");
       return Optional.empty();
     }
     if (bytes.length > MOST_BYTES) {

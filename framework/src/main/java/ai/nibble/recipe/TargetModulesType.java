@@ -7,8 +7,10 @@ import java.util.Optional;
 /**
  * Which linear modules get an adapter ({@code lora_target_modules}): {@code all-linear}, a list of
  * names, or a single text, which is a regular expression in Python's syntax over whole paths.
+ *
+ * @param takesAll whether {@code all-linear} is meant to be written
  */
-record TargetModulesType() implements ValueType {
+record TargetModulesType(boolean takesAll) implements ValueType {
   private static final String ALL = "all-linear";
   private static final ValueType NAMES = new GroupTypes.ListOf(new ScalarTypes.Text(), 1);
 
@@ -33,7 +35,8 @@ record TargetModulesType() implements ValueType {
       at.reject(node, expected() + ": " + Problems.shown(flaw.get()));
       return null;
     }
-    if (NearestName.distance(text.length() > 20 ? "" : text.replace('_', '-'), ALL) <= 2) {
+    if (takesAll
+        && NearestName.distance(text.length() > 20 ? "" : text.replace('_', '-'), ALL) <= 2) {
       at.reject(node, expected() + " (did you mean '" + ALL + "'?)");
       return null;
     }
@@ -54,6 +57,6 @@ record TargetModulesType() implements ValueType {
 
   @Override
   public String expected() {
-    return "'all-linear', a list of module names or a regular expression";
+    return (takesAll ? "'all-linear', " : "") + "a list of module names or a regular expression";
   }
 }

@@ -65,7 +65,9 @@ public record TrainedTokenIds(boolean added, List<Integer> ids) {
       Object ids = IDS.read(node, at);
       return ids == null
           ? null
-          : new TrainedTokenIds(false, ((List<?>) ids).stream().map(Integer.class::cast).toList());
+          // that one stands twice was said
+          : new TrainedTokenIds(
+              false, ((List<?>) ids).stream().map(Integer.class::cast).distinct().toList());
     }
 
     @Override

@@ -13,6 +13,7 @@ import ai.nibble.recipe.Quantization.ComputeDtype;
 import ai.nibble.tensor.DType;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -22,7 +23,7 @@ import java.util.Optional;
  * The rows and files of the training need no longer be there.
  *
  * @param adapter what kind of training it was
- * @param baseModel the recipe's base model, which may have moved since
+ * @param baseModel the recipe's base model, which may have moved since, or what LoftQ made of it
  * @param quantization how the base was held in training; empty: as stored
  * @param computeDtype of the training, where the recipe named one
  * @param chatTemplate the file there, or else the one that the recipe named
@@ -53,10 +54,11 @@ public record TrainedWith(
     } else if (!Files.isRegularFile(folder.resolve(ModelStore.CHAT_TEMPLATE))) {
       return Optional.empty();
     }
+    Optional<Path> base = Optional.ofNullable((Path) values.get("base_model"));
     return Optional.of(
         new TrainedWith(
             Optional.ofNullable((Recipe.Adapter) values.get("adapter")),
-            Optional.ofNullable((Path) values.get("base_model")),
+            LoftqBase.in(folder).or(() -> base),
             quantization(values),
             computeDtype(values),
             chatTemplate(folder, values),
@@ -77,10 +79,22 @@ public record TrainedWith(
    * The base that an adapter is used on: with the tokens more that its own tokenizer has, where
    * there is one beside it.
    *
-   * @throws InvalidInputException if that is another tokenizer than the base's
+   * @throws InvalidInputException if that is another tokenizer than the base's, or the adapter has
+   *     a base of its own
    */
   public static Path baseFor(Path base, Path adapter) {
-    return ExtendedBases.of(base, folder(adapter));
+    return baseFor(base, List.of(adapter));
+  }
+
+  /**
+   * The base that several adapters are used on at once.
+   *
+   * @throws InvalidInputException as for one, or if their tokenizers do not go together
+   */
+  public static Path baseFor(Path base, Collection<Path> adapters) {
+    List<Path> folders = adapters.stream().map(TrainedWith::folder).toList();
+    folders.forEach(folder -> LoftqBase.requireOwn(base, folder));
+    return ExtendedBases.of(base, folders);
   }
 
   /** Where the files of the run are: a checkpoint has none of its own. */

@@ -12,7 +12,9 @@ public record Vocabulary(
             value = "tokens",
             byDefault = "[]",
             doc =
-                "New tokens: each text becomes one token; their rows begin as the mean of the rows")
+                "New tokens: each text becomes one token. Rows that the base has to spare are taken"
+                    + " as they are; where it has none, embedding and head grow by rows that begin"
+                    + " as the mean of the others")
         List<String> tokens,
     @Key(
             value = "additional_special_tokens",

@@ -1,5 +1,7 @@
 package ai.nibble.recipe;
 
+import ai.nibble.FileProblem;
+import ai.nibble.JsonProblem;
 import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
@@ -71,7 +73,7 @@ final class YamlReader {
     } catch (JsonProcessingException e) {
       problems.add(place(e, source), reason(e));
     } catch (IOException e) {
-      problems.add(source.start(), "cannot be read: " + Problems.shown(e.toString()));
+      problems.add(source.start(), "cannot be read: " + Problems.shown(FileProblem.reason(e)));
     }
     return Optional.empty();
   }
@@ -229,8 +231,9 @@ final class YamlReader {
             "not YAML: the character U+%04X is not allowed: remove it", bad.getCodePoint());
       }
     }
-    String first = e.getOriginalMessage().lines().findFirst().orElse("unreadable");
-    return "not YAML: " + Problems.shown(first) + "; check this line and the one before";
+    return "not YAML: "
+        + Problems.shown(JsonProblem.reason(e))
+        + "; check this line and the one before";
   }
 
   private static String remedy(String problem) {

@@ -86,6 +86,7 @@ final class DetailSections {
         "Weights",
         model.layers() + " layers, " + Console.bytes(model.weightBytes()) + " as loaded");
     fact(html, "Computed in", model.computeDtype());
+    Optional.ofNullable(model.vocabulary()).ifPresent(changed -> vocabulary(html, changed));
     html.raw("</dl>\n");
     if (run.sessions().size() > 1) {
       sessions(html, run.sessions());
@@ -102,6 +103,23 @@ final class DetailSections {
     fact(html, "Processor", here.cpu() + ", " + here.threads() + " threads");
     fact(html, "Memory", here.memoryBytes() == 0 ? "" : Console.bytes(here.memoryBytes()));
     fact(html, "Device", here.gpu().isEmpty() ? here.device() : here.device() + ", " + here.gpu());
+  }
+
+  private static void vocabulary(Html html, RunFile.Vocabulary changed) {
+    List<String> tokens = new ArrayList<>();
+    changed.newTokens().forEach((text, id) -> tokens.add(text + " " + id));
+    List<String> shown = tokens.subList(0, Math.min(tokens.size(), MOST_LINES));
+    String more = shown.size() == tokens.size() ? "" : ", and more: " + Html.count(tokens.size());
+    fact(html, "New tokens", String.join(", ", shown) + more);
+    List<String> rows = new ArrayList<>();
+    changed
+        .trainedRows()
+        .forEach((table, ids) -> rows.add(Html.count(ids.size()) + " of " + table));
+    fact(html, "Rows trained by themselves", String.join(", ", rows));
+    fact(
+        html,
+        "Embedding and head",
+        changed.untiedBy() == null ? "" : "one table in the base, two by " + changed.untiedBy());
   }
 
   private static void sessions(Html html, List<RunFile.Session> sessions) {

@@ -1,6 +1,7 @@
 package ai.nibble.report;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import ai.nibble.WholeFile;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
@@ -55,7 +56,7 @@ final class JsonRecord {
               ? ""
               : ":" + e.getLocation().getLineNr() + ":" + e.getLocation().getColumnNr();
       throw new InvalidInputException(
-          file + where + ": not what Nibble writes there: " + e.getOriginalMessage(), e);
+          file + where + ": not what Nibble writes there: " + JsonProblem.reason(e), e);
     }
   }
 }

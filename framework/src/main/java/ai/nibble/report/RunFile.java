@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -61,6 +62,7 @@ public record RunFile(
    * @param modules that carry an adapter; 0: all weights are trained
    * @param trainedParameters in all
    * @param computeDtype of activations
+   * @param vocabulary what became of the base's; null: nothing
    */
   public record Model(
       String base,
@@ -69,7 +71,23 @@ public record RunFile(
       long weightBytes,
       int modules,
       long trainedParameters,
-      String computeDtype) {}
+      String computeDtype,
+      Vocabulary vocabulary) {}
+
+  /**
+   * What a run does to the embedding and the output head besides training adapters on them.
+   *
+   * @param newTokens ids of the tokens that it adds, by text
+   * @param trainedRows ids of the tokens whose rows are trained by themselves, by table
+   * @param untiedBy the recipe's key by which the two part that are one in the base; null: none
+   */
+  public record Vocabulary(
+      Map<String, Integer> newTokens, Map<String, List<Integer>> trainedRows, String untiedBy) {
+    public Vocabulary {
+      newTokens = newTokens == null ? Map.of() : newTokens;
+      trainedRows = trainedRows == null ? Map.of() : trainedRows;
+    }
+  }
 
   /**
    * A file of rows.

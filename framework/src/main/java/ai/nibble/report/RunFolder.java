@@ -1,6 +1,7 @@
 package ai.nibble.report;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -116,7 +117,7 @@ record RunFolder(
         answers.add(answer(JSON.readTree(line)));
       }
     } catch (JsonProcessingException e) {
-      throw new InvalidInputException(file + ": not JSON lines: " + e.getOriginalMessage(), e);
+      throw new InvalidInputException(file + ": not JSON lines: " + JsonProblem.reason(e), e);
     }
     return answers;
   }

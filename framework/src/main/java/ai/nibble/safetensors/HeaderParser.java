@@ -1,6 +1,7 @@
 package ai.nibble.safetensors;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonParser;
@@ -30,8 +31,17 @@ import java.util.Set;
 final class HeaderParser {
   static final String METADATA = "__metadata__";
 
-  /** Far above any model (the largest mixtures of experts have some 100,000 tensors). */
-  private static final int MAX_TENSORS = 1_000_000;
+  /**
+   * Several times what any file has (a mixture of experts of 30 billion weights, quantised into one
+   * file, has 110,000 tensors), and few enough that a header of nothing but small ones takes no
+   * more than 100 MB of memory.
+   */
+  static final int MAX_TENSORS = 400_000;
+
+  /** Of all shapes together; no tensor of a model has more than five. */
+  private static final int MAX_DIMENSIONS = 8 * MAX_TENSORS;
+
+  private static final int MAX_METADATA = 10_000;
 
   /** Depth of the header's JSON is 3; names keep Jackson's own limit of 50,000 characters. */
   private static final JsonFactory JSON =
@@ -54,6 +64,7 @@ final class HeaderParser {
   private final List<SafetensorsTensor> tensors = new ArrayList<>();
   private final Set<String> names = new HashSet<>();
   private long claimedBytes;
+  private long dimensions;
 
   private HeaderParser(Path path, long bufferBytes, JsonParser json) {
     this.path = path;
@@ -91,7 +102,7 @@ final class HeaderParser {
 
   /** What Jackson found wrong, on one line; its own limits (a name too long) come without place. */
   static String notJson(JsonProcessingException e) {
-    String reason = e.getOriginalMessage().lines().findFirst().orElse("");
+    String reason = JsonProblem.reason(e);
     JsonLocation place = e.getLocation();
     return "not valid JSON%s (%s); the file is damaged, download it again"
         .formatted(
@@ -118,7 +129,10 @@ final class HeaderParser {
           throw problem("tensor '%s' appears twice in the header", shown(name));
         }
         if (names.size() > MAX_TENSORS) {
-          throw problem("the header lists more than %,d tensors", MAX_TENSORS);
+          throw problem(
+              "the header lists more than %,d tensors, expected those of a model; the file is"
+                  + " damaged, download it again",
+              MAX_TENSORS);
         }
         tensors.add(tensor(name));
       }
@@ -137,6 +151,9 @@ final class HeaderParser {
       expect(json.nextToken(), JsonToken.VALUE_STRING, METADATA + " key '" + shown(key) + "'");
       if (metadata.put(key, json.getText()) != null) {
         throw problem("%s key '%s' appears twice", METADATA, shown(key));
+      }
+      if (metadata.size() > MAX_METADATA) {
+        throw problem("%s has more than %,d keys, expected a few", METADATA, MAX_METADATA);
       }
     }
   }
@@ -181,6 +198,10 @@ final class HeaderParser {
     }
     if (offsets.size() != 2) {
       throw problem("tensor '%s': data_offsets is %s, expected [begin, end]", shown(name), offsets);
+    }
+    dimensions += shape.size();
+    if (dimensions > MAX_DIMENSIONS) {
+      throw problem("the shapes have more than %,d dimensions together", MAX_DIMENSIONS);
     }
     return checked(name, type, shape, offsets.get(0), offsets.get(1));
   }

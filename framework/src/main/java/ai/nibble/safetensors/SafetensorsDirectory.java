@@ -1,5 +1,6 @@
 package ai.nibble.safetensors;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -29,6 +30,9 @@ public final class SafetensorsDirectory implements AutoCloseable {
 
   /** The name of the list of shards. */
   public static final String INDEX = "model.safetensors.index.json";
+
+  /** An index of another model is wrong of every tensor; these many lines say enough. */
+  private static final int MAX_LINES = 5;
 
   private final Path directory;
   private final List<SafetensorsFile> files;
@@ -101,28 +105,29 @@ public final class SafetensorsDirectory implements AutoCloseable {
 
   private void checkAgainst(ShardIndex index) {
     List<String> problems = new ArrayList<>();
-    index
-        .shardOf()
-        .forEach(
-            (name, shard) -> {
-              SafetensorsFile file = fileOf.get(name);
-              if (file == null || !file.path().equals(directory.resolve(shard))) {
-                problems.add(
-                    "%s: says tensor '%s' is in %s, which does not hold it%s"
-                        .formatted(
-                            index.path(),
-                            HeaderParser.shown(name),
-                            shard,
-                            file == null ? "" : " (it is in " + file.path().getFileName() + ")"));
-              }
-            });
-    if (!problems.isEmpty()) {
-      int more = problems.size() - 5;
-      List<String> first = new ArrayList<>(problems.subList(0, Math.min(5, problems.size())));
-      if (more > 0) {
-        first.add("%s: and %d more tensors like these".formatted(index.path(), more));
+    int more = 0; // a line for each of a million tensors would take more memory than the index
+    for (Map.Entry<String, String> entry : index.shardOf().entrySet()) {
+      SafetensorsFile file = fileOf.get(entry.getKey());
+      if (file != null && file.path().equals(directory.resolve(entry.getValue()))) {
+        continue;
       }
-      throw new InvalidInputException(first);
+      if (problems.size() == MAX_LINES) {
+        more++;
+        continue;
+      }
+      problems.add(
+          "%s: says tensor '%s' is in %s, which does not hold it%s; fetch all of the model's files again"
+              .formatted(
+                  index.path(),
+                  HeaderParser.shown(entry.getKey()),
+                  entry.getValue(),
+                  file == null ? "" : " (it is in " + file.path().getFileName() + ")"));
+    }
+    if (more > 0) {
+      problems.add("%s: and %d more tensors like these".formatted(index.path(), more));
+    }
+    if (!problems.isEmpty()) {
+      throw new InvalidInputException(problems);
     }
   }
 
@@ -131,7 +136,7 @@ public final class SafetensorsDirectory implements AutoCloseable {
     try (Stream<Path> list = Files.list(directory)) {
       names = list.limit(10_000).map(p -> p.getFileName().toString()).sorted().toList();
     } catch (IOException e) {
-      throw new UncheckedIOException(directory + ": cannot be listed: " + e.getMessage(), e);
+      throw new UncheckedIOException(directory + ": cannot be listed: " + FileProblem.reason(e), e);
     }
     String missing = "%s: no %s and no %s".formatted(directory, SINGLE, INDEX);
     if (names.isEmpty()) {

@@ -1,6 +1,7 @@
 package ai.nibble.safetensors;
 
 import ai.nibble.BoundedInput;
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import java.io.BufferedInputStream;
 import java.io.IOException;
@@ -80,7 +81,7 @@ public final class SafetensorsFile implements AutoCloseable {
       channel = null;
       return file;
     } catch (IOException e) {
-      throw new UncheckedIOException(path + ": cannot be read: " + e.getMessage(), e);
+      throw new UncheckedIOException(path + ": cannot be read: " + FileProblem.reason(e), e);
     } finally {
       closeQuietly(channel);
     }
@@ -110,8 +111,11 @@ public final class SafetensorsFile implements AutoCloseable {
           start,
           "declares a header of %d bytes, but only %d follow".formatted(headerBytes, size - 8));
     }
-    if (headerBytes < 2 || prefix.limit() < 9 || start[8] != '{') {
-      throw unlike(path, start, "the header does not start with '{'");
+    if (headerBytes < 2 || start[8] != '{') {
+      throw unlike(
+          path,
+          start,
+          headerBytes == 0 ? "has a header of 0 bytes" : "the header does not start with '{'");
     }
     long bufferStart = 8 + headerBytes;
     BufferedInputStream input =
@@ -192,7 +196,7 @@ public final class SafetensorsFile implements AutoCloseable {
       long length = Math.min(Integer.MAX_VALUE, channel.size() - begin);
       mapped = channel.map(FileChannel.MapMode.READ_ONLY, begin, Math.max(length, 0));
     } catch (IOException e) {
-      throw new UncheckedIOException(path + ": cannot be mapped: " + e.getMessage(), e);
+      throw new UncheckedIOException(path + ": cannot be mapped: " + FileProblem.reason(e), e);
     }
     return windows.compareAndSet(index, null, mapped) ? mapped : windows.get(index);
   }
@@ -229,7 +233,7 @@ public final class SafetensorsFile implements AutoCloseable {
     } catch (ClosedChannelException e) {
       throw new IllegalStateException(path + " is closed", e);
     } catch (IOException e) {
-      throw new UncheckedIOException(path + ": cannot be read: " + e.getMessage(), e);
+      throw new UncheckedIOException(path + ": cannot be read: " + FileProblem.reason(e), e);
     } finally {
       target.limit(limit);
     }
@@ -296,7 +300,7 @@ public final class SafetensorsFile implements AutoCloseable {
     try {
       channel.close();
     } catch (IOException e) {
-      throw new UncheckedIOException(path + ": cannot be closed: " + e.getMessage(), e);
+      throw new UncheckedIOException(path + ": cannot be closed: " + FileProblem.reason(e), e);
     }
   }
 

@@ -1,5 +1,6 @@
 package ai.nibble.safetensors;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
@@ -29,6 +30,9 @@ import java.util.regex.Pattern;
 record ShardIndex(Path path, Map<String, String> shardOf) {
   /** The same as for a header: the index lists the same names. */
   private static final long MAX_BYTES = SafetensorsFile.MAX_HEADER_BYTES;
+
+  /** Of all shards together: twice what the largest mixtures of experts have, quantised. */
+  static final int MAX_TENSORS = 1_000_000;
 
   private static final int MAX_NAME = 1024;
 
@@ -67,7 +71,7 @@ record ShardIndex(Path path, Map<String, String> shardOf) {
     } catch (CharacterCodingException e) {
       throw new InvalidInputException(path + ": not valid UTF-8; download the file again", e);
     } catch (IOException e) {
-      throw new UncheckedIOException(path + ": cannot be read: " + e.getMessage(), e);
+      throw new UncheckedIOException(path + ": cannot be read: " + FileProblem.reason(e), e);
     }
   }
 
@@ -114,6 +118,11 @@ record ShardIndex(Path path, Map<String, String> shardOf) {
       if (map.put(name, shard) != null) {
         throw new InvalidInputException(
             "%s: weight_map has the key '%s' twice".formatted(path, HeaderParser.shown(name)));
+      }
+      if (map.size() > MAX_TENSORS) {
+        throw new InvalidInputException(
+            "%s: weight_map lists more than %,d tensors, expected those of a model; download it again"
+                .formatted(path, MAX_TENSORS));
       }
     }
     return map;

@@ -1,5 +1,6 @@
 package ai.nibble.tensor;
 
+import ai.nibble.FileProblem;
 import ai.nibble.Sha256;
 import ai.nibble.UserCache;
 import ai.nibble.WholeFile;
@@ -112,7 +113,7 @@ final class KernelCache implements KernelCompiler {
       log.accept(
           directory
               + ": compiled kernels cannot be kept there ("
-              + e
+              + FileProblem.reason(e)
               + "): each start compiles them anew; make it writable or set XDG_CACHE_HOME");
     }
   }

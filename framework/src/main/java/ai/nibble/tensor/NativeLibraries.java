@@ -2,6 +2,7 @@ package ai.nibble.tensor;
 
 import ai.djl.engine.Engine;
 import ai.djl.pytorch.jni.LibUtils;
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import com.sun.jna.Function;
 import com.sun.jna.NativeLibrary;
@@ -152,7 +153,8 @@ final class NativeLibraries {
           .findFirst()
           .ifPresent(f -> NativeLibrary.getInstance(f.toString()));
     } catch (IOException e) {
-      throw new InvalidInputException("NIBBLE_LIBTORCH '" + dir + "' cannot be listed: " + e, e);
+      throw new InvalidInputException(
+          "NIBBLE_LIBTORCH '" + dir + "' cannot be listed: " + FileProblem.reason(e), e);
     }
   }
 

@@ -25,6 +25,7 @@ final class MicroBatches {
   private final double embeddingNoise;
   private final LossScale scale;
   private final List<GradientStretch> sums = new ArrayList<>();
+  private final HeapBound heap = new HeapBound();
 
   /**
    * @param gradients of the first worker, which get the sum of all
@@ -80,9 +81,13 @@ final class MicroBatches {
             long key = dropoutKey + ((long) micro << 40);
             results[micro] = run(workers.get(w), batches.get(micro), weight, key, later);
             sums.get(w).addMicroBatch();
+            if (workers.count() == 1) {
+              heap.keep(); // what others hold at the moment is not what one took
+            }
           }
         });
     workers.gather(sums);
+    heap.keep();
     return List.of(results);
   }
 

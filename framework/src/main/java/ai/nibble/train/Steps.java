@@ -26,7 +26,6 @@ final class Steps {
   private final TrainStep trainStep;
   private final Trainable trained;
   private final LossWatchdog watchdog;
-  private final HeapBound heap = new HeapBound();
   private boolean allLearn;
   private long tokensSeen;
 
@@ -91,13 +90,10 @@ final class Steps {
    * @throws TrainingStoppedException if the watchdog ends the run, or a tensor gets no gradient
    */
   Optional<Done> next(int done, BadEnd end) {
-    heap.begin();
     Begun begun = begin(done);
     Optional<Done> before = settle(end);
     pending = begun;
-    Optional<Done> now = begun.queued ? before : settle(end);
-    heap.end();
-    return now;
+    return begun.queued ? before : settle(end);
   }
 
   /** Waits for the step that is queued, if one is. */

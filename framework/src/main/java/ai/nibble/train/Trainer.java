@@ -156,9 +156,32 @@ public final class Trainer {
    * @throws InvalidInputException if it is of other parameters or rows; nothing has changed then
    */
   public boolean resume(SavedCheckpoint checkpoint) {
+    requireWithin(checkpoint, settings, plan);
     TrainerState state = checkpoint.state();
     boolean sameOrder = state.order().equals(settings.order().toString());
+    int position = sameOrder ? state.position() : 0;
+    checkpoint.restore(trained.parameters(), optimizer);
+    steps.restore(state, position);
+    evaluations.restore(state.parts().getOrDefault(EvalHistory.PART, PartState.EMPTY));
+    watchdog.restore(state.parts().getOrDefault(LossWatchdog.PART, PartState.EMPTY));
+    runId = state.runId();
+    from = Optional.of(checkpoint.directory());
+    done = state.step();
+    saved = done;
+    return sameOrder;
+  }
+
+  /**
+   * Checks that a checkpoint's place is one of a run.
+   *
+   * @param plan of the run's rows
+   * @throws InvalidInputException if it is beyond the end
+   */
+  public static void requireWithin(
+      SavedCheckpoint checkpoint, TrainSettings settings, EpochPlan plan) {
+    TrainerState state = checkpoint.state();
     int units = plan.units(state.epoch());
+    boolean sameOrder = state.order().equals(settings.order().toString());
     int position = sameOrder ? state.position() : 0;
     if (state.step() > settings.totalSteps() || position > units) {
       String unit = settings.order().unit();
@@ -178,15 +201,6 @@ public final class Trainer {
               + unit
               + "s");
     }
-    checkpoint.restore(trained.parameters(), optimizer);
-    steps.restore(state, position);
-    evaluations.restore(state.parts().getOrDefault(EvalHistory.PART, PartState.EMPTY));
-    watchdog.restore(state.parts().getOrDefault(LossWatchdog.PART, PartState.EMPTY));
-    runId = state.runId();
-    from = Optional.of(checkpoint.directory());
-    done = state.step();
-    saved = done;
-    return sameOrder;
   }
 
   /**

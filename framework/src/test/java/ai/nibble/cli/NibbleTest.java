@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.TinyChat;
 import ai.nibble.generate.SamplingKey;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.recipe.Recipe;
@@ -94,16 +95,16 @@ final class NibbleTest {
   }
 
   @Test
-  void theRecipeMayBeAnOptionToo() {
+  void theRecipeMayBeAnOptionToo() throws IOException {
     assertEquals(0, nibble("train", "--config", file()));
-    assertEquals(0, nibble("train", "--config=" + file(), "--dry-run"));
+    assertEquals(0, nibble(dryRun("--config=" + file())));
     assertEquals(1, trained.size());
   }
 
   @Test
-  void aDryRunFindsWhatLeavesNoRowsToTrainOn() {
-    assertEquals(0, nibble("train", file(), "--dry-run", "--set", "val_set_size=0"));
-    assertEquals(2, nibble("train", file(), "--dry-run", "--set", "val_set_size=5"));
+  void aDryRunFindsWhatLeavesNoRowsToTrainOn() throws IOException {
+    assertEquals(0, nibble(dryRun(file(), "--set", "val_set_size=0")));
+    assertEquals(2, nibble(dryRun(file(), "--set", "val_set_size=5")));
     assertEquals(
         "error: --set val_set_size=5: 'val_set_size' holds back 5 of 1 rows, expected to leave some"
             + " for training: lower it",
@@ -121,12 +122,26 @@ final class NibbleTest {
   }
 
   @Test
-  void aDryRunWritesNothing() throws IOException {
-    assertEquals(0, nibble("train", file(), "--dry-run"));
+  void aDryRunWritesNothingAndPrintsTheRecipeAlone() throws IOException {
+    assertEquals(0, nibble(dryRun(file())));
     assertEquals(List.of(), trained);
     try (Stream<Path> entries = Files.list(temp)) {
-      assertEquals(3, entries.count());
+      assertEquals(4, entries.count());
     }
+    assertTrue(out.toString().startsWith("# the recipe, resolved\n"), out.toString());
+    assertTrue(err.toString().contains("memory: about "), err.toString());
+  }
+
+  /** On a base that can be trained; what is encoded is kept nowhere. */
+  private String[] dryRun(String... more) throws IOException {
+    TinyChat.write(temp.resolve("tiny"));
+    Files.writeString(
+        temp.resolve("rows.jsonl"), "{\"instruction\": \"say a\", \"output\": \"a\"}\n");
+    List<String> args = new ArrayList<>(List.of("train", "--dry-run"));
+    args.addAll(List.of(more));
+    args.addAll(List.of("--set", "base_model=" + temp.resolve("tiny"), "--set", "lora_r=4"));
+    args.addAll(List.of("--set", "dataset_prepared_path=none"));
+    return args.toArray(String[]::new);
   }
 
   @Test

@@ -2,11 +2,11 @@ package ai.nibble.data;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.data.regex.RegexBound;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -130,47 +130,170 @@ class HostileTokenizerTest {
     assertTrue(message.contains(part + ": ") && message.contains(says), message);
   }
 
-  @ParameterizedTest
-  @ValueSource(
-      strings = {
-        "(a|aa)+$",
-        "(a+)+",
-        "(a*)*b",
-        "((a|b)*c)*",
-        "(?:x+x+)+y",
-        "(.*)*",
-        "(a|b){2,}",
-        "(a)\\\\1",
-        "(?i:a|A)+",
-        "(a{1,5}){1,50}",
-        "(((a|a){4}){4}){4}b",
-        "a?a?a?a?a?a?a?a?a?aaaaaaaaab",
-        "a+a+a+a+a+a+a+a+a+a+b"
-      })
-  void aPatternThatCanBacktrackWithoutEndIsRefused(String pattern) {
-    String split =
-        "{\"type\": \"Split\", \"pattern\": {\"Regex\": \""
-            + pattern
-            + "\"}, \"behavior\": \"Isolated\", \"invert\": false}";
-    refusal(with("\"pre_tokenizer\": null", "\"pre_tokenizer\": " + split));
-    String sequence = "{\"type\": \"Sequence\", \"pretokenizers\": [" + split + "]}";
-    refusal(with("\"pre_tokenizer\": null", "\"pre_tokenizer\": " + sequence));
+  private static String split(String pattern) {
+    return "{\"type\": \"Split\", \"pattern\": {\"Regex\": \""
+        + pattern.replace("\\", "\\\\")
+        + "\"}, \"behavior\": \"Isolated\", \"invert\": false}";
   }
 
   @ParameterizedTest
   @ValueSource(
       strings = {
-        "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
-            + " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-        "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-        "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+"
-            + "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+",
-        "[一-龥ࠀ-一가-퟿]+",
-        "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+",
-        "\\s?\\p{L}+",
+        "(a|aa)+$",
+        "(a+)+b",
+        "(a*)*b",
+        "((a|b)*c)*",
+        "(?:x+x+)+y",
+        "(.*)*",
+        "(a|b){2,}c",
+        "(a)\\1",
+        "(?i:a+)",
+        "(a{1,5}){1,50}b",
+        "(((a|a){4}){4}){4}b",
+        "a?a?a?a?a?a?a?a?a?a?aaaaaaaaab",
+        "a+a+b",
+        "a+a+a+a+a+a+a+a+b",
+        "a+a+a+a+a+a+a+a+a+a+b",
+        "(?~a)",
+        "a\\Kb",
+        "(?<n>a)\\g<n>",
+        "(?i)a",
+        "a**",
+        "a{1,3}+",
+        "(?=a+)+",
       })
-  void thePatternsOfPublishedTokenizersPass(String pattern) {
-    assertNull(RegexCheck.problem(pattern));
+  void aPatternThatMayBacktrackTooOftenOrIsNotUnderstoodIsRefused(String pattern)
+      throws IOException {
+    String split = split(pattern);
+    String message = refusal(with("\"pre_tokenizer\": null", "\"pre_tokenizer\": " + split));
+    assertTrue(message.contains("pre_tokenizer: the pattern '" + pattern + "' "), message);
+    String sequence = "{\"type\": \"Sequence\", \"pretokenizers\": [" + split + "]}";
+    refusal(with("\"pre_tokenizer\": null", "\"pre_tokenizer\": " + sequence));
+    String replace = split.replace("Split", "Replace").replace("Isolated", "x\", \"content\": \"x");
+    refusal(with("\"normalizer\": null", "\"normalizer\": " + replace));
+    refusal(with("\"decoder\": null", "\"decoder\": " + replace));
+  }
+
+  @Test
+  void aTextGrowsNoFurtherThanALimit() throws IOException {
+    String replace =
+        "{\"type\": \"Replace\", \"pattern\": {\"String\": \"a\"}, \"content\": \"aaaaaaaaaa\"}";
+    String one = "{\"type\": \"Sequence\", \"normalizers\": [" + replace + "]}";
+    String two = "{\"type\": \"Sequence\", \"normalizers\": [" + replace + "," + replace + "]}";
+    try (Tokenizer tokenizer = load(with("\"normalizer\": null", "\"normalizer\": " + one))) {
+      assertEquals(1000, tokenizer.encode("a".repeat(100)).length());
+    }
+    String message = refusal(with("\"normalizer\": null", "\"normalizer\": " + two));
+    assertTrue(message.contains("100 times as long, expected at most 16 times"), message);
+    String decoders = two.replace("normalizers", "decoders");
+    message = refusal(with("\"decoder\": null", "\"decoder\": " + decoders));
+    assertTrue(message.contains("100 times as long"), message);
+    String prepend = "{\"type\": \"Prepend\", \"prepend\": \"" + "y".repeat(16) + "\"}";
+    refusal(with("\"normalizer\": null", "\"normalizer\": " + prepend));
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        // without a type the library takes what the fields resemble
+        "normalizer|{'pattern': {'String': ''}, 'content': 'x'}|'type' is",
+        "normalizer|{'type': 'Bert', 'pattern': {'String': 'a'}, 'content': 'x'}|'type' is",
+        "normalizer|{'type': 'BertNormalizer', 'pattern': {'String': 'a'}}|'pattern' is no setting",
+        "pre_tokenizer|{'type': 'CharDelimiterSplit', 'length': 0}|'length' is no setting",
+        "decoder|{'type': 'Strip', 'content': 'a', 'start': 0, 'stop': 1}|'stop' is 1, expected 0",
+        "decoder|{'type': 'Fuse', 'x': 1e999}|whole numbers",
+        "decoder|[{'type': 'Fuse'}]|is no object",
+        "pre_tokenizer|{'type': 'Sequence', 'pretokenizers': 7}|expected a list",
+        "normalizer|{'type': 'Replace', 'pattern': {}, 'content': 'x'}|'pattern' is {}",
+      })
+  void aComponentThatIsNotWhatItSeemsIsRefused(String part, String component, String says) {
+    String json = component.replace('\'', '"');
+    String message = refusal(with("\"" + part + "\": null", "\"" + part + "\": " + json));
+    assertTrue(message.contains(part) && message.contains(says), message);
+  }
+
+  @Test
+  void listsInListsAreRefused() {
+    for (String[] part :
+        new String[][] {
+          {"normalizer", "normalizers", "NFC"},
+          {"pre_tokenizer", "pretokenizers", "Whitespace"},
+          {"decoder", "decoders", "Fuse"}
+        }) {
+      String nested = "{\"type\": \"" + part[2] + "\"}";
+      for (int depth = 0; depth < 20; depth++) {
+        nested = "{\"type\": \"Sequence\", \"" + part[1] + "\": [" + nested + "]}";
+      }
+      String message = refusal(with("\"" + part[0] + "\": null", "\"" + part[0] + "\": " + nested));
+      assertTrue(message.contains("lists in lists, more than 6 deep"), message);
+    }
+  }
+
+  @Test
+  void anAddedTokenOfWhichTheNormalizerLeavesNothingIsRefused() {
+    String normalized = with("\"normalized\": false", "\"normalized\": true");
+    String replace =
+        "{\"type\": \"Replace\", \"pattern\": {\"String\": \"<end>\"}, \"content\": \"\"}";
+    String message =
+        refusal(normalized.replace("\"normalizer\": null", "\"normalizer\": " + replace));
+    assertTrue(message.contains("'<end>' is 'normalized'"), message);
+  }
+
+  @Test
+  void addedTokensThatTakeEachOthersSpaceAreRefused() {
+    String second =
+        "{\"id\": 5, \"content\": \" \", \"single_word\": false, \"lstrip\": true, \"rstrip\":"
+            + " false, \"normalized\": false, \"special\": false}]";
+    String both =
+        with("\"rstrip\": false", "\"rstrip\": true")
+            .replace("\"special\": true}]", "\"special\": true}, " + second);
+    String message = refusal(both);
+    assertTrue(message.contains("'rstrip' of '<end>' and 'lstrip' of ' '"), message);
+  }
+
+  @Test
+  void aPieceTooDeepForTheLibrarysTreeIsRefused() {
+    String unigram =
+        "{\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"?\", 0], [\""
+            + "a".repeat(1025)
+            + "\", -1]]}";
+    String message =
+        refusal("{\"version\": \"1.0\", \"added_tokens\": [], \"model\": " + unigram + "}");
+    assertTrue(message.contains("vocab[1]: a piece of 1025 characters"), message);
+  }
+
+  @Test
+  void dropoutIsNotFollowed() throws IOException {
+    try (Tokenizer tokenizer = load(with("\"dropout\": null", "\"dropout\": 0.5"))) {
+      for (int i = 0; i < 50; i++) {
+        assertArrayEquals(new int[] {3}, tokenizer.encode("ab").ids());
+      }
+      String notice = tokenizer.notice().orElseThrow();
+      assertTrue(notice.contains("'dropout' is 0.5, not followed"), notice);
+    }
+    refusal(with("\"dropout\": null", "\"dropout\": 2"));
+    refusal(with("\"dropout\": null", "\"dropout\": \"x\""));
+  }
+
+  /** The bound is what the library allows: a run of that length is gone through, and no longer. */
+  @Test
+  void aRunBeyondWhatItsPatternGoesThroughIsRefused() throws Exception {
+    String pattern = "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+    int run = RegexBound.of(pattern).longestRun();
+    assertTrue(run > 1_000_000, run + "");
+    String json = with("\"pre_tokenizer\": null", "\"pre_tokenizer\": " + split(pattern));
+    try (Tokenizer tokenizer = load(json.replace("\"fuse_unk\": false", "\"fuse_unk\": true"))) {
+      assertTrue(tokenizer.encode(" ".repeat(run)).length() > 0);
+      assertTrue(tokenizer.encode("ab ".repeat(1 << 20)).length() > 0);
+      String message =
+          assertThrows(
+                  InvalidInputException.class, () -> tokenizer.encode("a" + " ".repeat(run + 1)))
+              .getMessage();
+      assertTrue(message.contains("more than " + run + " white space in a row"), message);
+      assertTrue(message.contains(pattern), message);
+    }
   }
 
   @ParameterizedTest

@@ -72,7 +72,7 @@ class MutatedTokenizerTest {
     Tokenizer.load(temp).close(); // the file that the others are made from is fine
     JsonMutations files = new JsonMutations(FILES.get(name), 46);
     files.each(
-        1000,
+        1500,
         file.toString(),
         json -> {
           Files.write(file, json);

@@ -94,7 +94,7 @@ class PreferenceRowsTest {
     return example.sequences().stream().map(this::shown).toList();
   }
 
-  /** In five forms the same pair. */
+  /** In seven forms the same pair. */
   @ParameterizedTest
   @CsvSource(
       delimiter = ';',
@@ -113,6 +113,7 @@ class PreferenceRowsTest {
         "{'messages': [{'role': 'user', 'content': 'q'}], 'chosen': {'role': 'assistant', 'content':"
             + " 'yes'}, 'rejected': {'role': 'assistant', 'content': 'no'}}",
         "{'instruction': 'q', 'chosen': 'yes', 'rejected': 'no'}",
+        "{'system': '', 'question': 'q', 'chosen': 'yes', 'rejected': 'no'}",
       })
   void theAnswersCarryLossAndThePromptNeverDoes(String json) {
     assertEquals(
@@ -160,6 +161,8 @@ class PreferenceRowsTest {
             + " 'b'}], 'label': 1}",
         "{'conversations': [{'from': 'human', 'value': 'q'}, {'from': 'gpt', 'value': 'a'},"
             + " {'from': 'human', 'value': 'r'}, {'from': 'gpt', 'value': 'b'}], 'label': 'True'}",
+        "{'question': 'r', 'history': [['q', 'a']], 'completion': 'b', 'label': true}",
+        "{'instruction': 'r', 'history': [['q', 'a']], 'completion': 'b', 'label': true}",
       })
   void ofAJudgedConversationTheLastMessageCarriesLoss(String json) {
     Example example = encoder(1000, ExcessLength.RAISE).encode(read("unpaired_preference", json));
@@ -182,6 +185,12 @@ class PreferenceRowsTest {
       value = {
         "preference | {'prompt': 'q', 'chosen': 'a'} | f.jsonl:3: column 'rejected' is missing, the"
             + " row has [prompt, chosen]; name the right one under columns: {rejected: …}",
+        "preference | {'query': 'q', 'chosen': 'yes', 'rejected': 'no'} | f.jsonl:3: column 'prompt'"
+            + " is missing, the row has [query, chosen, rejected]; name the right one under columns:"
+            + " {prompt: …}",
+        "preference | {'chosen': [{'role': 'assistant', 'content': 'yes'}], 'rejected': [{'role':"
+            + " 'assistant', 'content': 'no'}]} | f.jsonl:3: column 'prompt' is missing, the row has"
+            + " [chosen, rejected]; name the right one under columns: {prompt: …}",
         "preference | {'prompt': 'q', 'chosen': 'a', 'rejected': 7} | f.jsonl:3: column 'rejected' is"
             + " 7, expected a string",
         "preference | {'conversations': [{'from': 'human', 'value': 'q'}], 'chosen': {'from': 'me',"

@@ -10,74 +10,74 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /** Writes GGUF files for tests, field by field, so that any field can be wrong. */
-final class GgufBytes {
-  static final int UINT8 = 0;
-  static final int UINT32 = 4;
-  static final int INT32 = 5;
-  static final int FLOAT32 = 6;
-  static final int BOOL = 7;
-  static final int STRING = 8;
-  static final int ARRAY = 9;
-  static final int UINT64 = 10;
+public final class GgufBytes {
+  public static final int UINT8 = 0;
+  public static final int UINT32 = 4;
+  public static final int INT32 = 5;
+  public static final int FLOAT32 = 6;
+  public static final int BOOL = 7;
+  public static final int STRING = 8;
+  public static final int ARRAY = 9;
+  public static final int UINT64 = 10;
 
   private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
 
   /** A version 3 header. */
-  static GgufBytes header(long tensors, long metadata) {
+  public static GgufBytes header(long tensors, long metadata) {
     return new GgufBytes().text("GGUF").u32(3).u64(tensors).u64(metadata);
   }
 
-  GgufBytes text(String text) {
+  public GgufBytes text(String text) {
     return raw(text.getBytes(StandardCharsets.UTF_8));
   }
 
-  GgufBytes raw(byte[] raw) {
+  public GgufBytes raw(byte[] raw) {
     bytes.writeBytes(raw);
     return this;
   }
 
-  GgufBytes raw(int... values) {
+  public GgufBytes raw(int... values) {
     for (int value : values) {
       bytes.write(value);
     }
     return this;
   }
 
-  GgufBytes u32(long value) {
+  public GgufBytes u32(long value) {
     return raw(ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN).putInt((int) value).array());
   }
 
-  GgufBytes u64(long value) {
+  public GgufBytes u64(long value) {
     return raw(ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(value).array());
   }
 
-  GgufBytes f32(float value) {
+  public GgufBytes f32(float value) {
     return u32(Float.floatToRawIntBits(value));
   }
 
-  GgufBytes string(String text) {
+  public GgufBytes string(String text) {
     return u64(text.getBytes(StandardCharsets.UTF_8).length).text(text);
   }
 
   /** Key and type of a value, which follows. */
-  GgufBytes key(String key, int type) {
+  public GgufBytes key(String key, int type) {
     return string(key).u32(type);
   }
 
-  GgufBytes key(String key, String value) {
+  public GgufBytes key(String key, String value) {
     return key(key, STRING).string(value);
   }
 
-  GgufBytes uint32(String key, long value) {
+  public GgufBytes uint32(String key, long value) {
     return key(key, UINT32).u32(value);
   }
 
   /** Key and head of an array, whose elements follow. */
-  GgufBytes array(String key, int elementType, long count) {
+  public GgufBytes array(String key, int elementType, long count) {
     return key(key, ARRAY).u32(elementType).u64(count);
   }
 
-  GgufBytes strings(String key, String... values) {
+  public GgufBytes strings(String key, String... values) {
     array(key, STRING, values.length);
     for (String value : values) {
       string(value);
@@ -86,7 +86,7 @@ final class GgufBytes {
   }
 
   /** A row of the tensor table; sizes in the file's order, fastest first. */
-  GgufBytes tensor(String name, int type, long offset, long... sizes) {
+  public GgufBytes tensor(String name, int type, long offset, long... sizes) {
     string(name).u32(sizes.length);
     for (long size : sizes) {
       u64(size);
@@ -94,18 +94,18 @@ final class GgufBytes {
     return u32(type).u64(offset);
   }
 
-  GgufBytes pad(int alignment) {
+  public GgufBytes pad(int alignment) {
     while (bytes.size() % alignment != 0) {
       bytes.write(0);
     }
     return this;
   }
 
-  byte[] bytes() {
+  public byte[] bytes() {
     return bytes.toByteArray();
   }
 
-  Path write(Path file) {
+  public Path write(Path file) {
     try {
       return Files.write(file, bytes());
     } catch (IOException e) {

@@ -30,7 +30,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
-class MalformedGgufTest {
+public class MalformedGgufTest {
   private static final long HUGE = 1L << 62;
   private static final String NAME64 = "n".repeat(64);
 
@@ -40,7 +40,7 @@ class MalformedGgufTest {
     return Arguments.of(what, bytes, inMessage);
   }
 
-  static Stream<Arguments> headers() {
+  public static Stream<Arguments> headers() {
     GgufBytes none = new GgufBytes();
     return Stream.of(
         bad("empty file", none, "header", "empty"),
@@ -70,7 +70,7 @@ class MalformedGgufTest {
         bad("more tensors than bytes", header(1000, 0).pad(1000), "is 1000", "ends after"));
   }
 
-  static Stream<Arguments> metadata() {
+  public static Stream<Arguments> metadata() {
     return Stream.of(
         bad("empty key", header(0, 1).string("").u32(UINT8).pad(64), "metadata key 0", "empty"),
         bad(
@@ -127,7 +127,7 @@ class MalformedGgufTest {
             "is INT32, expected UINT32"));
   }
 
-  static Stream<Arguments> tensors() {
+  public static Stream<Arguments> tensors() {
     return Stream.of(
         bad("5 dimensions", one("t", 0, 0, 1, 1, 1, 1, 1), "tensor 't'", "5 dimensions"),
         bad(
@@ -162,7 +162,7 @@ class MalformedGgufTest {
         bad("huge data", one("t", 0, 0, 1L << 60), "needs 4611686018427387904 bytes"));
   }
 
-  static Stream<Arguments> vocabularies() {
+  public static Stream<Arguments> vocabularies() {
     String tokens = "tokenizer.ggml.tokens";
     String scores = "tokenizer.ggml.scores";
     String types = "tokenizer.ggml.token_type";

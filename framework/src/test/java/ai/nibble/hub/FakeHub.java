@@ -8,6 +8,8 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
+import com.sun.net.httpserver.HttpsConfigurator;
+import com.sun.net.httpserver.HttpsServer;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -30,6 +32,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import javax.net.ssl.SSLContext;
 
 /**
  * A hub with one repository, {@code org/tiny}, and the other host that large files are redirected
@@ -38,10 +41,10 @@ import java.util.concurrent.Executors;
 public final class FakeHub implements AutoCloseable {
   public static final String REPOSITORY = "org/tiny";
   public static final String COMMIT = "0123456789abcdef0123456789abcdef01234567";
-  static final String TOKEN = "hf_secret";
+  public static final String TOKEN = "hf_secret";
 
   /** Answers in the place of the right answer. */
-  interface Fault {
+  public interface Fault {
     void answer(HttpExchange exchange, byte[] body) throws IOException;
   }
 
@@ -52,19 +55,29 @@ public final class FakeHub implements AutoCloseable {
   public final List<String> requests = new CopyOnWriteArrayList<>();
 
   /** Each serves one request of a file's bytes, then is gone. */
-  final Queue<Fault> faults = new ConcurrentLinkedQueue<>();
+  public final Queue<Fault> faults = new ConcurrentLinkedQueue<>();
 
   /** The same of the listing. */
-  final Queue<Fault> listingFaults = new ConcurrentLinkedQueue<>();
+  public final Queue<Fault> listingFaults = new ConcurrentLinkedQueue<>();
 
   /** Whether the listing says sizes and sums. */
-  boolean saysBlobs = true;
+  public boolean saysBlobs = true;
 
+  private final SSLContext tls;
   private final HttpServer hub;
   private final HttpServer storage;
   private final ExecutorService threads = Executors.newCachedThreadPool();
 
   public FakeHub(String... large) {
+    this(null, large);
+  }
+
+  /**
+   * @param tls what both hosts prove themselves with; null: they are not encrypted
+   * @param large files that are redirected to the other host
+   */
+  public FakeHub(SSLContext tls, String... large) {
+    this.tls = tls;
     this.large = Set.of(large);
     this.hub = start(this::serve);
     this.storage = start(this::store);
@@ -76,8 +89,7 @@ public final class FakeHub implements AutoCloseable {
 
   private HttpServer start(Handler handler) {
     try {
-      HttpServer server =
-          HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+      HttpServer server = server(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
       server.createContext("/", exchange -> answer(exchange, handler));
       server.setExecutor(threads);
       server.start();
@@ -85,6 +97,19 @@ public final class FakeHub implements AutoCloseable {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  private HttpServer server(InetSocketAddress address) throws IOException {
+    if (tls == null) {
+      return HttpServer.create(address, 0);
+    }
+    HttpsServer server = HttpsServer.create(address, 0);
+    server.setHttpsConfigurator(new HttpsConfigurator(tls));
+    return server;
+  }
+
+  private String scheme() {
+    return tls == null ? "http" : "https";
   }
 
   private void answer(HttpExchange exchange, Handler handler) throws IOException {
@@ -104,15 +129,15 @@ public final class FakeHub implements AutoCloseable {
   /** Settings that reach it, with little patience. */
   public HubSettings settings(Path cache) {
     return new HubSettings(
-        URI.create("http://127.0.0.1:" + hub.getAddress().getPort()),
+        URI.create(scheme() + "://127.0.0.1:" + hub.getAddress().getPort()),
         cache,
         Optional.of(new Token(TOKEN)),
         false,
         new Patience(Duration.ofSeconds(5), Duration.ofMillis(400), 3, Duration.ofMillis(2)));
   }
 
-  String storageUri(String name) {
-    return "http://localhost:" + storage.getAddress().getPort() + "/store/" + name;
+  public String storageUri(String name) {
+    return scheme() + "://localhost:" + storage.getAddress().getPort() + "/store/" + name;
   }
 
   private void serve(HttpExchange exchange) throws IOException {
@@ -197,7 +222,7 @@ public final class FakeHub implements AutoCloseable {
     return json;
   }
 
-  static Fault status(int status, String... headers) {
+  public static Fault status(int status, String... headers) {
     return (exchange, body) -> {
       for (int i = 0; i < headers.length; i += 2) {
         exchange.getResponseHeaders().set(headers[i], headers[i + 1]);
@@ -207,7 +232,7 @@ public final class FakeHub implements AutoCloseable {
   }
 
   /** The connection breaks after some bytes of those that were announced. */
-  static Fault breaksAfter(int bytes) {
+  public static Fault breaksAfter(int bytes) {
     return (exchange, body) -> {
       String range = exchange.getRequestHeaders().getFirst("Range");
       int from = range == null ? 0 : Integer.parseInt(range.replaceAll("\\D", ""));
@@ -223,7 +248,7 @@ public final class FakeHub implements AutoCloseable {
   }
 
   /** Another body, sent as if it were the right one. */
-  static Fault body(byte[] other, String... headers) {
+  public static Fault body(byte[] other, String... headers) {
     return (exchange, body) -> {
       for (int i = 0; i < headers.length; i += 2) {
         exchange.getResponseHeaders().set(headers[i], headers[i + 1]);
@@ -234,7 +259,7 @@ public final class FakeHub implements AutoCloseable {
   }
 
   /** No byte after some, and no end. */
-  static Fault stallsAfter(int bytes) {
+  public static Fault stallsAfter(int bytes) {
     return (exchange, body) -> {
       exchange.sendResponseHeaders(200, body.length);
       exchange.getResponseBody().write(body, 0, bytes);
@@ -247,13 +272,13 @@ public final class FakeHub implements AutoCloseable {
     };
   }
 
-  static String sha256(byte[] bytes) {
+  public static String sha256(byte[] bytes) {
     MessageDigest sum = Sha256.start();
     sum.update(bytes);
     return Sha256.hex(sum);
   }
 
-  static String gitSum(byte[] bytes) {
+  public static String gitSum(byte[] bytes) {
     try {
       MessageDigest sum = MessageDigest.getInstance("SHA-1");
       sum.update(("blob " + bytes.length + "\0").getBytes(StandardCharsets.US_ASCII));

@@ -355,7 +355,7 @@ class HubModelsTest {
       HubSettings https = new HubSettings(endpoint, cache, plain.token(), false, plain.patience());
       contains(
           refused(() -> new HubModels(https, lines::add).fetch(ID)),
-          "org/tiny: the connection is not trusted");
+          "org/tiny: the connection is not trusted: the answer is not encrypted: check the address");
       assertFalse(lines.toString().contains("trying again"), lines.toString());
     }
   }

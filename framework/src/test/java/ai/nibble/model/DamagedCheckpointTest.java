@@ -5,22 +5,16 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
-import ai.nibble.safetensors.SafetensorsFile;
-import ai.nibble.safetensors.SafetensorsTensor;
+import ai.nibble.quant.SafetensorsFixture;
 import ai.nibble.safetensors.SafetensorsType;
-import ai.nibble.safetensors.SafetensorsWriter;
-import ai.nibble.safetensors.TensorSpec;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Float16;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -28,89 +22,26 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /** Quantised checkpoints that are damaged, or say what is not so: one line names what. */
 class DamagedCheckpointTest {
-  private static final String Q = "model.layers.0.self_attn.q_proj";
-  private static final String STATE = Q + ".weight.quant_state.bitsandbytes__nf4";
+  private static final String Q = ChangedCheckpoint.Q;
+  private static final String STATE = ChangedCheckpoint.STATE;
 
   @TempDir Path temp;
 
-  /** A checkpoint's tensors and configuration, to be changed and written. */
-  private final class Checkpoint {
-    private final Map<String, TensorSpec> specs = new LinkedHashMap<>();
-    private final Map<String, byte[]> values = new LinkedHashMap<>();
-    private String config;
-
-    Checkpoint(String name) throws IOException {
-      Path from = QuantizedCheckpointTest.directory(name);
-      config = Files.readString(from.resolve("config.json"));
-      try (SafetensorsFile file = SafetensorsFile.open(from.resolve("model.safetensors"))) {
-        for (String tensor : file.names()) {
-          SafetensorsTensor header = file.tensor(tensor);
-          byte[] bytes = new byte[(int) header.bytes()];
-          file.read(tensor, 0, ByteBuffer.wrap(bytes));
-          put(tensor, header.type(), header.shape(), bytes);
-        }
-      }
-    }
-
-    Checkpoint put(String name, SafetensorsType type, List<Long> shape, byte[] bytes) {
-      specs.put(name, new TensorSpec(name, type, shape));
-      values.put(name, bytes);
-      return this;
-    }
-
-    Checkpoint remove(String name) {
-      assertTrue(specs.containsKey(name), name);
-      specs.remove(name);
-      values.remove(name);
-      return this;
-    }
-
-    Checkpoint state(String from, String to) {
-      String text = new String(values.get(STATE), StandardCharsets.UTF_8);
-      assertTrue(text.contains(from), text);
-      byte[] bytes = text.replace(from, to).getBytes(StandardCharsets.UTF_8);
-      return put(STATE, SafetensorsType.U8, List.of((long) bytes.length), bytes);
-    }
-
-    Checkpoint config(String from, String to) {
-      assertTrue(config.contains(from), config);
-      config = config.replace(from, to);
-      return this;
-    }
-
-    Checkpoint ints(String name, UnaryOperator<int[]> change) {
-      ByteBuffer bytes = ByteBuffer.wrap(values.get(name)).order(ByteOrder.LITTLE_ENDIAN);
-      int[] ints = new int[bytes.limit() / 4];
-      bytes.asIntBuffer().get(ints);
-      bytes.asIntBuffer().put(change.apply(ints));
-      return this;
-    }
-
-    Path write() throws IOException {
-      Files.writeString(temp.resolve("config.json"), config);
-      Path file = temp.resolve("model.safetensors");
-      try (SafetensorsWriter writer = SafetensorsWriter.create(file, specs.values())) {
-        values.forEach((name, bytes) -> writer.write(name, ByteBuffer.wrap(bytes)));
-        writer.commit();
-      }
-      return temp;
-    }
-  }
-
   /** The one line of what opening or reading it says, without the directory's name. */
-  private String problem(Checkpoint checkpoint) throws IOException {
-    Path base = checkpoint.write();
+  private String problem(ChangedCheckpoint checkpoint) throws IOException {
+    Path base = checkpoint.write(temp);
     InvalidInputException e =
         assertThrows(
             InvalidInputException.class,
             () -> CausalLm.load(base, LoadOptions.unquantized(DType.FLOAT32)).close());
     assertEquals(1, e.problems().size(), e.getMessage());
+    assertTrue(e.getMessage().startsWith(temp.toString()), e.getMessage());
     assertTrue(
         e.getMessage().contains(Q) || e.getMessage().contains("config.json"), e.getMessage());
     return e.problems().get(0).replace(temp.toString(), "DIR");
   }
 
-  private void assertSays(Checkpoint checkpoint, String part) throws IOException {
+  private void assertSays(ChangedCheckpoint checkpoint, String part) throws IOException {
     String problem = problem(checkpoint);
     assertTrue(problem.contains(part), problem);
   }
@@ -135,14 +66,14 @@ class DamagedCheckpointTest {
       })
   void aQuantisationStateThatDoesNotFitIsRefused(String from, String to, String part)
       throws IOException {
-    assertSays(new Checkpoint("nf4_double").state(from, to), part);
+    assertSays(ChangedCheckpoint.named("nf4_double").state(from, to), part);
   }
 
   @Test
   void aSecondQuantisationStateIsRefused() throws IOException {
-    Checkpoint both = new Checkpoint("nf4_double");
+    ChangedCheckpoint both = ChangedCheckpoint.named("nf4_double");
     byte[] fp4 =
-        new String(both.values.get(STATE), StandardCharsets.UTF_8)
+        new String(both.bytes(STATE).array(), StandardCharsets.UTF_8)
             .replace("nf4", "fp4")
             .getBytes(StandardCharsets.UTF_8);
     String other = STATE.replace("nf4", "fp4");
@@ -155,26 +86,28 @@ class DamagedCheckpointTest {
   void partsThatAreMissingOrOtherAreRefused() throws IOException {
     String weight = Q + ".weight";
     assertSays(
-        new Checkpoint("nf4_double").remove(weight + ".absmax"), "absmax' is missing, without");
+        ChangedCheckpoint.named("nf4_double").remove(weight + ".absmax"),
+        "absmax' is missing, without");
     assertSays(
-        new Checkpoint("nf4_double").remove(weight + ".nested_absmax"),
+        ChangedCheckpoint.named("nf4_double").remove(weight + ".nested_absmax"),
         "nested_absmax' is missing, without");
-    assertSays(new Checkpoint("nf4_double").remove(weight), "belongs to '" + weight + "', which");
     assertSays(
-        new Checkpoint("nf4_double").remove(STATE),
+        ChangedCheckpoint.named("nf4_double").remove(weight), "belongs to '" + weight + "', which");
+    assertSays(
+        ChangedCheckpoint.named("nf4_double").remove(STATE),
         "absmax' has no quantisation state beside it, expected");
     assertSays(
-        new Checkpoint("fp4_skip")
+        ChangedCheckpoint.named("fp4_skip")
             .put(Q + ".weight.nested_absmax", SafetensorsType.F32, List.of(1L), new byte[4]),
         "nested_absmax' is there, but the quantisation state has no 'nested_offset'");
     assertSays(
-        new Checkpoint("nf4_double")
+        ChangedCheckpoint.named("nf4_double")
             .put(weight, SafetensorsType.I32, List.of(512L, 1L), new byte[2048]),
         "is I32 [512, 1], 2048 bytes, but its quantisation state says");
     byte[] infinite = new byte[4];
     ByteBuffer.wrap(infinite).order(ByteOrder.LITTLE_ENDIAN).putFloat(Float.POSITIVE_INFINITY);
     assertSays(
-        new Checkpoint("nf4_double")
+        ChangedCheckpoint.named("nf4_double")
             .put(weight + ".nested_absmax", SafetensorsType.F32, List.of(1L), infinite),
         "absmax of block 0 is");
   }
@@ -183,11 +116,11 @@ class DamagedCheckpointTest {
   void aConfigurationOfOtherWeightsIsRefused() throws IOException {
     String problem =
         problems(
-            new Checkpoint("nf4_double")
+            ChangedCheckpoint.named("nf4_double")
                 .config("\"bnb_4bit_quant_type\": \"nf4\"", "\"bnb_4bit_quant_type\": \"fp4\""));
     assertTrue(
         problem.contains("says nf4, but 'bnb_4bit_quant_type' of config.json is fp4"), problem);
-    Checkpoint plain = new Checkpoint("base");
+    ChangedCheckpoint plain = ChangedCheckpoint.named("base");
     plain.config(
         "\"vocab_size\"",
         "\"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 4}, \"vocab_size\"");
@@ -197,14 +130,15 @@ class DamagedCheckpointTest {
   @Test
   void int8ThatDoesNotFitIsRefused() throws IOException {
     assertSays(
-        new Checkpoint("int8")
+        ChangedCheckpoint.named("int8")
             .put(Q + ".weight_format", SafetensorsType.U8, List.of(), new byte[] {2}),
         "weight_format' is 2, expected 0: rows");
     assertSays(
-        new Checkpoint("int8").put(Q + ".SCB", SafetensorsType.F32, List.of(32L), new byte[128]),
+        ChangedCheckpoint.named("int8")
+            .put(Q + ".SCB", SafetensorsType.F32, List.of(32L), new byte[128]),
         "SCB' is F32 [32], expected F32 [64]");
     assertSays(
-        new Checkpoint("int8").remove(Q + ".SCB").remove(Q + ".weight_format"),
+        ChangedCheckpoint.named("int8").remove(Q + ".SCB").remove(Q + ".weight_format"),
         "is stored as I8, which cannot be read as weights");
   }
 
@@ -227,13 +161,13 @@ class DamagedCheckpointTest {
       })
   void aGptqConfigurationThatCannotBeFollowedIsRefused(String from, String to, String part)
       throws IOException {
-    String problem = problems(new Checkpoint("gptq4").config(from, to));
+    String problem = problems(ChangedCheckpoint.named("gptq4").config(from, to));
     assertTrue(problem.contains(part), problem);
   }
 
   /** The first line of what is wrong in every linear alike. */
-  private String problems(Checkpoint checkpoint) throws IOException {
-    Path base = checkpoint.write();
+  private String problems(ChangedCheckpoint checkpoint) throws IOException {
+    Path base = checkpoint.write(temp);
     return assertThrows(
             InvalidInputException.class,
             () -> CausalLm.load(base, LoadOptions.unquantized(DType.FLOAT32)).close())
@@ -245,27 +179,27 @@ class DamagedCheckpointTest {
   void columnsOfNoGroupAreRefused() throws IOException {
     String group = Q + ".g_idx";
     assertSays(
-        new Checkpoint("gptq4_act_order").ints(group, g -> with(g, 5, 2)),
+        ChangedCheckpoint.named("gptq4_act_order").with(group, 5, 2),
         "column 5 is in group 2, expected one of 2 groups");
     assertSays(
-        new Checkpoint("gptq4_act_order").ints(group, g -> with(g, 5, -1)),
-        "column 5 is in group -1");
+        ChangedCheckpoint.named("gptq4_act_order").with(group, 5, -1), "column 5 is in group -1");
     assertSays(
-        new Checkpoint("gptq4_act_order").ints(group, g -> with(g, 5, 1 - g[5])),
+        ChangedCheckpoint.named("gptq4_act_order").ints(group, g -> swapped(g, 5)),
         " columns, expected 32: the file is damaged");
     assertSays(
-        new Checkpoint("gptq4_act_order").remove(group), "has no g_idx beside it, expected one");
+        ChangedCheckpoint.named("gptq4_act_order").remove(group),
+        "has no g_idx beside it, expected one");
   }
 
-  private static int[] with(int[] values, int at, int value) {
-    values[at] = value;
-    return values;
+  private static int[] swapped(int[] groups, int at) {
+    groups[at] = 1 - groups[at];
+    return groups;
   }
 
   @Test
   void aScaleThatIsNoNumberIsRefused() throws IOException {
-    Checkpoint infinite = new Checkpoint("gptq4");
-    byte[] scales = infinite.values.get(Q + ".scales");
+    ChangedCheckpoint infinite = ChangedCheckpoint.named("gptq4");
+    byte[] scales = infinite.bytes(Q + ".scales").array();
     scales[2 * 70] = 0;
     scales[2 * 70 + 1] = 0x7C; // float16's infinity
     assertSays(infinite, "the scale of group 1, row 6 is Infinity, expected a finite one");
@@ -276,21 +210,21 @@ class DamagedCheckpointTest {
   void zerosThatContradictWhatIsSaidAreRefused() throws IOException {
     String zeros = Q + ".qzeros";
     assertSays(
-        new Checkpoint("gptq4").ints(zeros, z -> with(z, 0, 0x77777776)),
+        ChangedCheckpoint.named("gptq4").with(zeros, 0, 0x77777776),
         "qzeros' holds 6, expected 7, as 'sym' is true and 'checkpoint_format' is gptq: the file"
             + " is damaged");
     assertSays(
-        new Checkpoint("gptq4")
+        ChangedCheckpoint.named("gptq4")
             .config("\"sym\": true", "\"sym\": false")
-            .ints(zeros, z -> with(z, 0, 0xFFFFFFFF)),
+            .with(zeros, 0, 0xFFFFFFFF),
         "holds 15 at 0, which no zero of checkpoint_format gptq is");
   }
 
   @Test
   void integersWithoutAConfigurationAreRefused() throws IOException {
-    Checkpoint bare =
-        new Checkpoint("gptq4_one_group"); // its configuration is in a file of its own
-    Path base = bare.write();
+    ChangedCheckpoint bare =
+        ChangedCheckpoint.named("gptq4_one_group"); // its configuration is in a file of its own
+    Path base = bare.write(temp);
     InvalidInputException e =
         assertThrows(InvalidInputException.class, () -> WeightSource.open(base, n -> {}));
     assertTrue(
@@ -303,33 +237,107 @@ class DamagedCheckpointTest {
   void aBiasOfZerosIsLeftOutAndAnyOtherRefused() throws IOException {
     byte[] bias = new byte[128];
     CausalLm.load(
-            new Checkpoint("gptq4")
+            ChangedCheckpoint.named("gptq4")
                 .put(Q + ".bias", SafetensorsType.F16, List.of(64L), bias)
-                .write(),
+                .write(temp),
             LoadOptions.unquantized(DType.FLOAT32))
         .close();
     byte[] some = bias.clone();
     some[1] = 0x3C;
     assertSays(
-        new Checkpoint("gptq4").put(Q + ".bias", SafetensorsType.F16, List.of(64L), some),
+        ChangedCheckpoint.named("gptq4").put(Q + ".bias", SafetensorsType.F16, List.of(64L), some),
         "q_proj.bias' is not part of the model");
   }
 
-  /** AWQ's codes in GPTQ's order, and the other way round, have other shapes. */
+  /** AWQ's codes along the columns, and GPTQ's along the rows, have other shapes. */
   @Test
   void oneMethodIsNotReadAsTheOther() throws IOException {
-    String awq = problems(new Checkpoint("awq").config("\"awq\"", "\"gptq\""));
-    assertTrue(awq.contains("expected"), awq);
-    String gptq = problems(new Checkpoint("gptq4").config("\"gptq\",", "\"awq\","));
-    assertTrue(gptq.contains("expected"), gptq);
+    String gate = "model.layers.0.mlp.gate_proj";
+    // words [64, 12] hold 8 codes each along 96 rows; GPTQ has 512 columns of 12 rows in them
+    assertEquals(
+        file()
+            + ": tensor '"
+            + gate
+            + ".scales' is F16 [2, 96], expected F16 [16, 96] for '"
+            + gate
+            + ".weight': the file is damaged, or its parts belong to different models",
+        problems(ChangedCheckpoint.named("awq").config("\"awq\"", "\"gptq\"")));
+    // words [12, 64] hold 96 columns; AWQ has 12 in them, which are no whole group
+    String down = "model.layers.0.mlp.down_proj";
+    assertEquals(
+        file()
+            + ": tensor '"
+            + down
+            + ".qweight' has 12 input features, expected a multiple of 'group_size', which is 32: use"
+            + " the configuration that belongs to these weights",
+        problems(ChangedCheckpoint.named("gptq4").config("\"gptq\",", "\"awq\",")));
+  }
+
+  private Path file() {
+    return temp.resolve("model.safetensors");
+  }
+
+  /**
+   * Words packed nibble for nibble in order, as GPTQ packs them, have AWQ's shapes and no mark:
+   * they are read as other weights. So the fixture's values tell the two orders apart, and those
+   * that are read are AWQ's.
+   */
+  @Test
+  void awqsOrderOfNibblesIsNotGptqs() throws IOException {
+    int[] nibbleOf = {0, 4, 1, 5, 2, 6, 3, 7}; // of a row, in AWQ's words
+    ChangedCheckpoint repacked = ChangedCheckpoint.named("awq");
+    for (String part : List.of(".qweight", ".qzeros")) {
+      repacked.ints(Q + part, words -> inOrder(words, nibbleOf));
+    }
+    ByteBuffer scales = repacked.bytes(Q + ".scales"); // float16 [2 groups, 64 rows]
+    Path awq = QuantizedCheckpointTest.directory("awq");
+    float[] golden = new SafetensorsFixture(awq.resolve("golden.safetensors")).floats(Q);
+    float[] right = values(awq);
+    float[] moved = values(repacked.write(temp));
+    int different = 0;
+    for (int row = 0; row < 64; row++) {
+      int taken = row / 8 * 8 + nibbleOf[row % 8]; // whose code lies where this row's is read
+      for (int column = 0; column < 64; column++) {
+        int group = column / 32 * 64;
+        int at = 64 * row + column;
+        assertEquals(golden[at], right[at], "row " + row + ", column " + column);
+        int code =
+            Math.round(
+                golden[64 * taken + column]
+                    / Float16.toFloat(scales.getShort(2 * (group + taken))));
+        float expected = code * Float16.toFloat(scales.getShort(2 * (group + row)));
+        assertEquals(expected, moved[at], "row " + row + ", column " + column);
+        different += moved[at] == golden[at] ? 0 : 1;
+      }
+    }
+    assertTrue(different > 64 * 64 / 2, different + " values differ");
+  }
+
+  private static int[] inOrder(int[] words, int[] nibbleOf) {
+    int[] packed = new int[words.length];
+    for (int w = 0; w < words.length; w++) {
+      for (int row = 0; row < 8; row++) {
+        packed[w] |= (words[w] >>> 4 * nibbleOf[row] & 15) << 4 * row;
+      }
+    }
+    return packed;
+  }
+
+  private static float[] values(Path base) {
+    float[] values = new float[64 * 64];
+    try (WeightSource source = WeightSource.open(base, notice -> {})) {
+      source.read(Q + ".weight", 0, values, 0, values.length);
+    }
+    return values;
   }
 
   @Test
   void awqOfOtherLayoutsIsRefused() throws IOException {
     assertSays(
-        new Checkpoint("awq").config("\"gemm\"", "\"gemv\""), "version' is \"gemv\", expected");
+        ChangedCheckpoint.named("awq").config("\"gemm\"", "\"gemv\""),
+        "version' is \"gemv\", expected");
     assertSays(
-        new Checkpoint("awq").config("\"zero_point\": true", "\"zero_point\": false"),
+        ChangedCheckpoint.named("awq").config("\"zero_point\": true", "\"zero_point\": false"),
         "zero_point' is false, expected true");
   }
 

@@ -29,7 +29,7 @@ public final class TinyModel {
   private static final int KV_HEADS = 1;
   private static final int HEAD_DIM = 8;
 
-  final Map<String, float[]> values = new LinkedHashMap<>();
+  public final Map<String, float[]> values = new LinkedHashMap<>();
   final Map<String, List<Long>> shapes = new LinkedHashMap<>();
   public final Map<String, String> fields = new LinkedHashMap<>();
   private final Random random;
@@ -290,7 +290,7 @@ public final class TinyModel {
   }
 
   /** Version 3, all float32, rows of q and k in llama.cpp's order; keys as given. */
-  void writeGguf(Path file, Map<String, Object> metadata) {
+  public void writeGguf(Path file, Map<String, Object> metadata) {
     ModelConfig config = readBack();
     writeGguf(file, metadata, name -> GgufLayout.ggufName(config, name).orElse(name));
   }
@@ -324,7 +324,7 @@ public final class TinyModel {
   }
 
   /** What llama.cpp's converter would write for this model. */
-  Map<String, Object> ggufMetadata() {
+  public Map<String, Object> ggufMetadata() {
     Map<String, Object> metadata = new LinkedHashMap<>();
     metadata.put("general.architecture", "llama");
     metadata.put("llama.block_count", 2);

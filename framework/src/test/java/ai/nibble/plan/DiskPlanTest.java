@@ -11,7 +11,7 @@ final class DiskPlanTest {
   private static final long MIB = 1 << 20;
 
   private static DiskPlan of(long saves, int limit, boolean best, long free) {
-    return DiskPlan.of(10 * MIB, 40 * MIB, saves, limit, best, free * MIB);
+    return DiskPlan.of(0, 10 * MIB, 40 * MIB, saves, limit, best, free * MIB);
   }
 
   @Test
@@ -28,7 +28,7 @@ final class DiskPlanTest {
     assertTrue(of(12, 1, false, 90).fits());
     assertFalse(of(12, 1, false, 89).fits());
     assertTrue(of(0, 0, false, 10).fits());
-    assertFalse(DiskPlan.of(10, Long.MAX_VALUE / 4, 1L << 40, 0, false, 1L << 50).fits());
+    assertFalse(DiskPlan.of(0, 10, Long.MAX_VALUE / 4, 1L << 40, 0, false, 1L << 50).fits());
   }
 
   @Test

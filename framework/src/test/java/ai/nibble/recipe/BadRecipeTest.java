@@ -177,8 +177,24 @@ final class BadRecipeTest {
             + " 'all-linear'?)",
         "lora_target_modules: [] | 'lora_target_modules' is an empty list, expected a list of at"
             + " least 1 (each text)",
-        "lora_target_modules: [q_proj, k_proj, q_proj] | 'lora_target_modules.2' repeats an entry:"
-            + " remove it",
+        "lora_target_modules: [q_proj, k_proj, q_proj] | 'lora_target_modules.2' is 'q_proj', which"
+            + " repeats an entry: remove it",
+        "exclude_modules: all-linear | 'exclude_modules' is 'all-linear', which is no module's"
+            + " name: leave nothing out",
+        "exclude_modules: [lm_hed] | 'exclude_modules': 'lm_hed' matches none of the model's 224"
+            + " modules that can be adapted, expected one of [down_proj (32), gate_proj (32),"
+            + " k_proj (32), o_proj (32), q_proj (32), up_proj (32), v_proj (32)]",
+        "layers_pattern: [h] | 'layers_pattern': layers_pattern is [h] without"
+            + " layers_to_transform, expected both: add the layers' numbers",
+        "loftq_config: {loftq_bits: 8} | 'loftq_config.loftq_bits' is '8', expected one of [4]",
+        "loftq_config: {loftq_iter: 0} | 'loftq_config.loftq_iter' is '0', expected a whole number"
+            + " >= 1 and <= 100",
+        "init_lora_weights: false | 'init_lora_weights' is 'false', which is PEFT's beginning for"
+            + " tests, which changes the model at random: use true",
+        "tokens: [''] | 'tokens.0' is the text \"\", expected text that is not blank",
+        "optimizer: adam_8bit | 'optimizer' is 'adam_8bit', expected one of [adamw, adamw_8bit,"
+            + " paged_adamw_32bit, paged_adamw_8bit, sgd, lion, adafactor, muon] (did you mean"
+            + " 'adamw_8bit'?)",
         "rank_pattern: {q_proj: 0} | 'rank_pattern.q_proj' is '0', expected a whole number >= 1 and"
             + " <= 65536",
         "rank_pattern: {'(': 4} | 'rank_pattern.(' is no regular expression: Unclosed group",

@@ -1,8 +1,13 @@
 package ai.nibble.recipe;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.InvalidInputException;
+import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -35,6 +40,40 @@ final class NearestNameTest {
   })
   void aSlipFindsItsKey(String written, String key) {
     assertEquals(Optional.of(key), NearestName.find(written, Schema.names()));
+  }
+
+  /**
+   * A letter left out of any word that a key takes is found again, whatever else is known of the
+   * key's values; but for a word that is left as another.
+   */
+  @Test
+  void aSlipInAWordOfAnyKeyFindsTheWord() {
+    int words = 0;
+    for (Setting setting : Schema.RECIPE.settings().values()) {
+      if (!(setting.type() instanceof ScalarTypes.Choice choice)) {
+        continue;
+      }
+      List<String> known = choice.constants().stream().map(c -> c.name().toLowerCase()).toList();
+      for (String word : known) {
+        for (int i = 0; i < word.length() && word.length() > 3; i++) {
+          String slip = word.substring(0, i) + word.substring(i + 1);
+          if (!known.contains(slip)) {
+            assertTrue(said(setting, slip).contains("(did you mean '"), setting.name() + slip);
+            words++;
+          }
+        }
+      }
+    }
+    assertTrue(words > 300, "words: " + words);
+  }
+
+  private static String said(Setting setting, String value) {
+    Problems problems = new Problems();
+    Position at = new Position("a.yaml", 1, 1, Path.of(""));
+    Node.Field field = new Node.Field(at, new Node.Scalar(value, false, at));
+    Reading reading = Reading.begin(problems);
+    setting.read(new Node.Fields(Map.of(setting.name(), field), at), reading);
+    return assertThrows(InvalidInputException.class, problems::throwIfAny).getMessage();
   }
 
   @Test

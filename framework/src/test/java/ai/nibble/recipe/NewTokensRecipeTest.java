@@ -4,9 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.Directories;
+import ai.nibble.InvalidInputException;
 import ai.nibble.TinyChat;
 import ai.nibble.data.SmallTokenizer;
 import ai.nibble.data.Tokenizer;
@@ -14,6 +16,7 @@ import ai.nibble.export.merge.Merge;
 import ai.nibble.export.merge.MergeReport;
 import ai.nibble.export.merge.MergeRequest;
 import ai.nibble.lora.AdapterConfigFile;
+import ai.nibble.lora.AdapterSet;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
@@ -21,6 +24,7 @@ import ai.nibble.model.CausalLm;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.model.WeightSource;
 import ai.nibble.nn.Pass;
+import ai.nibble.report.RunFile;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
 import java.io.ByteArrayOutputStream;
@@ -253,6 +257,12 @@ final class NewTokensRecipeTest {
             + " trained with trainable_token_indices: [97]",
         "tokens: ['<a>']; additional_special_tokens: ['<a>'] | 'additional_special_tokens': '<a>'"
             + " stands twice, expected each token once",
+        "tokens: ['<a>', '<a>']; trainable_token_indices: new | 'tokens.1' is the text \"<a>\", which"
+            + " repeats an entry: remove it",
+        "tokens: ['']; trainable_token_indices: new | 'tokens.0' is the text \"\", expected text"
+            + " that is not blank",
+        "trainable_token_indices: [5, 5] | 'trainable_token_indices.1' is '5', which repeats an"
+            + " entry: remove it",
         "special_tokens: {end: '<a>'} | 'special_tokens': 'end' is no role, expected one of"
             + " [bos_token, eos_token, pad_token, unk_token]",
         "trainable_token_indices: new | 'trainable_token_indices': is 'new', but no key adds a"
@@ -269,6 +279,112 @@ final class NewTokensRecipeTest {
             "base_model=" + temp.resolve("tiny"));
     assertEquals(1, problems.size(), problems.toString());
     assertTrue(problems.get(0).endsWith(expected), problems.get(0));
+  }
+
+  /** What is done to the two tables is told, by the run and its files. */
+  @Test
+  void newTokensAndTheRowsThatAreTrainedAreListed() throws IOException {
+    Recipe recipe = tiny(NEW, "told");
+    List<String> lines =
+        List.of(
+            "new tokens: '<tool>' 259, '</tool>' 260; embedding and head grow from 259 to 261 rows,"
+                + " new ones begin as the mean",
+            "trained rows: embed_tokens 259, 260, lm_head 259, 260");
+    assertEquals(lines, Inspection.of(recipe, 0).vocabulary().lines());
+    assertEquals(lines, RecipePlan.read(recipe, System.err, List.of()).vocabulary().lines());
+    String log = run(recipe);
+    lines.forEach(line -> assertTrue(log.contains(line + System.lineSeparator()), log));
+    RunFile.Vocabulary kept = RunFile.read(temp.resolve("told")).orElseThrow().model().vocabulary();
+    assertEquals(Map.of("<tool>", 259, "</tool>", 260), kept.newTokens());
+    assertEquals(List.of(259, 260), kept.trainedRows().get("lm_head"));
+    String page = Files.readString(temp.resolve("told/report.html"));
+    assertTrue(page.contains("<dd>&lt;tool&gt; 259, &lt;/tool&gt; 260</dd>"), page);
+  }
+
+  @Test
+  void anEndOfATieIsTold() throws IOException {
+    Path tied = TinyChat.of("llama", Map.of("tie_word_embeddings", "true"), temp.resolve("tied"));
+    String adapter = "lora_r: 4\nadapter: lora\n";
+    for (String key : List.of("lora_modules_to_save", "lora_target_modules")) {
+      Recipe recipe = files.load(adapter + key + ": [embed_tokens]\n", "base_model=" + tied);
+      List<String> lines = Inspection.of(recipe, 0).vocabulary().lines();
+      assertEquals(1, lines.size(), lines.toString());
+      assertTrue(
+          lines
+              .get(0)
+              .startsWith("the base ties lm_head to embed_tokens, and " + key + " ends that: "),
+          lines.toString());
+    }
+    Recipe rows = files.load(adapter + NEW, "base_model=" + tied);
+    assertEquals(
+        "trained rows: embed_tokens 259, 260; the base ties lm_head to it, so they are the head's"
+            + " rows too",
+        Inspection.of(rows, 0).vocabulary().lines().get(1));
+    Recipe plain = files.load(adapter, "base_model=" + tied);
+    assertEquals(List.of(), Inspection.of(plain, 0).vocabulary().lines());
+  }
+
+  @Test
+  void anEndOfAnswersThatNoRowHasIsTold() throws IOException {
+    String untaught =
+        "note: special_tokens: eos_token '<stop>' carries loss in no row, so nothing teaches the"
+            + " model to end an answer with it: write it in the chat template, or leave it out";
+    String stop = "special_tokens: {eos_token: '<stop>'}\ntrainable_token_indices: new\n";
+    assertTrue(Inspection.of(tiny(stop, "no"), 0).notes().contains(untaught));
+    files.write(
+        "stops.jinja",
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<stop>\n{% endfor %}");
+    Recipe stops = tiny(stop + "chat_template: stops.jinja\n", "yes");
+    assertFalse(Inspection.of(stops, 0).notes().contains(untaught));
+  }
+
+  /** One has the tokens of the other and more: both work on the larger base, in any order. */
+  @Test
+  void adaptersWithTokensThatGoTogetherShareABase() throws IOException {
+    Path base = temp.resolve("tiny");
+    run(tiny("tokens: ['<tool>']\ntrainable_token_indices: new\n", "few"));
+    run(tiny(NEW, "many"));
+    run(tiny("", "none"));
+    Path few = temp.resolve("few");
+    Path many = temp.resolve("many");
+    List<List<Path>> orders = List.of(List.of(few, many, temp.resolve("none")), List.of(many, few));
+    for (List<Path> order : orders) {
+      Path shared = TrainedWith.baseFor(base, order);
+      assertEquals(TrainedWith.baseFor(base, many), shared);
+      try (CausalLm model = load(shared);
+          AdapterSet adapters = new AdapterSet(model)) {
+        for (Path adapter : order) {
+          adapters.load(adapter.getFileName().toString(), adapter);
+        }
+        adapters.select("few");
+        assertEquals(FIRST + 2, model.config().vocabSize());
+      }
+    }
+    run(tiny("tokens: ['<other>']\ntrainable_token_indices: new\n", "other"));
+    Path other = temp.resolve("other");
+    assertEquals(
+        other
+            + " and "
+            + many
+            + " add tokens that do not go together: '<other>' is token 259 of the first and none of"
+            + " the second; one model has one tokenizer: use them one at a time, or train both with"
+            + " the same tokens in the same order",
+        assertThrows(
+                InvalidInputException.class, () -> TrainedWith.baseFor(base, List.of(other, many)))
+            .getMessage());
+    run(tiny("lora_modules_to_save: [embed_tokens]\n", "whole"));
+    try (CausalLm model = load(TrainedWith.baseFor(base, many))) {
+      String message =
+          assertThrows(
+                  InvalidInputException.class,
+                  () -> AdapterStore.load(model, temp.resolve("whole")))
+              .getMessage();
+      assertTrue(
+          message.endsWith(
+              ": it is of a vocabulary of 259 tokens, this base has 261; where another adapter adds"
+                  + " tokens, use this one without it"),
+          message);
+    }
   }
 
   @Test

@@ -1,11 +1,20 @@
 package ai.nibble.recipe;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.Directories;
+import ai.nibble.InvalidInputException;
 import ai.nibble.TinyChat;
+import ai.nibble.lora.AdapterStore;
+import ai.nibble.plan.Component;
+import ai.nibble.plan.Phase;
 import ai.nibble.report.Report;
-import ai.nibble.train.objective.DirectPreference.LossType;
+import ai.nibble.train.objective.DirectLoss;
+import ai.nibble.train.objective.FDivergence;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.io.ByteArrayOutputStream;
@@ -15,6 +24,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
@@ -48,10 +58,28 @@ final class PreferenceRecipeTest {
     return new RecipeFiles(temp).problemsOf(BASE + text);
   }
 
+  private static Preference preference(LossType loss, double beta, double rpoAlpha) {
+    return new Preference(
+        List.of(loss),
+        List.of(),
+        FDivergence.REVERSE_KL,
+        0.5,
+        0.05,
+        beta,
+        0,
+        0.5,
+        rpoAlpha,
+        1,
+        1,
+        Preference.RefAdapter.NONE,
+        false);
+  }
+
   @Test
   void defaultsFollowTheMethod() throws IOException {
     Preference dpo = load("method: dpo\n" + PAIRS).preference();
-    assertEquals(new Preference(LossType.SIGMOID, 0.1, 0, 0.5, 0, 1, 1, false), dpo);
+    assertEquals(preference(LossType.SIGMOID, 0.1, 0), dpo);
+    assertEquals(List.of(LossType.KTO), load("method: kto\n" + JUDGED).preference().lossType());
     assertEquals(2, load("method: simpo\n" + PAIRS).preference().beta());
     assertEquals(1, load("method: cpo\n" + PAIRS).preference().rpoAlpha());
     assertEquals(0.1, load("method: kto\n" + JUDGED).preference().beta());
@@ -65,7 +93,7 @@ final class PreferenceRecipeTest {
                 + "dpo_label_smoothing: 0\n"
                 + PAIRS);
     assertEquals(Recipe.Method.DPO, factory.method());
-    assertEquals(new Preference(LossType.IPO, 0.2, 0, 0.5, 0.5, 1, 1, false), factory.preference());
+    assertEquals(preference(LossType.IPO, 0.2, 0.5), factory.preference());
     Recipe axolotl =
         load("rl: kto\nkto_desirable_weight: 1.2\nkto_undesirable_weight: 0.8\n" + JUDGED);
     assertEquals(Recipe.Method.KTO, axolotl.method());
@@ -78,6 +106,38 @@ final class PreferenceRecipeTest {
   void aResolvedRecipeLoadsBackToTheSame() throws IOException {
     Recipe recipe = load("method: simpo\nsimpo_gamma: 1.5\n" + PAIRS);
     assertEquals(recipe, new RecipeFiles(temp).loadText(recipe.resolvedYaml()));
+    Recipe several = load("method: dpo\nloss_type: [sigmoid, sft]\nloss_weights: [1, 1]\n" + PAIRS);
+    assertEquals(List.of(1.0, 1.0), several.preference().lossWeights());
+    assertEquals(several, new RecipeFiles(temp).loadText(several.resolvedYaml()));
+  }
+
+  /** A loss has one name in recipes and one in the objective. */
+  @Test
+  void everyLossOfPairsMayBeNamed() {
+    List<String> direct = Arrays.stream(DirectLoss.values()).map(Enum::name).sorted().toList();
+    List<String> named =
+        Arrays.stream(LossType.values())
+            .filter(type -> type.direct().isPresent())
+            .map(type -> type.direct().orElseThrow() + "")
+            .sorted()
+            .toList();
+    assertEquals(direct, named);
+    for (LossType type : LossType.values()) {
+      type.direct().ifPresent(loss -> assertEquals(loss.name(), type.name()));
+    }
+  }
+
+  @Test
+  void aSumOfLossesHasTheWeightsThatStandBesideIt() throws IOException {
+    Preference mpo =
+        load("method: dpo\nloss_type: [sigmoid, bco_pair, sft]\nloss_weights: [0.8, 0.2, 1]\n"
+                + PAIRS)
+            .preference();
+    assertEquals(0.2, mpo.weight(LossType.BCO_PAIR));
+    assertEquals(1, mpo.entropyWeight());
+    Preference even = load("method: dpo\nloss_type: [sigmoid, hinge]\n" + PAIRS).preference();
+    assertEquals(1, even.weight(LossType.HINGE));
+    assertEquals(0, even.weight(LossType.IPO));
   }
 
   @ParameterizedTest
@@ -89,8 +149,9 @@ final class PreferenceRecipeTest {
             + " learns from them, such as dpo or kto",
         "method: dpo; datasets: [{path: rows.jsonl, type: alpaca}] | 'datasets.0.type' is 'alpaca',"
             + " but method dpo expects preference",
-        "method: kto; datasets: [{path: rows.jsonl, type: preference}] | 'datasets.0.type' is"
-            + " 'preference', but method kto expects unpaired_preference",
+        "method: kto; datasets: [{path: rows.jsonl, type: alpaca}] | 'datasets.0.type' is 'alpaca',"
+            + " but method kto expects unpaired_preference, or preference, of which each answer"
+            + " becomes a row of its own",
         "method: dpo; sample_packing: true; datasets: [{path: rows.jsonl, type: dpo}] |"
             + " 'sample_packing' is 'true', but method dpo counts rows and compares answers, which a"
             + " pack does not keep together: remove it, and raise micro_batch_size instead",
@@ -103,10 +164,48 @@ final class PreferenceRecipeTest {
             + " off: use adapter: lora or qlora",
         "method: kto; precompute_ref_log_probs: true; datasets: [{path: rows.jsonl, type: kto}] |"
             + " 'precompute_ref_log_probs' is 'true', but method kto pairs prompts with other answers"
-            + " anew in every micro-batch, which nobody can ask about before: remove it",
+            + " anew in every micro-batch, which nobody can ask about before: remove it, or set"
+            + " loss_type: apo_zero_unpaired",
         "method: kto; eval_batch_size: 1; val_set_size: 5; datasets: [{path: rows.jsonl, type: kto}]"
             + " | 'eval_batch_size' is 1, but method kto pairs each prompt with another row's answer:"
-            + " set it to 2 or more",
+            + " set it to 2 or more, or loss_type to apo_zero_unpaired, which pairs none",
+        "method: dpo; loss_type: kto; datasets: [{path: rows.jsonl, type: dpo}] | 'loss_type' is"
+            + " 'kto', a loss of method kto, but method is dpo: expected one of [sigmoid, hinge, ipo,"
+            + " exo_pair, nca_pair, robust, bco_pair, sppo_hard, apo_zero, apo_down, discopop,"
+            + " sigmoid_norm, sft]",
+        "method: kto; loss_type: [kto, apo_zero_unpaired]; datasets: [{path: rows.jsonl, type: kto}]"
+            + " | 'loss_type' has 2 losses, but method kto has one: keep one",
+        "method: kto; loss_type: [apo_zero]; datasets: [{path: rows.jsonl, type: kto}] |"
+            + " 'loss_type.0' is 'apo_zero', a loss of method dpo, but method is kto: expected one of"
+            + " [kto, apo_zero_unpaired]",
+        "method: dpo; loss_type: [sigmoid, sft]; loss_weights: [1]; datasets: [{path: rows.jsonl,"
+            + " type: dpo}] | 'loss_weights' has 1 number, but 'loss_type' names 2 losses: give each"
+            + " one its weight",
+        "method: dpo; loss_type: [sigmoid, sft]; rpo_alpha: 1; datasets: [{path: rows.jsonl, type:"
+            + " dpo}] | 'rpo_alpha' and the loss 'sft' both weigh the chosen answers' cross-entropy:"
+            + " keep one",
+        "method: dpo; loss_type: exo_pair; datasets: [{path: rows.jsonl, type: dpo}] |"
+            + " 'label_smoothing' is 0, but the loss 'exo_pair' needs a share of wrong labels above"
+            + " 0: its paper has 0.001",
+        "method: dpo; loss_type: nca_pair; f_divergence_type: forward_kl; datasets: [{path:"
+            + " rows.jsonl, type: dpo}] | 'f_divergence_type' is 'forward_kl', which only losses of"
+            + " the difference of two answers have: remove it, or [nca_pair] from loss_type",
+        "method: dpo; loss_type: [sigmoid, aot]; datasets: [{path: rows.jsonl, type: dpo}] |"
+            + " 'loss_type.1' is 'aot', which is not supported: it sorts the pairs of a batch against"
+            + " one another, and here a step is the same however it is parted into micro-batches; the"
+            + " others are [sigmoid, hinge, ipo, exo_pair, nca_pair, robust, bco_pair, sppo_hard,"
+            + " apo_zero, apo_down, discopop, sigmoid_norm, sft]",
+        "method: dpo; ref_model_adapters: ./other; datasets: [{path: rows.jsonl, type: dpo}] |"
+            + " 'ref_adapter' is './other', which is not supported yet (another adapter than the one"
+            + " that training begins with): use start, the adapter of lora_model_dir, or none, the"
+            + " base",
+        "method: dpo; sync_ref_model: true; datasets: [{path: rows.jsonl, type: dpo}] |"
+            + " 'sync_ref_model' is 'true', which is not supported yet (a reference that follows the"
+            + " model, TR-DPO): remove it",
+        "method: dpo; datasets: [{path: rows.jsonl, type: chatml.intel}] | 'datasets.0.type' is"
+            + " 'chatml.intel', which is one of Axolotl's: use preference for pairs or"
+            + " unpaired_preference for kto, which read its columns (datasets/README.md); the"
+            + " template is chat_template's",
       })
   void whatDoesNotGoTogetherIsRefused(String text, String problem) throws IOException {
     List<String> problems = problems(text.replace("; ", "\n") + "\n");
@@ -116,17 +215,20 @@ final class PreferenceRecipeTest {
 
   @Test
   void oneRowAtATimeIsTooFewForKto() throws IOException {
+    String why =
+        "is 1, but method kto pairs each prompt with another row's answer: set it to 2 or more, or"
+            + " loss_type to apo_zero_unpaired, which pairs none";
     RecipeFiles files = new RecipeFiles(temp);
-    List<String> problems =
-        files.problemsOf(BASE.replace("size: 2", "size: 1") + "method: kto\n" + JUDGED);
-    assertEquals(1, problems.size(), problems.toString());
-    assertTrue(
-        problems
-            .get(0)
-            .endsWith(
-                ": 'micro_batch_size' is 1, but method kto pairs each prompt with another row's"
-                    + " answer: set it to 2 or more"),
-        problems.get(0));
+    String one = BASE.replace("size: 2", "size: 1") + "method: kto\n" + JUDGED;
+    assertEquals(List.of("a.yaml:5:19: 'micro_batch_size' " + why), files.problemsOf(one));
+    assertEquals(
+        List.of("a.yaml:5:19: 'micro_batch_size' " + why),
+        files.problemsOf(one + "val_set_size: 5\n")); // the other follows it
+    assertEquals(
+        List.of("a.yaml:5:19: 'micro_batch_size' " + why, "a.yaml:9:18: 'eval_batch_size' " + why),
+        files.problemsOf(one + "val_set_size: 5\neval_batch_size: 1\n"));
+    Recipe unpaired = files.loadText(one + "loss_type: apo_zero_unpaired\nval_set_size: 5\n");
+    assertEquals(1, unpaired.evaluation().evalBatchSize());
   }
 
   @ParameterizedTest
@@ -135,6 +237,18 @@ final class PreferenceRecipeTest {
       value = {
         "method: sft; beta: 0.3; datasets: [{path: rows.jsonl, type: alpaca}] | 'beta' has no effect"
             + " with method: sft",
+        "method: kto; loss_weights: [2]; datasets: [{path: rows.jsonl, type: kto}] | 'loss_weights'"
+            + " has no effect with method: kto",
+        "method: dpo; discopop_tau: 0.1; datasets: [{path: rows.jsonl, type: dpo}] | 'discopop_tau'"
+            + " has no effect with a loss_type that is not discopop",
+        "method: dpo; f_alpha_divergence_coef: 0.1; datasets: [{path: rows.jsonl, type: dpo}] |"
+            + " 'f_alpha_divergence_coef' has no effect with an f_divergence_type that is not"
+            + " alpha_divergence",
+        "method: orpo; ref_adapter: start; datasets: [{path: rows.jsonl, type: dpo}] | 'ref_adapter'"
+            + " has no effect with method: orpo",
+        "method: dpo; ref_adapter: start; lora_dropout: 0.1; datasets: [{path: rows.jsonl, type:"
+            + " dpo}] | 'lora_dropout' drops from what is trained and not from the reference: the two"
+            + " differ from the first step on; 0 is usual here",
         "method: orpo; loss_type: hinge; datasets: [{path: rows.jsonl, type: dpo}] | 'loss_type' has"
             + " no effect with method: orpo",
         "method: dpo; loss_type: ipo; label_smoothing: 0.1; datasets: [{path: rows.jsonl, type: dpo}]"
@@ -166,7 +280,7 @@ final class PreferenceRecipeTest {
       {"prompt": "e", "completion": "yes", "label": true}
       """;
 
-  private Recipe tiny(String method) throws IOException {
+  private Recipe tiny(String method, String... sets) throws IOException {
     RecipeFiles files = new RecipeFiles(temp);
     TinyChat.write(temp.resolve("chat"));
     files.write("rows.jsonl", method.contains("kto") ? JUDGED_ROWS : PAIR_ROWS);
@@ -179,7 +293,98 @@ final class PreferenceRecipeTest {
             + "test_datasets: [{path: rows.jsonl, type: "
             + (method.contains("kto") ? "kto" : "dpo")
             + "}]\nmax_steps: 6\neval_steps: 3\nlora_r: 4\ndataset_prepared_path: none\n"
-            + "bnb_4bit_compute_dtype: float32\n");
+            + "bnb_4bit_compute_dtype: float32\n",
+        sets);
+  }
+
+  private static String run(Recipe recipe) {
+    ByteArrayOutputStream told = new ByteArrayOutputStream();
+    new RecipeRun(recipe, new PrintStream(told, true, StandardCharsets.UTF_8), false).run();
+    return told.toString(StandardCharsets.UTF_8);
+  }
+
+  private double firstLoss(String output) throws IOException {
+    String line = Files.readAllLines(temp.resolve(output).resolve("metrics.jsonl")).get(0);
+    return JsonMapper.builder().build().readTree(line).get("loss").asDouble();
+  }
+
+  private byte[] weights(String output) throws IOException {
+    return Files.readAllBytes(temp.resolve(output).resolve(AdapterStore.WEIGHTS));
+  }
+
+  private String to(String output) {
+    return "output_dir=" + temp.resolve(output);
+  }
+
+  /** Where it stopped on the way too: against that adapter, not against the checkpoint's. */
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "dpo | 0.6931471805599453 | 1e-15",
+        "dpo; use_dora: true | 0.6931471805599453 | 1e-15",
+        "dpo; precompute_ref_log_probs: true | 0.6931471805599453 | 1e-6",
+        "kto | 0.5 | 1e-15",
+        "kto; loss_type: apo_zero_unpaired; precompute_ref_log_probs: true | 0.5 | 1e-6",
+      })
+  void aRunThatBeginsWithAnAdapterIsMeasuredAgainstIt(String lines, double loss, double tolerance)
+      throws IOException {
+    run(tiny(lines.contains("dora") ? "simpo\nuse_dora: true" : "simpo", to("first")));
+    String more = lines.replace("; ", "\n") + "\nlora_model_dir: first\nsave_steps: 3";
+    String told = run(tiny(more, to("whole")));
+    assertTrue(
+        told.contains(
+            "reference: the model with its adapter as it begins, that of " + temp.resolve("first")),
+        told);
+    assertEquals(lines.contains("precompute"), !told.contains(" (a frozen copy, 0."), told);
+    assertEquals(loss, firstLoss("whole"), tolerance);
+    Directories.copy(temp.resolve("whole/checkpoint-3"), temp.resolve("cut/checkpoint-3"));
+    run(tiny(more + "\nresume_from_checkpoint: auto", to("cut")));
+    assertArrayEquals(weights("whole"), weights("cut"));
+    assertFalse(Arrays.equals(weights("first"), weights("whole")));
+  }
+
+  @Test
+  void anAdapterThatHasChangedSinceIsNoReferenceToGoOnWith() throws IOException {
+    run(tiny("simpo", to("first")));
+    String more = "dpo\nlora_model_dir: first\nsave_steps: 3";
+    run(tiny(more, to("whole")));
+    run(tiny("simpo\nbeta: 1", to("other")));
+    Directories.copy(temp.resolve("whole/checkpoint-3"), temp.resolve("cut/checkpoint-3"));
+    Files.write(temp.resolve("first").resolve(AdapterStore.WEIGHTS), weights("other"));
+    Recipe again = tiny(more + "\nresume_from_checkpoint: auto", to("cut"));
+    String problem = assertThrows(InvalidInputException.class, () -> run(again)).getMessage();
+    assertTrue(problem.contains("'weights of lora_model_dir' was "), problem);
+  }
+
+  @Test
+  void theBaseMayBeTheReferenceOfARunThatBeginsWithAnAdapter() throws IOException {
+    run(tiny("simpo", to("first")));
+    for (String how : List.of("", "\nprecompute_ref_log_probs: true")) {
+      String output = "base" + how.length();
+      String told = run(tiny("dpo\nlora_model_dir: first\nref_adapter: none" + how, to(output)));
+      assertTrue(
+          told.contains("reference: the base, which is the model with its adapter off"), told);
+      assertTrue(Math.abs(Math.log(2) - firstLoss(output)) > 1e-3, "" + firstLoss(output));
+    }
+    assertEquals(firstLoss("base0"), firstLoss("base31"), 1e-5);
+  }
+
+  @Test
+  void planningCountsTheCopyThatIsTheReference() throws IOException {
+    run(tiny("simpo", to("first")));
+    String more = "dpo\nlora_model_dir: first";
+    long trained = planned(more, Component.TRAINED);
+    long without = planned(more + "\nref_adapter: none", Component.WEIGHTS_DENSE);
+    assertEquals(trained, planned(more, Component.WEIGHTS_DENSE) - without);
+    assertTrue(trained > 1000, trained + " bytes");
+    String known = more + "\nprecompute_ref_log_probs: true";
+    assertEquals(without, planned(known, Component.WEIGHTS_DENSE));
+  }
+
+  private long planned(String lines, Component component) throws IOException {
+    PrintStream nowhere = new PrintStream(new ByteArrayOutputStream());
+    return RecipePlan.read(tiny(lines), nowhere, List.of()).plan().bytes(Phase.TRAIN, component);
   }
 
   /** By every method a run is trained, logged and told of; the rewards of the rows part. */
@@ -190,6 +395,8 @@ final class PreferenceRecipeTest {
         "dpo\nprecompute_ref_log_probs: true",
         "dpo\nadapter: none\nprecompute_ref_log_probs: true",
         "kto",
+        "kto\nloss_type: apo_zero_unpaired\nadapter: none\nprecompute_ref_log_probs: true",
+        "dpo\nloss_type: [apo_zero, sft]\nloss_weights: [1, 0.5]",
         "orpo",
         "orpo\nadapter: none",
         "simpo",
@@ -215,10 +422,12 @@ final class PreferenceRecipeTest {
     }
     JsonNode step = lines.get(lines.size() - 2);
     assertEquals(6, step.get("step").asInt());
-    assertEquals(!method.equals("kto"), step.has("rewards/accuracies"));
+    assertEquals(!method.contains("kto"), step.has("rewards/accuracies"));
     assertEquals(method.equals("kto"), step.has("kl"));
     assertEquals(
-        method.contains("orpo") || method.equals("cpo"), step.has("nll_loss"), step.toString());
+        method.contains("orpo") || method.equals("cpo") || method.contains("sft"),
+        step.has("nll_loss"),
+        step.toString());
     String console = told.toString(StandardCharsets.UTF_8);
     assertTrue(console.contains("rewards/margins "), console);
     assertEquals(
@@ -226,6 +435,26 @@ final class PreferenceRecipeTest {
     String page = Files.readString(Report.write(output));
     assertTrue(page.contains("Reward margin"), method);
     assertTrue(page.contains("data-curve=\"rewards\""), method);
+  }
+
+  /** A pair is a good answer and a bad one. */
+  @Test
+  void ktoTakesPairsApart() throws IOException {
+    String text = tiny("kto").resolvedYaml();
+    RecipeFiles files = new RecipeFiles(temp);
+    files.write("rows.jsonl", PAIR_ROWS);
+    Recipe recipe = files.loadText(text.replace("unpaired_preference", "preference"));
+    Inspection found = Inspection.of(recipe, 2);
+    assertEquals(10, found.tokens().rows());
+    assertEquals(List.of("ayes", "ano"), texts(found));
+    run(recipe);
+  }
+
+  private static List<String> texts(Inspection found) {
+    return found.samples().stream()
+        .map(sample -> sample.stream().map(TokenText::text).collect(Collectors.joining()))
+        .map(sample -> sample.replaceAll("\\W.*", ""))
+        .toList();
   }
 
   @Test

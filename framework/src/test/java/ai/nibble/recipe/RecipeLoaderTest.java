@@ -52,7 +52,8 @@ final class RecipeLoaderTest {
     assertEquals(Recipe.Method.SFT, recipe.method());
     assertEquals(Recipe.Adapter.QLORA, recipe.adapter());
     assertEquals(
-        new Quantization(true, Quant4Type.NF4, true, ComputeDtype.AUTO, 64, false, 6, List.of()),
+        new Quantization(
+            true, Quant4Type.NF4, true, ComputeDtype.AUTO, 64, false, 6, List.of(), false),
         recipe.quantization());
     assertEquals(16, recipe.lora().r());
     assertEquals(32, recipe.lora().alpha());

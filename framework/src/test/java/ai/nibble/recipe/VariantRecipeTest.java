@@ -2,13 +2,21 @@ package ai.nibble.recipe;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.Directories;
+import ai.nibble.InvalidInputException;
 import ai.nibble.TinyChat;
+import ai.nibble.export.merge.Merge;
+import ai.nibble.export.merge.MergeRequest;
 import ai.nibble.lora.AdapterConfigFile;
+import ai.nibble.lora.AdapterNames;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.lora.LoraConfig;
+import ai.nibble.lora.TargetModules;
+import ai.nibble.safetensors.SafetensorsFile;
+import ai.nibble.tensor.DType;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -17,6 +25,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
+import java.util.OptionalDouble;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -83,6 +93,98 @@ final class VariantRecipeTest {
     assertEquals(recipe, files.loadText(recipe.resolvedYaml()));
     run(recipe);
     assertArrayEquals(weights("whole"), weights("cut"));
+  }
+
+  /** The base of the last iteration lies beside the adapter, which goes with no other. */
+  @Test
+  void loftqOfSeveralIterationsHasABaseOfItsOwn() throws IOException {
+    String more =
+        "init_lora_weights: loftq\nloftq_config: {loftq_bits: 4, loftq_iter: 3}\nsave_steps: 2\n";
+    Recipe recipe = tiny(more, "whole");
+    assertEquals(recipe, files.loadText(recipe.resolvedYaml()));
+    run(recipe);
+    Path out = temp.resolve("whole");
+    Path base = out.resolve("loftq_base");
+    assertEquals(Optional.of(base.toString()), AdapterConfigFile.read(out).baseModel());
+    for (Path adapter : List.of(out, out.resolve("checkpoint-2"))) {
+      assertEquals(Optional.of(base), TrainedWith.read(adapter).orElseThrow().baseModel());
+    }
+    assertEquals(base, TrainedWith.baseFor(base, out));
+    String message =
+        assertThrows(
+                InvalidInputException.class,
+                () -> TrainedWith.baseFor(temp.resolve("tiny"), out.resolve("checkpoint-2")))
+            .getMessage();
+    assertEquals(
+        out
+            + ": was trained on the 4-bit base that LoftQ made for it, "
+            + base
+            + ", not on "
+            + temp.resolve("tiny")
+            + ": leave out --model, or name that one",
+        message);
+    assertTrue(
+        Merge.run(
+                new MergeRequest(
+                    base,
+                    List.of(new MergeRequest.Adapter(out, OptionalDouble.empty())),
+                    TrainedWith.read(out).orElseThrow().quantization(),
+                    Optional.of(DType.FLOAT32),
+                    1 << 30,
+                    Optional.empty(),
+                    Optional.empty(),
+                    false,
+                    temp.resolve("merged")),
+                notice -> {},
+                step -> {})
+            .proof()
+            .holds());
+    run(tiny(more + "resume_from_checkpoint: whole/checkpoint-2\n", "other"));
+    assertArrayEquals(weights("whole"), weights("other"));
+    assertArrayEquals(
+        Files.readAllBytes(base.resolve("model.safetensors")),
+        Files.readAllBytes(temp.resolve("other/loftq_base/model.safetensors")));
+    Path lone = Files.createDirectories(temp.resolve("lone"));
+    Directories.copy(out.resolve("checkpoint-2"), lone.resolve("checkpoint-2"));
+    Recipe resumed = tiny(more + "resume_from_checkpoint: auto\n", "lone");
+    assertTrue(
+        assertThrows(InvalidInputException.class, () -> run(resumed))
+            .getMessage()
+            .endsWith("which is no longer there: put it back, or begin anew"));
+  }
+
+  /**
+   * A module that is not quantised loses nothing; with two matrices of zeros it would not learn.
+   */
+  @Test
+  void loftqBeginsAsUsualWhereNothingWasLost() throws IOException {
+    run(tiny("init_lora_weights: loftq\nllm_int8_skip_modules: [down_proj]\n", "out"));
+    try (SafetensorsFile file =
+        SafetensorsFile.open(temp.resolve("out/adapter_model.safetensors"))) {
+      String a = AdapterNames.loraA("model.layers.0.mlp.down_proj");
+      float[] values = new float[Math.toIntExact(file.tensor(a).elements())];
+      file.readFloats(a, 0, values, 0, values.length);
+      assertTrue(values[0] != 0);
+    }
+  }
+
+  /** PEFT of every version reads what is left: see TargetMatcherTest for PEFT's own choice. */
+  @Test
+  void modulesThatAreLeftOutAreNotNamedInWhatIsSaved() throws IOException {
+    run(
+        tiny(
+            "lora_target_modules: [q_proj, v_proj]\n"
+                + "exclude_modules: '.*layers\\.1\\.self_attn\\.q_proj'\n",
+            "out"));
+    assertEquals(
+        new TargetModules.Names(List.of("model.layers.0.self_attn.q_proj", "v_proj")),
+        saved("out").targetModules());
+    assertEquals(TargetModules.NONE, saved("out").excludeModules());
+    String layers = "lora_target_modules: [q_proj]\nlayers_to_transform: 1\n";
+    Recipe recipe = tiny(layers + "layers_pattern: layers\n", "pattern");
+    assertEquals(recipe, files.loadText(recipe.resolvedYaml()));
+    run(recipe);
+    assertEquals(List.of("layers"), saved("pattern").layersPattern());
   }
 
   @Test

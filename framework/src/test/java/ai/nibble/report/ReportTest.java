@@ -17,6 +17,7 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.util.Base64;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
@@ -42,7 +43,16 @@ class ReportTest {
         "a " + ATTACK,
         100,
         environment(),
-        new RunFile.Model("/models/" + ATTACK, "qlora", 2, 1 << 20, 14, 5000, "float32"),
+        new RunFile.Model(
+            "/models/" + ATTACK,
+            "qlora",
+            2,
+            1 << 20,
+            14,
+            5000,
+            "float32",
+            new RunFile.Vocabulary(
+                Map.of("<tool>" + ATTACK, 7), Map.of("embed_tokens", List.of(7)), null)),
         List.of(new RunFile.Data("datasets.0", "/rows " + ATTACK, encoding, 2.5)),
         Lengths.of(new int[] {5, 7, 128}),
         8,

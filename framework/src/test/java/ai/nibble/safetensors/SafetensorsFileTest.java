@@ -126,7 +126,7 @@ class SafetensorsFileTest {
     "100000000, but only 2 follow",
     "3, but only 2 follow",
     "1, does not start",
-    "0, does not start"
+    "0, has a header of 0 bytes"
   })
   void aHeaderLengthThatCannotBeIsRefusedWithoutAllocatingIt(long length, String part)
       throws IOException {

@@ -167,8 +167,8 @@ class ModelByKernelsTest {
    * Each gradient is within a share of the largest of all: one that is small by cancelling has the
    * others' rounding.
    *
-   * @param what begins with the architecture. The factor of Phi 3's stretched positions makes scores
-   *     of several tens, of which a probability has as many roundings of 2⁻²⁴
+   * @param what begins with the architecture. The factor of Phi 3's stretched positions makes
+   *     scores of several tens, of which a probability has as many roundings of 2⁻²⁴
    */
   private static void assertSteps(
       String what, Map<String, float[]> expected, Map<String, float[]> seen) {

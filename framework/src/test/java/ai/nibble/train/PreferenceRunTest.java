@@ -2,6 +2,7 @@ package ai.nibble.train;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -11,6 +12,7 @@ import ai.nibble.checkpoint.SavedCheckpoint;
 import ai.nibble.data.Batch;
 import ai.nibble.data.Example;
 import ai.nibble.lora.AdapterExtras;
+import ai.nibble.lora.InitLoraWeights;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.lora.LoraConfig;
 import ai.nibble.lora.TargetModules;
@@ -32,8 +34,9 @@ import ai.nibble.train.log.EvalMetrics;
 import ai.nibble.train.log.StepMetrics;
 import ai.nibble.train.log.TrainListener;
 import ai.nibble.train.objective.ChosenEntropy;
+import ai.nibble.train.objective.DirectLoss;
 import ai.nibble.train.objective.DirectPreference;
-import ai.nibble.train.objective.DirectPreference.LossType;
+import ai.nibble.train.objective.FDivergence;
 import ai.nibble.train.objective.KahnemanTversky;
 import ai.nibble.train.objective.Objective;
 import ai.nibble.train.objective.OddsRatioPreference;
@@ -47,6 +50,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Random;
 import java.util.function.Function;
 import org.junit.jupiter.api.AfterAll;
@@ -56,11 +60,23 @@ import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Runs that learn from preferences, on a model of two layers in four bits. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class PreferenceRunTest {
+  /** Of several losses, with another divergence. */
+  private static final DirectPreference.Terms SUM =
+      new DirectPreference.Terms(
+          List.of(
+              new DirectPreference.Weighted(DirectLoss.EXO_PAIR, 0.7),
+              new DirectPreference.Weighted(DirectLoss.SIGMOID_NORM, 1.5),
+              new DirectPreference.Weighted(DirectLoss.DISCOPOP, 0.4)),
+          new DirectLoss.Constants(0.5, 0.1),
+          FDivergence.JS_DIVERGENCE,
+          FDivergence.ALPHA);
+
   private final int threadsBefore = Torch.threads();
   private Path base;
   private CausalLm model;
@@ -90,7 +106,7 @@ class PreferenceRunTest {
   }
 
   private static Objective dpo(Reference reference) {
-    return new DirectPreference(LossType.SIGMOID, 0.5, 0, reference, ChosenEntropy.NONE);
+    return new DirectPreference(DirectLoss.SIGMOID, 0.5, 0, reference, ChosenEntropy.NONE);
   }
 
   /** Answers of tokens below 30 are better than those of tokens from 30 on. */
@@ -246,6 +262,75 @@ class PreferenceRunTest {
     }
   }
 
+  /** What an adapter may be more than A and B. */
+  static List<LoraConfig> kinds() {
+    LoraConfig plain = LoraConfig.DEFAULT.withRank(4, 8).withDropout(0);
+    AdapterExtras none = AdapterExtras.NONE;
+    return List.of(
+        plain,
+        plain.withTargets(new TargetModules.Names(List.of("embed_tokens", "q_proj", "lm_head"))),
+        plain.withExtras(none.withDora(true)),
+        plain.withExtras(none.withModulesToSave(List.of("embed_tokens", "lm_head"))),
+        plain.withExtras(none.withTrainableTokens(TrainableTokens.ofEmbedding(List.of(5, 9, 40)))),
+        plain.withInit(InitLoraWeights.PISSA));
+  }
+
+  /** Of an adapter that has learned something before, of any kind and in every dtype. */
+  @ParameterizedTest
+  @MethodSource("kinds")
+  void againstTheAdapterAsItBeginsTheFirstLossIsTheLogarithmOfTwoExactly(LoraConfig config) {
+    for (DType compute : List.of(DType.FLOAT32, DType.BFLOAT16, DType.FLOAT16)) {
+      try (CausalLm fresh = open(compute);
+          LoraAdapter adapter = LoraAdapter.inject(fresh, config, 5)) {
+        perturb(adapter);
+        float[] before = adapter.parameters().values().toFloats();
+        Reference start = Reference.asItWas(adapter.frozen());
+        double[] first = start.logProbs(fresh, Batch.of(pairs(7)));
+        AdamW adamW = new AdamW(AdamWConfig.DEFAULT, (int) adapter.parameters().numel());
+        TrainStep step = new TrainStep(fresh, adapter, dpo(start), adamW, 1, Checkpointing.NONE);
+        TrainStep.Outcome outcome;
+        do { // in float16 until the scale of gradients is one that it can hold
+          outcome = step.run(List.of(Batch.of(pairs(7))), 2e-2, 0);
+          assertEquals(Math.log(2), outcome.loss(), 1e-15, compute + ", " + config);
+        } while (outcome.overflow());
+        double second = step.run(List.of(Batch.of(pairs(7))), 2e-2, 1).loss();
+        assertNotEquals(Math.log(2), second, 1e-3);
+        assertFalse(Arrays.equals(before, adapter.parameters().values().toFloats()));
+        // it has stayed what it was, and the base's is another
+        assertArrayEquals(first, start.logProbs(fresh, Batch.of(pairs(7))));
+        double[] off = Reference.adapterOff(adapter).logProbs(fresh, Batch.of(pairs(7)));
+        assertNotEquals(first[0], off[0], 1e-3);
+      }
+    }
+  }
+
+  /** A second model with that adapter on it, of the same products: to the last bit. */
+  @ParameterizedTest
+  @MethodSource("kinds")
+  void theAdapterAsItBeginsIsASecondModel(LoraConfig config) {
+    long live = Tensor.live();
+    try (CausalLm trained = open(DType.BFLOAT16);
+        CausalLm second = open(DType.BFLOAT16);
+        LoraAdapter adapter = LoraAdapter.inject(trained, config, 5)) {
+      perturb(adapter);
+      try (LoraAdapter copy = adapter.copyTo(second);
+          LoraAdapter again = LoraAdapter.inject(trained, config, 5)) {
+        again.parameters().values().copyFrom(adapter.parameters().values());
+        adapter.attach();
+        double[] frozen = losses(trained, adapter, dpo(Reference.asItWas(adapter.frozen())));
+        adapter.detach();
+        again.attach();
+        double[] beside = losses(trained, again, dpo(Reference.of(second)));
+        assertArrayEquals(beside, frozen);
+        assertArrayEquals(
+            again.parameters().values().toFloats(), adapter.parameters().values().toFloats());
+        assertTrue(frozen[frozen.length - 1] < 0.9 * frozen[0], Arrays.toString(frozen));
+        assertEquals(copy.modules(), adapter.modules());
+      }
+    }
+    assertEquals(live, Tensor.live());
+  }
+
   private static double[] losses(CausalLm on, LoraAdapter adapter, Objective objective) {
     TrainStep step =
         new TrainStep(
@@ -281,19 +366,23 @@ class PreferenceRunTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"dpo", "precomputed", "kto", "orpo", "simpo"})
+  @ValueSource(strings = {"dpo", "precomputed", "kto", "apo", "orpo", "simpo"})
   void theBetterAnswersGetTheLargerRewardsAndAResumedRunTheSameBits(String method) {
-    boolean judged = method.equals("kto");
+    boolean judged = method.equals("kto") || method.equals("apo");
     List<Example> rows = judged ? judged(8) : pairs(7);
     if (method.equals("precomputed")) {
-      rows = new ReferenceRows(model, rows, () -> {});
+      rows = new ReferenceRows(model, Reference.of(model), rows, () -> {});
     }
     Function<LoraAdapter, Objective> objective =
         adapter ->
             switch (method) {
               case "dpo" -> dpo(Reference.adapterOff(adapter));
               case "precomputed" -> dpo(Reference.ofRows());
-              case "kto" -> new KahnemanTversky(0.5, 1, 1, 16, Reference.adapterOff(adapter));
+              case "kto" ->
+                  new KahnemanTversky(0.5, 1, 1, OptionalInt.of(16), Reference.adapterOff(adapter));
+              case "apo" ->
+                  new KahnemanTversky(
+                      0.5, 1, 1, OptionalInt.empty(), Reference.adapterOff(adapter));
               case "orpo" -> new OddsRatioPreference(0.5, false);
               default -> new SimplePreference(2, 0.5, 0, ChosenEntropy.NONE);
             };
@@ -333,7 +422,7 @@ class PreferenceRunTest {
 
   /** Every way to lose, by central differences along a random direction of the adapter's values. */
   @ParameterizedTest
-  @ValueSource(strings = {"sigmoid", "robust", "ipo", "hinge", "rpo", "orpo", "simpo"})
+  @ValueSource(strings = {"sigmoid", "robust", "ipo", "hinge", "rpo", "mpo", "orpo", "simpo"})
   void gradientsAreThoseOfFiniteDifferences(String loss) {
     try (CausalLm exact = open(DType.FLOAT32);
         LoraAdapter adapter = inject(exact, 0)) {
@@ -343,11 +432,13 @@ class PreferenceRunTest {
           switch (loss) {
             case "orpo" -> new OddsRatioPreference(0.7, true);
             case "simpo" -> new SimplePreference(2, 0.5, 0.1, new ChosenEntropy(0.3, false));
+            case "mpo" -> new DirectPreference(SUM, off, new ChosenEntropy(0.2, false));
             case "rpo" ->
-                new DirectPreference(LossType.SIGMOID, 0.5, 0.1, off, new ChosenEntropy(0.5, true));
+                new DirectPreference(
+                    DirectLoss.SIGMOID, 0.5, 0.1, off, new ChosenEntropy(0.5, true));
             default ->
                 new DirectPreference(
-                    LossType.valueOf(loss.toUpperCase(java.util.Locale.ROOT)),
+                    DirectLoss.valueOf(loss.toUpperCase(java.util.Locale.ROOT)),
                     0.5,
                     loss.equals("robust") ? 0.1 : 0,
                     off,
@@ -418,7 +509,7 @@ class PreferenceRunTest {
     List<Example> rows = pairs(5);
     try (CausalLm exact = open(DType.FLOAT32);
         LoraAdapter adapter = inject(exact, 0)) {
-      ReferenceRows known = new ReferenceRows(exact, rows, () -> {});
+      ReferenceRows known = new ReferenceRows(exact, Reference.of(exact), rows, () -> {});
       perturb(adapter);
       double[] off = Reference.adapterOff(adapter).logProbs(exact, Batch.of(rows));
       double[] own = Batch.of(known).reference();

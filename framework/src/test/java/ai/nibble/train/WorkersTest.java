@@ -35,8 +35,8 @@ import ai.nibble.train.log.EvalMetrics;
 import ai.nibble.train.log.StepMetrics;
 import ai.nibble.train.log.TrainListener;
 import ai.nibble.train.objective.ChosenEntropy;
+import ai.nibble.train.objective.DirectLoss;
 import ai.nibble.train.objective.DirectPreference;
-import ai.nibble.train.objective.DirectPreference.LossType;
 import ai.nibble.train.objective.Objective;
 import ai.nibble.train.objective.Reference;
 import ai.nibble.train.objective.SupervisedFineTuning;
@@ -224,6 +224,26 @@ class WorkersTest {
         adapter -> new SupervisedFineTuning());
   }
 
+  /** Each asks its own model, with its own copy of the adapter as it began. */
+  @Test
+  void theAdapterAsItBeganIsEachWorkersOwn(@TempDir Path output) {
+    rows = PreferenceRunTest.pairs(7);
+    try {
+      assertAnyNumberTrainsTheSame(
+          output,
+          settings -> settings,
+          adapter ->
+              new DirectPreference(
+                  DirectLoss.SIGMOID,
+                  0.5,
+                  0,
+                  Reference.asItWas(adapter.frozen()),
+                  ChosenEntropy.NONE));
+    } finally {
+      rows = TinyRun.rows(7, 3);
+    }
+  }
+
   /** Each asks its own model, with its own adapter off. */
   @Test
   void aReferenceIsEachWorkersOwn(@TempDir Path output) {
@@ -234,7 +254,7 @@ class WorkersTest {
           settings -> settings,
           adapter ->
               new DirectPreference(
-                  LossType.SIGMOID, 0.5, 0, Reference.adapterOff(adapter), ChosenEntropy.NONE));
+                  DirectLoss.SIGMOID, 0.5, 0, Reference.adapterOff(adapter), ChosenEntropy.NONE));
     } finally {
       rows = TinyRun.rows(7, 3);
     }

@@ -1,5 +1,6 @@
 package ai.nibble.data.bpe;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.WholeDirectory;
 import ai.nibble.WholeFile;
@@ -61,7 +62,7 @@ public final class TokenizerFolder {
       check(temporary, settings);
       WholeFile.move(temporary, target);
     } catch (IOException e) {
-      throw new UncheckedIOException(directory + " cannot be written: " + e.getMessage(), e);
+      throw new UncheckedIOException(directory + " cannot be written: " + FileProblem.reason(e), e);
     } finally {
       remove(temporary);
     }
@@ -154,7 +155,7 @@ public final class TokenizerFolder {
     try {
       WholeDirectory.delete(folder);
     } catch (IOException e) {
-      throw new UncheckedIOException(folder + " cannot be removed: " + e.getMessage(), e);
+      throw new UncheckedIOException(folder + " cannot be removed: " + FileProblem.reason(e), e);
     }
   }
 }

@@ -26,12 +26,21 @@ final class AlpacaFormat implements RowFormat {
 
   /** All that stands before the answer. */
   static List<Map<String, Object>> question(Row row) {
+    return question(row, "instruction");
+  }
+
+  /**
+   * All that stands before the answer.
+   *
+   * @param column that has what is asked
+   */
+  static List<Map<String, Object>> question(Row row, String column) {
     List<Map<String, Object>> messages = new ArrayList<>();
     row.optionalText("system")
         .filter(system -> !system.isEmpty())
         .ifPresent(system -> messages.add(Messages.of("system", system)));
     history(row, messages);
-    String instruction = row.text("instruction");
+    String instruction = row.text(column);
     String input = row.optionalText("input").orElse("");
     String separator = instruction.isEmpty() || input.isEmpty() ? "" : "\n";
     messages.add(Messages.of("user", instruction + separator + input));

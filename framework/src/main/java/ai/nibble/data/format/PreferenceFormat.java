@@ -11,8 +11,9 @@ import java.util.regex.Pattern;
  * {@code chosen} and {@code rejected}: two answers to one prompt, each a string, a message or a
  * list of messages. The prompt is the column {@code prompt} (a string or a list of messages),
  * {@code messages}, {@code conversations} as {@link ShareGptFormat} has them (with {@code system}),
- * or {@code instruction} and {@code input} as {@link AlpacaFormat} has them; without any of these,
- * what the two answers begin with alike. {@code tools} (optional) goes with messages.
+ * or {@code instruction} (or {@code question}) and {@code input} as {@link AlpacaFormat} has them;
+ * without any of these, what the two answers begin with alike. {@code tools} (optional) goes with
+ * messages.
  */
 final class PreferenceFormat implements RowFormat {
   /** Files without nested values keep a list of messages as JSON text. */
@@ -36,6 +37,9 @@ final class PreferenceFormat implements RowFormat {
     }
     if (row.value("prompt") instanceof List) {
       return conversation(row, Messages.of(row, "prompt"));
+    }
+    if (!row.has("prompt") && row.has("question")) {
+      return conversation(row, AlpacaFormat.question(row, "question"));
     }
     boolean texts = row.value("chosen") instanceof String;
     if (!row.has("prompt")) {
@@ -102,12 +106,20 @@ final class PreferenceFormat implements RowFormat {
           other, row.value(other), "messages that end with an answer: '" + longer + "' goes on");
     }
     List<Map<String, Object>> question = chosen.subList(0, shared);
+    requirePrompt(row, prompt != null || shared > 0);
     if (prompt != null && question.stream().noneMatch(m -> prompt.equals(m.get("content")))) {
       throw row.wrong("prompt", prompt, "what 'chosen' and 'rejected' both begin with");
     }
     return new Sample.Pair(
         new Sample.Conversation(chosen, row.tools(), shared),
         new Sample.Conversation(rejected, row.tools(), shared));
+  }
+
+  /** Answers to nothing are answers whose prompt stands where nobody looks for it. */
+  private static void requirePrompt(Row row, boolean found) {
+    if (!found) {
+      row.text("prompt"); // says that it is missing, and what there is
+    }
   }
 
   private static Sample sharedText(Row row) {
@@ -123,6 +135,7 @@ final class PreferenceFormat implements RowFormat {
       char last = chosen.charAt(shared - 1);
       shared -= last == ' ' || Character.isHighSurrogate(last) ? 1 : 0;
     }
+    requirePrompt(row, shared > 0);
     String prompt = chosen.substring(0, shared);
     return new Sample.Pair(
         new Sample.Text(prompt, chosen.substring(shared)),

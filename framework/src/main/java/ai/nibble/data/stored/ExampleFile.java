@@ -1,5 +1,6 @@
 package ai.nibble.data.stored;
 
+import ai.nibble.FileProblem;
 import ai.nibble.data.EncodingSummary;
 import ai.nibble.data.Example;
 import ai.nibble.data.Examples;
@@ -135,7 +136,7 @@ public final class ExampleFile extends AbstractList<Example> implements Examples
     try {
       read(file, bytes, begins[index]);
     } catch (IOException e) {
-      throw new UncheckedIOException(path + ": cannot be read: " + e.getMessage(), e);
+      throw new UncheckedIOException(path + ": cannot be read: " + FileProblem.reason(e), e);
     }
     return Layout.example(bytes);
   }

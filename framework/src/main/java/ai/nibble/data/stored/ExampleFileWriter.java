@@ -1,5 +1,6 @@
 package ai.nibble.data.stored;
 
+import ai.nibble.FileProblem;
 import ai.nibble.data.EncodingSummary;
 import ai.nibble.data.Example;
 import java.io.IOException;
@@ -54,7 +55,7 @@ final class ExampleFileWriter implements Consumer<Example> {
   }
 
   private UncheckedIOException unwritable(IOException e) {
-    return new UncheckedIOException(path + ": cannot be written: " + e.getMessage(), e);
+    return new UncheckedIOException(path + ": cannot be written: " + FileProblem.reason(e), e);
   }
 
   private void flush() throws IOException {

@@ -1,5 +1,6 @@
 package ai.nibble.data.stored;
 
+import ai.nibble.FileProblem;
 import ai.nibble.WholeFile;
 import ai.nibble.data.EncodingSummary;
 import ai.nibble.data.Example;
@@ -65,7 +66,8 @@ public final class ExampleStore {
     } catch (DamagedFileException e) {
       log.accept(kept + " is damaged and not used (" + e.getMessage() + "): encoding again");
     } catch (IOException e) {
-      log.accept(kept + " cannot be read and is not used (" + e + "): encoding again");
+      log.accept(
+          kept + " cannot be read and is not used (" + FileProblem.reason(e) + "): encoding again");
     }
     return Optional.empty();
   }
@@ -83,7 +85,10 @@ public final class ExampleStore {
               StandardOpenOption.READ,
               StandardOpenOption.WRITE);
     } catch (IOException e) {
-      log.accept(kept.getParent() + " cannot be written, so encoded rows are not kept: " + e);
+      log.accept(
+          kept.getParent()
+              + " cannot be written, so encoded rows are not kept: "
+              + FileProblem.reason(e));
       return temporary(key, encode);
     }
     boolean whole = false;
@@ -95,7 +100,7 @@ public final class ExampleStore {
       whole = true;
       return examples;
     } catch (IOException e) {
-      throw new UncheckedIOException(kept + ": cannot be written: " + e.getMessage(), e);
+      throw new UncheckedIOException(kept + ": cannot be written: " + FileProblem.reason(e), e);
     } finally {
       if (!whole) {
         discard(file, temporary);
@@ -140,7 +145,8 @@ public final class ExampleStore {
         throw e;
       }
     } catch (IOException e) {
-      throw new UncheckedIOException("a temporary file cannot be written: " + e.getMessage(), e);
+      throw new UncheckedIOException(
+          "a temporary file cannot be written: " + FileProblem.reason(e), e);
     }
   }
 }

@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * What several adapters together do to a base's tensors: {@code W + Σᵢ weightᵢ · scalingᵢ · Bᵢ·Aᵢ},
@@ -28,6 +29,7 @@ final class AdapterUpdates {
   private final List<MergedAdapter> adapters;
   private final WeightSource base;
   private final Map<String, List<TokenRows>> rows = new HashMap<>();
+  private final Map<String, float[]> gains = new ConcurrentHashMap<>();
 
   /**
    * @param base as training held it
@@ -39,10 +41,15 @@ final class AdapterUpdates {
     List<String> problems = new ArrayList<>();
     for (MergedAdapter adapter : adapters) {
       String where = adapter.directory().toString();
-      if (adapter.extras().useDora() && (adapters.size() > 1 || adapter.weight() != 1)) {
+      boolean alone = adapters.size() == 1;
+      boolean undone = alone && adapter.undone().isPresent();
+      if (adapter.extras().useDora() && !undone && (!alone || adapter.weight() != 1)) {
         problems.add(
             where
-                + ": is a DoRA adapter, whose update is no sum: merge it alone and with weight 1");
+                + ": is a DoRA adapter, whose update is no sum: "
+                + (adapter.undone().isPresent()
+                    ? "take it out alone"
+                    : "merge it alone and with weight 1"));
       }
       if (!adapter.replaced().isEmpty() && adapter.weight() != 1) {
         problems.add(
@@ -194,9 +201,38 @@ final class AdapterUpdates {
       at += r;
     }
     LowRankUpdate plain = new LowRankUpdate(rank, a, b, null);
-    return isDora()
-        ? plain.withGain(gains(name, plain, those.get(0).stored().magnitudes(module)))
-        : plain;
+    if (!isDora()) {
+      return plain;
+    }
+    Optional<RowGains> undone = those.get(0).undone();
+    if (undone.isPresent()) {
+      return undo(plain, undone.get().of(name, out));
+    }
+    float[] gain = gains(name, plain, those.get(0).stored().magnitudes(module));
+    gains.put(name, gain);
+    return plain.withGain(gain);
+  }
+
+  /**
+   * {@code W'/g − s·B·A} as a gain of a sum, {@code 1/g ⊙ (W' − g·s·B·A)}.
+   *
+   * @param subtracted {@code −s·B·A}
+   */
+  private static LowRankUpdate undo(LowRankUpdate subtracted, float[] gain) {
+    float[] inverse = new float[gain.length];
+    float[] b = subtracted.b().clone();
+    for (int o = 0; o < gain.length; o++) {
+      inverse[o] = 1 / gain[o];
+      for (int k = 0; k < subtracted.rank(); k++) {
+        b[o * subtracted.rank() + k] *= gain[o];
+      }
+    }
+    return new LowRankUpdate(subtracted.rank(), subtracted.a(), b, inverse);
+  }
+
+  /** What rows of the weights that were read so far were multiplied by; empty without DoRA. */
+  Optional<RowGains> gains() {
+    return gains.isEmpty() ? Optional.empty() : Optional.of(new RowGains(gains));
   }
 
   /** DoRA's factor of each row: its magnitude over the norm of the row of W + s·B·A. */

@@ -82,6 +82,7 @@ public final class Merge {
         requireRoom(output.path(), writer.bytes());
         int shards = writer.write(output.path(), request.maxShardBytes());
         ModelStore.saveFiles(files, merged.config(), dtype, output.path());
+        record.keepGains(updates.gains(), directory, output.path());
         progress.accept("proving it on " + prompts.size() + " prompts");
         MergeProof proof = prove(base, merged, updates, output.path(), dtype, prompts);
         if (proof.holds()) {
@@ -126,7 +127,8 @@ public final class Merge {
       if (!ignored.isEmpty()) {
         notices.accept(adapter.directory() + ": keys of adapter_config.json ignored: " + ignored);
       }
-      adapters.add(new MergedAdapter(opened, weight));
+      adapters.add(
+          new MergedAdapter(opened, weight, removal.flatMap(taken -> taken.gains(opened))));
     }
     return adapters;
   }

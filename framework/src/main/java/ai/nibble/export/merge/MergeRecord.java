@@ -2,6 +2,7 @@ package ai.nibble.export.merge;
 
 import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import ai.nibble.NibbleVersion;
 import ai.nibble.Sha256;
 import ai.nibble.WholeFile;
@@ -47,14 +48,37 @@ record MergeRecord(String baseWeights, List<Entry> adapters, List<Entry> takenOu
    * @param sha256 of its weights' file, hexadecimal
    * @param configSha256 of its {@code adapter_config.json}
    * @param weight factor of its update
+   * @param gains of a DoRA adapter, the name of its {@link RowGains} in the model's directory; else
+   *     empty
    */
-  record Entry(String name, String sha256, String configSha256, double weight) {
-    static Entry of(Path directory, double weight) {
+  record Entry(
+      String name, String sha256, String configSha256, double weight, Optional<String> gains) {
+    static Entry of(MergedAdapter adapter) {
+      Path directory = adapter.directory();
+      String sum = sha256Of(directory.resolve(AdapterStore.WEIGHTS));
+      return new Entry(
+          directory.toAbsolutePath().normalize().getFileName().toString(),
+          sum,
+          sha256Of(directory.resolve(AdapterConfigFile.NAME)),
+          adapter.weight(),
+          adapter.extras().useDora()
+              ? Optional.of(sum.substring(0, 16) + ".safetensors")
+              : Optional.empty());
+    }
+
+    /** One that a model without a record is believed to hold. */
+    static Entry believed(Path directory, double weight) {
       return new Entry(
           directory.toAbsolutePath().normalize().getFileName().toString(),
           sha256Of(directory.resolve(AdapterStore.WEIGHTS)),
           sha256Of(directory.resolve(AdapterConfigFile.NAME)),
-          weight);
+          weight,
+          Optional.empty());
+    }
+
+    /** Where a model's directory has its factors of rows. */
+    Optional<Path> gains(Path model) {
+      return gains.map(file -> model.resolve(RowGains.DIRECTORY).resolve(file));
     }
 
     private static List<Entry> read(JsonNode list) {
@@ -65,7 +89,8 @@ record MergeRecord(String baseWeights, List<Entry> adapters, List<Entry> takenOu
                 entry.path("name").asText(),
                 entry.path("sha256").asText(),
                 entry.path("config_sha256").asText(),
-                entry.path("weight").asDouble(Double.NaN)));
+                entry.path("weight").asDouble(Double.NaN),
+                Optional.ofNullable(entry.path("row_gains").textValue())));
       }
       return entries;
     }
@@ -75,11 +100,12 @@ record MergeRecord(String baseWeights, List<Entry> adapters, List<Entry> takenOu
       json.put("weight", weight);
       json.put("sha256", sha256);
       json.put("config_sha256", configSha256);
+      gains.ifPresent(file -> json.put("row_gains", file));
     }
   }
 
   static MergeRecord of(Optional<QuantConfig> quantization, List<MergedAdapter> adapters) {
-    List<Entry> entries = adapters.stream().map(a -> Entry.of(a.directory(), a.weight())).toList();
+    List<Entry> entries = adapters.stream().map(Entry::of).toList();
     return new MergeRecord(described(quantization), entries, List.of());
   }
 
@@ -120,7 +146,30 @@ record MergeRecord(String baseWeights, List<Entry> adapters, List<Entry> takenOu
               Entry.read(json.path("taken_out"))));
     } catch (IOException e) {
       throw new InvalidInputException(
-          file + ": cannot be read as JSON (" + e.getMessage() + "): restore or remove it", e);
+          file + ": cannot be read as JSON (" + JsonProblem.reason(e) + "): restore or remove it",
+          e);
+    }
+  }
+
+  /**
+   * Keeps what taking DoRA adapters out needs.
+   *
+   * @param made of the adapter that is merged now
+   * @param from the directory of the model that was merged onto, or taken out of
+   */
+  void keepGains(Optional<RowGains> made, Path from, Path directory) throws IOException {
+    for (Entry entry : adapters) {
+      Optional<Path> target = entry.gains(directory);
+      if (target.isEmpty()) {
+        continue;
+      }
+      Path before = entry.gains(from).orElseThrow();
+      if (Files.isRegularFile(before)) {
+        Files.createDirectories(target.get().getParent());
+        Files.copy(before, target.get());
+      } else if (made.isPresent()) {
+        made.get().write(target.get());
+      }
     }
   }
 

@@ -4,6 +4,7 @@ import ai.nibble.lora.AdapterExtras;
 import ai.nibble.lora.StoredAdapter;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -11,8 +12,14 @@ import java.util.Set;
  *
  * @param stored where its tensors come from; whoever opened it closes it
  * @param weight factor of what it adds
+ * @param undone of a DoRA adapter that is taken out: what it multiplied rows by; else empty
  */
-record MergedAdapter(StoredAdapter stored, double weight) {
+record MergedAdapter(StoredAdapter stored, double weight, Optional<RowGains> undone) {
+
+  /** One that is merged. */
+  MergedAdapter(StoredAdapter stored, double weight) {
+    this(stored, weight, Optional.empty());
+  }
 
   Path directory() {
     return stored.directory();

@@ -75,7 +75,7 @@ final class Removal {
         throw notHeld(adapter.directory(), again);
       }
       double believed = adapter.weight().orElse(1);
-      takenOut.add(MergeRecord.Entry.of(adapter.directory(), believed));
+      takenOut.add(MergeRecord.Entry.believed(adapter.directory(), believed));
       return believed;
     }
     MergeRecord.Entry entry = found.get();
@@ -89,9 +89,38 @@ final class Removal {
               + ", expected that or none instead of "
               + adapter.weight().getAsDouble());
     }
+    requireNothingScaledSince(adapter.directory(), entry);
     held.remove(entry);
     takenOut.add(entry);
     return entry.weight();
+  }
+
+  /** A DoRA adapter scaled what was there before it; what came after it lies on top of that. */
+  private void requireNothingScaledSince(Path adapter, MergeRecord.Entry entry) {
+    List<MergeRecord.Entry> later = held.subList(held.indexOf(entry) + 1, held.size());
+    Optional<MergeRecord.Entry> inTheWay =
+        later.stream().filter(e -> entry.gains().isPresent() || e.gains().isPresent()).findFirst();
+    if (inTheWay.isPresent()) {
+      throw new InvalidInputException(
+          adapter
+              + ": was merged before '"
+              + inTheWay.get().name()
+              + "', and DoRA's factors of rows are undone in the opposite order: take '"
+              + inTheWay.get().name()
+              + "' out first");
+    }
+  }
+
+  /**
+   * What a DoRA adapter that was {@linkplain #take taken} multiplied rows by; empty for any other,
+   * and where nothing was kept.
+   */
+  Optional<RowGains> gains(StoredAdapter adapter) {
+    MergeRecord.Entry entry = takenOut.get(takenOut.size() - 1);
+    return entry
+        .gains(WeightSource.directory(model))
+        .filter(file -> adapter.extras().useDora() && Files.isRegularFile(file))
+        .map(RowGains::read);
   }
 
   private InvalidInputException notHeld(Path adapter, boolean again) {
@@ -128,8 +157,8 @@ final class Removal {
               + " was trained on, expected a model that it was merged into");
     }
     String reason = null;
-    if (adapter.extras().useDora()) {
-      reason = "is a DoRA adapter, which replaced the rows' norms";
+    if (adapter.extras().useDora() && gains(adapter).isEmpty()) {
+      reason = "is a DoRA adapter, whose factors of rows nothing kept when it was merged";
     } else if (!adapter.extras().modulesToSave().isEmpty()) {
       reason = "replaced " + adapter.extras().modulesToSave() + " whole";
     } else if (!adapter.tokens().isEmpty()) {

@@ -1,5 +1,6 @@
 package ai.nibble.export.merge;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.data.Tokenizer;
 import ai.nibble.model.ModelConfig;
@@ -64,7 +65,7 @@ final class SamplePrompts {
       return lines;
     } catch (IOException e) {
       throw new InvalidInputException(
-          file + ": cannot be read as lines of UTF-8: " + e.getMessage(), e);
+          file + ": cannot be read as lines of UTF-8: " + FileProblem.reason(e), e);
     }
   }
 

@@ -48,12 +48,28 @@ public final class Quantize {
    */
   public static QuantizeReport run(
       QuantizeRequest request, Consumer<String> notices, Consumer<String> progress) {
-    return new Quantize(request, notices, progress).run();
-  }
-
-  private QuantizeReport run() {
     WholeFile.requireNew(request.output(), "--output");
     try (WeightSource base = WeightSource.open(request.base(), notices)) {
+      return run(base, request, notices, progress);
+    }
+  }
+
+  /**
+   * Quantises other values than those in the base's files.
+   *
+   * @param base of those values, otherwise that of the request; stays the caller's
+   */
+  public static QuantizeReport run(
+      WeightSource base,
+      QuantizeRequest request,
+      Consumer<String> notices,
+      Consumer<String> progress) {
+    WholeFile.requireNew(request.output(), "--output");
+    return new Quantize(request, notices, progress).run(base);
+  }
+
+  private QuantizeReport run(WeightSource base) {
+    try {
       requirePlain(base);
       List<String> linears = CausalLm.linearPaths(base.config());
       request.config().skipModules().requireAmong(linears);
@@ -74,7 +90,7 @@ public final class Quantize {
               content.linears(), linears.size() - content.linears(), shards, bytes);
         } catch (InvalidInputException e) {
           output.discard(); // going on would end the same way
-          throw e;
+          throw e.at(request.base());
         }
       }
     } catch (IOException e) {

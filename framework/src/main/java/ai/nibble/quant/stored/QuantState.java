@@ -1,6 +1,7 @@
 package ai.nibble.quant.stored;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import ai.nibble.quant.NestedAbsmax;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
@@ -80,11 +81,7 @@ public record QuantState(
       throw new InvalidInputException(place + ": holds no JSON object; fetch the file again");
     } catch (JsonProcessingException e) {
       throw new InvalidInputException(
-          place
-              + ": not valid JSON: "
-              + e.getOriginalMessage().replaceAll("\\p{Cntrl}+", " ")
-              + "; fetch the file again",
-          e);
+          place + ": not valid JSON: " + JsonProblem.reason(e) + "; fetch the file again", e);
     } catch (IOException e) {
       throw new InvalidInputException(place + ": not UTF-8 text; fetch the file again", e);
     }

@@ -1,6 +1,7 @@
 package ai.nibble.quant.stored;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.JsonProblem;
 import ai.nibble.quant.Quant4Type;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -116,7 +117,7 @@ public sealed interface QuantizationConfig {
     try {
       return JsonMapper.builder().build().readTree(Files.readAllBytes(file));
     } catch (IOException e) {
-      throw new InvalidInputException(file + ": cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(file + ": cannot be read: " + JsonProblem.reason(e), e);
     }
   }
 }

@@ -19,9 +19,10 @@ import java.util.function.LongSupplier;
  * </pre>
  *
  * A line is printed for every step whose number {@code logging_steps} divides, and for the last:
- * the fields of {@code metrics.jsonl} in their order, then what remains; of preferences the margin
- * and the accuracy of the rewards behind the loss. Where the output is no terminal there is no bar
- * and every line stands for itself. On a narrow terminal the bar leaves out what does not fit.
+ * the fields of {@code metrics.jsonl} in their order, then what remains; of preferences behind the
+ * loss the margin and the accuracy of the rewards, and how far the model is from its reference.
+ * Where the output is no terminal there is no bar and every line stands for itself. On a narrow
+ * terminal the bar leaves out what does not fit.
  */
 public final class Console implements TrainListener {
   /** A terminal's, where nothing else is known. */
@@ -121,10 +122,13 @@ public final class Console implements TrainListener {
             duration(m.seconds())));
   }
 
-  /** Of preferences, by how much the better answers are worth more, and how often they are. */
+  /**
+   * Of preferences, by how much the better answers are worth more, how often they are, and how far
+   * the model is from its reference: those of them that the objective tells.
+   */
   private static String rewards(Map<String, Double> measures) {
     StringBuilder shown = new StringBuilder();
-    for (String name : List.of("rewards/margins", "rewards/accuracies")) {
+    for (String name : List.of("rewards/margins", "rewards/accuracies", "kl")) {
       if (measures.containsKey(name)) {
         shown.append(String.format(Locale.ROOT, "  %s %.4f", name, measures.get(name)));
       }

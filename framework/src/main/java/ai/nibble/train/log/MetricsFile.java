@@ -1,5 +1,6 @@
 package ai.nibble.train.log;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -176,7 +177,7 @@ public final class MetricsFile implements TrainListener, AutoCloseable {
       close();
       channel = anew;
     } catch (IOException e) {
-      throw new UncheckedIOException(file + " cannot be begun anew: " + e.getMessage(), e);
+      throw new UncheckedIOException(file + " cannot be begun anew: " + FileProblem.reason(e), e);
     }
   }
 
@@ -189,7 +190,7 @@ public final class MetricsFile implements TrainListener, AutoCloseable {
         channel.write(bytes);
       }
     } catch (IOException e) {
-      throw new UncheckedIOException(file + " cannot be written: " + e.getMessage(), e);
+      throw new UncheckedIOException(file + " cannot be written: " + FileProblem.reason(e), e);
     }
   }
 

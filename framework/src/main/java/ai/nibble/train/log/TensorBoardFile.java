@@ -1,5 +1,6 @@
 package ai.nibble.train.log;
 
+import ai.nibble.FileProblem;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -184,7 +185,7 @@ public final class TensorBoardFile implements TrainListener, AutoCloseable {
         file = anew.file;
         channel = anew.channel;
       } catch (IOException e) {
-        throw new UncheckedIOException(file + " cannot be begun anew: " + e.getMessage(), e);
+        throw new UncheckedIOException(file + " cannot be begun anew: " + FileProblem.reason(e), e);
       }
     }
   }
@@ -201,7 +202,7 @@ public final class TensorBoardFile implements TrainListener, AutoCloseable {
         channel.write(record);
       }
     } catch (IOException e) {
-      throw new UncheckedIOException(file + " cannot be written: " + e.getMessage(), e);
+      throw new UncheckedIOException(file + " cannot be written: " + FileProblem.reason(e), e);
     }
   }
 

@@ -29,7 +29,7 @@ public final class ContrastivePreference extends PairObjective {
   Term term(Pair pair) {
     double chosen = beta * pair.chosen();
     double rejected = beta * pair.rejected();
-    Logistic.Loss loss = Logistic.ofMargin(chosen - rejected, smoothing);
+    Logistic.Point loss = Logistic.ofMargin(chosen - rejected, smoothing);
     double slope = beta * loss.slope();
     return new Term(loss.value(), slope, -slope, chosen, rejected);
   }

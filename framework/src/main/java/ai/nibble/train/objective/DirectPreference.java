@@ -1,87 +1,95 @@
 package ai.nibble.train.objective;
 
+import java.util.List;
 import java.util.Optional;
 
 /**
  * Direct preference optimisation (Rafailov et al. 2023): the log-ratio of the trained model to the
- * reference is to be larger for the chosen answer than for the rejected one. With {@code δ} the
- * difference of the two log-ratios:
- *
- * <ul>
- *   <li>{@code sigmoid}: {@code −log σ(βδ)}; with label smoothing ε {@code −(1 − ε)·log σ(βδ) −
- *       ε·log σ(−βδ)} (Mitchell 2023)
- *   <li>{@code robust}: {@code (−(1 − ε)·log σ(βδ) + ε·log σ(−βδ)) / (1 − 2ε)}, unbiased where a
- *       share ε of the labels is wrong (Chowdhury et al. 2024)
- *   <li>{@code hinge}: {@code max(0, 1 − βδ)} (Zhao et al. 2023, "SLiC-HF")
- *   <li>{@code ipo}: {@code (δ' − 1/(2β))²}, δ' of log-ratios divided by the answers' tokens (Azar
- *       et al. 2023, eq. 17, normalised as TRL does it)
- * </ul>
+ * reference is to be larger for the chosen answer than for the rejected one, by one of the forms of
+ * {@link DirectLoss} or a weighted sum of several (Wang et al. 2024, "MPO").
  *
  * <p>An answer's reward is β times its log-ratio.
  */
 public final class DirectPreference extends PairObjective {
-  private final LossType type;
-  private final double beta;
-  private final double smoothing;
+  private final Terms terms;
 
-  /** The form of the loss. */
-  public enum LossType {
-    SIGMOID,
-    HINGE,
-    IPO,
-    ROBUST
+  /**
+   * A form of the loss.
+   *
+   * @param weight what it is multiplied by
+   */
+  public record Weighted(DirectLoss loss, double weight) {}
+
+  /**
+   * The loss of a pair.
+   *
+   * @param losses summed up; none where only the chosen answers' cross-entropy is trained
+   * @param divergence what holds the model to the reference
+   * @param alpha α of {@link FDivergence#ALPHA_DIVERGENCE}
+   */
+  public record Terms(
+      List<Weighted> losses, DirectLoss.Constants constants, FDivergence divergence, double alpha) {
+    public Terms {
+      losses = List.copyOf(losses);
+      for (Weighted each : losses) {
+        if (each.loss().needsSmoothing() && constants.labelSmoothing() == 0) {
+          throw new IllegalArgumentException(each.loss() + " without label smoothing");
+        }
+        if (divergence != FDivergence.REVERSE_KL && !each.loss().isOfDifference()) {
+          throw new IllegalArgumentException(each.loss() + " with " + divergence);
+        }
+      }
+    }
   }
 
   /**
-   * @param beta how strongly the model is held to the reference, above 0
-   * @param smoothing share of labels that are taken to be wrong, in [0, 0.5): of {@code sigmoid}
-   *     and {@code robust}
    * @param entropy the chosen answers' cross-entropy beside it (Pang et al. 2024, "RPO")
    */
-  public DirectPreference(
-      LossType type, double beta, double smoothing, Reference reference, ChosenEntropy entropy) {
+  public DirectPreference(Terms terms, Reference reference, ChosenEntropy entropy) {
     super(Optional.of(reference), entropy);
-    if (!(beta > 0) || !(smoothing >= 0 && smoothing < 0.5)) {
-      throw new IllegalArgumentException("beta " + beta + ", label smoothing " + smoothing);
-    }
-    this.type = type;
-    this.beta = beta;
-    this.smoothing = smoothing;
+    this.terms = terms;
+  }
+
+  /**
+   * One form by itself, with the usual divergence.
+   *
+   * @param beta how strongly the model is held to the reference, above 0
+   * @param smoothing share of labels that are taken to be wrong, in [0, 0.5)
+   */
+  public DirectPreference(
+      DirectLoss loss, double beta, double smoothing, Reference reference, ChosenEntropy entropy) {
+    this(
+        new Terms(
+            List.of(new Weighted(loss, 1)),
+            new DirectLoss.Constants(beta, smoothing),
+            FDivergence.REVERSE_KL,
+            FDivergence.ALPHA),
+        reference,
+        entropy);
   }
 
   @Override
   Term term(Pair pair) {
-    double chosen = beta * pair.chosenRatio();
-    double rejected = beta * pair.rejectedRatio();
-    double margin = chosen - rejected;
-    return switch (type) {
-      case SIGMOID -> ofMargin(Logistic.ofMargin(margin, smoothing), chosen, rejected);
-      case ROBUST -> ofMargin(robust(margin), chosen, rejected);
-      case HINGE -> {
-        double missing = Math.max(0, 1 - margin);
-        yield ofMargin(new Logistic.Loss(missing, missing > 0 ? -1 : 0), chosen, rejected);
-      }
-      case IPO -> {
-        int m = pair.chosenTokens();
-        int n = pair.rejectedTokens();
-        double off = pair.chosenRatio() / m - pair.rejectedRatio() / n - 1 / (2 * beta);
-        yield new Term(off * off, 2 * off / m, -2 * off / n, chosen, rejected);
-      }
-    };
-  }
-
-  private Term ofMargin(Logistic.Loss loss, double chosen, double rejected) {
-    double slope = beta * loss.slope();
-    return new Term(loss.value(), slope, -slope, chosen, rejected);
-  }
-
-  private Logistic.Loss robust(double margin) {
-    double clean = 1 - smoothing;
-    double share = clean - smoothing;
-    double value =
-        (-clean * Logistic.logSigmoid(margin) + smoothing * Logistic.logSigmoid(-margin)) / share;
-    double slope =
-        (-clean * Logistic.sigmoid(-margin) - smoothing * Logistic.sigmoid(margin)) / share;
-    return new Logistic.Loss(value, slope);
+    Logistic.Point chosen = terms.divergence().score(pair.chosenRatio(), terms.alpha());
+    Logistic.Point rejected = terms.divergence().score(pair.rejectedRatio(), terms.alpha());
+    DirectLoss.Scores scores =
+        new DirectLoss.Scores(
+            chosen.value(), rejected.value(), pair.chosenTokens(), pair.rejectedTokens());
+    double loss = 0;
+    double byChosen = 0;
+    double byRejected = 0;
+    for (Weighted each : terms.losses()) {
+      DirectLoss.Slopes slopes = each.loss().of(scores, terms.constants());
+      loss += each.weight() * slopes.value();
+      byChosen += each.weight() * slopes.byChosen();
+      byRejected += each.weight() * slopes.byRejected();
+    }
+    double beta = terms.constants().beta();
+    return new Term(
+        loss,
+        byChosen * chosen.slope(),
+        byRejected * rejected.slope(),
+        beta * pair.chosenRatio(),
+        beta * pair.rejectedRatio());
   }
 }

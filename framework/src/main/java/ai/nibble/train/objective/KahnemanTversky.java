@@ -10,6 +10,7 @@ import ai.nibble.model.Mean;
 import ai.nibble.nn.Pass;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.OptionalInt;
 
 /**
  * Kahneman-Tversky optimisation (Ethayarajh et al. 2024): answers that are good or bad, each by
@@ -19,27 +20,30 @@ import java.util.Map;
  *
  * <p>z, how far the model is from the reference, is estimated from {@link MismatchedAnswers} of the
  * micro-batch: their mean log-ratio, at least 0. It takes no gradient and, unlike the answers' own
- * pass, no dropout. An answer's reward is {@code β·r}.
+ * pass, no dropout. With z = 0 instead the loss is that of anchored preference optimisation for
+ * answers without a partner (D'Oosterlinck et al. 2024, "APO-zero"; TRL's {@code
+ * apo_zero_unpaired}), for which a single row will do. An answer's reward is {@code β·r}.
  */
 public final class KahnemanTversky implements Objective {
   private final double beta;
   private final double desirableWeight;
   private final double undesirableWeight;
-  private final int sequenceLen;
+  private final OptionalInt mismatched;
   private final Reference reference;
 
   /**
    * @param beta how strongly the model is held to the reference, above 0
    * @param desirableWeight λD, above 0
    * @param undesirableWeight λU, above 0
-   * @param sequenceLen most tokens of a sequence, to which mismatched ones are cut
-   * @param reference computed for mismatched answers, too: rows that know theirs do not do
+   * @param mismatched most tokens of a mismatched sequence, which is cut to it; empty: z is 0, and
+   *     there are none
+   * @param reference computed for mismatched answers, too: rows that know theirs do not do then
    */
   public KahnemanTversky(
       double beta,
       double desirableWeight,
       double undesirableWeight,
-      int sequenceLen,
+      OptionalInt mismatched,
       Reference reference) {
     if (!(beta > 0) || !(desirableWeight > 0) || !(undesirableWeight > 0)) {
       throw new IllegalArgumentException(
@@ -48,7 +52,7 @@ public final class KahnemanTversky implements Objective {
     this.beta = beta;
     this.desirableWeight = desirableWeight;
     this.undesirableWeight = undesirableWeight;
-    this.sequenceLen = sequenceLen;
+    this.mismatched = mismatched;
     this.reference = reference;
   }
 
@@ -70,7 +74,7 @@ public final class KahnemanTversky implements Objective {
     }
     // first, while nothing is kept for backward
     double[] first = reference.logProbs(model, batch);
-    double distance = distance(model, batch);
+    double distance = mismatched.isPresent() ? distance(model, batch, mismatched.getAsInt()) : 0;
     AnswerTokens tokens = new AnswerTokens(batch, false);
     Sum sum = new Sum(batch, tokens, first, distance);
     try (Variable hidden = model.hidden(tape, batch.inputIds(), pass, checkpointing);
@@ -83,10 +87,10 @@ public final class KahnemanTversky implements Objective {
   }
 
   /** The estimate of z. */
-  private double distance(CausalLm model, Batch batch) {
-    Batch mismatched = MismatchedAnswers.of(batch, sequenceLen);
-    double[] now = Reference.logProbsOf(model, mismatched);
-    double[] first = reference.logProbs(model, mismatched);
+  private double distance(CausalLm model, Batch batch, int sequenceLen) {
+    Batch others = MismatchedAnswers.of(batch, sequenceLen);
+    double[] now = Reference.logProbsOf(model, others);
+    double[] first = reference.logProbs(model, others);
     double ratios = 0;
     for (int s = 0; s < now.length; s++) {
       ratios += now[s] - first[s];
@@ -129,7 +133,9 @@ public final class KahnemanTversky implements Objective {
       for (int i = 0; i < gradient.length; i++) {
         gradient[i] = slopes[tokens.sequence(i)] / normalizer;
       }
-      add("kl", distance);
+      if (mismatched.isPresent()) {
+        add("kl", distance);
+      }
       return total / normalizer;
     }
 

@@ -20,20 +20,24 @@ final class Logistic {
     return x < -Math.log(2) ? Math.log1p(-Math.exp(x)) : Math.log(-Math.expm1(x));
   }
 
+  /** The derivative of {@code sigmoid(x)}. */
+  static double slope(double x) {
+    return sigmoid(x) * sigmoid(-x);
+  }
+
   /**
-   * A function's value and slope.
+   * A function of one number, there.
    *
-   * @param value of the loss
-   * @param slope its derivative by the margin
+   * @param slope its derivative by that number
    */
-  record Loss(double value, double slope) {}
+  record Point(double value, double slope) {}
 
   /**
    * {@code −(1 − ε)·log sigmoid(x) − ε·log sigmoid(−x)}: what it costs to tell two answers apart by
    * a margin x where a share ε of the labels is wrong (Mitchell 2023, "cDPO").
    */
-  static Loss ofMargin(double x, double smoothing) {
-    return new Loss(
+  static Point ofMargin(double x, double smoothing) {
+    return new Point(
         -(1 - smoothing) * logSigmoid(x) - smoothing * logSigmoid(-x),
         smoothing * sigmoid(x) - (1 - smoothing) * sigmoid(-x));
   }

@@ -1,11 +1,12 @@
 package ai.nibble.train.objective;
 
 import ai.nibble.data.Batch;
+import ai.nibble.lora.FrozenAdapter;
 import ai.nibble.lora.LoraAdapter;
 import ai.nibble.model.CausalLm;
 import ai.nibble.nn.Pass;
 
-/** The model that training began with, which preferences are measured against. */
+/** What preferences are measured against: the base, or the model that training began with. */
 public interface Reference {
   /**
    * What it thinks of answers.
@@ -22,6 +23,14 @@ public interface Reference {
    */
   static Reference adapterOff(LoraAdapter adapter) {
     return (model, batch) -> adapter.muted(() -> logProbsOf(model, batch));
+  }
+
+  /**
+   * The trained model with its adapter as it was when it was copied: no second model is in memory,
+   * and until the adapter has learned something more the two agree to the bit, without dropout.
+   */
+  static Reference asItWas(FrozenAdapter copy) {
+    return (model, batch) -> copy.instead(() -> logProbsOf(model, batch));
   }
 
   /** Another model; the caller's to close. */

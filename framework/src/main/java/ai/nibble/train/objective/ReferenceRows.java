@@ -8,32 +8,32 @@ import java.util.AbstractList;
 import java.util.List;
 
 /**
- * Rows that know what a model thought of their answers before it was trained, so that training
- * computes no reference. Each row is asked for by itself, so its number depends on nothing else:
- * not on the order of the rows, nor on which run asks.
+ * Rows that know what a reference thinks of their answers, so that training computes none. It is
+ * asked about each by itself, so the numbers depend on nothing else: not on the order of the rows,
+ * nor on which run asks.
  */
 public final class ReferenceRows extends AbstractList<Example> implements Examples {
   private final List<Example> rows;
-  private final double[][] reference;
+  private final double[][] known;
 
   /**
-   * Computes the reference of every row.
+   * Asks the reference about every row.
    *
-   * @param model as it is before training, an adapter that has learned nothing on it or none
+   * @param model as it is before training
    * @param eachRow called before each row; what it throws ends the work
    */
-  public ReferenceRows(CausalLm model, List<Example> rows, Runnable eachRow) {
+  public ReferenceRows(CausalLm model, Reference reference, List<Example> rows, Runnable eachRow) {
     this.rows = rows;
-    this.reference = new double[rows.size()][];
-    for (int i = 0; i < reference.length; i++) {
+    this.known = new double[rows.size()][];
+    for (int i = 0; i < known.length; i++) {
       eachRow.run();
-      reference[i] = Reference.logProbsOf(model, Batch.of(List.of(rows.get(i))));
+      known[i] = reference.logProbs(model, Batch.of(List.of(rows.get(i))));
     }
   }
 
   @Override
   public Example get(int index) {
-    return rows.get(index).withReference(reference[index]);
+    return rows.get(index).withReference(known[index]);
   }
 
   @Override

@@ -33,7 +33,7 @@ public final class SimplePreference extends PairObjective {
   Term term(Pair pair) {
     double chosen = beta * pair.chosenMean();
     double rejected = beta * pair.rejectedMean();
-    Logistic.Loss loss = Logistic.ofMargin(chosen - rejected - gamma, smoothing);
+    Logistic.Point loss = Logistic.ofMargin(chosen - rejected - gamma, smoothing);
     double slope = beta * loss.slope();
     return new Term(
         loss.value(),

@@ -1,10 +1,13 @@
 package ai.nibble.export.merge;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.InvalidInputException;
+import ai.nibble.WholeDirectory;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.quant.QuantConfig;
@@ -34,6 +37,92 @@ class MergeUndoTest extends MergeFixture {
             .readTree(temp.resolve("undone/merge.json").toFile())
             .get("operation")
             .asText());
+  }
+
+  private Path dora(int seed, String name) throws IOException {
+    TinyAdapter dora = TinyAdapter.plain(seed);
+    dora.fields.put("use_dora", "true");
+    for (int layer = 0; layer < 2; layer++) {
+      dora.magnitudes("model.layers." + layer + ".self_attn.q_proj", 24);
+      dora.magnitudes("model.layers." + layer + ".mlp.down_proj", 12);
+    }
+    return dora.write(temp.resolve(name));
+  }
+
+  private MergeReport mergeOnto(Path base, Path adapter, Path output) {
+    return Merge.run(
+        new MergeRequest(
+            base,
+            List.of(plain(adapter)),
+            Optional.empty(),
+            Optional.empty(),
+            MergeRequest.MAX_SHARD_BYTES,
+            Optional.empty(),
+            Optional.empty(),
+            false,
+            output),
+        notices::add,
+        line -> {});
+  }
+
+  /**
+   * A row is divided by what it was multiplied by. Three roundings of float32 to sums below 8, and
+   * what the merged row was rounded by, divided by the factor, which no magnitude here makes less
+   * than a tenth.
+   */
+  @Test
+  void doraIsTakenOutByTheFactorsThatWereKept() throws IOException {
+    Path base = base();
+    Path adapter = dora(1, "dora");
+    merge(base, plain(adapter));
+    Path kept = out().resolve("undo");
+    assertEquals(1, Files.list(kept).count());
+    MergeReport report = undo(out(), adapter, temp.resolve("undone"));
+    assertTrue(report.proof().holds());
+    for (String name : List.of(Q + ".weight", DOWN + ".weight", EMBEDDING)) {
+      assertArrayEquals(values(base, name), values(temp.resolve("undone"), name), 1e-5f);
+    }
+    assertFalse(Files.exists(temp.resolve("undone/undo")));
+    WholeDirectory.delete(kept);
+    String message =
+        assertThrows(InvalidInputException.class, () -> undo(out(), adapter, temp.resolve("again")))
+            .getMessage();
+    assertTrue(message.contains("is a DoRA adapter, whose factors of rows nothing kept"), message);
+  }
+
+  @Test
+  void whatWasMergedSinceIsTakenOutBeforeDora() throws IOException {
+    Path base = base();
+    Path first = TinyAdapter.plain(2).write(temp.resolve("first"));
+    Path middle = dora(1, "middle");
+    Path last = TinyAdapter.plain(4).write(temp.resolve("last"));
+    mergeOnto(base, first, temp.resolve("one"));
+    mergeOnto(temp.resolve("one"), middle, temp.resolve("two"));
+    mergeOnto(temp.resolve("two"), last, temp.resolve("three"));
+    for (Path early : List.of(first, middle)) {
+      String later = early.equals(first) ? "middle" : "last";
+      String message =
+          assertThrows(
+                  InvalidInputException.class,
+                  () -> undo(temp.resolve("three"), early, temp.resolve("no")))
+              .getMessage();
+      assertEquals(
+          early
+              + ": was merged before '"
+              + later
+              + "', and DoRA's factors of rows are undone in the opposite order: take '"
+              + later
+              + "' out first",
+          message);
+    }
+    undo(temp.resolve("three"), last, temp.resolve("back2"));
+    undo(temp.resolve("back2"), middle, temp.resolve("back1"));
+    undo(temp.resolve("back1"), first, temp.resolve("back0"));
+    for (String name : List.of(Q + ".weight", DOWN + ".weight")) {
+      assertArrayEquals(
+          values(temp.resolve("two"), name), values(temp.resolve("back2"), name), 1e-5f);
+      assertArrayEquals(values(base, name), values(temp.resolve("back0"), name), 2e-5f);
+    }
   }
 
   @Test

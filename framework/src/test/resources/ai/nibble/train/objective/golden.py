@@ -1,7 +1,8 @@
 """Writes preferences.json beside it: python golden.py FIXTURES (torch 2.7.1, transformers 5.23, peft 0.21, trl 1.16).
 
 The losses are TRL's own code, fed with the log-probabilities of a PEFT model in float32; the gradients are torch's.
-FIXTURES is the folder of the tiny models and adapters. The reference is the same model with its adapter off."""
+FIXTURES is the folder of the tiny models and adapters. The reference is the same model with its adapter off, or where a
+case names a start that adapter, copied as DPOTrainer copies it, of which the trained one has moved away."""
 import json, math, sys, types, warnings
 from pathlib import Path
 import torch
@@ -11,6 +12,7 @@ from trl.experimental.cpo.cpo_trainer import CPOTrainer
 from trl.experimental.orpo.orpo_trainer import ORPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference, KTOTrainer
+from trl.trainer.utils import use_adapter
 
 warnings.filterwarnings("ignore")
 fixtures = Path(sys.argv[1])
@@ -62,6 +64,12 @@ class Off(Fused):
             return super().forward(*args, **kwargs)
 
 
+class Start(Fused):
+    def forward(self, *args, **kwargs):
+        with use_adapter(self.model, "ref"):
+            return super().forward(*args, **kwargs)
+
+
 class Accelerator:
     device = torch.device("cpu")
 
@@ -71,10 +79,21 @@ class Accelerator:
     gather_for_metrics = gather
 
 
-def load():
+def load(adapter="llama_plain"):
     base = AutoModelForCausalLM.from_pretrained(fixtures / "models/llama", dtype=torch.float32)
-    model = PeftModel.from_pretrained(base, fixtures / "lora/llama_plain", is_trainable=True)
+    model = PeftModel.from_pretrained(base, fixtures / "lora" / adapter, is_trainable=True)
     return model.eval()  # dropout off
+
+
+def moved(adapter):
+    """A model with the copy that DPOTrainer.__init__ makes, whose trained adapter has learned something since."""
+    model = load(adapter)
+    model.add_adapter("ref", model.peft_config["default"])
+    for name, p in model.named_parameters():
+        if ".default." in name:
+            model.get_parameter(name.replace(".default.", ".ref.")).data.copy_(p.data)
+            p.data += 0.01 * torch.sin(torch.arange(1, p.numel() + 1, dtype=torch.float64)).float().view(p.shape)
+    return model.eval()
 
 
 def trainer(kind, model, **settings):
@@ -82,10 +101,10 @@ def trainer(kind, model, **settings):
     import collections
     for key, value in dict(
         accelerator=Accelerator(), aux_loss_enabled=False, is_encoder_decoder=False, padding_value=0, pad_token_id=0,
-        precompute_ref_logps=False, ref_model=Off(model), model=Fused(model), ld_alpha=None, use_weighting=False,
-        f_divergence_type="reverse_kl", calculate_KL=True, _total_train_tokens=0, _tp_size=1, label_smoothing=0.0,
+        precompute_ref_logps=False, ref_model=Start(model) if "ref" in model.peft_config else Off(model), model=Fused(model),
+        ld_alpha=None, use_weighting=False, f_divergence_type="reverse_kl", f_alpha_divergence_coef=0.5, calculate_KL=True, _total_train_tokens=0, _tp_size=1, label_smoothing=0.0,
         alpha=0.0, _metrics={m: collections.defaultdict(list) for m in ("train", "eval")},
-        args=types.SimpleNamespace(gradient_checkpointing_kwargs=None), processing_class=None,
+        args=types.SimpleNamespace(gradient_checkpointing_kwargs=None, discopop_tau=0.05), processing_class=None,
     ).items():
         object.__setattr__(self, key, value)
     for key, value in settings.items():
@@ -97,15 +116,16 @@ def gradients(model):
     """Of each tensor the norm, and the product with cos(1), cos(2), …"""
     out = {}
     for name, p in model.named_parameters():
-        if p.requires_grad:
+        if p.requires_grad and ".ref." not in name:
             g = p.grad.double().flatten()
             wave = torch.cos(torch.arange(1, g.numel() + 1, dtype=torch.float64))
+            name = name.replace(".modules_to_save.default", "").replace("magnitude_vector.default.weight", "magnitude_vector")
             out[name.replace(".default", "")] = [g.norm().item(), (g @ wave).item()]
     return out
 
 
 def case(name, settings, compute):
-    model = load()
+    model = moved(settings["start"]) if "start" in settings else load()
     loss, metrics = compute(model)
     loss.backward()
     return {"name": name, **settings, "loss": loss.item(),
@@ -113,22 +133,27 @@ def case(name, settings, compute):
             "gradients": gradients(model)}
 
 
-def dpo(name, types_, weights=(1.0,), rows=PAIRS, **s):
+def dpo(name, types_, weights=(1.0,), rows=PAIRS, start=None, **s):
+    begun = {} if start is None else {"start": start}
+
     def compute(model):
         t = trainer(DPOTrainer, model, loss_types=types_, loss_weights=list(weights), **s)
         batch = DataCollatorForPreference(pad_token_id=0)([dict(r) for r in rows])
         loss = t._compute_loss(t.model, batch, False)
         return loss, {k: v[-1] for k, v in t._metrics["train"].items() if isinstance(v, list)}
-    return case(name, {"method": "dpo", "types": types_, "weights": list(weights), "pairs": len(rows), **s}, compute)
+    return case(name, {"method": "dpo", "types": types_, "weights": list(weights), "pairs": len(rows), **begun, **s}, compute)
 
 
-def kto(name, rows=len(ROWS), **s):
+def kto(name, rows=len(ROWS), start=None, loss_type="kto", **s):
+    begun = {} if start is None else {"start": start}
+    pairs = loss_type == "kto"
+
     def compute(model):
-        t = trainer(KTOTrainer, model, loss_type="kto", **s)
-        batch = DataCollatorForUnpairedPreference(pad_token_id=0)(mismatched(ROWS[:rows]))
+        t = trainer(KTOTrainer, model, loss_type=loss_type, calculate_KL=pairs, **s)
+        batch = DataCollatorForUnpairedPreference(pad_token_id=0)(mismatched(ROWS[:rows]) if pairs else ROWS[:rows])
         loss = t._compute_loss(t.model, batch, False)
         return loss, {k: v[-1] for k, v in t._metrics["train"].items() if isinstance(v, list)}
-    return case(name, {"method": "kto", "rows": rows, **s}, compute)
+    return case(name, {"method": "kto", "types": [loss_type], "rows": rows, **begun, **s}, compute)
 
 
 def concatenated(answers):
@@ -161,6 +186,25 @@ cases = [
     dpo("hinge", ["hinge"], beta=0.2),
     dpo("ipo", ["ipo"], beta=0.1),
     dpo("rpo", ["sigmoid", "sft"], weights=(1.0, 0.5), beta=0.1),
+    dpo("exo", ["exo_pair"], beta=0.3, label_smoothing=0.1),
+    dpo("exo, strong", ["exo_pair"], beta=1.5, label_smoothing=1e-3),
+    dpo("nca", ["nca_pair"], beta=0.5),
+    dpo("bco", ["bco_pair"], beta=0.5),
+    dpo("sppo", ["sppo_hard"], beta=0.5),
+    dpo("apo, zero", ["apo_zero"], beta=0.5),
+    dpo("apo, down", ["apo_down"], beta=0.5),
+    dpo("discopop", ["discopop"], beta=0.1),
+    dpo("norm", ["sigmoid_norm"], beta=2.0),
+    dpo("mpo", ["sigmoid", "bco_pair", "sft"], weights=(0.8, 0.2, 1.0), beta=0.1),
+    dpo("forward KL", ["sigmoid"], beta=0.3, f_divergence_type="forward_kl"),
+    dpo("Jensen-Shannon", ["sigmoid"], beta=0.3, f_divergence_type="js_divergence"),
+    dpo("alpha", ["ipo"], beta=0.3, f_divergence_type="alpha_divergence", f_alpha_divergence_coef=0.3),
+    dpo("start", ["sigmoid"], beta=0.5, start="llama_plain"),
+    dpo("start, DoRA", ["apo_down"], beta=0.5, start="llama_dora"),
+    dpo("start, whole modules", ["sigmoid"], beta=0.5, start="llama_modules_to_save"),
+    kto("start, kto", beta=0.5, desirable_weight=1.0, undesirable_weight=0.7, start="llama_plain"),
+    kto("apo, unpaired", beta=0.5, desirable_weight=1.2, undesirable_weight=0.7, loss_type="apo_zero_unpaired"),
+    kto("apo, one row", rows=1, beta=0.5, desirable_weight=1.0, undesirable_weight=1.0, loss_type="apo_zero_unpaired"),
     kto("kto", beta=0.1, desirable_weight=1.0, undesirable_weight=1.0),
     kto("kto, weighted", rows=3, beta=0.4, desirable_weight=1.33, undesirable_weight=0.7),
     orpo_like(ORPOTrainer, "orpo", "orpo", beta=0.1),

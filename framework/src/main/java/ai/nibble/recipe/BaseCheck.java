@@ -1,0 +1,111 @@
+package ai.nibble.recipe;
+
+import ai.nibble.InvalidInputException;
+import ai.nibble.lora.LoraConfig;
+import ai.nibble.lora.StoredAdapter;
+import ai.nibble.lora.TargetMatcher;
+import ai.nibble.lora.WholeModules;
+import ai.nibble.model.CausalLm;
+import ai.nibble.model.LoadOptions;
+import ai.nibble.model.WeightSource;
+import ai.nibble.quant.stored.StoredMatrix;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * Whether a base can be held and trained as a recipe says, by the headers of its weights: what
+ * loading and adapting it would refuse, before any weight is read.
+ */
+final class BaseCheck {
+  private final Recipe recipe;
+  private final WeightSource source;
+
+  private BaseCheck(Recipe recipe, WeightSource source) {
+    this.recipe = recipe;
+    this.source = source;
+  }
+
+  /**
+   * Checks.
+   *
+   * @param options how the base would be loaded; empty where the device that is meant is not here
+   * @throws InvalidInputException with a line for each reason
+   */
+  static void require(Recipe recipe, WeightSource source, Optional<LoadOptions> options) {
+    BaseCheck check = new BaseCheck(recipe, source);
+    options.ifPresent(o -> CausalLm.requireLoadable(source, recipe.base(), o));
+    if (recipe.adapter() != Recipe.Adapter.NONE) {
+      check.adapter();
+    }
+  }
+
+  private void adapter() {
+    LoraConfig lora = LoraSettings.of(recipe, source.config());
+    List<String> adapted = new TargetMatcher(lora).select(CausalLm.adaptablePaths(source.config()));
+    List<String> problems = new ArrayList<>();
+    if (lora.extras().useDora()) {
+      adapted.stream()
+          .filter(this::isInt8)
+          .findFirst()
+          .ifPresent(
+              path ->
+                  problem(
+                      "use_dora",
+                      "'"
+                          + path
+                          + "' is stored in 8 bits, which is not supported yet: take a base in 4"
+                          + " bits or as it was",
+                      problems));
+    }
+    Set<String> plain = new LinkedHashSet<>(WholeModules.of(lora));
+    plain.addAll(lora.extras().trainableTokens().ids().keySet());
+    for (String path : plain) {
+      String key = lora.extras().saves(path) ? "lora_modules_to_save" : "trainable_token_indices";
+      stored(path)
+          .ifPresent(
+              matrix ->
+                  problem(
+                      key,
+                      "'"
+                          + path
+                          + "' is stored in "
+                          + matrix.description()
+                          + ", expected float32, bfloat16 or float16 for training it: leave it out,"
+                          + " or take the base that was not quantised",
+                      problems));
+    }
+    if (!problems.isEmpty()) {
+      throw new InvalidInputException(problems);
+    }
+    recipe.lora().modelDir().ifPresent(this::begunWith);
+  }
+
+  private boolean isInt8(String path) {
+    return stored(path).filter(StoredMatrix::isInt8).isPresent();
+  }
+
+  private Optional<StoredMatrix> stored(String path) {
+    boolean isTied = path.equals(CausalLm.HEAD) && source.config().tieWordEmbeddings();
+    String name = (isTied ? CausalLm.EMBEDDING : path) + ".weight";
+    return source.names().contains(name) ? source.quantized(name) : Optional.empty();
+  }
+
+  /** Names, shapes and values of the adapter that training begins with. */
+  private void begunWith(Path directory) {
+    try {
+      StoredAdapter.open(directory, source).close();
+    } catch (InvalidInputException e) {
+      List<String> problems = new ArrayList<>();
+      e.problems().forEach(line -> problem("lora_model_dir", line, problems));
+      throw new InvalidInputException(problems);
+    }
+  }
+
+  private void problem(String key, String what, List<String> problems) {
+    problems.add(recipe.where(key) + ": '" + key + "': " + what);
+  }
+}
