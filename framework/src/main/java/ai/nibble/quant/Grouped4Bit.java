@@ -32,7 +32,9 @@ public final class Grouped4Bit implements GroupedMatrix, Packed4Bit {
   /** The column that is held at each place; null where that is its own. */
   private final int[] order;
 
-  /** For kernels the place of each column, int32 {@code [in]}; null on the CPU and without order. */
+  /**
+   * For kernels the place of each column, int32 {@code [in]}; null on the CPU and without order.
+   */
   private final Tensor places;
 
   private Grouped4Bit(

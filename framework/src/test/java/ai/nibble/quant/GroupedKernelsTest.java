@@ -22,7 +22,9 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** The kernels of grouped codes give the bits of the host's code; they run compiled for the host. */
+/**
+ * The kernels of grouped codes give the bits of the host's code; they run compiled for the host.
+ */
 class GroupedKernelsTest {
   private static final List<DType> DTYPES = List.of(DType.FLOAT32, DType.BFLOAT16, DType.FLOAT16);
 
@@ -127,8 +129,7 @@ class GroupedKernelsTest {
             Grouped4Bit.of("w", form.out, form.groups(codes), form.codes(codes))) {
           ordered += matrix.isOrdered() ? 1 : 0;
           Tensor places = matrix.isOrdered() ? scope.own(matrix.places(Device.CPU)) : null;
-          assertSame(
-              form, matrix, to -> GroupedKernels.dequantize(to, matrix.forKernels(places)));
+          assertSame(form, matrix, to -> GroupedKernels.dequantize(to, matrix.forKernels(places)));
         }
       }
     }
