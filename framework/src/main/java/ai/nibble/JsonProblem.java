@@ -71,6 +71,7 @@ public final class JsonProblem {
                         + "column "
                         + at.group(2))
             .replaceFirst("^Trailing token .*", "text follows the value")
+            .replaceFirst("^(Duplicate field '.*') for `.*", "$1")
             .replaceFirst("^No content to map due to end-of-input$", "it is empty")
             .replaceFirst(": enable `.*` to allow$", ", which JSON does not have")
             .replaceFirst(", from `[^`]*`\\)", ")");

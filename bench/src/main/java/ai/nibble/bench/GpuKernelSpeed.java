@@ -4,12 +4,13 @@ import ai.nibble.cuda.AdamWConstants;
 import ai.nibble.cuda.Code4;
 import ai.nibble.cuda.CrossEntropyKernels;
 import ai.nibble.cuda.ElementwiseKernels;
+import ai.nibble.cuda.GatedKernels;
 import ai.nibble.cuda.LoraKernels;
 import ai.nibble.cuda.NestedTables;
+import ai.nibble.cuda.NormRule;
 import ai.nibble.cuda.OptimizerKernels;
 import ai.nibble.cuda.RmsNormKernels;
 import ai.nibble.cuda.RotaryKernels;
-import ai.nibble.cuda.SwiGluKernels;
 import ai.nibble.cuda.Weight4;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
@@ -47,7 +48,7 @@ public final class GpuKernelSpeed implements AutoCloseable {
   private static final int VOCABULARY = 128256;
   private static final int LOGIT_ROWS = 2048;
   private static final int TRAINED = 41_943_040;
-  private static final double EPS = 1e-5;
+  private static final NormRule NORM = NormRule.rounded(1e-5);
 
   /** More than any L2 cache: weights that decoding reads in turn come from memory. */
   private static final long BEYOND_CACHE = 256L << 20;
@@ -158,15 +159,15 @@ public final class GpuKernelSpeed implements AutoCloseable {
       Tensor w = scope.own(tensor(DType.FLOAT32, HIDDEN));
       print("add, libtorch's", bytes(x, y, dx), i -> Ops.add(x, y, 1).close());
       print("add, by a kernel", bytes(x, y, dx), i -> ElementwiseKernels.add(dx, x, y));
-      print("rms_norm_forward", bytes(x, y), i -> RmsNormKernels.forward(normed, x, w, EPS));
+      print("rms_norm_forward", bytes(x, y), i -> RmsNormKernels.forward(normed, x, w, NORM));
       print(
           "rms_norm_backward",
           bytes(x, y, dx),
-          i -> RmsNormKernels.backward(dx, normed, x, w, null, EPS));
+          i -> RmsNormKernels.backward(dx, normed, x, w, null, NORM));
       print(
           "rms_norm_backward, with a prior gradient",
           bytes(x, y, prior, dx),
-          i -> RmsNormKernels.backward(dx, normed, x, w, prior, EPS));
+          i -> RmsNormKernels.backward(dx, normed, x, w, prior, NORM));
     }
   }
 
@@ -203,11 +204,11 @@ public final class GpuKernelSpeed implements AutoCloseable {
       Tensor gateUp = activations(scope, 2 * INTERMEDIATE);
       Tensor dGateUp = activations(scope, 2 * INTERMEDIATE);
       Tensor h = roomy(scope, INTERMEDIATE, RANK);
-      print("swiglu_forward", bytes(gateUp, h), i -> SwiGluKernels.forward(h, gateUp));
+      print("swiglu_forward", bytes(gateUp, h), i -> GatedKernels.SWIGLU.forward(h, gateUp));
       print(
           "swiglu_backward",
           bytes(gateUp, h, dGateUp),
-          i -> SwiGluKernels.backward(dGateUp, h, gateUp));
+          i -> GatedKernels.SWIGLU.backward(dGateUp, h, gateUp));
     }
   }
 

@@ -9,6 +9,7 @@ import ai.nibble.recipe.RecipeLoader;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -28,6 +29,7 @@ import picocli.CommandLine.Spec;
     footer = {
       "",
       "Exit code: 0 train would begin; 2 it would refuse, and says so here in the same words.",
+      "Of a model: 0 it can be used; 2 it cannot, for the reasons that are given.",
       "Examples:",
       "  nibble inspect --config recipes/a.yaml --rows 1 \\",
       "      --set datasets.0.path=rows.jsonl",
@@ -72,6 +74,9 @@ final class InspectCommand implements Callable<Integer> {
       err.flush();
       out.println(json ? model.json().toPrettyString() : model.text());
       out.flush();
+      if (!model.problems().isEmpty()) {
+        throw new InvalidInputException(model.problems());
+      }
       return 0;
     }
     Recipe recipe = RecipeLoader.load(recipes.file(), recipes.sets());
@@ -91,17 +96,22 @@ final class InspectCommand implements Callable<Integer> {
   /** What was named; of a model of the hub its files in the cache, as nothing is fetched here. */
   private Path named() {
     Path file = recipes.file();
-    Path found =
-        Files.exists(file)
-            ? file
-            : HubId.parse(file.toString()).flatMap(HubModels.ofEnvironment()::cached).orElse(file);
-    if (!Files.exists(found) && !found.toString().matches(".*\\.(ya?ml|gguf|safetensors)")) {
-      throw new InvalidInputException(
-          found
-              + ": there is no such recipe or model, expected a .yaml file, a model's directory or a"
-              + " .gguf file: check the path");
+    if (Files.exists(file)) {
+      return file;
     }
-    return found;
+    Optional<HubId> id = HubId.parse(file.toString());
+    Optional<Path> cached = id.flatMap(HubModels.ofEnvironment()::cached);
+    if (cached.isPresent() || file.toString().matches(".*\\.(ya?ml|gguf|safetensors)")) {
+      return cached.orElse(file);
+    }
+    throw new InvalidInputException(
+        file
+            + ": there is no such recipe or model"
+            + (id.isPresent()
+                ? ", nor one of that id in the cache: fetch it with 'nibble download "
+                    + file
+                    + "', or check the path"
+                : ", expected a .yaml file, a model's directory or a .gguf file: check the path"));
   }
 
   private void refuseForModel() {

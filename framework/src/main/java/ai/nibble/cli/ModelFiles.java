@@ -65,6 +65,7 @@ final class ModelFiles implements AutoCloseable {
       for (String name : request.adapterNames()) {
         encoders.put(name, encoder(templated, name));
       }
+      tokenizer.notice().ifPresent(notes);
     } catch (RuntimeException e) {
       tokenizer.close();
       throw e;
@@ -90,7 +91,10 @@ final class ModelFiles implements AutoCloseable {
 
   /** How answers are written, as options and the model's files say. */
   Decoding decoding(SamplingRequest sampling) {
-    return sampling.resolve(generationConfig, directory);
+    Decoding decoding = sampling.resolve(generationConfig, directory);
+    StopTokens.notices(directory, config, tokenizer, encoder(request.firstAdapter()))
+        .forEach(notes);
+    return decoding;
   }
 
   /** The settings of answers by an adapter. */

@@ -11,7 +11,9 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
@@ -28,6 +30,7 @@ import java.util.function.Consumer;
  * @param targets linears that an adapter can be put on, by the last part of their names: how many
  * @param tokenizer in words
  * @param template in words
+ * @param problems why it cannot be trained or generated with; mostly none
  */
 record ModelInspection(
     Path model,
@@ -36,7 +39,8 @@ record ModelInspection(
     Optional<String> quantization,
     Map<String, Integer> targets,
     String tokenizer,
-    String template) {
+    String template,
+    List<String> problems) {
   private static final String LINE = "%-16s%s%n";
 
   /** Weights of one type: how many tensors and values, and the bytes they take in the files. */
@@ -80,24 +84,28 @@ record ModelInspection(
           .forEach(
               path -> targets.merge(path.substring(path.lastIndexOf('.') + 1), 1, Integer::sum));
       Path directory = WeightSource.directory(model);
+      List<String> problems = new ArrayList<>();
       return new ModelInspection(
           model,
           source.config(),
           ordered,
           source.quantization(),
           targets,
-          tokenizer(directory),
-          template(directory));
+          tokenizer(directory, source.config(), problems, notices),
+          template(directory, problems),
+          problems);
     }
   }
 
-  private static String tokenizer(Path directory) {
-    if (!Files.isRegularFile(directory.resolve("tokenizer.json"))) {
-      return "none: no tokenizer.json";
-    }
+  private static String tokenizer(
+      Path directory, ModelConfig config, List<String> problems, Consumer<String> notices) {
     try (Tokenizer tokenizer = Tokenizer.load(directory)) {
       StringBuilder text =
           new StringBuilder(String.format(Locale.ROOT, "%,d tokens", tokenizer.vocabSize()));
+      tokenizer.notice().ifPresent(notices);
+      if (tokenizer.vocabSize() > config.vocabSize()) {
+        text.append(", of which the model knows those below ").append(config.vocabSize());
+      }
       tokenizer
           .specialTokens()
           .texts()
@@ -106,12 +114,17 @@ record ModelInspection(
                   text.append(", ").append(name).append(' ').append(SampleText.shown(token)));
       return text.toString();
     } catch (InvalidInputException e) {
-      return "cannot be used: " + e.problems().get(0);
+      problems.addAll(e.problems());
+      boolean none = !Files.exists(directory.resolve("tokenizer.json"));
+      return none ? "none: no tokenizer.json" : "cannot be used";
     }
   }
 
-  private static String template(Path directory) {
+  private static String template(Path directory, List<String> problems) {
     try {
+      if (!ChatTemplate.isThere(directory)) {
+        return "none: conversations need one";
+      }
       int length = ChatTemplate.load(directory, Map.of()).source().length();
       boolean own = Files.isRegularFile(directory.resolve(ModelStore.CHAT_TEMPLATE));
       return (own ? ModelStore.CHAT_TEMPLATE : "in the tokenizer's files")
@@ -119,7 +132,8 @@ record ModelInspection(
           + length
           + " characters";
     } catch (InvalidInputException e) {
-      return "none that can be used: " + e.problems().get(0);
+      e.problems().stream().filter(each -> !problems.contains(each)).forEach(problems::add);
+      return "cannot be used";
     }
   }
 
@@ -206,6 +220,7 @@ record ModelInspection(
         text -> root.put("quantization", text), () -> root.putNull("quantization"));
     root.put("tokenizer", tokenizer);
     root.put("chat_template", template);
+    problems.forEach(root.putArray("problems")::add);
     ObjectNode names = root.putObject("lora_targets");
     targets.forEach(names::put);
     root.putArray("lora_targets_by_name").add("embed_tokens").add("lm_head");

@@ -114,7 +114,7 @@ final class QualityCommand implements Callable<Integer> {
               + " --compare'");
     }
     Optional<DType> dtype = ComputeDtype.parse(computeDtype, Device.CPU, spec);
-    WeightSource.requireModel(model);
+    WeightSource.open(model, notice -> {}).close(); // what is wrong is said once, and at once
     new Variants(model, Optional.empty(), Optional.empty(), dtype, List.of(Device.CPU))
         .named(quantizations);
     Stream.of(json, results).filter(Objects::nonNull).forEach(StagedFile::requirePlace);

@@ -85,6 +85,13 @@ public final class ChatTemplate {
     return new ChatTemplate(named.get("default"), named.get("tool_use"), special, variables);
   }
 
+  /** Whether there is a template beside a model, good or bad. */
+  public static boolean isThere(Path directory) {
+    Path config = directory.resolve("tokenizer_config.json");
+    return Files.exists(directory.resolve(ModelStore.CHAT_TEMPLATE))
+        || Files.exists(config) && JsonFiles.tree(config).hasNonNull("chat_template");
+  }
+
   /**
    * A template from a file of its own.
    *

@@ -257,18 +257,22 @@ final class ComponentCheck {
   private int regex(String where, String pattern) {
     try {
       RegexBound bound = RegexBound.of(pattern);
-      if (bound.letters().isPresent()) {
+      if (!bound.letters().isEmpty()) {
         if (part.equals("decoder")) {
           throw new RegexException("goes back over runs of characters, which no decoder needs");
         }
-        limits =
-            asWritten
-                ? limits.with(bound.letters().get(), bound.longestRun(), pattern)
-                : limits.with(Letters.ANY, (int) (bound.longestRun() / growth), pattern);
+        limit(bound, pattern);
       }
       return bound.minLength();
     } catch (RegexException e) {
       throw problem(where, "the pattern '" + JsonFiles.shown(pattern) + "' " + e.getMessage());
+    }
+  }
+
+  private void limit(RegexBound bound, String pattern) {
+    int run = (int) (bound.longestRun() / growth);
+    for (Letters letters : asWritten ? bound.letters() : Set.of(Letters.ANY)) {
+      limits = limits.with(letters, run, pattern);
     }
   }
 

@@ -1,18 +1,26 @@
 package ai.nibble.data;
 
 import ai.nibble.InvalidInputException;
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.Optional;
 
 /** The merges of a BPE model: each must join two known tokens to a known third. */
 final class MergeCheck {
   private final Path path;
   private final Map<String, Integer> ids;
   private final String prefix;
+
+  /** Writes the older form; null where that is not needed, or would say something else. */
+  private JsonGenerator older;
+
   private int index;
 
   /**
@@ -27,8 +35,24 @@ final class MergeCheck {
 
   /**
    * @param list a parser of the list alone
+   * @return the list in the older form, {@code "left right"} for {@code ["left", "right"]}, where
+   *     it is in the newer and says the same in the older
    */
-  void check(JsonParser list) throws IOException {
+  Optional<byte[]> check(JsonParser list) throws IOException {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (JsonGenerator generator = new JsonFactory().createGenerator(bytes)) {
+      generator.writeStartArray();
+      older = generator;
+      pairs(list);
+      if (older == null) {
+        return Optional.empty();
+      }
+      generator.writeEndArray();
+    }
+    return Optional.of(bytes.toByteArray());
+  }
+
+  private void pairs(JsonParser list) throws IOException {
     list.nextToken();
     for (; list.nextToken() != JsonToken.END_ARRAY; index++) {
       if (list.currentToken() == JsonToken.VALUE_STRING) {
@@ -38,6 +62,7 @@ final class MergeCheck {
           throw noPair(JsonFiles.shown(text));
         }
         require(text.substring(0, space), text.substring(space + 1));
+        older = null;
       } else {
         pair(list);
       }
@@ -54,6 +79,12 @@ final class MergeCheck {
       throw noPair("a list of others");
     }
     require(left, right);
+    if (left.indexOf(' ') >= 0 || right.indexOf(' ') >= 0 || left.startsWith("#version")) {
+      older = null; // which parts at the space, and takes the other for a comment
+    }
+    if (older != null) {
+      older.writeString(left + ' ' + right);
+    }
   }
 
   private InvalidInputException noPair(String found) {

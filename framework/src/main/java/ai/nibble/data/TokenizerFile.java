@@ -1,5 +1,6 @@
 package ai.nibble.data;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Sha256;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -57,7 +58,7 @@ record TokenizerFile(
       }
       return Files.readAllBytes(path);
     } catch (IOException e) {
-      throw new InvalidInputException(path + " cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(path + " cannot be read: " + FileProblem.reason(e), e);
     }
   }
 

@@ -1,5 +1,6 @@
 package ai.nibble.data;
 
+import ai.nibble.FileProblem;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Sha256;
 import com.fasterxml.jackson.core.JsonFactory;
@@ -20,14 +21,17 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 
 /**
  * Reads a {@code tokenizer.json} in one pass, with a second over its merges: vocabulary and merges,
  * which can be a million strings, are checked as they pass by and never held as a tree. What the
- * library is given are the file's own bytes, but for some values that become null.
+ * library is given are the file's own bytes, but for some values that become null, and merges in
+ * their older form, of which it makes half the copies.
  */
 final class TokenizerReader {
   /** What would add, cut or pad: none of that is the library's to do. */
@@ -38,6 +42,8 @@ final class TokenizerReader {
 
   private static final JsonFactory FACTORY =
       JsonFactory.builder()
+          // each name of a vocabulary stands there once: a table of names would only grow
+          .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
           .disable(JsonFactory.Feature.INTERN_FIELD_NAMES)
           .streamReadConstraints(
               StreamReadConstraints.builder()
@@ -60,11 +66,34 @@ final class TokenizerReader {
   private final VocabularyReader vocabulary;
   private final ObjectNode outline = JsonNodeFactory.instance.objectNode();
 
-  /** Parts of the file that are null for the library: begin and end of each. */
-  private final List<int[]> nulls = new ArrayList<>();
+  /** Parts of the file that are others for the library. */
+  private final List<Cut> cuts = new ArrayList<>();
 
-  private int[] merges;
+  private Part merges;
   private TokenizerFile file;
+
+  /**
+   * A value's place in the file.
+   *
+   * @param begin in UTF-16 code units, as the parser counts
+   */
+  private record Part(long begin, long end) {
+    static Part at(JsonParser parser) {
+      return new Part(parser.currentTokenLocation().getCharOffset(), 0);
+    }
+
+    Part to(JsonParser parser) {
+      return new Part(begin, parser.currentLocation().getCharOffset());
+    }
+
+    /** The same in bytes. */
+    Part in(byte[] utf8) {
+      return new Part(Utf8Check.byteOffset(utf8, begin), Utf8Check.byteOffset(utf8, end));
+    }
+  }
+
+  /** What stands in the place of a part. */
+  private record Cut(Part part, byte[] instead) {}
 
   private TokenizerReader(Path path, byte[] bytes) {
     this.path = path;
@@ -84,7 +113,7 @@ final class TokenizerReader {
     } catch (JsonProcessingException e) {
       throw new InvalidInputException(path + JsonFiles.problem(e), e);
     } catch (IOException e) {
-      throw new InvalidInputException(path + " cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(path + " cannot be read: " + FileProblem.reason(e), e);
     }
     return reader;
   }
@@ -97,10 +126,12 @@ final class TokenizerReader {
   InputStream forLibrary() {
     List<InputStream> parts = new ArrayList<>();
     int from = 0;
-    for (int[] cut : nulls) {
-      parts.add(new ByteArrayInputStream(bytes, from, cut[0] - from));
-      parts.add(new ByteArrayInputStream(NULL));
-      from = cut[1];
+    cuts.sort(Comparator.comparingLong(cut -> cut.part().begin()));
+    for (Cut cut : cuts) {
+      Part part = cut.part().in(bytes);
+      parts.add(new ByteArrayInputStream(bytes, from, (int) part.begin() - from));
+      parts.add(new ByteArrayInputStream(cut.instead()));
+      from = (int) part.end();
     }
     parts.add(new ByteArrayInputStream(bytes, from, bytes.length - from));
     return new SequenceInputStream(Collections.enumeration(parts));
@@ -146,22 +177,22 @@ final class TokenizerReader {
    * @param cut whether the library is given null instead
    */
   private JsonNode value(JsonParser parser, boolean cut) throws IOException {
-    int begin = (int) parser.currentTokenLocation().getByteOffset();
+    Part part = Part.at(parser);
     JsonNode value = TREE.readValue(parser);
     if (cut && value != null && !value.isNull()) {
-      nulls.add(new int[] {begin, (int) parser.currentLocation().getByteOffset()});
+      cuts.add(new Cut(part.to(parser), NULL));
     }
     return value == null ? JsonNodeFactory.instance.nullNode() : value;
   }
 
   private ObjectNode model(JsonParser parser) throws IOException {
     ObjectNode model = JsonNodeFactory.instance.objectNode();
-    Set<String> long_ = Set.of("vocab", "merges");
+    Set<String> lengthy = Set.of("vocab", "merges");
     List<String> seen = new ArrayList<>();
     while (parser.nextToken() != JsonToken.END_OBJECT) {
       String name = nameOf(parser, model);
       parser.nextToken();
-      if (!long_.contains(name) || !parser.currentToken().isStructStart()) {
+      if (!lengthy.contains(name) || !parser.currentToken().isStructStart()) {
         model.set(name, value(parser, name.equals("dropout")));
         continue;
       }
@@ -172,9 +203,9 @@ final class TokenizerReader {
       if (name.equals("vocab")) {
         vocabulary.read(parser);
       } else if (parser.currentToken() == JsonToken.START_ARRAY) {
-        int begin = (int) parser.currentTokenLocation().getByteOffset();
+        Part part = Part.at(parser);
         parser.skipChildren();
-        merges = new int[] {begin, (int) parser.currentLocation().getByteOffset()};
+        merges = part.to(parser);
       } else {
         throw new InvalidInputException(path + ": 'merges' is an object, expected a list");
       }
@@ -197,8 +228,11 @@ final class TokenizerReader {
     ModelCheck.check(path, model);
     Map<String, Integer> ids = vocabulary.ids();
     if (merges != null) {
-      try (JsonParser parser = FACTORY.createParser(bytes, merges[0], merges[1] - merges[0])) {
-        new MergeCheck(path, model, ids).check(parser);
+      Part list = merges.in(bytes);
+      int length = (int) (list.end() - list.begin());
+      try (JsonParser parser = FACTORY.createParser(bytes, (int) list.begin(), length)) {
+        Optional<byte[]> older = new MergeCheck(path, model, ids).check(parser);
+        older.ifPresent(instead -> cuts.add(new Cut(merges, instead)));
       }
     } else if (!model.path("merges").isMissingNode() && !model.path("merges").isNull()) {
       throw new InvalidInputException(

@@ -22,6 +22,9 @@ final class Utf8Check {
     boolean marked =
         all.length >= 3 && all[0] == (byte) 0xef && all[1] == (byte) 0xbb && all[2] == (byte) 0xbf;
     byte[] bytes = marked ? Arrays.copyOfRange(all, 3, all.length) : all;
+    if (bytes.length >= 2 && (bytes[0] == 0 || bytes[1] == 0)) {
+      throw problem(path, 0); // UTF-16 or UTF-32, or a hole
+    }
     CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder(); // which reports what is wrong
     ByteBuffer in = ByteBuffer.wrap(bytes);
     CharBuffer out = CharBuffer.allocate(1 << 14);
@@ -29,15 +32,30 @@ final class Utf8Check {
     do {
       result = decoder.decode(in, out.clear(), true);
     } while (result.isOverflow());
-    boolean wide = bytes.length >= 4 && (bytes[0] == 0 || bytes[1] == 0);
-    if (result.isError() || wide) {
-      throw new InvalidInputException(
-          path
-              + " is no UTF-8 text, at byte "
-              + (wide ? 0 : in.position())
-              + ": fetch the file again");
+    if (result.isError()) {
+      throw problem(path, in.position());
     }
     return bytes;
+  }
+
+  private static InvalidInputException problem(Path path, int at) {
+    return new InvalidInputException(
+        path + ": not valid UTF-8 at byte " + at + ": fetch the file again");
+  }
+
+  /** Where in valid UTF-8 a character begins. */
+  static int byteOffset(byte[] utf8, long utf16Offset) {
+    long units = 0;
+    int at = 0;
+    for (; units < utf16Offset; at++) {
+      int lead = utf8[at] & 0xff;
+      // bytes that go on count nothing; a character of four bytes is two units
+      units += lead < 0x80 || lead >= 0xc0 && lead < 0xf0 ? 1 : lead >= 0xf0 ? 2 : 0;
+    }
+    while (at < utf8.length && (utf8[at] & 0xc0) == 0x80) {
+      at++;
+    }
+    return at;
   }
 
   /** Whether any part of a surrogate pair is written as an escape: {@code \ud83d}. */

@@ -32,7 +32,9 @@ public record WeightSizes(Map<Form, Long> held, long whileLoading) {
     /** int8 codes with a scale a row. */
     CODES_8BIT,
     /** Plain values: embedding, norms, head, and linears that are not quantised. */
-    DENSE
+    DENSE,
+    /** Values of an adapter, float32, that stay what they are. */
+    FROZEN_ADAPTER
   }
 
   public WeightSizes {
@@ -44,11 +46,11 @@ public record WeightSizes(Map<Form, Long> held, long whileLoading) {
     return held.values().stream().mapToLong(Long::longValue).sum();
   }
 
-  /** With more plain values beside the weights. */
-  public WeightSizes plus(long bytes) {
+  /** With bytes of an adapter that stays what it is. */
+  public WeightSizes withFrozenAdapter(long bytes) {
     Map<Form, Long> more = new EnumMap<>(Form.class);
     more.putAll(held);
-    more.merge(Form.DENSE, bytes, Long::sum);
+    more.merge(Form.FROZEN_ADAPTER, bytes, Long::sum);
     return new WeightSizes(more, whileLoading);
   }
 

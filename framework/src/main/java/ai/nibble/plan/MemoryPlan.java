@@ -24,6 +24,7 @@ public record MemoryPlan(Map<Phase, Map<Component, Long>> phases) {
           Component.ABSMAX,
           Component.WEIGHTS_8BIT,
           Component.WEIGHTS_DENSE,
+          Component.FROZEN_ADAPTER,
           Component.TRAINED,
           Component.GRADIENTS,
           Component.ACTIVATIONS,

@@ -100,6 +100,7 @@ public final class PartNeeds {
     held.put(Component.ABSMAX, weights.of(WeightSizes.Form.ABSMAX));
     held.put(Component.WEIGHTS_8BIT, weights.of(WeightSizes.Form.CODES_8BIT));
     held.put(Component.WEIGHTS_DENSE, weights.of(WeightSizes.Form.DENSE));
+    held.put(Component.FROZEN_ADAPTER, weights.of(WeightSizes.Form.FROZEN_ADAPTER));
     held.put(Component.TRAINED, flat);
     held.put(Component.GRADIENTS, flat * gradientBuffers);
     held.put(Component.OPTIMIZER, Math.round(sizes.optimizer() * sizes.values(part)));

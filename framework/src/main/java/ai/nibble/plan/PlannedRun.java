@@ -133,6 +133,7 @@ public record PlannedRun(
     held.put(Component.ABSMAX, weights.of(WeightSizes.Form.ABSMAX));
     held.put(Component.WEIGHTS_8BIT, weights.of(WeightSizes.Form.CODES_8BIT));
     held.put(Component.WEIGHTS_DENSE, weights.of(WeightSizes.Form.DENSE));
+    held.put(Component.FROZEN_ADAPTER, weights.of(WeightSizes.Form.FROZEN_ADAPTER));
     held.put(Component.TRAINED, DType.FLOAT32.bytes() * parameters);
     // values and gradients lie in one set, which is made with the layers
     held.put(Component.GRADIENTS, DType.FLOAT32.bytes() * parameters);

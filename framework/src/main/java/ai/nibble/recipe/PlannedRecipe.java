@@ -155,7 +155,8 @@ final class PlannedRecipe {
         model,
         all
             ? new WeightSizes(Map.of(), 0)
-            : WeightSizes.of(source, quantization, where).plus(beside * DType.FLOAT32.bytes()),
+            : WeightSizes.of(source, quantization, where)
+                .withFrozenAdapter(beside * DType.FLOAT32.bytes()),
         trained.values,
         pairs * trained.largest,
         accumulation,
@@ -200,7 +201,7 @@ final class PlannedRecipe {
               (part, sizes) -> {
                 long beside = taken ? trained.beside(part) : 0;
                 beside += frozen(values.getOrDefault(part, 0L));
-                weights.put(part, sizes.plus(beside * DType.FLOAT32.bytes()));
+                weights.put(part, sizes.withFrozenAdapter(beside * DType.FLOAT32.bytes()));
               });
     }
     return new PartSizes(

@@ -2,8 +2,6 @@ package ai.nibble.recipe;
 
 import ai.nibble.recipe.Preference.RefAdapter;
 import ai.nibble.recipe.Recipe.Method;
-import ai.nibble.train.objective.DirectLoss;
-import ai.nibble.train.objective.FDivergence;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
@@ -34,6 +32,7 @@ final class PreferenceConflicts {
       conflicts.contradictions();
     }
     conflicts.withoutEffect();
+    LossConflicts.check(keys, method);
   }
 
   private String word() {
@@ -86,108 +85,18 @@ final class PreferenceConflicts {
                 + " it, and raise micro_batch_size instead");
       }
     }
-    losses();
     reference();
     if (pairsWithOtherAnswers()) {
       severalRows();
     }
   }
 
-  /** The losses that are named, as far as they could be read. */
-  private List<LossType> named() {
-    return keys.value("loss_type") instanceof List<?> types
-        ? types.stream().map(LossType.class::cast).toList()
-        : List.of();
-  }
-
   private boolean pairsWithOtherAnswers() {
-    return method == Method.KTO && named().contains(LossType.KTO);
-  }
-
-  private void losses() {
-    if (!method.hasReference()) {
-      return;
-    }
-    List<LossType> named = named();
-    for (int i = 0; i < named.size(); i++) {
-      if (named.get(i).method() != method) {
-        problem(
-            entry("loss_type", i, named.size()),
-            "is '"
-                + named.get(i).word()
-                + "', a loss of method "
-                + named.get(i).method().name().toLowerCase(Locale.ROOT)
-                + ", but method is "
-                + word()
-                + ": expected one of "
-                + LossType.of(method).stream().map(LossType::word).toList());
-      }
-    }
-    if (method == Method.KTO && named.size() > 1) {
-      problem("loss_type", "has " + named.size() + " losses, but method kto has one: keep one");
-    }
-    if (keys.value("loss_weights") instanceof List<?> weights
-        && !weights.isEmpty()
-        && !named.isEmpty()
-        && weights.size() != named.size()) {
-      problem(
-          "loss_weights",
-          "has "
-              + weights.size()
-              + (weights.size() == 1 ? " number" : " numbers")
-              + ", but 'loss_type' names "
-              + named.size()
-              + (named.size() == 1 ? " loss" : " losses")
-              + ": give each one its weight");
-    }
-    if (named.contains(LossType.SFT) && method == Method.DPO && keys.isSet("rpo_alpha")) {
-      problem(
-          "rpo_alpha", "and the loss 'sft' both weigh the chosen answers' cross-entropy: keep one");
-    }
-    for (DirectLoss loss : direct(named)) {
-      if (loss.needsSmoothing() && keys.is("label_smoothing", 0.0)) {
-        problem(
-            "label_smoothing",
-            "is 0, but the loss '"
-                + loss.name().toLowerCase(Locale.ROOT)
-                + "' needs a share of wrong labels above 0: its paper has 0.001");
-      }
-    }
-    divergence(named);
-  }
-
-  private static List<DirectLoss> direct(List<LossType> named) {
-    return named.stream().flatMap(type -> type.direct().stream()).toList();
-  }
-
-  private void divergence(List<LossType> named) {
-    List<String> others =
-        direct(named).stream()
-            .filter(loss -> !loss.isOfDifference())
-            .map(loss -> loss.name().toLowerCase(Locale.ROOT))
-            .toList();
-    if (method == Method.DPO
-        && !others.isEmpty()
-        && keys.value("f_divergence_type") instanceof FDivergence divergence
-        && divergence != FDivergence.REVERSE_KL) {
-      problem(
-          "f_divergence_type",
-          "is '"
-              + divergence.name().toLowerCase(Locale.ROOT)
-              + "', which only losses of the difference of two answers have: remove it, or "
-              + others
-              + " from loss_type");
-    }
+    return method == Method.KTO && LossConflicts.named(keys).contains(LossType.KTO);
   }
 
   private void problem(String key, String what) {
     keys.problem(key, "'" + key + "' " + what);
-  }
-
-  /** The place of a list's item; a list of one may be written without brackets. */
-  private String entry(String key, int item, int of) {
-    String name = key + "." + item;
-    return of == 1 && !keys.isWritten(name) ? key : name;
   }
 
   private void reference() {
@@ -245,7 +154,6 @@ final class PreferenceConflicts {
     unless(Set.of(Method.SIMPO), unused, "simpo_gamma");
     unless(Set.of(Method.KTO), unused, "desirable_weight", "undesirable_weight");
     keys.ignored(unused.stream().filter(keys::isWritten).toList(), "method: " + word());
-    constantsWithoutEffect();
     if (method.hasReference()
         && keys.is("adapter", Recipe.Adapter.NONE)
         && keys.isWritten("ref_adapter")) {
@@ -254,7 +162,7 @@ final class PreferenceConflicts {
     boolean entropy =
         method == Method.ORPO
             || keys.isSet("rpo_alpha")
-            || method == Method.DPO && named().contains(LossType.SFT);
+            || method == Method.DPO && LossConflicts.named(keys).contains(LossType.SFT);
     if (method.learnsFromPreferences() && !entropy) {
       keys.ignored(
           List.of("train_on_inputs"), "method: " + word() + ", which looks at answers alone");
@@ -267,25 +175,6 @@ final class PreferenceConflicts {
           "lora_dropout",
           "'lora_dropout' drops from what is trained and not from the reference: the two differ"
               + " from the first step on; 0 is usual here");
-    }
-  }
-
-  /** Of the constants of DPO's losses those that no loss has that is named. */
-  private void constantsWithoutEffect() {
-    List<LossType> named = named();
-    if (method == Method.DPO
-        && !named.isEmpty()
-        && direct(named).stream().noneMatch(DirectLoss::isSmoothed)) {
-      keys.ignored(List.of("label_smoothing"), "the loss_type");
-    }
-    if (method != Method.DPO || !named.isEmpty() && !named.contains(LossType.DISCOPOP)) {
-      keys.ignored(List.of("discopop_tau"), "a loss_type that is not discopop");
-    }
-    if (method != Method.DPO
-        || !keys.is("f_divergence_type", FDivergence.ALPHA_DIVERGENCE)
-            && keys.value("f_divergence_type") != null) {
-      keys.ignored(
-          List.of("f_alpha_divergence_coef"), "an f_divergence_type that is not alpha_divergence");
     }
   }
 

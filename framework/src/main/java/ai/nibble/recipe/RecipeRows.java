@@ -81,6 +81,8 @@ record RecipeRows(
       OverlapCheck.warning(rows.train, rows.eval).ifPresent(out::println);
       EmptyAnswers.warning(rows.train, tokenizer).ifPresent(out::println);
       UntaughtEnd.note(recipe, rows.train, tokenizer).ifPresent(out::println);
+      tokenizer.notice().ifPresent(notice -> out.println("note: " + notice));
+      EndOfTurn.warning(recipe, model, tokenizer).ifPresent(out::println);
       return rows;
     } catch (RuntimeException | Error e) {
       files.forEach(ExampleFile::close);
@@ -167,6 +169,16 @@ record RecipeRows(
     files.forEach(ExampleFile::close);
   }
 
+  /** Whether any of these data sets is of conversations, by its type. */
+  static boolean areConversations(Stream<Dataset> datasets) {
+    return datasets.anyMatch(
+        dataset ->
+            switch (dataset.type()) {
+              case TEXT, PROMPT_COMPLETION, PREFERENCE, UNPAIRED_PREFERENCE -> false;
+              case ALPACA, MESSAGES, SHAREGPT -> true;
+            });
+  }
+
   /** The recipe's template, or the base's; null where there is none and no row needs one. */
   static ChatTemplate template(Recipe recipe) {
     Path directory = WeightSource.directory(recipe.base());
@@ -174,19 +186,13 @@ record RecipeRows(
     if (file.isPresent()) {
       return ChatTemplate.load(file.get(), directory, Map.of());
     }
-    boolean conversations =
+    Stream<Dataset> datasets =
         Stream.of(
                 recipe.data().datasets(),
                 recipe.data().testDatasets(),
                 recipe.evaluation().generationEval().map(GenerationEval::dataset).stream().toList())
-            .flatMap(List::stream)
-            .anyMatch(
-                dataset ->
-                    switch (dataset.type()) {
-                      case TEXT, PROMPT_COMPLETION, PREFERENCE, UNPAIRED_PREFERENCE -> false;
-                      case ALPACA, MESSAGES, SHAREGPT -> true;
-                    });
-    if (conversations) {
+            .flatMap(List::stream);
+    if (areConversations(datasets)) {
       return ChatTemplate.load(directory, Map.of());
     }
     try {

@@ -6,11 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.TinyChat;
 import ai.nibble.cli.Refusals.Reader;
 import ai.nibble.gguf.GgufBytes;
+import ai.nibble.model.TinyModel;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
@@ -59,12 +61,13 @@ class BadGgufTest {
   /** Of weights that are as they should be, what a file may be damaged by on its way. */
   @Test
   void aModelThatIsCutShortIsRefusedAndTheWholeOneIsTaken() throws IOException {
+    // the last tensor's 12,432 bytes end 16 before the file does
     Path model = TinyChat.gguf(beside, Map.of());
     for (Reader reader : List.of(Reader.INSPECT, Reader.GENERATE)) {
       assertEquals(0, refusals.run(refusals.reading(reader, model)), refusals.said());
     }
     byte[] whole = Files.readAllBytes(model);
-    for (int length : new int[] {whole.length - 1, whole.length / 2, whole.length / 10, 40}) {
+    for (int length : new int[] {whole.length - 17, whole.length / 2, whole.length / 10, 40}) {
       Files.write(model, Arrays.copyOf(whole, length));
       refusals.each(Reader.ALL, model, model + ": ", "download it again");
     }
@@ -93,8 +96,25 @@ class BadGgufTest {
             .replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
     Files.writeString(config, text);
     int blocks = 259 * 66; // of IQ2_XXS, 66 bytes for 256 weights
+    Map<String, Object> metadata = new LinkedHashMap<>(new TinyModel(3, false).ggufMetadata());
+    metadata.put("llama.block_count", 1);
+    metadata.put("llama.context_length", 512);
+    metadata.put("llama.embedding_length", 256);
+    metadata.put("llama.attention.head_count", 4);
+    metadata.put("llama.vocab_size", 259);
+    GgufBytes bytes = GgufBytes.header(2, metadata.size());
+    metadata.forEach(
+        (key, value) -> {
+          if (value instanceof String word) {
+            bytes.key(key, word);
+          } else if (value instanceof Float number) {
+            bytes.key(key, GgufBytes.FLOAT32).f32(number);
+          } else {
+            bytes.uint32(key, (Integer) value);
+          }
+        });
     Path model =
-        GgufBytes.header(2, 0)
+        bytes
             .tensor("token_embd.weight", 16, 0, 256, 259)
             .tensor("blk.0.attn_norm.weight", 0, (blocks + 31) / 32 * 32, 256)
             .pad(32)

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.TinyChat;
+import ai.nibble.WholeDirectory;
 import ai.nibble.checkpoint.CheckpointFolder;
 import ai.nibble.checkpoint.SavedCheckpoint;
 import java.io.IOException;
@@ -106,8 +107,17 @@ final class SignalTest {
     assertEquals(0, jvm.finished(train(set, "output_dir=whole")), jvm.log());
     Process process = train(set);
     jvm.await(process, at);
+    long start = System.nanoTime();
     ChildJvm.signal(process, signal);
-    endsWith(code, process, System.nanoTime());
+    // a run that was through before its signal went out shows nothing of it: another, twice at most
+    for (int more = 2; more > 0 && jvm.finished(process) == 0; more--) {
+      WholeDirectory.delete(temp.resolve("out"));
+      process = train(set);
+      jvm.await(process, at);
+      start = System.nanoTime();
+      ChildJvm.signal(process, signal);
+    }
+    endsWith(code, process, start);
     assertTrue(jvm.log().contains("go on with --set resume_from_checkpoint=auto"), jvm.log());
     assertTrue(newest().orElseThrow().state().step() >= 2);
     assertFalse(Files.exists(temp.resolve("out/adapter_model.safetensors")));
@@ -127,10 +137,14 @@ final class SignalTest {
     assertEquals(1, newest().orElseThrow().state().step());
   }
 
+  /**
+   * The run is one that would go on for hours: of one with 37 steps left, all were done where this
+   * machine was busy for as long before the first signal went out, and it ended with 0.
+   */
   @Test
   void aSecondSignalAndAThirdDoNotTearTheCheckpoint() throws Exception {
-    Process process = train("save_steps=1");
-    jvm.await(process, "step 3/40");
+    Process process = train("save_steps=1", "save_total_limit=2", "max_steps=1000000");
+    jvm.await(process, "step 3/");
     long start = System.nanoTime();
     for (String signal : new String[] {"TERM", "INT", "HUP", "TERM"}) {
       ChildJvm.signal(process, signal);

@@ -12,6 +12,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Base64;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -82,6 +83,44 @@ class HostileTokenizerTest {
         "{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"" + charsmap + "\"}";
     String message = refusal(with("\"normalizer\": null", "\"normalizer\": " + normalizer));
     assertTrue(message.contains("points outside itself"), message);
+  }
+
+  /** A trie whose root leads by {@code c} to a value: where its text begins. */
+  private String charsmap(char c, int begin, byte... texts) {
+    ByteBuffer bytes = ByteBuffer.allocate(4 + 4 * 512 + texts.length);
+    bytes.order(ByteOrder.LITTLE_ENDIAN).putInt(4 * 512);
+    int base = 256; // children of the root, whose own offset it is
+    bytes.putInt(4, base << 10);
+    int child = base ^ c;
+    int own = 1; // where the child's value stands, apart from all else
+    bytes.putInt(4 + 4 * child, (child ^ own) << 10 | 1 << 8 | c);
+    bytes.putInt(4 + 4 * own, begin | 1 << 31);
+    bytes.position(4 + 4 * 512);
+    bytes.put(texts);
+    String charsmap = Base64.getEncoder().encodeToString(bytes.array());
+    return "{\"type\": \"Precompiled\", \"precompiled_charsmap\": \"" + charsmap + "\"}";
+  }
+
+  @Test
+  void aCharsmapWhoseTextsAreNoTextIsRefused() throws IOException {
+    String place = "\"normalizer\": null";
+    byte[] good = {'x', 'y', 0, (byte) 0xc3, (byte) 0xa9, 0, 0};
+    String json = with(place, "\"normalizer\": " + charsmap('a', 1, good));
+    try (Tokenizer tokenizer = load(json)) { // a becomes y, which is no token
+      assertArrayEquals(new int[] {0, 2}, tokenizer.encode("ab").ids());
+    }
+    String message = refusal(with(place, "\"normalizer\": " + charsmap('a', 4, good)));
+    assertTrue(message.contains("points into a character"), message);
+    message = refusal(with(place, "\"normalizer\": " + charsmap('a', 2, good)));
+    assertTrue(message.contains("leaves out printed characters"), message);
+    message = refusal(with(place, "\"normalizer\": " + charsmap('a', 0, (byte) 0xff)));
+    assertTrue(message.contains("texts that are not UTF-8"), message);
+    message = refusal(with(place, "\"normalizer\": " + charsmap('a', 0, new byte[200])));
+    assertTrue(message.contains("leaves out printed"), message);
+    byte[] endless = new byte[200];
+    Arrays.fill(endless, (byte) 'z');
+    message = refusal(with(place, "\"normalizer\": " + charsmap('a', 0, endless)));
+    assertTrue(message.contains("more than 128 bytes"), message);
   }
 
   @Test

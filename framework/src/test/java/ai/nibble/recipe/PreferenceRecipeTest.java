@@ -11,6 +11,8 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.TinyChat;
 import ai.nibble.lora.AdapterStore;
 import ai.nibble.plan.Component;
+import ai.nibble.plan.DevicePlan;
+import ai.nibble.plan.DeviceUse;
 import ai.nibble.plan.Phase;
 import ai.nibble.report.Report;
 import ai.nibble.train.objective.DirectLoss;
@@ -375,11 +377,36 @@ final class PreferenceRecipeTest {
     run(tiny("simpo", to("first")));
     String more = "dpo\nlora_model_dir: first";
     long trained = planned(more, Component.TRAINED);
-    long without = planned(more + "\nref_adapter: none", Component.WEIGHTS_DENSE);
-    assertEquals(trained, planned(more, Component.WEIGHTS_DENSE) - without);
     assertTrue(trained > 1000, trained + " bytes");
+    assertEquals(trained, planned(more, Component.FROZEN_ADAPTER));
+    assertEquals(0, planned(more + "\nref_adapter: none", Component.FROZEN_ADAPTER));
     String known = more + "\nprecompute_ref_log_probs: true";
-    assertEquals(without, planned(known, Component.WEIGHTS_DENSE));
+    assertEquals(0, planned(known, Component.FROZEN_ADAPTER));
+  }
+
+  /** The copy is where its modules are, each part of it. */
+  @Test
+  void aModelOverSeveralDevicesHasTheCopyInParts() throws IOException {
+    run(tiny("simpo", to("first")));
+    String more = "dpo\nlora_model_dir: first\ngradient_accumulation_steps: 2";
+    run(tiny(more, to("whole")));
+    String two =
+        more
+            + "\ndevice_map: {model.embed_tokens: 'cpu:1', model.layers.0: 'cpu:1', model.layers.1:"
+            + " 'cpu:2', model.norm: 'cpu:2', lm_head: 'cpu:2'}";
+    Recipe split = tiny(two, to("split"));
+    DevicePlan devices =
+        RecipePlan.read(split, new PrintStream(new ByteArrayOutputStream()), List.of())
+            .devices()
+            .orElseThrow();
+    assertEquals(2, devices.uses().size());
+    for (DeviceUse use : devices.uses()) {
+      long trained = use.bytes().get(Component.TRAINED);
+      assertEquals(trained, use.bytes().get(Component.FROZEN_ADAPTER), use.toString());
+    }
+    run(split);
+    assertEquals(Math.log(2), firstLoss("split"), 1e-15);
+    assertArrayEquals(weights("whole"), weights("split"));
   }
 
   private long planned(String lines, Component component) throws IOException {

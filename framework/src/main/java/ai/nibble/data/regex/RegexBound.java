@@ -6,19 +6,23 @@ import ai.nibble.data.regex.RegexNode.Letter;
 import ai.nibble.data.regex.RegexNode.Look;
 import ai.nibble.data.regex.RegexNode.Repeat;
 import ai.nibble.data.regex.RegexNode.Sequence;
+import java.util.EnumSet;
 import java.util.List;
-import java.util.Optional;
 import java.util.Set;
 
 /**
  * What an expression can cost on a text.
  *
  * @param minLength characters of its shortest match
- * @param letters what the repetitions match that can be given back; empty where there are none, and
- *     so no text that costs much
+ * @param letters what the repetitions match that can be given back, each by itself; empty where
+ *     there are none, and so no text that costs much
  * @param longestRun so many of these letters may stand in a row
  */
-public record RegexBound(int minLength, Optional<Letters> letters, int longestRun) {
+public record RegexBound(int minLength, Set<Letters> letters, int longestRun) {
+  public RegexBound {
+    letters = Set.copyOf(letters);
+  }
+
   private static final int MAX_LENGTH = 20_000;
 
   /**
@@ -66,7 +70,7 @@ public record RegexBound(int minLength, Optional<Letters> letters, int longestRu
     }
     RegexNode whole = RegexParser.parse(pattern);
     if (TRUSTED.contains(pattern)) {
-      return new RegexBound(1, Optional.of(Letters.ANY), (int) (MOST_FAILURES / 4));
+      return new RegexBound(1, Set.of(Letters.ANY), (int) (MOST_FAILURES / 4));
     }
     if (RegexCost.of(whole, 1) > MOST_AT_ONCE
         || RegexCost.of(whole, A_RUN) > MOST_PER_CHARACTER * A_RUN) {
@@ -74,7 +78,7 @@ public record RegexBound(int minLength, Optional<Letters> letters, int longestRu
           "can be tried in too many ways: repetitions that can take the same characters stand in a"
               + " row or in each other");
     }
-    Optional<Letters> letters = Optional.ofNullable(givenBack(whole, true));
+    Set<Letters> letters = givenBack(whole, true);
     int run = letters.isEmpty() ? Integer.MAX_VALUE : longestRun(whole);
     return new RegexBound(whole.minLength(), letters, run);
   }
@@ -94,41 +98,36 @@ public record RegexBound(int minLength, Optional<Letters> letters, int longestRu
   }
 
   /**
-   * What repetitions match that are gone back into; null where there are none.
+   * What repetitions match that are gone back into, each by itself.
    *
    * @param last whether all is matched behind the node
    */
-  private static Letters givenBack(RegexNode node, boolean last) {
-    Letters found = null;
+  private static Set<Letters> givenBack(RegexNode node, boolean last) {
+    Set<Letters> found = EnumSet.noneOf(Letters.class);
     if (node instanceof Choice choice) {
-      for (RegexNode branch : choice.branches()) {
-        found = or(found, givenBack(branch, last));
-      }
+      choice.branches().forEach(branch -> found.addAll(givenBack(branch, last)));
     } else if (node instanceof Sequence sequence) {
       List<RegexNode> parts = sequence.parts();
       int fallible = RegexCost.lastThatCanFail(parts);
       for (int i = 0; i < parts.size(); i++) {
-        found = or(found, givenBack(parts.get(i), last && i >= fallible));
+        found.addAll(givenBack(parts.get(i), last && i >= fallible));
       }
     } else if (node instanceof Repeat repeat) {
       boolean letters = repeat.body() instanceof Letter;
       if (repeat.max() == 1) {
-        found = givenBack(repeat.body(), last);
+        found.addAll(givenBack(repeat.body(), last));
       } else if (RegexCost.hasUnbounded(repeat) && !(last && letters)) {
-        found = all(repeat.body());
+        found.add(all(repeat.body()));
       }
     } else if (node instanceof Atomic atomic) {
-      found = givenBack(atomic.body(), false);
+      found.addAll(givenBack(atomic.body(), false));
     } else if (node instanceof Look look) {
-      found = givenBack(look.body(), false);
+      found.addAll(givenBack(look.body(), false));
     }
     return found;
   }
 
-  private static Letters or(Letters a, Letters b) {
-    return a == null ? b : b == null ? a : a.or(b);
-  }
-
+  /** What a part matches; null where that is no character. */
   private static Letters all(RegexNode node) {
     if (node instanceof Letter letter) {
       return letter.letters();
@@ -143,7 +142,8 @@ public record RegexBound(int minLength, Optional<Letters> letters, int longestRu
                     : node instanceof Atomic atomic ? List.of(atomic.body()) : List.of();
     Letters found = null;
     for (RegexNode each : inner) {
-      found = or(found, all(each));
+      Letters inEach = all(each);
+      found = found == null || inEach == null ? inEach == null ? found : inEach : found.or(inEach);
     }
     return found;
   }
@@ -158,7 +158,7 @@ public record RegexBound(int minLength, Optional<Letters> letters, int longestRu
       List<RegexNode> parts = parts(branch);
       int fallible = RegexCost.lastThatCanFail(parts);
       for (int i = 0; i < parts.size(); i++) {
-        boolean back = givenBack(parts.get(i), i >= fallible) != null;
+        boolean back = !givenBack(parts.get(i), i >= fallible).isEmpty();
         if (back && !(parts.get(i) instanceof Repeat r && isTaken(r, branches))) {
           return false;
         }
