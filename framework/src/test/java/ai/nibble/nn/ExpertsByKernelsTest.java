@@ -70,7 +70,9 @@ class ExpertsByKernelsTest extends ExpertsTest {
   private static Variable doubled(Tape tape, Variable tokens, int times) {
     Variable twice = tape.apply(new Residual(), tokens, tokens);
     try (Variable given = twice) {
-      return times == 1 ? tape.apply(new Residual(), given, given) : doubled(tape, given, times - 1);
+      return times == 1
+          ? tape.apply(new Residual(), given, given)
+          : doubled(tape, given, times - 1);
     }
   }
 
