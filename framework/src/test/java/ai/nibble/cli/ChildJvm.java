@@ -85,8 +85,8 @@ final class ChildJvm {
   }
 
   /**
-   * Whether this process was started with SIGHUP or SIGINT ignored, as behind nohup and in a shell's
-   * background: its children are too, and Java then leaves them so.
+   * Whether this process was started with SIGHUP or SIGINT ignored, as behind nohup and in a
+   * shell's background: its children are too, and Java then leaves them so.
    */
   private static boolean signalsAreIgnored() {
     try (Stream<String> status = Files.lines(Path.of("/proc/self/status"))) {
