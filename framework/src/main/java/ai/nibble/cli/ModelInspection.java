@@ -4,6 +4,7 @@ import ai.nibble.InvalidInputException;
 import ai.nibble.data.ChatTemplate;
 import ai.nibble.data.Tokenizer;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.GenerationConfig;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.ModelStore;
 import ai.nibble.model.WeightSource;
@@ -85,6 +86,7 @@ record ModelInspection(
               path -> targets.merge(path.substring(path.lastIndexOf('.') + 1), 1, Integer::sum));
       Path directory = WeightSource.directory(model);
       List<String> problems = new ArrayList<>();
+      generation(directory, source.config(), problems);
       return new ModelInspection(
           model,
           source.config(),
@@ -94,6 +96,14 @@ record ModelInspection(
           tokenizer(directory, source.config(), problems, notices),
           template(directory, problems),
           problems);
+    }
+  }
+
+  private static void generation(Path directory, ModelConfig config, List<String> problems) {
+    try {
+      GenerationConfig.read(directory, config);
+    } catch (InvalidInputException e) {
+      problems.addAll(e.problems());
     }
   }
 

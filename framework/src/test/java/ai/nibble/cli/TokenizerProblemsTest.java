@@ -124,6 +124,12 @@ class TokenizerProblemsTest {
   }
 
   @Test
+  void aGenerationConfigThatCannotBeReadIsAFaultOfTheModel() throws IOException {
+    Files.writeString(chat.resolve("generation_config.json"), "[1,2");
+    assertRefuses("generation_config.json: line 1", "inspect", chat.toString());
+  }
+
+  @Test
   void aTokenizerThatCannotBeUsedIsAFaultOfTheModel() throws IOException {
     Path tokenizer = chat.resolve("tokenizer.json");
     String good = Files.readString(tokenizer);
