@@ -1,5 +1,6 @@
 package ai.nibble.generate;
 
+import ai.nibble.InvalidInputException;
 import java.util.Arrays;
 import java.util.function.IntPredicate;
 
@@ -32,7 +33,7 @@ final class Candidates {
       max = Math.max(max, logit); // not a number if any is
     }
     if (!Float.isFinite(max)) {
-      throw new IllegalStateException(
+      throw new InvalidInputException(
           "the largest logit is "
               + max
               + ", expected a finite number: the model's weights or its adapter are damaged, or"

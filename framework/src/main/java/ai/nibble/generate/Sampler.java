@@ -1,5 +1,6 @@
 package ai.nibble.generate;
 
+import ai.nibble.InvalidInputException;
 import java.nio.FloatBuffer;
 
 /**
@@ -30,7 +31,7 @@ public interface Sampler {
       }
     }
     if (!Float.isFinite(logits.get(best))) {
-      throw new IllegalStateException(
+      throw new InvalidInputException(
           "the largest logit is "
               + logits.get(best)
               + ", expected a finite number: the model's weights or its adapter are damaged");

@@ -185,7 +185,7 @@ class GeneratorTest {
     TokenHistory none = new TokenHistory(0, new int[] {1});
     assertEquals(1, Sampler.GREEDY.pick(FloatBuffer.wrap(new float[] {0, 2, 2, 1}), none));
     FloatBuffer broken = FloatBuffer.wrap(new float[] {Float.NaN, Float.NaN});
-    assertThrows(IllegalStateException.class, () -> Sampler.GREEDY.pick(broken, none));
+    assertThrows(InvalidInputException.class, () -> Sampler.GREEDY.pick(broken, none));
   }
 
   private static GenerationSettings sampled(long seed, int maxNewTokens) {
