@@ -25,7 +25,7 @@ final class Candidates {
    *
    * @param logits {@code [vocabulary]}; −∞ bans a token
    * @param temperature above 0; the logits are divided by it
-   * @throws IllegalStateException if a logit is not a number, or none is finite
+   * @throws InvalidInputException if a logit is not a number, or none is finite
    */
   static Candidates of(float[] logits, double temperature) {
     float max = Float.NEGATIVE_INFINITY;

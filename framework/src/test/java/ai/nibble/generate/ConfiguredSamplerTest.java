@@ -197,16 +197,14 @@ class ConfiguredSamplerTest {
       value = {
         "TEMPERATURE | NaN | 'temperature' is NaN, expected a finite number of at least 0",
         "TEMPERATURE | -1 | 'temperature' is -1, expected a finite number of at least 0",
-        "TEMPERATURE | Infinity | 'temperature' is Infinity, expected a finite number of at least"
-            + " 0",
+        "TEMPERATURE | Infinity | 'temperature' is Infinity, expected a finite number of at least 0",
         "TOP_K | -1 | 'top_k' is -1, expected a whole number of at least 0 (0: off)",
         "TOP_K | 1.5 | 'top_k' is 1.5, expected a whole number of at least 0 (0: off)",
         "TOP_P | 0 | 'top_p' is 0, expected a number above 0 and up to 1 (1: off)",
         "TOP_P | 2 | 'top_p' is 2, expected a number above 0 and up to 1 (1: off)",
         "MIN_P | -0.1 | 'min_p' is -0.1, expected a number from 0 to 1 (0: off)",
         "TYPICAL_P | 1.01 | 'typical_p' is 1.01, expected a number above 0 and up to 1 (1: off)",
-        "REPETITION_PENALTY | 0 | 'repetition_penalty' is 0, expected a finite number above 0 (1:"
-            + " off)",
+        "REPETITION_PENALTY | 0 | 'repetition_penalty' is 0, expected a finite number above 0 (1: off)",
         "FREQUENCY_PENALTY | NaN | 'frequency_penalty' is NaN, expected a finite number (0: off)",
       })
   void valuesOutOfRangeAreRefused(SamplingKey key, double value, String problem) {
