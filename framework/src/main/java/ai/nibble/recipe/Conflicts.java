@@ -37,6 +37,7 @@ final class Conflicts {
     Conflicts conflicts = new Conflicts(values, at, whole);
     conflicts.contradictions();
     conflicts.withoutEffect();
+    ScheduleConflicts.check(conflicts);
     PreferenceConflicts.check(conflicts, (Recipe.Method) values.get("method"));
   }
 
@@ -292,10 +293,9 @@ final class Conflicts {
     }
   }
 
-  /** Constants that the optimizer or the schedule has no use for. */
+  /** Constants that the optimizer has no use for. */
   private void optimizerWithoutEffect() {
-    if (!(values.get("optimizer") instanceof Optimization.OptimizerName optimizer)
-        || !(values.get("lr_scheduler") instanceof Optimization.LrScheduler scheduler)) {
+    if (!(values.get("optimizer") instanceof Optimization.OptimizerName optimizer)) {
       return;
     }
     List<String> unused =
@@ -307,17 +307,6 @@ final class Conflicts {
           case ADAFACTOR -> List.of("adam_beta1", "adam_beta2", "adam_epsilon", "momentum");
         };
     ignored(unused, "optimizer: " + optimizer.name().toLowerCase(Locale.ROOT));
-    boolean takesMore =
-        switch (scheduler) {
-          case COSINE, LINEAR, CONSTANT -> false;
-          case COSINE_WITH_RESTARTS, POLYNOMIAL, INVERSE_SQRT, WARMUP_STABLE_DECAY -> true;
-        };
-    if (isSet("lr_scheduler_kwargs") && !takesMore) {
-      notice(
-          "lr_scheduler_kwargs",
-          "'lr_scheduler_kwargs' has no effect with lr_scheduler: "
-              + scheduler.name().toLowerCase(Locale.ROOT));
-    }
   }
 
   private static boolean shareFiles(Dataset a, Dataset b) {
