@@ -63,6 +63,13 @@ final class Conflicts {
           "'allow_nonfinite_weights' is 'true', but adapter none trains all weights, which must be"
               + " numbers: remove it, or train an adapter");
     }
+    if (is("adapter", Recipe.Adapter.NONE) && isSet("lora_model_dir")) {
+      problem(
+          "lora_model_dir",
+          "'lora_model_dir' is an adapter to begin with, but adapter none trains all weights and"
+              + " has none: merge it into the base before (nibble merge), or use adapter: lora or"
+              + " qlora");
+    }
     if (is("use_dora", true) && is("load_in_8bit", true)) {
       problem(
           "use_dora",
@@ -219,7 +226,9 @@ final class Conflicts {
 
   private void withoutEffect() {
     if (is("adapter", Recipe.Adapter.NONE)) {
-      ignored(Schema.LORA, "adapter: none");
+      ignored(
+          Schema.LORA.stream().filter(key -> !key.equals("lora_model_dir")).toList(),
+          "adapter: none");
     }
     if (values.get("max_memory") instanceof MaxMemory most
         && !most.bytes().isEmpty()
@@ -234,6 +243,9 @@ final class Conflicts {
     if (isSet("lora_model_dir") && isOtherThan("init_lora_weights", InitLoraWeights.KAIMING)) {
       notice(
           "init_lora_weights", "'init_lora_weights' has no effect: 'lora_model_dir' has matrices");
+    }
+    if (isSet("lora_model_dir") && isSet("loftq_config")) {
+      notice("loftq_config", "'loftq_config' has no effect: 'lora_model_dir' has matrices");
     }
     if (is("use_dora", true)
         && values.get("lora_dropout") instanceof Double dropout

@@ -200,6 +200,11 @@ final class VariantRecipeTest {
   void trainingGoesOnFromAnAdapter() throws IOException {
     run(tiny("use_dora: true\n", "first"));
     String more = "use_dora: true\nlora_model_dir: first\n";
+    assertEquals(
+        List.of("a.yaml:12:15: 'loftq_config' has no effect: 'lora_model_dir' has matrices"),
+        files.relative(tiny(more + "loftq_config: {loftq_iter: 3}\n", "second").notices()).stream()
+            .filter(line -> line.contains("loftq"))
+            .toList());
     Recipe recipe = tiny(more, "second");
     assertEquals(recipe, files.loadText(recipe.resolvedYaml()));
     String log = run(recipe);
