@@ -1,6 +1,7 @@
 package ai.nibble;
 
 import com.fasterxml.jackson.core.JacksonException;
+import com.fasterxml.jackson.core.exc.StreamReadException;
 import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.exc.UnrecognizedPropertyException;
 import java.io.CharConversionException;
@@ -46,6 +47,9 @@ public final class JsonProblem {
 
   /** A value that no record takes: the parser's words name Java's types. */
   private static String reason(JsonMappingException e) {
+    if (e.getCause() instanceof StreamReadException text) {
+      return words(text.getOriginalMessage()); // the text was no good, on the way to the value
+    }
     String path =
         e.getPath().stream()
             .map(step -> step.getFieldName() == null ? "" + step.getIndex() : step.getFieldName())

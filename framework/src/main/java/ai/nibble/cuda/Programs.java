@@ -24,6 +24,7 @@ public final class Programs {
         ScoreKernels.PROGRAM,
         Weight4.DEQUANTIZE,
         Weight4.PRODUCT,
+        ExpertKernels.PROGRAM,
         GroupedKernels.PROGRAM,
         Quantize4Kernels.PROGRAM,
         Int8Kernels.PROGRAM);

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /** Reads the tokens beside the model's own, and checks what the library would do with them. */
 final class AddedTokens {
@@ -13,6 +14,9 @@ final class AddedTokens {
   private static final int MOST = 1 << 15;
 
   private static final int LONGEST = 4096;
+
+  /** Characters of all; the library builds an automaton with a state or two for each. */
+  private static final int MOST_CHARACTERS = 1 << 20;
 
   private final Path path;
   private final VocabularyReader vocabulary;
@@ -30,6 +34,13 @@ final class AddedTokens {
     JsonNode list = outline.path("added_tokens");
     if (list.size() > MOST) {
       throw problem(list.size() + " tokens, expected at most " + MOST);
+    }
+    long characters = 0;
+    for (JsonNode each : list) {
+      characters += each.path("content").asText().length();
+    }
+    if (characters > MOST_CHARACTERS) {
+      throw problem(characters + " characters in all, expected at most " + MOST_CHARACTERS);
     }
     requireApart(list);
     Emptiness emptiness = new Emptiness(outline.path("normalizer"));
@@ -129,30 +140,44 @@ final class AddedTokens {
 
     boolean mayEmpty(String text) {
       String left = text;
+      boolean known = true; // whether what is left is all that can be
       boolean visible = hasVisible(left);
       for (JsonNode step : steps) {
-        switch (step.path("type").asText()) {
+        String type = step.path("type").asText();
+        switch (type) {
           case "Replace" -> {
             String content = step.path("content").asText();
             String literal = step.path("pattern").path("String").textValue();
-            if (literal == null && content.isEmpty()) {
+            boolean exact = literal != null && known;
+            if (!exact && content.isEmpty()) {
               return true;
             }
-            left = literal == null ? left : left.replace(literal, content);
-            visible = literal == null ? visible && hasVisible(content) : hasVisible(left);
+            left = exact ? left.replace(literal, content) : left;
+            visible = exact ? hasVisible(left) : visible && hasVisible(content);
+            known = exact;
           }
           case "Strip", "StripAccents", "Nmt", "BertNormalizer", "Precompiled" -> {
             if (!visible) {
               return true; // these take away spaces, marks and what is not printed
             }
+            known &= type.equals("Strip");
           }
-          default -> {}
+          case "Prepend" -> left = step.path("prepend").asText("▁") + left;
+          case "Lowercase" -> {
+            left = left.toLowerCase(Locale.ROOT);
+            known &= isAscii(left);
+          }
+          default -> known &= isAscii(left) && type.startsWith("NF");
         }
         if (left.isEmpty()) {
           return true;
         }
       }
       return false;
+    }
+
+    private static boolean isAscii(String text) {
+      return text.chars().allMatch(c -> c < 128);
     }
 
     private static boolean hasVisible(String text) {

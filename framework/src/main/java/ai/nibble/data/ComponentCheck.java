@@ -6,6 +6,7 @@ import ai.nibble.data.regex.RegexBound;
 import ai.nibble.data.regex.RegexException;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.nio.file.Path;
+import java.text.Normalizer;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -64,6 +65,9 @@ final class ComponentCheck {
 
   private static final int MAX_NORMAL_FORM = 18;
 
+  /** A character's bytes as characters of their own, with a space before them. */
+  private static final int MAX_REWRITE = 5;
+
   /** Normalizers that leave white space what it is, and what is none too. */
   private static final Set<String> KEEP_WHITE =
       Set.of("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Strip", "Sequence");
@@ -73,6 +77,11 @@ final class ComponentCheck {
   private int components;
   private double growth = 1;
   private int expansion = 1;
+
+  /** Components so far that spell each byte, or each space, as a character of their own. */
+  private int rewrites;
+
+  private int charsmaps;
 
   /** Whether runs of the text are those that an expression meets. */
   private boolean asWritten = true;
@@ -99,6 +108,7 @@ final class ComponentCheck {
     TextLimits encoding = limits;
     double grown = growth;
     growth = 1;
+    rewrites = 0;
     part = "decoder";
     requireWholeNumbers(part, root.path(part));
     component(part, root.path(part), 1);
@@ -192,12 +202,18 @@ final class ComponentCheck {
 
   private void settings(String where, String type, JsonNode node) {
     switch (type) {
-      case "Precompiled" ->
-          PrecompiledCharsmap.check(path, where, node.get("precompiled_charsmap"));
+      case "Precompiled" -> {
+        PrecompiledCharsmap.Growth grows =
+            PrecompiledCharsmap.check(path, where, node.get("precompiled_charsmap"));
+        // of a single one Unicode's own are known by 'expansion'
+        growth *= charsmaps++ == 0 ? grows.beyond(MAX_NORMAL_FORM) : grows.beyond(1);
+      }
+      case "ByteLevel", "Metaspace" -> growth *= rewrites++ == 0 ? 1 : MAX_REWRITE;
+      case "BertNormalizer" -> growth *= 3; // spaces around each ideograph
       case "Prepend" -> {
         String text = node.path("prepend").asText("▁");
         require(where, node, "prepend", !text.isEmpty(), "one that is not empty");
-        growth *= 1 + text.codePointCount(0, text.length());
+        growth *= 1 + normalLength(text);
       }
       case "FixedLength" ->
           require(where, node, "length", node.path("length").asLong(1) > 0, "1 or above");
@@ -249,8 +265,14 @@ final class ComponentCheck {
     }
     if (type.equals("Replace")) {
       String content = node.path("content").asText();
-      growth *= Math.max(1, (double) content.codePointCount(0, content.length()) / shortest);
+      growth *= Math.max(1, (double) normalLength(content) / shortest);
     }
+  }
+
+  /** Characters of a text, where a normal form may come after and take them apart. */
+  static int normalLength(String text) {
+    String apart = Normalizer.normalize(text, Normalizer.Form.NFKD);
+    return Math.max(text.codePointCount(0, text.length()), apart.codePointCount(0, apart.length()));
   }
 
   /** The length of its shortest match. */

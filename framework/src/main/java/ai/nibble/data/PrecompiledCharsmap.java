@@ -27,7 +27,20 @@ final class PrecompiledCharsmap {
 
   private PrecompiledCharsmap() {}
 
-  static void check(Path path, String where, JsonNode charsmap) {
+  /**
+   * How many characters are made of one, at most.
+   *
+   * @param plain of one of ASCII
+   * @param other of any other
+   */
+  record Growth(int plain, int other) {
+    /** The same, where so many are allowed for a character that is not of ASCII. */
+    double beyond(int allowed) {
+      return Math.max(1, Math.max(plain, (double) other / allowed));
+    }
+  }
+
+  static Growth check(Path path, String where, JsonNode charsmap) {
     byte[] bytes = charsmap != null && charsmap.isTextual() ? decode(charsmap.asText()) : null;
     if (bytes == null) {
       throw new InvalidInputException(
@@ -52,6 +65,43 @@ final class PrecompiledCharsmap {
     String problem = problem(units, texts);
     if (problem != null) {
       throw new InvalidInputException(path + ": " + where + ": 'precompiled_charsmap' " + problem);
+    }
+    int plain = longest(units, texts, 1, 128);
+    return new Growth(plain, longest(units, texts, 128, 256));
+  }
+
+  /**
+   * Characters of the longest replacement of what begins with one of these bytes; checked before.
+   */
+  private static int longest(int[] units, byte[] texts, int from, int to) {
+    int longest = 1;
+    BitSet seen = new BitSet();
+    Deque<Integer> open = new ArrayDeque<>();
+    follow(units, 0, from, to, seen, open);
+    while (!open.isEmpty()) {
+      int node = open.pop();
+      if ((units[node] & (1 << 8)) != 0) {
+        int begin = units[base(units, node)] & 0x7fffffff;
+        int end = begin;
+        while (end < texts.length && texts[end] != 0) {
+          end++;
+        }
+        String text = new String(texts, begin, end - begin, StandardCharsets.UTF_8);
+        longest = Math.max(longest, ComponentCheck.normalLength(text));
+      }
+      follow(units, node, 1, 256, seen, open);
+    }
+    return longest;
+  }
+
+  private static void follow(
+      int[] units, int node, int from, int to, BitSet seen, Deque<Integer> open) {
+    for (int c = from; c < to; c++) {
+      int child = base(units, node) ^ c;
+      if ((units[child] & 0x800000ff) == c && !seen.get(child)) {
+        seen.set(child);
+        open.push(child);
+      }
     }
   }
 

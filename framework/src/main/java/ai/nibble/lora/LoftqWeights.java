@@ -1,20 +1,17 @@
 package ai.nibble.lora;
 
 import ai.nibble.model.Current;
-import ai.nibble.model.ModelConfig;
 import ai.nibble.model.WeightSource;
+import ai.nibble.model.WeightView;
 import ai.nibble.nn.Precision;
 import ai.nibble.nn.Quant4Weight;
 import ai.nibble.quant.Quant4Config;
-import ai.nibble.quant.stored.StoredMatrix;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Tensor;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
-import java.util.Set;
 
 /**
  * A base's weights as LoftQ quantises them in its last iteration (Li et al. 2023, algorithm 1; what
@@ -26,11 +23,10 @@ import java.util.Set;
  * it is Qₜ, and an adapter that begins with {@link InitLoraWeights.Kind#LOFTQ} on it makes Bₜ·Aₜ
  * itself. All other tensors are the base's. One weight's values are in memory at a time.
  */
-public final class LoftqWeights implements WeightSource {
+public final class LoftqWeights extends WeightView {
   private static final Precision WIDE = Precision.of(DType.FLOAT32);
   private static final String WEIGHT = ".weight";
 
-  private final WeightSource base;
   private final Quant4Config config;
   private final int iterations;
   private final Map<String, Integer> ranks = new LinkedHashMap<>();
@@ -55,7 +51,7 @@ public final class LoftqWeights implements WeightSource {
       LoraConfig lora,
       List<String> modules,
       int iterations) {
-    this.base = base;
+    super(base);
     this.config = config;
     this.iterations = iterations;
     for (String path : new TargetMatcher(lora).select(modules)) {
@@ -135,38 +131,8 @@ public final class LoftqWeights implements WeightSource {
   }
 
   @Override
-  public ModelConfig config() {
-    return base.config();
-  }
-
-  @Override
-  public Set<String> names() {
-    return base.names();
-  }
-
-  @Override
-  public long[] shape(String name) {
-    return base.shape(name);
-  }
-
-  @Override
   public DType dtype(String name) {
     return ranks.containsKey(name) ? DType.FLOAT32 : base.dtype(name);
-  }
-
-  @Override
-  public DType heldDtype(String name) {
-    return base.heldDtype(name);
-  }
-
-  @Override
-  public Optional<StoredMatrix> quantized(String name) {
-    return base.quantized(name);
-  }
-
-  @Override
-  public Optional<String> quantization() {
-    return base.quantization();
   }
 
   @Override

@@ -149,9 +149,6 @@ public final class CausalLm implements AutoCloseable {
   public static void requireLoadable(WeightSource source, Path base, LoadOptions options) {
     WeightLoader.requireHoldable(source, base, options);
     options.precision();
-    LoadOptions frozen =
-        new LoadOptions(options.quantization(), options.computeDtype(), false, options.placement());
-    DecoderAssembly.requireKernels(new WeightLoader(source, base, frozen));
   }
 
   /** Hears how far loading has come. */

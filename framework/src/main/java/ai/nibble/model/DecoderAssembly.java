@@ -38,7 +38,6 @@ final class DecoderAssembly {
 
   static CausalLm load(WeightLoader weights, CausalLm.LoadProgress progress) {
     ModelConfig config = weights.config();
-    requireKernels(weights);
     try (Scope parts = new Scope()) {
       weights.parameters().ifPresent(parts::own);
       DenseWeight embedding =
@@ -70,11 +69,6 @@ final class DecoderAssembly {
       parts.release();
       return model;
     }
-  }
-
-  /** Checks that the devices compute all of a model. */
-  static void requireKernels(WeightLoader weights) {
-    weights.requireKernels(weights.config().form().withoutKernels());
   }
 
   static List<String> linearPaths(ModelConfig config) {

@@ -292,9 +292,4 @@ public record DecoderForm(
         experts.map(e -> e.layer(index)),
         List.of(layers.get(index)));
   }
-
-  /** What of it there is no kernel for; empty where a GPU computes all of it. */
-  List<String> withoutKernels() {
-    return experts.isPresent() ? List.of("mixtures of experts") : List.of();
-  }
 }

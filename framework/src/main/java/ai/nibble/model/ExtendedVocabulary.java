@@ -2,12 +2,10 @@ package ai.nibble.model;
 
 import ai.nibble.InvalidInputException;
 import ai.nibble.quant.stored.StoredMatrix;
-import ai.nibble.tensor.DType;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 
 /**
  * A base with more tokens: embedding and output head have a row for each, and a row that is not
@@ -15,10 +13,9 @@ import java.util.Set;
  * that mean with a billionth of the rows' covariance (Hewitt 2021); the mean itself is the same to
  * rounding, and needs no random numbers.
  */
-final class ExtendedVocabulary implements WeightSource {
+final class ExtendedVocabulary extends WeightView {
   private static final int ROWS = 1 << 8;
 
-  private final WeightSource base;
   private final ModelConfig config;
   private final Map<String, float[]> means = new HashMap<>();
 
@@ -28,7 +25,7 @@ final class ExtendedVocabulary implements WeightSource {
    * @throws InvalidInputException if a table of the base that has to grow is quantised
    */
   ExtendedVocabulary(WeightSource base, ModelConfig extended) {
-    this.base = base;
+    super(base);
     this.config = base.config().withVocabulary(extended);
     boolean grows = extended.vocabSize() > base.config().vocabSize();
     for (String name : base.names()) {
@@ -52,27 +49,12 @@ final class ExtendedVocabulary implements WeightSource {
   }
 
   @Override
-  public Set<String> names() {
-    return base.names();
-  }
-
-  @Override
   public long[] shape(String name) {
     long[] shape = base.shape(name);
     if (isTable(name)) {
       shape[0] = config.vocabSize();
     }
     return shape;
-  }
-
-  @Override
-  public DType dtype(String name) {
-    return base.dtype(name);
-  }
-
-  @Override
-  public DType heldDtype(String name) {
-    return base.heldDtype(name);
   }
 
   @Override
@@ -93,7 +75,7 @@ final class ExtendedVocabulary implements WeightSource {
   @Override
   public void read(String name, long firstElement, float[] out, int offset, int count) {
     if (!isTable(name)) {
-      base.read(name, firstElement, out, offset, count);
+      super.read(name, firstElement, out, offset, count);
       return;
     }
     long stored = Arrays.stream(base.shape(name)).reduce(1, (a, b) -> a * b);

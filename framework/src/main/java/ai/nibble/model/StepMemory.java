@@ -292,7 +292,7 @@ public final class StepMemory {
 
   /** As {@link ai.nibble.autograd.Checkpoint}. */
   private Variable checkpoint(MemoryTape tape, LayerShape layer, Variable x) {
-    Recalled recalled = new Recalled(true);
+    Recalled recalled = new Recalled(true, ledger);
     MemoryTape first = new MemoryTape(ledger, false);
     Variable input = first.put(x.value().share(), false);
     Run run = run(first, MemoryPart.ACTIVATIONS, recalled);
@@ -340,14 +340,28 @@ public final class StepMemory {
 
   /** What a first run keeps for a second, as {@link ai.nibble.autograd.Recall} does. */
   private static final class Recalled {
-    static final Recalled NONE = new Recalled(false);
+    static final Recalled NONE = new Recalled(false, null);
 
     private final boolean keeps;
+    private final MemoryLedger ledger;
     private final Deque<Value> values = new ArrayDeque<>();
+    private final Deque<Value> aside = new ArrayDeque<>();
     private boolean again;
 
-    Recalled(boolean keeps) {
+    Recalled(boolean keeps, MemoryLedger ledger) {
       this.keeps = keeps;
+      this.ledger = ledger;
+    }
+
+    void keep(Value output, Footprint f, MemoryPart part) {
+      values.add(output.share());
+      aside.add(ledger.take(part, f.aside()));
+    }
+
+    /** The output of the next step; what lies aside is among what that saves. */
+    Value take() {
+      aside.remove().close();
+      return values.remove();
     }
   }
 
@@ -365,11 +379,11 @@ public final class StepMemory {
     /** A step whose output a second run gets from the first. */
     Variable kept(Footprint f, boolean parameters, Variable... inputs) {
       if (recalled.again) {
-        return tape.apply(f, parameters, recalled.values.remove(), part, inputs);
+        return tape.apply(f, parameters, recalled.take(), part, inputs);
       }
       Variable output = apply(f, parameters, inputs);
       if (recalled.keeps) {
-        recalled.values.add(output.value().share());
+        recalled.keep(output.value(), f, part);
       }
       return output;
     }

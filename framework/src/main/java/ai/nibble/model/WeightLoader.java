@@ -28,7 +28,6 @@ import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
@@ -82,28 +81,6 @@ final class WeightLoader {
       config.skipModules().requireAmong(CausalLm.linearPaths(model));
     } catch (InvalidInputException e) {
       throw new InvalidInputException(base + ": " + e.getMessage(), e);
-    }
-  }
-
-  /**
-   * Checks that the devices compute what a model needs.
-   *
-   * @param missing parts that there is no kernel for
-   * @throws InvalidInputException if there are any, and a device that is not the CPU
-   */
-  void requireKernels(List<String> missing) {
-    Optional<Device> gpu =
-        options.placement().devices(config()).stream().filter(d -> !d.isCpu()).findFirst();
-    if (gpu.isPresent() && !missing.isEmpty()) {
-      throw new InvalidInputException(
-          base
-              + ": is of "
-              + config().architecture()
-              + ", whose "
-              + String.join(" and ", missing)
-              + " have no kernel for "
-              + gpu.get()
-              + " yet: set device_map: cpu");
     }
   }
 

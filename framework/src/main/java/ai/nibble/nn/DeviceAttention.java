@@ -53,6 +53,8 @@ final class DeviceAttention extends Function {
       ProductAttention.Held held = ProductAttention.held(e, shape);
       return Footprint.of(wide)
           .saving(all + held.saved())
+          .savingOutput()
+          .keepingAside(held.saved())
           .inForward(held.forward())
           .inBackward(held.backward(), all, all);
     }
@@ -60,6 +62,8 @@ final class DeviceAttention extends Function {
     long sums = e.bytes(DType.FLOAT32, n, (long) heads * headDim);
     return Footprint.of(wide)
         .saving(all + e.bytes(DType.FLOAT32, heads, n))
+        .savingOutput()
+        .keepingAside(e.bytes(DType.FLOAT32, heads, n))
         .inForward(repeatsHeads(e) ? 2 * wide : 0)
         .inBackward(all + repeated + sums, all, all);
   }

@@ -6,7 +6,9 @@ import ai.nibble.autograd.Gradients;
 import ai.nibble.autograd.Recall;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.cuda.ExpertKernels;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
@@ -14,10 +16,11 @@ import ai.nibble.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 
 /**
  * Takes tokens to the experts that a {@link Router} chose, and adds up what comes back: an expert
- * is computed for its own tokens alone, and not at all where it has none. On the CPU alone.
+ * is computed for its own tokens alone, and not at all where it has none.
  */
 public final class Experts {
   /** One expert on a tape. */
@@ -50,14 +53,17 @@ public final class Experts {
     try {
       inputs.add(tape.apply(router, logits));
       Routing routing = router.routing();
-      List<Variable> parts = tape.applyAll(new Dispatch(routing), x);
-      for (int i = 0; i < parts.size(); i++) {
-        try (Variable part = parts.get(i)) {
-          inputs.add(expert.apply(routing.used().get(i), part));
+      boolean kernels = Kernels.serve(x.value());
+      try (Tensor places = kernels ? routing.onDevice(x.value().device()) : null) {
+        List<Variable> parts = tape.applyAll(new Dispatch(routing, places), x);
+        for (int i = 0; i < parts.size(); i++) {
+          try (Variable part = parts.get(i)) {
+            inputs.add(expert.apply(routing.used().get(i), part));
+          }
         }
+        Variable[] all = inputs.toArray(Variable[]::new);
+        return combine.run(earlier -> tape.apply(new Combine(routing, places, earlier), all));
       }
-      Variable[] all = inputs.toArray(Variable[]::new);
-      return combine.run(earlier -> tape.apply(new Combine(routing, earlier), all));
     } finally {
       inputs.forEach(Variable::close);
     }
@@ -69,9 +75,15 @@ public final class Experts {
     Variable run(Recall.Step step);
   }
 
-  /** Copies of the tokens; backward holds their gradients in float32. */
+  /** Copies of the tokens; backward holds their gradients, without kernels in float32. */
   public static Footprint dispatchFootprint(Extent extent, int hidden, int perToken) {
     long n = extent.tokens();
+    if (extent.kernels()) {
+      long rows = extent.compute(n * perToken, hidden);
+      return Footprint.of(rows)
+          .saving(extent.bytes(DType.INT32, 3, n * perToken))
+          .inBackward(0, rows, extent.compute(n, hidden));
+    }
     return Footprint.of(extent.compute(n * perToken, hidden))
         .inBackward(
             0,
@@ -79,9 +91,16 @@ public final class Experts {
             extent.compute(n, hidden));
   }
 
-  /** The sum; its inputs are kept, and there are copies of them in float32. */
+  /** The sum; its inputs are kept, and there are copies of them, without kernels in float32. */
   public static Footprint combineFootprint(Extent extent, int hidden, int perToken) {
     long n = extent.tokens();
+    if (extent.kernels()) {
+      long rows = extent.compute(n * perToken, hidden);
+      return Footprint.of(extent.compute(n, hidden))
+          .savingInput(extent.bytes(DType.FLOAT32, n, perToken))
+          .inForward(rows)
+          .inBackward(extent.bytes(DType.FLOAT32, n, perToken), 0, rows);
+    }
     long copies = extent.bytes(DType.FLOAT32, n * perToken, hidden);
     long wide =
         extent.precision().compute() == DType.FLOAT32 ? 0 : extent.bytes(DType.FLOAT32, n, hidden);
@@ -91,16 +110,16 @@ public final class Experts {
         .inBackward(wide, wide, extent.compute(n * perToken, hidden));
   }
 
-  static void requireCpu(Tensor tensor) {
-    if (!tensor.device().isCpu()) {
-      throw new IllegalStateException("a mixture of experts has no kernel");
-    }
-  }
-
-  /** All rows in float32, {@code [N·k, hidden]}, out of one tensor an expert. */
-  private static Tensor together(Routing routing, Tensor[] parts, int first, long hidden) {
-    Tensor all =
-        Tensor.empty(parts[first].device(), DType.FLOAT32, routing.tokens().length, hidden);
+  /**
+   * All rows, {@code [N·k, hidden]}, out of one tensor an expert.
+   *
+   * @param parts from {@code first} on; null for zeros, but not all
+   */
+  private static Tensor together(
+      Routing routing, Tensor[] parts, int first, long hidden, DType dtype) {
+    Device device =
+        Arrays.stream(parts).skip(first).filter(Objects::nonNull).findFirst().get().device();
+    Tensor all = Tensor.empty(device, dtype, routing.tokens().length, hidden);
     try {
       for (int i = 0; i < routing.used().size(); i++) {
         int begin = routing.starts()[i];
@@ -122,21 +141,28 @@ public final class Experts {
   /** From {@code [N, hidden]} to each used expert's tokens. */
   private static final class Dispatch extends Function {
     private final Routing routing;
+    private final Tensor places;
     private long tokens;
     private long hidden;
     private DType dtype;
 
-    Dispatch(Routing routing) {
+    /**
+     * @param places as {@link Routing#onDevice} gives them; null without kernels
+     */
+    Dispatch(Routing routing, Tensor places) {
       this.routing = routing;
+      this.places = places == null ? null : keep(places.share());
     }
 
     @Override
     protected Tensor[] forward(Tensor[] inputs) {
       Tensor x = inputs[0];
-      requireCpu(x);
       tokens = x.size(0);
       hidden = x.size(1);
       dtype = x.dtype();
+      if (places != null) {
+        return gathered(x);
+      }
       Tensor[] parts = new Tensor[routing.used().size()];
       for (int i = 0; i < parts.length; i++) {
         int begin = routing.starts()[i];
@@ -150,13 +176,34 @@ public final class Experts {
       return parts;
     }
 
+    private Tensor[] gathered(Tensor x) {
+      Tensor[] parts = new Tensor[routing.used().size()];
+      try (Tensor all = Tensor.empty(x.device(), dtype, routing.tokens().length, hidden);
+          Tensor tokenOf = row(places, 1)) {
+        ExpertKernels.gather(all, x, tokenOf);
+        for (int i = 0; i < parts.length; i++) {
+          int begin = routing.starts()[i];
+          parts[i] = all.narrow(0, begin, routing.starts()[i + 1] - (long) begin);
+        }
+        return parts;
+      }
+    }
+
     /** A token's gradient is the sum of those of its copies, in the order of the experts. */
     @Override
     protected void backward(Tensor[] gradOutputs, Gradients gradients) {
       int k = routing.perToken();
-      Tensor dx = Tensor.empty(gradOutputs[0].device(), dtype, tokens, hidden);
-      try (Tensor all = together(routing, gradOutputs, 0, hidden);
+      DType summed = places == null ? DType.FLOAT32 : dtype;
+      try (Tensor all = together(routing, gradOutputs, 0, hidden, summed);
           Tensor before = gradients.take(0)) {
+        Tensor dx = Tensor.empty(all.device(), dtype, tokens, hidden);
+        if (places != null) {
+          try (Tensor rowOf = row(places, 0)) {
+            ExpertKernels.sum(dx, all, null, rowOf, before);
+          }
+          gradients.add(0, dx);
+          return;
+        }
         Parallel.forRanges(
             tokens,
             Rows.grain(hidden),
@@ -180,8 +227,15 @@ public final class Experts {
                 }
               }
             });
+        gradients.add(0, dx);
       }
-      gradients.add(0, dx);
+    }
+  }
+
+  /** One row of {@link Routing#onDevice}; the caller closes it. */
+  private static Tensor row(Tensor places, int index) {
+    try (Tensor one = places.narrow(0, index, 1)) {
+      return one.view(places.size(1));
     }
   }
 
@@ -194,11 +248,16 @@ public final class Experts {
   /** The weighted sum of what the experts gave: inputs are weights and one tensor an expert. */
   private static final class Combine extends Function {
     private final Routing routing;
+    private final Tensor places;
     private final Earlier earlier;
     private Tensor[] saved;
 
-    Combine(Routing routing, Earlier earlier) {
+    /**
+     * @param places as in {@link Dispatch}
+     */
+    Combine(Routing routing, Tensor places, Earlier earlier) {
       this.routing = routing;
+      this.places = places == null ? null : keep(places.share());
       this.earlier = earlier;
     }
 
@@ -216,7 +275,14 @@ public final class Experts {
         return new Tensor[] {known};
       }
       Tensor output = Tensor.empty(inputs[0].device(), dtype, n, hidden);
-      try (Tensor all = together(routing, inputs, 1, hidden)) {
+      DType read = places == null ? DType.FLOAT32 : dtype;
+      try (Tensor all = together(routing, inputs, 1, hidden, read)) {
+        if (places != null) {
+          try (Tensor rowOf = row(places, 0)) {
+            ExpertKernels.sum(output, all, inputs[0], rowOf, null);
+          }
+          return new Tensor[] {output};
+        }
         Parallel.forRanges(
             n, Rows.grain(hidden), (begin, end) -> sum(output, inputs[0], all, begin, end));
       } catch (RuntimeException e) {
@@ -249,6 +315,10 @@ public final class Experts {
     /** {@code dy = w·dz} of each row and {@code dw = dz·y}, z the output of its token. */
     @Override
     protected void backward(Tensor[] gradOutputs, Gradients gradients) {
+      if (places != null) {
+        backwardByKernels(gradOutputs[0], gradients);
+        return;
+      }
       boolean wide = gradOutputs[0].dtype() == DType.FLOAT32;
       int k = routing.perToken();
       Tensor weights = saved[0];
@@ -290,6 +360,25 @@ public final class Experts {
         }
       }
       gradients.add(0, Tensor.of(gradOutputs[0].device(), dw, w.length / (long) k, k));
+    }
+
+    private void backwardByKernels(Tensor dz, Gradients gradients) {
+      try (Tensor dWeights = Tensor.empty(dz.device(), DType.FLOAT32, saved[0].shape());
+          Tensor tokenOf = row(places, 1);
+          Tensor pairOf = row(places, 2)) {
+        for (int i = 0; i < routing.used().size(); i++) {
+          int begin = routing.starts()[i];
+          long count = routing.starts()[i + 1] - (long) begin;
+          Tensor y = saved[1 + i];
+          Tensor dy = Tensor.empty(y.device(), y.dtype(), y.shape());
+          try (Tensor tokens = tokenOf.narrow(0, begin, count);
+              Tensor pairs = pairOf.narrow(0, begin, count)) {
+            ExpertKernels.weigh(dy, dWeights, dz, y, saved[0], tokens, pairs);
+          }
+          gradients.add(1 + i, dy);
+        }
+        gradients.add(0, dWeights.share());
+      }
     }
   }
 }

@@ -18,6 +18,8 @@ import java.util.Map;
  * @param beside what it still holds while it makes that
  * @param gradient the input's gradient; 0 where it is the output's
  * @param workspace what it asks of the {@link Workspace}
+ * @param aside of what is saved, what a checkpoint's first run keeps for the second beside the
+ *     output
  */
 public record Footprint(
     long output,
@@ -28,39 +30,58 @@ public record Footprint(
     long backward,
     long beside,
     long gradient,
-    Map<Purpose, Long> workspace) {
+    Map<Purpose, Long> workspace,
+    long aside) {
 
   /** A function that makes an output and saves nothing. */
   static Footprint of(long output) {
-    return new Footprint(output, 0, false, false, 0, 0, 0, 0, Map.of());
+    return new Footprint(output, 0, false, false, 0, 0, 0, 0, Map.of(), 0);
   }
 
   /** It keeps its input, and so many bytes that it makes. */
   Footprint savingInput(long more) {
     return new Footprint(
-        output, more, true, savesOutput, forward, backward, beside, gradient, workspace);
+        output, more, true, savesOutput, forward, backward, beside, gradient, workspace, aside);
   }
 
   /** It keeps so many bytes that it makes. */
   Footprint saving(long bytes) {
     return new Footprint(
-        output, bytes, savesInput, savesOutput, forward, backward, beside, gradient, workspace);
+        output,
+        bytes,
+        savesInput,
+        savesOutput,
+        forward,
+        backward,
+        beside,
+        gradient,
+        workspace,
+        aside);
   }
 
   /** It keeps its output. */
   Footprint savingOutput() {
     return new Footprint(
-        output, saved, savesInput, true, forward, backward, beside, gradient, workspace);
+        output, saved, savesInput, true, forward, backward, beside, gradient, workspace, aside);
   }
 
   Footprint inForward(long bytes) {
     return new Footprint(
-        output, saved, savesInput, savesOutput, bytes, backward, beside, gradient, workspace);
+        output,
+        saved,
+        savesInput,
+        savesOutput,
+        bytes,
+        backward,
+        beside,
+        gradient,
+        workspace,
+        aside);
   }
 
   Footprint inBackward(long before, long with, long made) {
     return new Footprint(
-        output, saved, savesInput, savesOutput, forward, before, with, made, workspace);
+        output, saved, savesInput, savesOutput, forward, before, with, made, workspace, aside);
   }
 
   /** It asks for a buffer, beside those that it asks for anyway. */
@@ -77,6 +98,22 @@ public record Footprint(
         backward,
         beside,
         gradient,
-        Map.copyOf(all));
+        Map.copyOf(all),
+        aside);
+  }
+
+  /** A checkpoint keeps so many of the bytes that it saves. */
+  Footprint keepingAside(long bytes) {
+    return new Footprint(
+        output,
+        saved,
+        savesInput,
+        savesOutput,
+        forward,
+        backward,
+        beside,
+        gradient,
+        workspace,
+        bytes);
   }
 }

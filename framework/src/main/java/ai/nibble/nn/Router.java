@@ -2,7 +2,9 @@ package ai.nibble.nn;
 
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
+import ai.nibble.cuda.ExpertKernels;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
@@ -10,7 +12,8 @@ import ai.nibble.tensor.Tensor;
 /**
  * Chooses each token's experts (Shazeer et al. 2017): those of the highest softmax of the router's
  * logits, whose weights are these probabilities, or their shares of the sum of them. The choice has
- * no gradient, the weights have. Saves the probabilities. On the CPU alone.
+ * no gradient, the weights have. Saves the probabilities. On a device a kernel chooses, and the
+ * host waits for the choice, since the products of the experts depend on it.
  *
  * <p>Input: logits {@code [N, E]} in the compute dtype. Output: float32 {@code [N, k]}, the weights
  * of a token's experts in {@link Routing}'s order.
@@ -22,6 +25,7 @@ public final class Router extends Function {
   private Routing routing;
   private DType dtype;
   private Tensor probabilities;
+  private Tensor chosen;
 
   /**
    * @param perToken experts of each token, k
@@ -39,7 +43,7 @@ public final class Router extends Function {
     long n = extent.tokens();
     long all = extent.bytes(DType.FLOAT32, n, experts);
     return Footprint.of(extent.bytes(DType.FLOAT32, n, perToken))
-        .saving(all)
+        .saving(all + (extent.kernels() ? extent.bytes(DType.INT32, n, perToken) : 0))
         .inBackward(0, all, extent.compute(n, experts));
   }
 
@@ -52,13 +56,15 @@ public final class Router extends Function {
   protected Tensor[] forward(Tensor[] inputs) {
     Tensor logits = inputs[0];
     dtype = logits.dtype();
-    Experts.requireCpu(logits);
     Tensor all = keep(Tensor.empty(logits.device(), DType.FLOAT32, logits.shape()));
     all.copyFrom(logits);
     Ops.softmax(all, all);
     probabilities = all;
-    routing = Routing.of(all, perToken);
     long n = logits.size(0);
+    if (Kernels.serve(logits)) {
+      return new Tensor[] {chosenByKernels(n, logits.dtype())};
+    }
+    routing = Routing.of(all, perToken);
     Tensor weights = Tensor.empty(logits.device(), DType.FLOAT32, n, perToken);
     try (Rows from = Rows.reading(all, 0, n);
         Rows to = Rows.writing(weights, 0, n)) {
@@ -77,6 +83,23 @@ public final class Router extends Function {
       throw e;
     }
     return new Tensor[] {rounds ? rounded(weights, logits.dtype()) : weights};
+  }
+
+  private Tensor chosenByKernels(long n, DType compute) {
+    chosen = keep(Tensor.empty(probabilities.device(), DType.INT32, n, perToken));
+    Tensor weights = Tensor.empty(probabilities.device(), DType.FLOAT32, n, perToken);
+    try {
+      ExpertKernels.choose(chosen, weights, probabilities, sumToOne);
+      try (Tensor host = chosen.to(Device.CPU)) {
+        int[] experts = new int[Math.toIntExact(host.numel())];
+        host.bytes(0, experts.length * Integer.BYTES).asIntBuffer().get(experts);
+        routing = Routing.of(experts, (int) n, (int) probabilities.size(1), perToken);
+      }
+    } catch (RuntimeException e) {
+      weights.close();
+      throw e;
+    }
+    return rounds ? rounded(weights, compute) : weights;
   }
 
   private static Tensor rounded(Tensor weights, DType dtype) {
@@ -112,6 +135,11 @@ public final class Router extends Function {
     int count = (int) probabilities.size(1);
     try (Tensor dLogits =
         Tensor.empty(probabilities.device(), DType.FLOAT32, probabilities.shape())) {
+      if (chosen != null) {
+        ExpertKernels.chooseBackward(dLogits, dWeights, chosen, probabilities, sumToOne);
+        gradients.add(0, dLogits.to(dtype));
+        return;
+      }
       try (Rows from = Rows.reading(probabilities, 0, n);
           Rows grads = Rows.reading(dWeights, 0, n);
           Rows to = Rows.writing(dLogits, 0, n)) {

@@ -1,8 +1,10 @@
 package ai.nibble.nn;
 
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -60,7 +62,14 @@ record Routing(
     }
   }
 
-  private static Routing of(int[] experts, int n, int count, int perToken) {
+  /**
+   * A choice that is made.
+   *
+   * @param experts as {@link #experts}
+   * @param n tokens
+   * @param count of experts
+   */
+  static Routing of(int[] experts, int n, int count, int perToken) {
     int[] first = new int[count + 1];
     for (int expert : experts) {
       first[expert + 1]++;
@@ -84,5 +93,18 @@ record Routing(
     }
     int[] begins = starts.stream().mapToInt(Integer::intValue).toArray();
     return new Routing(perToken, experts, rows, tokens, List.copyOf(used), begins);
+  }
+
+  /** For kernels, int32 {@code [3, N·k]}: rows, tokens, and the pair of each row. */
+  Tensor onDevice(Device device) {
+    int n = experts.length;
+    int[] all = Arrays.copyOf(rows, 3 * n);
+    System.arraycopy(tokens, 0, all, n, n);
+    for (int pair = 0; pair < n; pair++) {
+      all[2 * n + rows[pair]] = pair;
+    }
+    try (Tensor flat = Tensor.ofInts(device, all)) {
+      return flat.view(3, n);
+    }
   }
 }

@@ -57,6 +57,9 @@ final class ChildJvm {
   Process start(Class<?> main, String... args) {
     Path java = Path.of(System.getProperty("java.home"), "bin", "java");
     List<String> command = new ArrayList<>();
+    if (signalsAreIgnored()) {
+      command.addAll(List.of("env", "--default-signal=HUP,INT"));
+    }
     command.addAll(List.of(java.toString(), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"));
     if (archive != null) {
       String option =
@@ -78,6 +81,20 @@ final class ChildJvm {
       return builder.start();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
+    }
+  }
+
+  /**
+   * Whether this process was started with SIGHUP or SIGINT ignored, as behind nohup and in a
+   * shell's background: its children are too, and Java then leaves them so.
+   */
+  private static boolean signalsAreIgnored() {
+    try (Stream<String> status = Files.lines(Path.of("/proc/self/status"))) {
+      return status
+          .filter(line -> line.startsWith("SigIgn:"))
+          .anyMatch(line -> (Long.parseUnsignedLong(line.substring(7).strip(), 16) & 3) != 0);
+    } catch (IOException e) {
+      return false; // another system, whose shells a developer knows
     }
   }
 

@@ -150,14 +150,21 @@ class RmsNormKernelsTest extends KernelTestCase {
     Tensor dx = unwritten(dtype, 7, width);
     RmsNormKernels.forward(y, x, w, LLAMA);
     RmsNormKernels.backward(dx, dy, x, w, null, LLAMA);
+    float[][] layers = inJava(() -> layers(x, dy, w));
+    assertSame(layers[0], y, "forward");
+    assertSame(layers[1], dx, "backward");
+  }
+
+  /** Output and gradient of the layer. */
+  private static float[][] layers(Tensor x, Tensor dy, Tensor w) {
     try (RmsNorm norm = new RmsNorm(w.share(), EPS);
         Tape tape = Tape.recording()) {
       Variable input = tape.leaf(x.share());
       Variable output = norm.apply(tape, input);
-      assertSame(floats(output.value()), y, "forward");
+      float[] y = floats(output.value());
       tape.backward(output, dy.share());
       try (Tensor gradient = tape.takeGradient(input)) {
-        assertSame(floats(gradient), dx, "backward");
+        return new float[][] {y, floats(gradient)};
       }
     }
   }
@@ -244,10 +251,14 @@ class RmsNormKernelsTest extends KernelTestCase {
     Tensor layers = tensor(DType.FLOAT32, new float[width], width);
     Tensor w = tensor(DType.FLOAT32, whole(16, width), width);
     RmsNormKernels.weightGradient(grad, dy, x, LLAMA);
-    try (RmsNorm norm = new RmsNorm(new Parameter("w", w, layers), EPS);
-        Tape tape = Tape.recording()) {
-      tape.backward(norm.apply(tape, tape.leaf(x.share())), dy.share());
-    }
+    inJava(
+        () -> {
+          try (RmsNorm norm = new RmsNorm(new Parameter("w", w, layers), EPS);
+              Tape tape = Tape.recording()) {
+            tape.backward(norm.apply(tape, tape.leaf(x.share())), dy.share());
+          }
+          return layers;
+        });
     double[] expected = new double[width];
     double[] bounds = new double[width];
     for (int c = 0; c < width; c++) {

@@ -10,10 +10,12 @@ import ai.nibble.data.regex.RegexBound;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Base64;
+import java.util.Collections;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -30,7 +32,8 @@ class HostileTokenizerTest {
        "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": null,
        "model": {"type": "BPE", "dropout": null, "unk_token": "?", "fuse_unk": false,
          "continuing_subword_prefix": null, "end_of_word_suffix": null, "byte_fallback": false,
-         "vocab": {"?": 0, "a": 1, "b": 2, "ab": 3}, "merges": ["a b"]}}""";
+         "vocab": {"?": 0, "a": 1, "b": 2, "ab": 3}, "merges": ["a b"]}}\
+      """;
 
   @TempDir private Path directory;
 
@@ -253,6 +256,46 @@ class HostileTokenizerTest {
     assertTrue(message.contains(part) && message.contains(says), message);
   }
 
+  /** Each grows a text little by itself, and without end in a row. */
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "normalizer | 3 | {'type': 'ByteLevel'}",
+        "pre_tokenizer | 3 | {'type': 'ByteLevel', 'add_prefix_space': true, 'trim_offsets': true}",
+        "pre_tokenizer | 3 | {'type': 'Metaspace', 'replacement': '_', 'prepend_scheme': 'always'}",
+        "normalizer | 3 | {'type': 'BertNormalizer', 'handle_chinese_chars': true}",
+        // one character of the text, two of the pattern
+        "normalizer | 5 | {'type': 'Replace', 'pattern': {'Regex': '(?i:ss)'}, 'content': 'ßß'}",
+        // which a normal form takes apart
+        "normalizer | 3 | {'type': 'Replace', 'pattern': {'String': 'f'}, 'content': '\ufb03'}"
+      })
+  void componentsThatLetATextGrowAreFewInARow(String part, int most, String component) {
+    String name = part.equals("normalizer") ? "normalizers" : "pretokenizers";
+    String json = component.replace('\'', '"');
+    String several = String.join(", ", Collections.nCopies(most, json));
+    String sequence = "{\"type\": \"Sequence\", \"" + name + "\": [" + several + "]}";
+    String message = refusal(with("\"" + part + "\": null", "\"" + part + "\": " + sequence));
+    assertTrue(message.contains("times as long, expected at most 16 times"), message);
+  }
+
+  @Test
+  void aCharsmapMakesOneCharacterNoLongText() throws IOException {
+    byte[] fits = "y".repeat(16).getBytes(StandardCharsets.US_ASCII);
+    byte[] tooLong = "y".repeat(17).getBytes(StandardCharsets.US_ASCII);
+    String place = "\"normalizer\": null";
+    try (Tokenizer tokenizer = load(with(place, "\"normalizer\": " + charsmap('a', 0, fits)))) {
+      assertEquals(16, tokenizer.encode("a").length());
+    }
+    String message = refusal(with(place, "\"normalizer\": " + charsmap('a', 0, tooLong)));
+    assertTrue(message.contains("17 times as long, expected at most 16 times"), message);
+    String one = charsmap('a', 0, (byte) 'y', (byte) 'y', (byte) 'y', (byte) 'y', (byte) 'y');
+    String two = "{\"type\": \"Sequence\", \"normalizers\": [" + one + ", " + one + "]}";
+    message = refusal(with(place, "\"normalizer\": " + two));
+    assertTrue(message.contains("25 times as long"), message);
+  }
+
   @Test
   void listsInListsAreRefused() {
     for (String[] part :
@@ -278,6 +321,55 @@ class HostileTokenizerTest {
     String message =
         refusal(normalized.replace("\"normalizer\": null", "\"normalizer\": " + replace));
     assertTrue(message.contains("'<end>' is 'normalized'"), message);
+  }
+
+  /** Steps by which what is taken away first comes to be. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "{'type': 'Lowercase'}, {'type': 'Replace', 'pattern': {'String': 'ab'}, 'content': ''}",
+        "{'type': 'NFKC'}, {'type': 'Replace', 'pattern': {'String': 'ab'}, 'content': ''}",
+        "{'type': 'Replace', 'pattern': {'Regex': '.'}, 'content': 'b'},"
+            + " {'type': 'Replace', 'pattern': {'String': 'b'}, 'content': ''}",
+        "{'type': 'Replace', 'pattern': {'Regex': '.'}, 'content': 'b'},"
+            + " {'type': 'Replace', 'pattern': {'String': 'b'}, 'content': ' '},"
+            + " {'type': 'Strip', 'strip_left': true, 'strip_right': true}"
+      })
+  void anAddedTokenOfWhichSeveralStepsLeaveNothingIsRefused(String steps) {
+    String text = steps.contains("NFKC") ? "\uff41\uff42" : "AB";
+    String list = steps.replace('\'', '"');
+    String sequence = "{\"type\": \"Sequence\", \"normalizers\": [" + list + "]}";
+    String message =
+        refusal(
+            with("\"normalized\": false", "\"normalized\": true")
+                .replace("<end>", text)
+                .replace("\"normalizer\": null", "\"normalizer\": " + sequence));
+    assertTrue(message.contains("'" + text + "' is 'normalized'"), message);
+  }
+
+  @Test
+  void anAddedTokenThatStepsLeaveSomethingOfIsTaken() throws IOException {
+    String steps =
+        "{'type': 'Prepend', 'prepend': '_'},"
+            + " {'type': 'Replace', 'pattern': {'String': ' '}, 'content': '_'},"
+            + " {'type': 'NFKC'}, {'type': 'Lowercase'},"
+            + " {'type': 'Replace', 'pattern': {'String': '~'}, 'content': ''},"
+            + " {'type': 'Strip', 'strip_left': true, 'strip_right': true}";
+    String list = steps.replace('\'', '"');
+    String sequence = "{\"type\": \"Sequence\", \"normalizers\": [" + list + "]}";
+    String normalized = with("\"normalized\": false", "\"normalized\": true");
+    load(normalized.replace("\"normalizer\": null", "\"normalizer\": " + sequence)).close();
+  }
+
+  @Test
+  void addedTokensAreNotTooLongTogether() {
+    StringBuilder others = new StringBuilder("\"special\": true}");
+    for (int i = 0; i < 300; i++) {
+      others.append(", {\"id\": ").append(5 + i).append(", \"content\": \"").append(i);
+      others.append("x".repeat(4000)).append("\"}");
+    }
+    String message = refusal(with("\"special\": true}", others.toString()));
+    assertTrue(message.contains("characters in all, expected at most 1048576"), message);
   }
 
   @Test

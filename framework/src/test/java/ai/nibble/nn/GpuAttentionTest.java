@@ -34,9 +34,24 @@ class GpuAttentionTest extends FunctionTestCase {
       new ExpandedHeads(new EfficientAttention(), EfficientAttention.HEAD_DIM_UNIT);
 
   /** One shape of attention. */
-  private record Case(DType dtype, int heads, int keyValueHeads, int headDim, int window) {
+  private record Case(
+      DType dtype, int heads, int keyValueHeads, int headDim, int window, double cap) {
+    Case(DType dtype, int heads, int keyValueHeads, int headDim, int window) {
+      this(dtype, heads, keyValueHeads, headDim, window, Attention.NO_CAP);
+    }
+
     Case(DType dtype, int heads, int keyValueHeads, int headDim) {
       this(dtype, heads, keyValueHeads, headDim, Attention.NO_WINDOW);
+    }
+
+    /** Those that compute it, the fastest last. */
+    List<FusedAttention> kernels() {
+      if (cap != Attention.NO_CAP) {
+        return List.of(new ProductAttention());
+      }
+      return FlashAttention.takes(GPU, dtype, headDim)
+          ? List.of(new ProductAttention(), EFFICIENT, new FlashAttention())
+          : List.of(new ProductAttention(), EFFICIENT);
     }
   }
 
@@ -54,7 +69,11 @@ class GpuAttentionTest extends FunctionTestCase {
           new Case(DType.FLOAT32, 4, 2, 64, 48),
           new Case(DType.FLOAT32, 4, 2, 12, 1),
           new Case(DType.BFLOAT16, 8, 2, 128, 48),
-          new Case(DType.BFLOAT16, 9, 3, 64, 129));
+          new Case(DType.BFLOAT16, 9, 3, 64, 129),
+          new Case(DType.FLOAT32, 4, 2, 64, 48, 1.5),
+          new Case(DType.FLOAT32, 4, 2, 12, 0, 50),
+          new Case(DType.BFLOAT16, 8, 4, 256, 0, 50),
+          new Case(DType.BFLOAT16, 8, 4, 256, 129, 1.5));
 
   @BeforeEach
   void findGpu() {
@@ -65,7 +84,8 @@ class GpuAttentionTest extends FunctionTestCase {
 
   private Attention attention(Case c) {
     RotaryTable rotary = scope.own(new RotaryTable(frequencies(c.headDim, 1e4), 1));
-    return new Attention(c.heads, c.keyValueHeads, rotary, 1 / Math.sqrt(c.headDim), c.window);
+    return new Attention(
+        c.heads, c.keyValueHeads, rotary, 1 / Math.sqrt(c.headDim), c.window, c.cap);
   }
 
   private Tensor qkv(Case c, int tokens) {
@@ -130,9 +150,7 @@ class GpuAttentionTest extends FunctionTestCase {
               qkv,
               c.dtype,
               Device.CPU);
-      boolean flash = FlashAttention.takes(GPU, c.dtype, c.headDim);
-      for (FusedAttention kernel :
-          flash ? List.of(EFFICIENT, new FlashAttention()) : List.of(EFFICIENT)) {
+      for (FusedAttention kernel : c.kernels()) {
         Precision here = Precision.of(c.dtype, GPU);
         Result first = device(attention, kernel, pass, here, qkv, c);
         Result second = device(attention, kernel, pass, here, qkv, c);
@@ -176,8 +194,7 @@ class GpuAttentionTest extends FunctionTestCase {
     for (Case c : CASES) {
       Attention attention = attention(c);
       Precision precision = Precision.of(c.dtype, GPU);
-      FusedAttention kernel =
-          FlashAttention.takes(GPU, c.dtype, c.headDim) ? new FlashAttention() : EFFICIENT;
+      FusedAttention kernel = c.kernels().get(c.kernels().size() - 1);
       Tensor qkv = qkv(c, branching.tokens());
       double branches =
           worst(

@@ -24,6 +24,7 @@ import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.quant.QuantConfig;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.HostKernels;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Scope;
@@ -72,7 +73,11 @@ class ModelByKernelsTest {
     tiny.writeSafetensors(folder.resolve("model.safetensors"));
   }
 
-  private static <V> V byKernels(Supplier<V> body) {
+  /** Where a model is computed. */
+  Device device = Device.CPU;
+
+  /** Computes as a GPU does. */
+  <V> V byKernels(Supplier<V> body) {
     KernelLaunchers.Installation kernels = HostKernels.install();
     try (kernels) {
       return body.get();
@@ -95,7 +100,7 @@ class ModelByKernelsTest {
   private float[] logits() {
     int[] positions = new int[STARTS[STARTS.length - 1]];
     Arrays.setAll(positions, i -> i);
-    try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32));
+    try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32).on(device));
         Tensor logits = model.logits(ids(), Pass.evaluating(STARTS), positions)) {
       return logits.toFloats();
     }
@@ -106,7 +111,7 @@ class ModelByKernelsTest {
     int own = Pass.NO_TRUNK;
     Pass pass = Pass.branching(new int[] {0, 8, 12, 15, 23}, new int[] {own, 0, 0, own});
     int[] positions = {7, 11, 14, 22};
-    try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32));
+    try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32).on(device));
         Tensor logits = model.logits(ids(), pass, positions)) {
       return logits.toFloats();
     }
@@ -150,7 +155,7 @@ class ModelByKernelsTest {
 
   private Map<String, float[]> adapters(Checkpointing checkpointing, double dropout) {
     LoraConfig config = LoraConfig.DEFAULT.withRank(3, 6).withDropout(dropout);
-    try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32));
+    try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32).on(device));
         LoraAdapter adapter = LoraAdapter.inject(model, config, 4)) {
       drawUp(adapter);
       return step(model, adapter, checkpointing);
@@ -158,7 +163,7 @@ class ModelByKernelsTest {
   }
 
   private Map<String, float[]> allWeights(Checkpointing checkpointing) {
-    try (CausalLm model = CausalLm.load(folder, LoadOptions.trained(DType.FLOAT32))) {
+    try (CausalLm model = CausalLm.load(folder, LoadOptions.trained(DType.FLOAT32).on(device))) {
       return step(model, new AllWeights(model), checkpointing);
     }
   }
@@ -203,7 +208,7 @@ class ModelByKernelsTest {
   private float[] logProbs() {
     int[] positions = {2, 9, 12, 15, 21};
     int[] targets = {1, 0, 7, 4, 10};
-    try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32));
+    try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32).on(device));
         LoraAdapter adapter = LoraAdapter.inject(model, LoraConfig.DEFAULT.withRank(3, 6), 4);
         Tape tape = Tape.recording()) {
       drawUp(adapter);
@@ -211,8 +216,14 @@ class ModelByKernelsTest {
       Variable hidden = model.hidden(tape, ids(), pass, Checkpointing.NONE);
       Variable logProbs = model.logProbs(tape, hidden, pass, positions, targets);
       float[] values = logProbs.value().toFloats();
-      tape.backward(logProbs, Tensor.of(new float[] {1, -2, 3, 1, 0.5f}, positions.length));
-      float[] grads = adapter.parameters().grads().toFloats();
+      tape.backward(logProbs, Tensor.of(device, new float[] {1, -2, 3, 1, 0.5f}, positions.length));
+      float[] grads = {};
+      for (Parameter p : adapter.parameters().parameters()) {
+        float[] own = p.grad().toFloats();
+        int at = grads.length;
+        grads = Arrays.copyOf(grads, at + own.length);
+        System.arraycopy(own, 0, grads, at, own.length);
+      }
       float[] both = Arrays.copyOf(values, values.length + grads.length);
       System.arraycopy(grads, 0, both, values.length, grads.length);
       return both;
@@ -229,7 +240,7 @@ class ModelByKernelsTest {
 
   /** Logits of prompts and of tokens after them, one and several at a time. */
   private float[] generated(Optional<QuantConfig> quantization, long kept) {
-    LoadOptions options = new LoadOptions(quantization, DType.FLOAT32);
+    LoadOptions options = new LoadOptions(quantization, DType.FLOAT32).on(device);
     List<float[]> seen = new ArrayList<>();
     try (Scope scope = new Scope();
         CausalLm model = CausalLm.load(folder, options);

@@ -80,7 +80,13 @@ public record RegexBound(int minLength, Set<Letters> letters, int longestRun) {
     }
     Set<Letters> letters = givenBack(whole, true);
     int run = letters.isEmpty() ? Integer.MAX_VALUE : longestRun(whole);
-    return new RegexBound(whole.minLength(), letters, run);
+    return new RegexBound(shortest(whole, pattern), letters, run);
+  }
+
+  /** Where case is ignored, one character can be three of the expression's: a ligature of ffi. */
+  private static int shortest(RegexNode whole, String pattern) {
+    int length = whole.minLength();
+    return pattern.contains("(?i:") ? length / 3 + (length % 3 == 0 ? 0 : 1) : length;
   }
 
   private static int longestRun(RegexNode whole) {

@@ -2,6 +2,7 @@ package ai.nibble.export.merge;
 
 import ai.nibble.SplitMix64;
 import ai.nibble.model.WeightSource;
+import ai.nibble.model.WeightView;
 import ai.nibble.tensor.DType;
 import java.util.function.Predicate;
 

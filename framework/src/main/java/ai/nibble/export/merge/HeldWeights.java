@@ -3,6 +3,7 @@ package ai.nibble.export.merge;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Current;
 import ai.nibble.model.WeightSource;
+import ai.nibble.model.WeightView;
 import ai.nibble.nn.Quant4Weight;
 import ai.nibble.quant.ElementSource;
 import ai.nibble.quant.Quant4Config;

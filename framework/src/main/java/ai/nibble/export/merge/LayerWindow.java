@@ -2,6 +2,7 @@ package ai.nibble.export.merge;
 
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.WeightSource;
+import ai.nibble.model.WeightView;
 import ai.nibble.tensor.DType;
 import java.util.Arrays;
 import java.util.LinkedHashSet;

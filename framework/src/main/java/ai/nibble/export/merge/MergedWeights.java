@@ -4,6 +4,7 @@ import ai.nibble.lora.StoredAdapter;
 import ai.nibble.model.Current;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.WeightSource;
+import ai.nibble.model.WeightView;
 import ai.nibble.tensor.DType;
 import java.util.LinkedHashSet;
 import java.util.List;

@@ -1,15 +1,21 @@
-package ai.nibble.export.merge;
+package ai.nibble.model;
 
-import ai.nibble.model.ModelConfig;
-import ai.nibble.model.WeightSource;
 import ai.nibble.tensor.DType;
 import java.util.Set;
 
-/** Another source's weights, some of which a subclass changes. Closing it leaves the other open. */
-abstract class WeightView implements WeightSource {
-  final WeightSource base;
+/**
+ * Another source's values, some of which a subclass changes. That the other holds them quantised is
+ * not seen through it, for codes are not changed; a subclass that shows them says so. Closing it
+ * leaves the other open.
+ */
+public abstract class WeightView implements WeightSource {
+  /** Whose values they are. */
+  protected final WeightSource base;
 
-  WeightView(WeightSource base) {
+  /**
+   * @param base stays the caller's
+   */
+  protected WeightView(WeightSource base) {
     this.base = base;
   }
 
@@ -44,7 +50,7 @@ abstract class WeightView implements WeightSource {
   }
 
   /** Elements of a row, the last dimension. */
-  final int width(String name) {
+  protected final int width(String name) {
     long[] shape = shape(name);
     return Math.toIntExact(shape[shape.length - 1]);
   }
