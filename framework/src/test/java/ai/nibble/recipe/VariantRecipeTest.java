@@ -222,6 +222,21 @@ final class VariantRecipeTest {
         problems("lora_r: 8\nmax_steps: 3\nbnb_4bit_compute_dtype: float32\nreport_to: []\n"));
   }
 
+  @Test
+  void anAdapterOfAnotherBaseIsRefused() throws IOException {
+    run(tiny("", "first"));
+    TinyChat.write(temp.resolve("other"));
+    List<String> problems =
+        files.problemsOf(
+            "base_model: other\ndatasets: [{path: rows.jsonl, type: alpaca}]\nsequence_len: 128\n"
+                + "learning_rate: 1e-4\noutput_dir: second\nlora_r: 4\nlora_model_dir: first\n");
+    assertEquals(
+        List.of(
+            "a.yaml:7:17: 'lora_model_dir': the adapter was trained on 'tiny', not on this base_model:"
+                + " set base_model to that, or take another adapter"),
+        problems);
+  }
+
   private List<String> problems(String settings) throws IOException {
     return files.problems(
         settings + "\nlora_model_dir: first\n", "base_model=" + temp.resolve("tiny"));
