@@ -235,6 +235,15 @@ public final class TargetMatcher {
     }
     Map<Integer, Integer> present = new LinkedHashMap<>();
     named.forEach(path -> layerOf(path).ifPresent(layer -> present.merge(layer, 1, Integer::sum)));
+    if (present.isEmpty() && !config.layersPattern().isEmpty()) {
+      problems.add(
+          "layers_pattern: no targeted module lies in a numbered list named one of "
+              + config.layersPattern()
+              + ", expected a name before a number in a path such as '"
+              + (named.isEmpty() ? "" : named.get(0))
+              + "'");
+      return;
+    }
     List<Integer> missing =
         config.layersToTransform().stream().filter(layer -> !present.containsKey(layer)).toList();
     if (!missing.isEmpty()) {

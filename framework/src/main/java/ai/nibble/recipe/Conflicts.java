@@ -37,6 +37,7 @@ final class Conflicts {
     Conflicts conflicts = new Conflicts(values, at, whole);
     conflicts.contradictions();
     conflicts.withoutEffect();
+    ScheduleConflicts.check(conflicts);
     PreferenceConflicts.check(conflicts, (Recipe.Method) values.get("method"));
   }
 
@@ -61,6 +62,13 @@ final class Conflicts {
           "allow_nonfinite_weights",
           "'allow_nonfinite_weights' is 'true', but adapter none trains all weights, which must be"
               + " numbers: remove it, or train an adapter");
+    }
+    if (is("adapter", Recipe.Adapter.NONE) && isSet("lora_model_dir")) {
+      problem(
+          "lora_model_dir",
+          "'lora_model_dir' is an adapter to begin with, but adapter none trains all weights and"
+              + " has none: merge it into the base before (nibble merge), or use adapter: lora or"
+              + " qlora");
     }
     if (is("use_dora", true) && is("load_in_8bit", true)) {
       problem(
@@ -218,7 +226,9 @@ final class Conflicts {
 
   private void withoutEffect() {
     if (is("adapter", Recipe.Adapter.NONE)) {
-      ignored(Schema.LORA, "adapter: none");
+      ignored(
+          Schema.LORA.stream().filter(key -> !key.equals("lora_model_dir")).toList(),
+          "adapter: none");
     }
     if (values.get("max_memory") instanceof MaxMemory most
         && !most.bytes().isEmpty()
@@ -233,6 +243,9 @@ final class Conflicts {
     if (isSet("lora_model_dir") && isOtherThan("init_lora_weights", InitLoraWeights.KAIMING)) {
       notice(
           "init_lora_weights", "'init_lora_weights' has no effect: 'lora_model_dir' has matrices");
+    }
+    if (isSet("lora_model_dir") && isSet("loftq_config")) {
+      notice("loftq_config", "'loftq_config' has no effect: 'lora_model_dir' has matrices");
     }
     if (is("use_dora", true)
         && values.get("lora_dropout") instanceof Double dropout
@@ -292,10 +305,9 @@ final class Conflicts {
     }
   }
 
-  /** Constants that the optimizer or the schedule has no use for. */
+  /** Constants that the optimizer has no use for. */
   private void optimizerWithoutEffect() {
-    if (!(values.get("optimizer") instanceof Optimization.OptimizerName optimizer)
-        || !(values.get("lr_scheduler") instanceof Optimization.LrScheduler scheduler)) {
+    if (!(values.get("optimizer") instanceof Optimization.OptimizerName optimizer)) {
       return;
     }
     List<String> unused =
@@ -307,17 +319,6 @@ final class Conflicts {
           case ADAFACTOR -> List.of("adam_beta1", "adam_beta2", "adam_epsilon", "momentum");
         };
     ignored(unused, "optimizer: " + optimizer.name().toLowerCase(Locale.ROOT));
-    boolean takesMore =
-        switch (scheduler) {
-          case COSINE, LINEAR, CONSTANT -> false;
-          case COSINE_WITH_RESTARTS, POLYNOMIAL, INVERSE_SQRT, WARMUP_STABLE_DECAY -> true;
-        };
-    if (isSet("lr_scheduler_kwargs") && !takesMore) {
-      notice(
-          "lr_scheduler_kwargs",
-          "'lr_scheduler_kwargs' has no effect with lr_scheduler: "
-              + scheduler.name().toLowerCase(Locale.ROOT));
-    }
   }
 
   private static boolean shareFiles(Dataset a, Dataset b) {

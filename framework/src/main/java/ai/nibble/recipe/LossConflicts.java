@@ -86,6 +86,13 @@ final class LossConflicts {
               + (named.size() == 1 ? " loss" : " losses")
               + ": give each one its weight");
     }
+    if (method == Method.DPO
+        && keys.value("loss_weights") instanceof List<?> weights
+        && !weights.isEmpty()
+        && weights.stream().allMatch(weight -> weight.equals(0.0))
+        && !keys.isSet("rpo_alpha")) {
+      problem("loss_weights", "has nothing but 0: nothing would be learned, raise one of them");
+    }
     if (method == Method.DPO && named.contains(LossType.SFT) && keys.isSet("rpo_alpha")) {
       problem(
           "rpo_alpha", "and the loss 'sft' both weigh the chosen answers' cross-entropy: keep one");

@@ -231,7 +231,12 @@ final class ModelCheck {
     String named = saved.baseModel().orElse("");
     boolean there = !named.isEmpty() && Files.exists(base.getFileSystem().getPath(named));
     if (there && !isSame(Path.of(named), base)) {
-      report(key, "the adapter was trained on '" + named + "', not on this base_model", at);
+      report(
+          key,
+          "the adapter was trained on '"
+              + named
+              + "', not on this base_model: set base_model to that, or take another adapter",
+          at);
     } else if (!there) {
       at.notice(
           at.positions().getOrDefault(key, at.positions().get("base_model")),

@@ -179,9 +179,13 @@ final class RunSettings {
       case INVERSE_SQRT ->
           new Schedule.InverseSqrt(
               warmup, more.timescale().orElse(warmup > 0 ? warmup : DEFAULT_TIMESCALE));
-      case WARMUP_STABLE_DECAY ->
-          new Schedule.WarmupStableDecay(
-              warmup, total, more.numDecaySteps().orElse((total - 1) / 10 + 1), more.minLrRatio());
+      case WARMUP_STABLE_DECAY -> {
+        int left = Math.max(0, total - warmup);
+        int decay = more.numDecaySteps().orElse(Math.min((total - 1) / 10 + 1, left));
+        // where the warm-up takes all steps the fall begins beyond the last one
+        yield new Schedule.WarmupStableDecay(
+            warmup, Math.max(total, warmup), decay, more.minLrRatio());
+      }
     };
   }
 

@@ -9,7 +9,8 @@ import java.util.Optional;
  * @param lrEnd last learning rate of {@code polynomial}
  * @param power of {@code polynomial}
  * @param timescale of {@code inverse_sqrt}; empty: the warm-up's steps, or 10,000 without one
- * @param numDecaySteps of {@code warmup_stable_decay}; empty: a tenth of all steps, rounded up
+ * @param numDecaySteps of {@code warmup_stable_decay}; empty: a tenth of all steps, rounded up, or
+ *     as many as the warm-up leaves
  * @param minLrRatio first and last factor of {@code warmup_stable_decay}
  */
 public record SchedulerKwargs(
@@ -43,7 +44,9 @@ public record SchedulerKwargs(
             value = "num_decay_steps",
             byDefault = "null",
             range = "[1, inf)",
-            doc = "`warmup_stable_decay`: the last steps, in which it falls; without it: a tenth")
+            doc =
+                "`warmup_stable_decay`: the last steps, in which it falls; without it: a tenth, if"
+                    + " the warm-up leaves as many")
         Optional<Integer> numDecaySteps,
     @Key(
             value = "min_lr_ratio",

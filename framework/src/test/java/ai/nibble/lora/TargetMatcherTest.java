@@ -102,6 +102,31 @@ class TargetMatcherTest {
   }
 
   @Test
+  void listsThatDoNotExistAreAnError() {
+    LoraConfig plain = config("q_proj");
+    LoraConfig config =
+        new LoraConfig(
+            plain.r(),
+            plain.alpha(),
+            plain.dropout(),
+            plain.targetModules(),
+            plain.excludeModules(),
+            plain.useRslora(),
+            plain.rankPattern(),
+            plain.alphaPattern(),
+            List.of(0),
+            List.of("blocks"),
+            plain.initLoraWeights(),
+            plain.extras());
+    assertEquals(
+        List.of(
+            "layers_pattern: no targeted module lies in a numbered list named one of [blocks],"
+                + " expected a name before a number in a path such as"
+                + " 'model.layers.0.self_attn.q_proj'"),
+        problems(config));
+  }
+
+  @Test
   void excludingEverythingIsAnError() {
     LoraConfig config =
         LoraConfig.DEFAULT.withTargets(

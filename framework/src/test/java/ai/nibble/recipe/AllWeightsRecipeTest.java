@@ -133,6 +133,17 @@ final class AllWeightsRecipeTest {
     assertEquals(Recipe.Adapter.LORA, files.load("adapter: lora\n").adapter());
   }
 
+  /** What it would begin with is lost: more than a word without effect. */
+  @Test
+  void anAdapterToBeginWithIsRefused() throws IOException {
+    assertEquals(
+        List.of(
+            "a.yaml:7:17: 'lora_model_dir' is an adapter to begin with, but adapter none trains all"
+                + " weights and has none: merge it into the base before (nibble merge), or use"
+                + " adapter: lora or qlora"),
+        files.problems("adapter: none\nlora_model_dir: there\n"));
+  }
+
   @Test
   void keysOfAdaptersAndRolesWithoutEffectAreNoticed() throws IOException {
     Recipe recipe =

@@ -183,6 +183,9 @@ final class PreferenceRecipeTest {
         "method: dpo; loss_type: [sigmoid, sft]; loss_weights: [1]; datasets: [{path: rows.jsonl,"
             + " type: dpo}] | 'loss_weights' has 1 number, but 'loss_type' names 2 losses: give each"
             + " one its weight",
+        "method: dpo; loss_type: [sigmoid, ipo]; loss_weights: [0, 0]; datasets: [{path: rows.jsonl,"
+            + " type: dpo}] | 'loss_weights' has nothing but 0: nothing would be learned, raise one"
+            + " of them",
         "method: dpo; loss_type: [sigmoid, sft]; rpo_alpha: 1; datasets: [{path: rows.jsonl, type:"
             + " dpo}] | 'rpo_alpha' and the loss 'sft' both weigh the chosen answers' cross-entropy:"
             + " keep one",

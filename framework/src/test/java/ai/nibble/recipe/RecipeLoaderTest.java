@@ -493,6 +493,34 @@ final class RecipeLoaderTest {
   }
 
   @Test
+  void whatAScheduleHasNoUseForIsNoticed() throws IOException {
+    assertEquals(
+        List.of(
+            "a.yaml:8:11: 'lr_scheduler_kwargs.power' has no effect with lr_scheduler:"
+                + " cosine_with_restarts"),
+        files.relative(
+            files
+                .load(
+                    "lr_scheduler: cosine_with_restarts\nlr_scheduler_kwargs: {num_cycles: 2,\n"
+                        + "   power: 2}\n")
+                .notices()));
+    assertEquals(
+        List.of(
+            "a.yaml:6:35: 'lr_scheduler_kwargs.num_cycles' has no effect with lr_scheduler: cosine"),
+        files.relative(files.load("lr_scheduler_kwargs: {num_cycles: 2}\n").notices()));
+  }
+
+  /** Said in the recipe's own numbers, with what else is wrong. */
+  @Test
+  void aPolynomialEndsBelowItsBeginning() throws IOException {
+    assertEquals(
+        List.of(
+            "a.yaml:7:31: 'lr_scheduler_kwargs.lr_end' is 0.5, expected less than 'learning_rate',"
+                + " 1.0E-4"),
+        files.problems("lr_scheduler: polynomial\nlr_scheduler_kwargs: {lr_end: 0.5}\n"));
+  }
+
+  @Test
   void aSplitNamesAFileOfADirectory() throws IOException {
     files.write("sets/test.jsonl", "{}");
     Recipe recipe =

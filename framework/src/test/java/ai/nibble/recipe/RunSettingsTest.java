@@ -12,6 +12,7 @@ import ai.nibble.data.EpochSampler;
 import ai.nibble.data.Example;
 import ai.nibble.data.RowOrder;
 import ai.nibble.data.TrainingRows;
+import ai.nibble.optim.Schedule;
 import ai.nibble.train.TrainSettings;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -114,6 +115,20 @@ final class RunSettingsTest {
     TrainSettings plain = settings(files.load(""), lengths);
     assertEquals(RowOrder.SHUFFLED, plain.order());
     assertEquals(RowOrder.AS_GIVEN, plain.evalOrder());
+  }
+
+  /** A tenth of ten steps is one, and the warm-up may leave none. */
+  @Test
+  void aFallThatIsNotGivenTakesWhatTheWarmUpLeaves() throws IOException {
+    String wsd = "lr_scheduler: warmup_stable_decay\nwarmup_steps: ";
+    RecipeFiles files = new RecipeFiles(temp);
+    assertEquals(
+        new Schedule.WarmupStableDecay(9, 10, 1, 0),
+        settings(files.load(wsd + "9\n"), tenRows()).schedule());
+    assertEquals(
+        new Schedule.WarmupStableDecay(10, 10, 0, 0),
+        settings(files.load(wsd + "10\n"), tenRows()).schedule());
+    assertEquals(0.5, settings(files.load(wsd + "20\n"), tenRows()).schedule().multiplier(10));
   }
 
   /** Ten steps an epoch: evaluations every 3, checkpoints every 10. */

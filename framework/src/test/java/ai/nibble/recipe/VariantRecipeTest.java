@@ -200,6 +200,11 @@ final class VariantRecipeTest {
   void trainingGoesOnFromAnAdapter() throws IOException {
     run(tiny("use_dora: true\n", "first"));
     String more = "use_dora: true\nlora_model_dir: first\n";
+    assertEquals(
+        List.of("a.yaml:12:15: 'loftq_config' has no effect: 'lora_model_dir' has matrices"),
+        files.relative(tiny(more + "loftq_config: {loftq_iter: 3}\n", "second").notices()).stream()
+            .filter(line -> line.contains("loftq"))
+            .toList());
     Recipe recipe = tiny(more, "second");
     assertEquals(recipe, files.loadText(recipe.resolvedYaml()));
     String log = run(recipe);
@@ -215,6 +220,21 @@ final class VariantRecipeTest {
                 + " 'model.layers.0.self_attn.q_proj' has rank 4 and a scaling of 8.0 there, rank 8"
                 + " and 4.0 here"),
         problems("lora_r: 8\nmax_steps: 3\nbnb_4bit_compute_dtype: float32\nreport_to: []\n"));
+  }
+
+  @Test
+  void anAdapterOfAnotherBaseIsRefused() throws IOException {
+    run(tiny("", "first"));
+    TinyChat.write(temp.resolve("other"));
+    List<String> problems =
+        files.problemsOf(
+            "base_model: other\ndatasets: [{path: rows.jsonl, type: alpaca}]\nsequence_len: 128\n"
+                + "learning_rate: 1e-4\noutput_dir: second\nlora_r: 4\nlora_model_dir: first\n");
+    assertEquals(
+        List.of(
+            "a.yaml:7:17: 'lora_model_dir': the adapter was trained on 'tiny', not on this base_model:"
+                + " set base_model to that, or take another adapter"),
+        problems);
   }
 
   private List<String> problems(String settings) throws IOException {
