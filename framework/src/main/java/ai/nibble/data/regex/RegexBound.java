@@ -46,6 +46,12 @@ public record RegexBound(int minLength, Set<Letters> letters, int longestRun) {
   private static final int LONGEST_SQUARED = 30_000;
 
   /**
+   * Characters that may be asked for by number at each place of a text. What was taken for nothing
+   * is no failure to the engine, but takes its time. Published expressions ask for three.
+   */
+  private static final int MOST_COUNTED = 256;
+
+  /**
    * Published expressions that are outside of what is provable here, trusted by their exact text:
    * each word of EXAONE's pattern is a letter with its marks, so that its nested repetitions part a
    * text in one way only.
@@ -69,6 +75,11 @@ public record RegexBound(int minLength, Set<Letters> letters, int longestRun) {
       throw new RegexException("is empty");
     }
     RegexNode whole = RegexParser.parse(pattern);
+    long counted = counted(whole);
+    if (counted > MOST_COUNTED) {
+      throw new RegexException(
+          "counts up to " + counted + " characters, expected at most " + MOST_COUNTED);
+    }
     if (TRUSTED.contains(pattern)) {
       return new RegexBound(1, Set.of(Letters.ANY), (int) (MOST_FAILURES / 4));
     }
@@ -87,6 +98,23 @@ public record RegexBound(int minLength, Set<Letters> letters, int longestRun) {
   private static int shortest(RegexNode whole, String pattern) {
     int length = whole.minLength();
     return pattern.contains("(?i:") ? length / 3 + (length % 3 == 0 ? 0 : 1) : length;
+  }
+
+  /** Characters that the parts with a known number of rounds take at most. */
+  private static long counted(RegexNode node) {
+    if (node instanceof Sequence sequence) {
+      return sequence.parts().stream().mapToLong(RegexBound::counted).sum();
+    } else if (node instanceof Choice choice) {
+      return choice.branches().stream().mapToLong(RegexBound::counted).max().orElse(0);
+    } else if (node instanceof Repeat repeat) {
+      int rounds = Math.max(1, repeat.isUnbounded() ? repeat.min() : repeat.max());
+      return Math.min(rounds * counted(repeat.body()), Integer.MAX_VALUE);
+    } else if (node instanceof Atomic atomic) {
+      return counted(atomic.body());
+    } else if (node instanceof Look look) {
+      return counted(look.body());
+    }
+    return node instanceof Letter ? 1 : 0;
   }
 
   private static int longestRun(RegexNode whole) {

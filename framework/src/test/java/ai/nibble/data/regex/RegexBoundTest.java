@@ -144,6 +144,19 @@ class RegexBoundTest {
     assertEquals(1, of("\\p{L}+(?!\\d)").minLength());
   }
 
+  /**
+   * Nothing of it is a failure to the engine, and each place of a text takes 900,000 characters.
+   */
+  @Test
+  void whatIsAskedForByNumberIsLittle() throws RegexException {
+    String message =
+        assertThrows(RegexException.class, () -> of("\\p{L}|(?:.{1000}){900}x")).getMessage();
+    assertEquals("counts up to 900001 characters, expected at most 256", message);
+    assertThrows(RegexException.class, () -> of("(?=.{257}+)a"));
+    assertThrows(RegexException.class, () -> of("(?>.{0,129}){2}"));
+    assertEquals(256, of(".{256}").minLength());
+  }
+
   @Test
   void whatIsRefusedIsSaid() {
     Map<String, String> problems =
