@@ -6,7 +6,6 @@ import ai.nibble.recipe.Recipe;
 import ai.nibble.recipe.RecipeLoader;
 import ai.nibble.recipe.RecipePlan;
 import java.io.PrintWriter;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -31,19 +30,7 @@ import picocli.CommandLine.Spec;
 final class PlanCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
   @Mixin private CommonOptions common;
-
-  @Option(
-      names = {"-c", "--config"},
-      required = true,
-      paramLabel = "FILE",
-      description = "The recipe.")
-  private Path config;
-
-  @Option(
-      names = "--set",
-      paramLabel = "KEY=VALUE",
-      description = "Sets a key of the recipe; datasets.0.path=x reaches into lists.")
-  private List<String> sets = List.of();
+  @Mixin private RecipeOptions named;
 
   @Option(
       names = "--device-memory",
@@ -62,7 +49,7 @@ final class PlanCommand implements Callable<Integer> {
     PrintWriter out = spec.commandLine().getOut();
     PrintWriter err = spec.commandLine().getErr();
     List<Long> devices = deviceMemory.stream().map(PlanCommand::bytes).toList();
-    Recipe recipe = RecipeLoader.loadForRun(config, sets);
+    Recipe recipe = RecipeLoader.loadForRun(named.file(), named.sets());
     recipe.notices().forEach(notice -> err.println("note: " + notice));
     err.flush();
     RecipePlan plan = RecipePlan.read(recipe, Lines.to(json ? err : out), devices);

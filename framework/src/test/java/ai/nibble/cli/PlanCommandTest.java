@@ -45,13 +45,17 @@ class PlanCommandTest {
   }
 
   private int nibble(String... args) {
+    List<String> all = new ArrayList<>(List.of("plan", "--config", temp.resolve("a.yaml") + ""));
+    all.addAll(List.of(args));
+    return run(all.toArray(String[]::new));
+  }
+
+  private int run(String... args) {
     CommandLine command =
         Nibble.commandLine((recipe, writer) -> 0, (request, o, e) -> {})
             .setOut(new PrintWriter(out))
             .setErr(new PrintWriter(err));
-    List<String> all = new ArrayList<>(List.of("plan", "--config", temp.resolve("a.yaml") + ""));
-    all.addAll(List.of(args));
-    return Nibble.run(command, all.toArray(String[]::new));
+    return Nibble.run(command, args);
   }
 
   @Test
@@ -87,6 +91,15 @@ class PlanCommandTest {
     assertEquals(3 * checkpoint + result, disk.get("needed_bytes").asLong());
     assertEquals(4 * result, checkpoint, "the adapter, its values again and two moments");
     assertTrue(disk.get("fits").asBoolean());
+  }
+
+  @Test
+  void theRecipeIsNamedWithoutAnOptionAsWell() throws Exception {
+    int code = run("plan", temp.resolve("a.yaml").toString(), "--set", "device_map=cpu");
+    assertEquals(0, code, err.toString());
+    assertTrue(out.toString().contains("\ngradient_checkpointing: none"), out.toString());
+    assertEquals(2, run("plan", "--set", "device_map=cpu"));
+    assertTrue(err.toString().contains("Missing required parameter: FILE"), err.toString());
   }
 
   @Test
