@@ -77,7 +77,7 @@ final class JsonFiles {
       }
       return object(file, Files.readAllBytes(file));
     } catch (IOException e) {
-      throw new InvalidInputException(file + " cannot be read: " + e.getMessage(), e);
+      throw new InvalidInputException(file + " cannot be read: " + FileProblem.reason(e), e);
     }
   }
 

@@ -25,9 +25,9 @@ final class ScheduleConflicts {
           "'"
               + MORE
               + ".lr_end' is "
-              + more.lrEnd()
+              + Range.shown(more.lrEnd())
               + ", expected less than 'learning_rate', "
-              + rate);
+              + Range.shown(rate));
     }
     for (String key : RecordType.of(SchedulerKwargs.class).settings().keySet()) {
       String path = MORE + "." + key;

@@ -516,7 +516,7 @@ final class RecipeLoaderTest {
     assertEquals(
         List.of(
             "a.yaml:7:31: 'lr_scheduler_kwargs.lr_end' is 0.5, expected less than 'learning_rate',"
-                + " 1.0E-4"),
+                + " 1e-4"),
         files.problems("lr_scheduler: polynomial\nlr_scheduler_kwargs: {lr_end: 0.5}\n"));
   }
 
