@@ -87,7 +87,9 @@ final class MicroBatches {
           }
         });
     workers.gather(sums);
-    heap.keep();
+    if (workers.count() > 1) {
+      heap.keep();
+    }
     return List.of(results);
   }
 
