@@ -6,7 +6,6 @@ import ai.nibble.lora.StoredAdapter;
 import ai.nibble.lora.TargetMatcher;
 import ai.nibble.lora.WholeModules;
 import ai.nibble.model.CausalLm;
-import ai.nibble.model.LoadOptions;
 import ai.nibble.model.WeightSource;
 import ai.nibble.quant.stored.StoredMatrix;
 import java.nio.file.Path;
@@ -17,8 +16,8 @@ import java.util.Optional;
 import java.util.Set;
 
 /**
- * Whether a base can be held and trained as a recipe says, by the headers of its weights: what
- * loading and adapting it would refuse, before any weight is read.
+ * Whether a base can be adapted as a recipe says, by the headers of its weights: what adapting it
+ * would refuse, before any weight is read.
  */
 final class BaseCheck {
   private final Recipe recipe;
@@ -32,14 +31,11 @@ final class BaseCheck {
   /**
    * Checks.
    *
-   * @param options how the base would be loaded; empty where the device that is meant is not here
    * @throws InvalidInputException with a line for each reason
    */
-  static void require(Recipe recipe, WeightSource source, Optional<LoadOptions> options) {
-    BaseCheck check = new BaseCheck(recipe, source);
-    options.ifPresent(o -> CausalLm.requireLoadable(source, recipe.base(), o));
+  static void require(Recipe recipe, WeightSource source) {
     if (recipe.adapter() != Recipe.Adapter.NONE) {
-      check.adapter();
+      new BaseCheck(recipe, source).adapter();
     }
   }
 

@@ -6,7 +6,6 @@ import ai.nibble.data.EpochPlan;
 import ai.nibble.data.PackingSummary;
 import ai.nibble.data.Tokenizer;
 import ai.nibble.model.BaseFiles;
-import ai.nibble.model.RandomWeights;
 import ai.nibble.model.WeightSource;
 import ai.nibble.train.TrainSettings;
 import java.io.ByteArrayOutputStream;
@@ -149,12 +148,9 @@ public record Inspection(
   private record Weights(Coverage coverage, VocabularyChange vocabulary) {}
 
   private static Weights weights(Recipe recipe, PrintStream out) {
-    try (WeightSource base =
-        recipe.init() == Recipe.Init.RANDOM
-            ? RandomWeights.of(recipe.base(), recipe.seed(), out::println)
-            : WeightSource.open(recipe.base(), out::println)) {
+    try (WeightSource base = RunBase.stored(recipe, doing -> {}).open(out::println)) {
       Coverage coverage = Coverage.of(recipe, base);
-      BaseCheck.require(recipe, base, Optional.empty());
+      BaseCheck.require(recipe, base);
       return new Weights(coverage, VocabularyChange.of(recipe, base.config()));
     }
   }

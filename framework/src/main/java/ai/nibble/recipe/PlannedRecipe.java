@@ -11,7 +11,6 @@ import ai.nibble.model.LoadOptions;
 import ai.nibble.model.ModelConfig;
 import ai.nibble.model.ModelShape;
 import ai.nibble.model.ModelStore;
-import ai.nibble.model.RandomWeights;
 import ai.nibble.model.WeightSizes;
 import ai.nibble.model.WeightSource;
 import ai.nibble.nn.Extent;
@@ -125,9 +124,7 @@ final class PlannedRecipe {
 
   /** The base's headers, the caller's to close. */
   WeightSource source() {
-    return recipe.init() == Recipe.Init.RANDOM
-        ? RandomWeights.of(recipe.base(), recipe.seed(), notice -> {})
-        : WeightSource.open(recipe.base(), notice -> {});
+    return RunBase.stored(recipe, doing -> {}).open(notice -> {});
   }
 
   /**

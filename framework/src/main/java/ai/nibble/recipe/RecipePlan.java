@@ -78,7 +78,7 @@ public final class RecipePlan {
     this.budget = first.budget();
     this.planned = new PlannedRecipe(recipe, rows, settings, device, pretended, budget);
     try (WeightSource source = planned.source()) {
-      BaseCheck.require(recipe, source, Optional.empty());
+      BaseCheck.require(recipe, source);
       Optional<QuantConfig> quantization = recipe.quantization().config();
       run =
           planned.run(

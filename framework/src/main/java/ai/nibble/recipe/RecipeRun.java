@@ -150,7 +150,7 @@ public final class RecipeRun {
     }
   }
 
-  /** The rest of what training refuses before its first step, without the weights. */
+  /** The rest of what training refuses before its first step: the plan has looked at adapters. */
   private OptionalDouble rehearse(Inputs inputs, Optional<SavedCheckpoint> from, OutputLock lock) {
     RecipeRows rows = inputs.identity().rows();
     RunBase base = RunBase.stored(recipe, this::endIfAsked);
@@ -160,7 +160,7 @@ public final class RecipeRun {
         answers.compare(rows.train());
       }
       for (Placement placement : Devices.placements(recipe, inputs.plan())) {
-        BaseCheck.require(recipe, source, Optional.of(base.options(source, placement)));
+        CausalLm.requireLoadable(source, recipe.base(), base.options(source, placement));
       }
     }
     from.ifPresent(
