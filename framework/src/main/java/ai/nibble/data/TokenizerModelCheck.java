@@ -7,11 +7,11 @@ import java.util.List;
 import java.util.Optional;
 
 /** The settings of a tokenizer's model, beside its vocabulary and merges. */
-final class ModelCheck {
+final class TokenizerModelCheck {
   private static final int MAX_AFFIX = 64;
   private static final int MAX_WORD = 1000;
 
-  private ModelCheck() {}
+  private TokenizerModelCheck() {}
 
   static void check(Path path, JsonNode model) {
     for (String affix : List.of("continuing_subword_prefix", "end_of_word_suffix")) {

@@ -225,7 +225,7 @@ final class TokenizerReader {
       throw new InvalidInputException(path + ": 'model' has no 'vocab', expected a tokenizer");
     }
     UnicodeCheck.check(path, "", outline);
-    ModelCheck.check(path, model);
+    TokenizerModelCheck.check(path, model);
     Map<String, Integer> ids = vocabulary.ids();
     if (merges != null) {
       Part list = merges.in(bytes);
@@ -248,7 +248,7 @@ final class TokenizerReader {
             added,
             vocabulary.size(),
             limits,
-            ModelCheck.notice(path, model),
+            TokenizerModelCheck.notice(path, model),
             Sha256.start().digest(bytes));
   }
 }
