@@ -4,6 +4,8 @@ import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Grid;
 import ai.nibble.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
  * From products of queries and keys to probabilities, and back: what causal attention is between
@@ -42,23 +44,7 @@ public final class ScoreKernels {
   public static void forward(
       Tensor products, Tensor statistics, int firstToken, int firstKey, Sequences sequences) {
     Operands operands = operands(products, statistics, firstToken, sequences);
-    operands.launchTyped(
-        PROGRAM,
-        "scores_forward",
-        grid(products),
-        products,
-        statistics,
-        sequences.queries,
-        sequences.keys,
-        (int) sequences.queries.numel() - 1,
-        sequences.scores.window(),
-        sequences.group,
-        sequences.tokens,
-        firstToken,
-        firstKey,
-        (int) products.size(2),
-        (float) sequences.scores.scale(),
-        (float) sequences.scores.cap());
+    launch(operands, "scores_forward", firstToken, firstKey, sequences, products, statistics);
   }
 
   /**
@@ -79,24 +65,43 @@ public final class ScoreKernels {
     Operands operands =
         operands(products, statistics, firstToken, sequences)
             .typed("gradients", gradients, products.shape());
-    operands.launchTyped(
-        PROGRAM,
+    launch(
+        operands,
         "scores_backward",
-        grid(products),
-        products,
-        gradients,
-        statistics,
-        sequences.queries,
-        sequences.keys,
-        (int) sequences.queries.numel() - 1,
-        sequences.scores.window(),
-        sequences.group,
-        sequences.tokens,
         firstToken,
         firstKey,
-        (int) products.size(2),
-        (float) sequences.scores.scale(),
-        (float) sequences.scores.cap());
+        sequences,
+        products,
+        gradients,
+        statistics);
+  }
+
+  /**
+   * @param rows what a kernel takes of the rows, their products first
+   */
+  private static void launch(
+      Operands operands,
+      String kernel,
+      int firstToken,
+      int firstKey,
+      Sequences sequences,
+      Tensor... rows) {
+    Tensor products = rows[0];
+    List<Object> arguments = new ArrayList<>(List.of(rows));
+    arguments.addAll(
+        List.of(
+            sequences.queries,
+            sequences.keys,
+            (int) sequences.queries.numel() - 1,
+            sequences.scores.window(),
+            sequences.group,
+            sequences.tokens,
+            firstToken,
+            firstKey,
+            (int) products.size(2),
+            (float) sequences.scores.scale(),
+            (float) sequences.scores.cap()));
+    operands.launchTyped(PROGRAM, kernel, grid(products), arguments.toArray());
   }
 
   /** A block a row, whose threads take turns. */
