@@ -110,8 +110,7 @@ public final class TinyChat {
 
   private static Path write(TinyModel model, Path directory) throws IOException {
     Files.createDirectories(directory);
-    model.writeConfig(directory);
-    model.writeSafetensors(directory.resolve("model.safetensors"));
+    model.writeTo(directory);
     SmallTokenizer.write(directory, false);
     Files.writeString(directory.resolve("chat_template.jinja"), SmallTokenizer.CHATML);
     return directory;

@@ -47,8 +47,7 @@ class GeneratorTest {
     liveBefore = Tensor.live();
     TinyModel tiny = new TinyModel(5, false);
     tiny.fields.put("max_position_embeddings", "" + CONTEXT);
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
     model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32));
   }
 

@@ -38,8 +38,7 @@ class SessionTest {
     liveBefore = Tensor.live();
     TinyModel tiny = new TinyModel(5, false);
     tiny.fields.put("max_position_embeddings", "" + CONTEXT);
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
     model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32));
   }
 

@@ -43,8 +43,7 @@ class AdapterSetTest {
   void load() {
     liveBefore = Tensor.live();
     TinyModel tiny = new TinyModel(5, false);
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
     model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32));
     RandomAdapter.save(model, 2, 1, folder.resolve("a"));
     RandomAdapter.save(model, 4, 2, folder.resolve("b"));

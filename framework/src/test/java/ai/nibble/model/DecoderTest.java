@@ -67,8 +67,7 @@ class DecoderTest {
     if (!ropeScaling.isEmpty()) {
       tiny.fields.put("rope_scaling", ropeScaling);
     }
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
     Optional<QuantConfig> quantization =
         nf4 ? Optional.of(new Quant4Config(Quant4Type.NF4, 32, true)) : Optional.empty();
     return CausalLm.load(folder, new LoadOptions(quantization, compute));
@@ -227,8 +226,7 @@ class DecoderTest {
   })
   void everyArchitectureHasTheLogitsOfTheWhole(String modelType, DType compute, boolean nf4) {
     TinyModel tiny = TinyModel.of(modelType, 12).scaled(0.4f);
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
     Optional<QuantConfig> quantization =
         nf4 ? Optional.of(new Quant4Config(Quant4Type.NF4, 32, true)) : Optional.empty();
     try (CausalLm model = CausalLm.load(folder, new LoadOptions(quantization, compute))) {
@@ -244,8 +242,7 @@ class DecoderTest {
   @Test
   void aSequenceCutBelowTheLengthWhereFrequenciesChangeIsComputedAnew() {
     TinyModel tiny = TinyModel.of("phi3", 12).scaled(0.4f);
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
     int[] ids = new Random(6).ints(15, 0, VOCABULARY).toArray();
     try (CausalLm model = CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32));
         Decoder decoder = new Decoder(model, ALL);
@@ -297,8 +294,7 @@ class DecoderTest {
       tiny.add(p + "mlp.up_proj.weight", intermediate, 32);
       tiny.add(p + "mlp.down_proj.weight", 32, intermediate);
     }
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
     return CausalLm.load(folder, new LoadOptions(Optional.of(config), compute));
   }
 
@@ -558,8 +554,7 @@ class DecoderTest {
   @Test
   void rowsThatAreSwitchedOffLeaveTheCopyOfTheHead() {
     TinyModel tiny = new TinyModel(5, true);
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
     LoraConfig config =
         LoraConfig.DEFAULT
             .withRank(2, 4)

@@ -26,8 +26,7 @@ class LoadingFailureTest {
     for (String name : new ArrayList<>(new TinyModel(1, true).values.keySet())) {
       TinyModel tiny = new TinyModel(1, true);
       tiny.values.get(name)[3] = Float.NaN;
-      tiny.writeConfig(folder);
-      tiny.writeSafetensors(folder.resolve("model.safetensors"));
+      tiny.writeTo(folder);
       for (LoadOptions each : options) {
         long live = Tensor.live();
         InvalidInputException e =

@@ -59,8 +59,7 @@ class MutatedConfigTest {
               + " \"beta_fast\": 32, \"attention_factor\": 1.1}");
       model.fields.put("rope_theta", "10000.0");
     }
-    model.writeConfig(temp);
-    model.writeSafetensors(temp.resolve("model.safetensors"));
+    model.writeTo(temp);
     assertReadOrRefused(Files.readString(temp.resolve("config.json")), 100, 13);
   }
 

@@ -71,8 +71,7 @@ class RowsOfABatchTest {
       TinyModel tiny = TinyModel.of(name, 12).scaled(0.25f);
       tiny.fields.put("max_position_embeddings", "128");
       folder = temp;
-      tiny.writeConfig(folder);
-      tiny.writeSafetensors(folder.resolve("model.safetensors"));
+      tiny.writeTo(folder);
     }
     return CausalLm.load(folder, LoadOptions.unquantized(DType.FLOAT32));
   }

@@ -28,8 +28,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 final class SafetensorsWeightsTest extends WeightSourceContract {
   @Override
   Path write(TinyModel model) {
-    model.writeConfig(folder);
-    model.writeSafetensors(folder.resolve("model.safetensors"));
+    model.writeTo(folder);
     return folder;
   }
 

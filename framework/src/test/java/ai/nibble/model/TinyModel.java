@@ -260,6 +260,12 @@ public final class TinyModel {
     }
   }
 
+  /** Writes a directory that loads: configuration and weights. */
+  public void writeTo(Path folder) {
+    writeConfig(folder);
+    writeSafetensors(folder.resolve("model.safetensors"));
+  }
+
   public void writeConfig(Path folder) {
     String json =
         fields.entrySet().stream()

@@ -6,11 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.cuda.GroupedKernels;
+import ai.nibble.cuda.KernelTestCase;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
-import ai.nibble.tensor.HostKernels;
-import ai.nibble.tensor.KernelLaunchers;
-import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.tensor.TensorException;
 import java.util.ArrayList;
@@ -18,35 +16,13 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /**
  * The kernels of grouped codes give the bits of the host's code; they run compiled for the host.
  */
-class GroupedKernelsTest {
+class GroupedKernelsTest extends KernelTestCase {
   private static final List<DType> DTYPES = List.of(DType.FLOAT32, DType.BFLOAT16, DType.FLOAT16);
-
-  private KernelLaunchers.Installation host;
-  private Scope scope;
-  private long liveBefore;
-
-  @BeforeEach
-  void install() {
-    liveBefore = Tensor.live();
-    scope = new Scope();
-    host = HostKernels.install();
-  }
-
-  @AfterEach
-  void everyTensorIsClosed() {
-    scope.close();
-    if (host != null) {
-      host.close();
-      assertEquals(liveBefore, Tensor.live());
-    }
-  }
 
   /**
    * Random codes, scales of several magnitudes.

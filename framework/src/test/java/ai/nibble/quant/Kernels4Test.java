@@ -8,14 +8,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.InvalidInputException;
 import ai.nibble.Shared;
 import ai.nibble.cuda.Code4;
+import ai.nibble.cuda.KernelTestCase;
 import ai.nibble.cuda.NestedTables;
 import ai.nibble.cuda.Quantize4Kernels;
 import ai.nibble.cuda.Weight4;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
-import ai.nibble.tensor.HostKernels;
-import ai.nibble.tensor.KernelLaunchers;
-import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.tensor.TensorException;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -26,37 +24,15 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.function.Consumer;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** The 4-bit kernels give the bits of the host's code; they run compiled for the host. */
-class Kernels4Test {
+class Kernels4Test extends KernelTestCase {
   private static final List<DType> DTYPES = List.of(DType.FLOAT32, DType.BFLOAT16, DType.FLOAT16);
 
   /** One element, odd, less and more than a thread's, a block's and several blocks' share. */
   private static final int[] SIZES = {1, 7, 31, 32, 33, 255, 4096, 4097, 8191, 20_000};
-
-  private KernelLaunchers.Installation host;
-  private Scope scope;
-  private long liveBefore;
-
-  @BeforeEach
-  void install() {
-    liveBefore = Tensor.live();
-    scope = new Scope();
-    host = HostKernels.install();
-  }
-
-  @AfterEach
-  void everyTensorIsClosed() {
-    scope.close();
-    if (host != null) {
-      host.close();
-      assertEquals(liveBefore, Tensor.live());
-    }
-  }
 
   /** The weight as the kernels take it, on the CPU. */
   private Weight4 kernels(Quantized4Bit weight) {

@@ -52,8 +52,7 @@ class ArchitectureTest {
 
   private void write(String modelType) {
     TinyModel tiny = TinyModel.of(modelType, 21).scaled(0.5f);
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
   }
 
   /** Sequences longer than any window, in one pass. */

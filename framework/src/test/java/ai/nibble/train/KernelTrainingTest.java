@@ -57,8 +57,7 @@ class KernelTrainingTest {
   @EnumSource(Checkpointing.class)
   void isAsWithoutKernels(Checkpointing checkpointing) {
     TinyModel tiny = new TinyModel(11, true).scaled(0.5f);
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
     for (double dropout : new double[] {0, 0.3}) {
       double[] expected = train(checkpointing, dropout);
       double[] seen;
@@ -82,8 +81,7 @@ class KernelTrainingTest {
   @FieldSource("ai.nibble.model.TinyModel#MODEL_TYPES")
   void everyArchitectureTrainsAsWithoutKernels(String modelType) {
     TinyModel tiny = TinyModel.of(modelType, 15).scaled(0.5f);
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
     double[] expected = train(Checkpointing.SELECTIVE, 0.3);
     double[] all = trainAllWeights();
     KernelLaunchers.Installation kernels = HostKernels.install();

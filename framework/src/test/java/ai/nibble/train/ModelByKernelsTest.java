@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.JoinedFloats;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.data.Batch;
@@ -69,8 +70,7 @@ class ModelByKernelsTest {
 
   private void write(String modelType) {
     TinyModel tiny = TinyModel.of(modelType, 21).scaled(0.5f);
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
   }
 
   /** Where a model is computed. */
@@ -261,13 +261,7 @@ class ModelByKernelsTest {
         at += count;
       }
     }
-    float[] all = new float[seen.stream().mapToInt(l -> l.length).sum()];
-    int end = 0;
-    for (float[] logits : seen) {
-      System.arraycopy(logits, 0, all, end, logits.length);
-      end += logits.length;
-    }
-    return all;
+    return JoinedFloats.of(seen);
   }
 
   @ParameterizedTest

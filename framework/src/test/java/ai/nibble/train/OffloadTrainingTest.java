@@ -73,8 +73,7 @@ class OffloadTrainingTest {
 
   private void write(String modelType) {
     TinyModel tiny = TinyModel.of(modelType, 15).scaled(0.5f);
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
   }
 
   @ParameterizedTest

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.nibble.JoinedFloats;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.TapeLength;
 import ai.nibble.autograd.Variable;
@@ -85,8 +86,7 @@ class SplitModelTest {
 
   private void write(String modelType) {
     TinyModel tiny = TinyModel.of(modelType, 21).scaled(0.5f);
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
   }
 
   private CausalLm load(Placement placement, DType compute) {
@@ -289,8 +289,7 @@ class SplitModelTest {
     tiny.add("model.embed_tokens.weight", 400, 12);
     tiny.add("lm_head.weight", 400, 12);
     tiny.scaled(0.5f);
-    tiny.writeConfig(folder);
-    tiny.writeSafetensors(folder.resolve("model.safetensors"));
+    tiny.writeTo(folder);
     OptimizerConfig config = new AdamW8bitConfig(AdamWConfig.DEFAULT);
     Trained expected = allWeights(Placement.on(Device.CPU), config, Checkpointing.BLOCK);
     assertEquals(4, expected.run.state.vectors().size(), "two moments of two tables");
@@ -438,13 +437,7 @@ class SplitModelTest {
     } finally {
       caches.forEach(KvCache::close);
     }
-    float[] all = new float[seen.stream().mapToInt(l -> l.length).sum()];
-    int at = 0;
-    for (float[] logits : seen) {
-      System.arraycopy(logits, 0, all, at, logits.length);
-      at += logits.length;
-    }
-    return all;
+    return JoinedFloats.of(seen);
   }
 
   @ParameterizedTest

@@ -396,8 +396,7 @@ class ModelExportTest {
       model.add(at + "mlp.down_proj.weight", hidden, inner);
     }
     Files.createDirectory(folder);
-    model.writeConfig(folder);
-    model.writeSafetensors(folder.resolve("model.safetensors"));
+    model.writeTo(folder);
     SmallTokenizer.write(folder, false);
     return folder;
   }

@@ -52,8 +52,7 @@ class ExtractionTest {
 
   private Path write(String name, TinyModel model) throws IOException {
     Path directory = Files.createDirectories(temp.resolve(name));
-    model.writeConfig(directory);
-    model.writeSafetensors(directory.resolve("model.safetensors"));
+    model.writeTo(directory);
     return directory;
   }
 

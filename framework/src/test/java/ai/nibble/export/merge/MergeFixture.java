@@ -59,8 +59,7 @@ abstract class MergeFixture {
     for (int i = 0; i < fields.length; i += 2) {
       model.fields.put(fields[i], fields[i + 1]);
     }
-    model.writeConfig(directory);
-    model.writeSafetensors(directory.resolve("model.safetensors"));
+    model.writeTo(directory);
     return directory;
   }
 

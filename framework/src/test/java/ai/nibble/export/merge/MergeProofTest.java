@@ -61,8 +61,7 @@ class MergeProofTest {
       model.fields.put("tie_word_embeddings", "true");
     }
     Path directory = Files.createDirectories(temp.resolve("base"));
-    model.writeConfig(directory);
-    model.writeSafetensors(directory.resolve("model.safetensors"));
+    model.writeTo(directory);
     return directory;
   }
 

@@ -155,8 +155,7 @@ class QuantizeTest {
   void routersAreNamedAndQuantisedExpertsTold(String modelType) throws IOException {
     Path tiny = Files.createDirectory(temp.resolve("tiny"));
     TinyModel model = TinyModel.of(modelType, 3);
-    model.writeConfig(tiny);
-    model.writeSafetensors(tiny.resolve("model.safetensors"));
+    model.writeTo(tiny);
     Path all = temp.resolve("all");
     Path some = temp.resolve("some");
     assertEquals(
