@@ -9,6 +9,7 @@ import ai.nibble.data.Batch;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.nn.Pass;
+import ai.nibble.tensor.NdArrays;
 import ai.nibble.train.objective.Objective;
 import java.util.Arrays;
 
@@ -42,23 +43,25 @@ public final class LabelSmoothing implements Objective {
         Variable logits = model.logits(tape, hidden, pass, batch.lossPositions())) {
       EngineSegment segment =
           new EngineSegment(
-              in -> new NDList(sum(in.head(), batch.targets()).div(normalizer).reshape(1)));
+              in -> new NDList(loss(in.head(), batch.targets(), normalizer).reshape(1)));
       Variable value = tape.apply(segment, logits);
       return new CausalLm.Loss(value, value.value().toFloats()[0] * normalizer);
     }
   }
 
   /**
-   * The summed loss.
+   * The summed loss over the normalizer.
    *
    * @param logits float32 {@code [targets, vocabulary]}
    */
-  private NDArray sum(NDArray logits, int[] targets) {
+  private NDArray loss(NDArray logits, int[] targets, double normalizer) {
     long[] ids = Arrays.stream(targets).asLongStream().toArray();
     NDArray index = logits.getManager().create(ids).reshape(-1, 1);
     NDArray logProbs = logits.logSoftmax(1);
     NDArray right = logProbs.gather(index, 1).sum();
     NDArray any = logProbs.mean(new int[] {1}).sum();
-    return right.mul(smoothing - 1).sub(any.mul(smoothing));
+    NDArray share = NdArrays.scalar(logits, smoothing / normalizer);
+    NDArray rest = NdArrays.scalar(logits, (smoothing - 1) / normalizer);
+    return right.mul(rest).sub(any.mul(share));
   }
 }

@@ -12,7 +12,8 @@ import java.util.function.UnaryOperator;
 /**
  * Any expression of DJL's NDArray operations as a function on the tape, differentiated by the
  * engine's own autograd: for custom losses and new layers, before anyone writes a backward by hand.
- * What the engine keeps for backward stays alive until then.
+ * What the engine keeps for backward stays alive until then, but for a number that DJL multiplies
+ * or divides by, or raises to: write {@code x.mul(NdArrays.scalar(x, 2))}, never {@code x.mul(2)}.
  */
 public final class EngineSegment extends Function {
   private final UnaryOperator<NDList> expression;

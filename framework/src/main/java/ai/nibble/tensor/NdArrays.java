@@ -59,7 +59,19 @@ public final class NdArrays {
   }
 
   /**
+   * A number as a float32 scalar that lives as long as the array's manager: what a product, a
+   * quotient or a power that is {@link #recording recorded} must have. DJL's {@code x.mul(2)}
+   * releases the memory of its 2 at once, though backward still reads it: once the garbage
+   * collector has run, gradients come out as zeros. Sums do not read theirs.
+   */
+  public static NDArray scalar(NDArray like, double value) {
+    return like.getManager().create((float) value);
+  }
+
+  /**
    * Evaluates an expression while the engine's autograd records it (it does not by default).
+   *
+   * <p>Factors, divisors and exponents in it are arrays, numbers among them by {@link #scalar}.
    *
    * @param expression operations on arrays made by {@link #toLeaf}
    */

@@ -41,8 +41,12 @@ class AdaptedTablesTest extends TrainedParametersTestCase {
         (tape, in) -> tape.apply(new Embedding(embedding, ids, pass, precision(dtype), scale)),
         (in, manager) -> {
           NDArray wide = NdArrays.toNdArray(scope.own(table.to(DType.FLOAT32)), manager);
-          NDArray update = in.get(1).matMul(in.get(0)).transpose().mul(0.75);
-          return manager.create(ids).oneHot(131).matMul(wide.add(update)).mul(scale);
+          NDArray update = in.get(1).matMul(in.get(0)).transpose().mul(NdArrays.scalar(wide, 0.75));
+          return manager
+              .create(ids)
+              .oneHot(131)
+              .matMul(wide.add(update))
+              .mul(NdArrays.scalar(wide, scale));
         },
         List.of(),
         dtype);
@@ -138,7 +142,7 @@ class AdaptedTablesTest extends TrainedParametersTestCase {
       NDArray x = in.get(0);
       NDArray mask = manager.create(mask(head, rows, 6), new Shape(rows, 6));
       NDArray update = x.mul(mask).matMul(in.get(1).transpose()).matMul(in.get(2).transpose());
-      return x.matMul(wide.transpose()).add(update.mul(0.75));
+      return x.matMul(wide.transpose()).add(update.mul(NdArrays.scalar(x, 0.75)));
     };
   }
 
@@ -166,7 +170,7 @@ class AdaptedTablesTest extends TrainedParametersTestCase {
                 .logSoftmax(1)
                 .mul(manager.create(targets).oneHot(21))
                 .sum()
-                .div(-100)
+                .div(NdArrays.scalar(in.get(0), -100))
                 .reshape(1),
         x,
         dtype);

@@ -144,7 +144,7 @@ class DoraGroupTest extends FunctionTestCase {
         NDArray low = dropped.matMul(in.get(at).transpose()).matMul(in.get(at + 1).transpose());
         y[m] =
             y[m].add(gain.sub(1).mul(dropped.matMul(w.transpose())))
-                .add(gain.mul(low).mul(SCALINGS[m]));
+                .add(gain.mul(low).mul(NdArrays.scalar(low, SCALINGS[m])));
       }
       if (member.bias() != null) {
         y[m] = y[m].add(NdArrays.toNdArray(member.bias(), manager));

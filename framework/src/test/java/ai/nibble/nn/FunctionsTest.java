@@ -149,7 +149,8 @@ class FunctionsTest extends FunctionTestCase {
         ours,
         (in, manager) -> {
           NDArray gate = in.get(0).get(":, :13");
-          return gate.mul(gate.neg().exp().add(1).pow(-1)).mul(in.get(0).get(":, 13:"));
+          return gate.mul(gate.neg().exp().add(1).pow(NdArrays.scalar(gate, -1)))
+              .mul(in.get(0).get(":, 13:"));
         },
         inputs,
         dtype,
@@ -167,8 +168,10 @@ class FunctionsTest extends FunctionTestCase {
         ours,
         (in, manager) -> {
           NDArray x = in.get(0).get(":, :13");
-          NDArray u = x.add(x.pow(3).mul(0.044715)).mul(Math.sqrt(2 / Math.PI));
-          return x.mul(0.5).mul(u.tanh().add(1)).mul(in.get(0).get(":, 13:"));
+          NDArray u =
+              x.add(x.mul(x).mul(x).mul(NdArrays.scalar(x, 0.044715)))
+                  .mul(NdArrays.scalar(x, Math.sqrt(2 / Math.PI)));
+          return x.mul(NdArrays.scalar(x, 0.5)).mul(u.tanh().add(1)).mul(in.get(0).get(":, 13:"));
         },
         inputs,
         dtype,
@@ -262,9 +265,10 @@ class FunctionsTest extends FunctionTestCase {
     NDArray v = qkv.get(":, " + end + ":").reshape(t, kvHeads, d);
     k = k.repeat(1, heads / kvHeads).transpose(1, 2, 0);
     v = v.repeat(1, heads / kvHeads).transpose(1, 0, 2);
-    NDArray scores = q.transpose(1, 0, 2).matMul(k).mul(1 / Math.sqrt(d));
+    NDArray scores = q.transpose(1, 0, 2).matMul(k).mul(NdArrays.scalar(q, 1 / Math.sqrt(d)));
     if (shape.cap() > 0) {
-      scores = scores.div(shape.cap()).tanh().mul(shape.cap());
+      NDArray cap = NdArrays.scalar(scores, shape.cap());
+      scores = scores.div(cap).tanh().mul(cap);
     }
     float[] mask = new float[(int) (t * t)];
     for (int i = 0; i < t; i++) {
@@ -415,10 +419,11 @@ class FunctionsTest extends FunctionTestCase {
         (in, manager) -> {
           NDArray weight = NdArrays.toNdArray(scope.own(w.to(DType.FLOAT32)), manager);
           NDArray logits = in.get(0).matMul(weight.transpose());
-          NDArray capped = cap == 0 ? logits : logits.div(cap).tanh().mul(cap);
+          NDArray limit = NdArrays.scalar(logits, cap);
+          NDArray capped = cap == 0 ? logits : logits.div(limit).tanh().mul(limit);
           NDArray logs = capped.logSoftmax(1);
           NDArray oneHot = manager.create(targets).oneHot(vocabulary);
-          return logs.mul(oneHot).sum().neg().div(100).reshape(1);
+          return logs.mul(oneHot).sum().neg().div(NdArrays.scalar(logs, 100)).reshape(1);
         },
         inputs,
         dtype,

@@ -159,7 +159,7 @@ class LinearGroupTest extends FunctionTestCase {
 
   private static NDArray lowRank(NDArray dropped, NDList in, int a, double scaling) {
     NDArray h = dropped.matMul(in.get(a).transpose());
-    return h.matMul(in.get(a + 1).transpose()).mul(scaling);
+    return h.matMul(in.get(a + 1).transpose()).mul(NdArrays.scalar(h, scaling));
   }
 
   private static Tensor dequantized(Weight weight) {

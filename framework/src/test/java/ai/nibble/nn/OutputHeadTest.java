@@ -40,7 +40,8 @@ class OutputHeadTest extends FunctionTestCase {
         (in, manager) -> {
           NDArray weight = NdArrays.toNdArray(scope.own(w.to(DType.FLOAT32)), manager);
           NDArray logits = in.get(0).matMul(weight.transpose());
-          return cap == 0 ? logits : logits.div(cap).tanh().mul(cap);
+          NDArray limit = NdArrays.scalar(logits, cap);
+          return cap == 0 ? logits : logits.div(limit).tanh().mul(limit);
         },
         inputs,
         dtype,

@@ -138,6 +138,6 @@ abstract class TrainedParametersTestCase extends FunctionTestCase {
   static NDArray crossEntropy(NDArray x, NDArray head, int[] targets, NDManager manager) {
     NDArray logs = x.matMul(head.transpose()).logSoftmax(1);
     NDArray oneHot = manager.create(targets).oneHot((int) head.getShape().get(0));
-    return logs.mul(oneHot).sum().neg().div(100).reshape(1);
+    return logs.mul(oneHot).sum().neg().div(NdArrays.scalar(logs, 100)).reshape(1);
   }
 }

@@ -9,6 +9,7 @@ import ai.nibble.autograd.Checkpoint;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.NdArrays;
 import ai.nibble.tensor.Tensor;
 import java.util.Arrays;
 import java.util.List;
@@ -158,7 +159,12 @@ class TrainedWeightsTest extends TrainedParametersTestCase {
     assertAgrees(
         parameters,
         (tape, in) -> tape.apply(new Embedding(table, ids, precision(dtype), scale)),
-        (in, manager) -> manager.create(ids).oneHot(131).matMul(in.get(0)).mul(scale),
+        (in, manager) ->
+            manager
+                .create(ids)
+                .oneHot(131)
+                .matMul(in.get(0))
+                .mul(NdArrays.scalar(in.get(0), scale)),
         List.of(),
         dtype);
   }

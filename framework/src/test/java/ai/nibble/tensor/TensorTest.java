@@ -243,6 +243,24 @@ class TensorTest {
   }
 
   @Test
+  void scalarsOfARecordedProductAreThereForBackwardWhateverTheGarbageCollectorDoes()
+      throws InterruptedException {
+    Tensor x = scope.own(Tensor.of(new float[] {1, 2, 3}, 3));
+    Tensor ones = scope.own(Tensor.of(new float[] {1, 1, 1}, 3));
+    try (NDManager manager = NdArrays.newManager()) {
+      NDArray leaf = NdArrays.toLeaf(x, manager);
+      NDArray y = NdArrays.recording(() -> leaf.mul(NdArrays.scalar(leaf, 1.5)));
+      for (int i = 0; i < 5; i++) {
+        System.gc();
+        Thread.sleep(20);
+        manager.create(new float[] {7 + i});
+      }
+      List<Tensor> gradients = NdArrays.backward(y, ones, List.of(leaf));
+      assertArrayEquals(new float[] {1.5f, 1.5f, 1.5f}, scope.own(gradients.get(0)).toFloats());
+    }
+  }
+
+  @Test
   void theVersionAndThreadCountAreKnown() {
     assertEquals("2.7.1", Torch.version());
     int threads = Torch.threads();

@@ -14,6 +14,7 @@ import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
 import ai.nibble.nn.Pass;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.NdArrays;
 import ai.nibble.tensor.Tensor;
 import java.net.URISyntaxException;
 import java.nio.file.Path;
@@ -41,7 +42,12 @@ class EngineObjectiveTest {
                   in -> {
                     NDArray logProbs = in.head().logSoftmax(1);
                     NDArray index = in.head().getManager().create(targets).reshape(-1, 1);
-                    return new NDList(logProbs.gather(index, 1).sum().div(-normalizer).reshape(1));
+                    return new NDList(
+                        logProbs
+                            .gather(index, 1)
+                            .sum()
+                            .div(NdArrays.scalar(logProbs, -normalizer))
+                            .reshape(1));
                   });
           Variable value = tape.apply(segment, logits);
           return new CausalLm.Loss(value, value.value().toFloats()[0] * normalizer);
