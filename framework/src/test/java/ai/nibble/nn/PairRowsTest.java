@@ -193,6 +193,7 @@ class PairRowsTest {
     logits.get(0, before);
     float cold = Softmax512.crossEntropy(logits, 0, 1024, 7, 0.5f, true, powers);
     logits.get(0, first);
+    float[] coldPowers = powers.clone();
     float warm = 0;
     for (int i = 0; i < 20_000; i++) {
       logits.put(0, before);
@@ -200,6 +201,7 @@ class PairRowsTest {
     }
     logits.get(0, last);
     assertEquals(cold, warm);
+    assertArrayEquals(coldPowers, powers);
     assertArrayEquals(first, last);
   }
 
