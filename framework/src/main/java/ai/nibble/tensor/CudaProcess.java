@@ -62,8 +62,11 @@ final class CudaProcess {
         return null;
       }
       if (found.compiler() == null) {
-        log.warn("the GPU is not used, as its kernels cannot be compiled: {}", found.problem());
-        return null;
+        log.warn(
+            "no CUDA kernels: each is composed of libtorch's operations, which is slower ({});"
+                + " 'nibble doctor' says how to get NVRTC",
+            found.problem());
+        return new ComposedLauncher();
       }
       return new CudaDriver(
           driver().api(),
@@ -95,7 +98,8 @@ final class CudaProcess {
   }
 
   /**
-   * The launcher of CUDA devices, null if there is none.
+   * The launcher of CUDA devices, null if libtorch computes on none; without a compiler one that
+   * composes kernels of libtorch's operations.
    *
    * @throws InvalidInputException if the user named an NVRTC that is none
    */
