@@ -139,7 +139,10 @@ public final class Aten implements AutoCloseable {
 
   /** {@code a · b + c} of float32 by way of float64, in which the product is exact. */
   public Tensor fma(Tensor a, Tensor b, Tensor c) {
-    return floats(add(mul(doubles(a), doubles(b)), doubles(c)));
+    try (Aten wide = new Aten()) {
+      Tensor sum = wide.add(wide.mul(wide.doubles(a), wide.doubles(b)), wide.doubles(c));
+      return own(sum.to(DType.FLOAT32));
+    }
   }
 
   /** A function of each element by the name that aten has for it: {@code sqrt}, {@code exp}, … */
@@ -215,7 +218,10 @@ public final class Aten implements AutoCloseable {
    * @param b {@code [R, C]}
    */
   public Tensor rowDots(Tensor a, Tensor b) {
-    return floats(rowSums(mul(doubles(a), doubles(b))));
+    try (Aten wide = new Aten()) {
+      Tensor sums = wide.rowSums(wide.mul(wide.doubles(a), wide.doubles(b)));
+      return own(sums.to(DType.FLOAT32));
+    }
   }
 
   /** The sums of rows {@code [R, C]}, {@code [R, 1]} in float64. */

@@ -46,6 +46,11 @@ public final class KernelLaunchers {
     return find(device) != null;
   }
 
+  /** Whether kernels are composed of libtorch's operations there, as nothing compiles them. */
+  public static boolean composes(Device device) {
+    return find(device) instanceof ComposedLauncher;
+  }
+
   /**
    * The launcher of a device.
    *

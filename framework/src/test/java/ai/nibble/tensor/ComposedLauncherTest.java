@@ -1,6 +1,7 @@
 package ai.nibble.tensor;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -79,6 +80,8 @@ class ComposedLauncherTest {
     try (KernelLaunchers.Installation composed = KernelForm.COMPOSED.install()) {
       assertNotNull(composed);
       Probe.run(Device.CPU);
+      assertTrue(KernelLaunchers.composes(Device.CPU));
     }
+    assertFalse(KernelLaunchers.composes(Device.CPU));
   }
 }

@@ -1,6 +1,7 @@
 package ai.nibble.cuda.composed;
 
 import ai.nibble.tensor.Aten;
+import ai.nibble.tensor.DType;
 import ai.nibble.tensor.KernelArguments;
 import ai.nibble.tensor.Tensor;
 
@@ -49,6 +50,8 @@ record AdamW(
 
   /** Rounded to nearest by way of float64: libtorch's root of float32 is not on every device. */
   private static Tensor root(Aten at, Tensor x) {
-    return at.floats(at.map("sqrt", at.doubles(x)));
+    try (Aten wide = new Aten()) {
+      return at.own(wide.map("sqrt", wide.doubles(x)).to(DType.FLOAT32));
+    }
   }
 }

@@ -42,7 +42,9 @@ public final class AdamW8 {
     }
 
     Tensor decoded(Aten at) {
-      return at.mul(at.lookUp(map, at.longs(codes)), absmax);
+      try (Aten own = new Aten()) {
+        return at.mul(own.lookUp(map, own.as(codes, DType.INT32)), absmax);
+      }
     }
 
     /**
@@ -50,27 +52,28 @@ public final class AdamW8 {
      *
      * @param signed whether codes are never of another sign than their values
      */
-    void encode(Aten at, Tensor values, boolean signed, Tensor allowed) {
-      Tensor greatest = at.max(at.map("abs", values));
-      Tensor divided = at.div(values, greatest);
-      Tensor some = at.compare("gt", greatest, 0);
-      Tensor x = at.where(some, divided, 0);
-      Tensor code = at.countBelow(x, bounds, false);
-      if (signed) {
-        code = ofSign(at, x, code);
+    void encode(Tensor values, boolean signed, Tensor allowed) {
+      try (Aten at = new Aten()) {
+        Tensor greatest = at.max(at.map("abs", values));
+        Tensor divided = at.div(values, greatest);
+        Tensor some = at.compare("gt", greatest, 0);
+        Tensor x = at.where(some, divided, 0);
+        Tensor code = at.countBelow(x, bounds, false);
+        if (signed) {
+          code = ofSign(at, x, code);
+        }
+        codes.copyFrom(at.where(allowed, at.as(code, DType.UINT8), codes));
+        absmax.copyFrom(at.where(allowed, greatest, absmax));
       }
-      codes.copyFrom(at.where(allowed, at.as(code, DType.UINT8), codes));
-      absmax.copyFrom(at.where(allowed, greatest, absmax));
     }
 
-    /** One entry further where the nearest is zero or beyond. */
+    /** One entry further where the nearest is zero or beyond, as float32. */
     private Tensor ofSign(Aten at, Tensor x, Tensor code) {
       Tensor negative = at.compare("lt", at.lookUp(map, code), 0);
       Tensor positive = at.map("logical_not", negative);
       Tensor down = at.and(at.compare("lt", x, 0), positive);
       Tensor up = at.and(at.compare("gt", x, 0), negative);
-      Tensor moved = at.sub(at.add(at.doubles(code), at.doubles(up)), at.doubles(down));
-      return at.longs(moved);
+      return at.sub(at.add(at.floats(code), at.floats(up)), at.floats(down));
     }
   }
 
@@ -98,8 +101,8 @@ public final class AdamW8 {
             Moment v = second.part(at, begin, count, width);
             AdamW.Updated updated = constants.update(at, p, g, m.decoded(at), v.decoded(at));
             p.copyFrom(at.where(allowed, updated.param(), p));
-            m.encode(at, updated.first(), true, allowed);
-            v.encode(at, updated.second(), false, allowed);
+            m.encode(updated.first(), true, allowed);
+            v.encode(updated.second(), false, allowed);
           });
     }
   }

@@ -3,9 +3,12 @@ package ai.nibble.cuda.composed;
 import ai.nibble.tensor.Aten;
 
 /** Divides work, so that what a part makes on its way is freed before the next one. */
-final class Parts {
+public final class Parts {
   /** Elements of a part, if a row has no more: each float64 of them takes 16 MiB. */
   static final long ELEMENTS = 1 << 21;
+
+  /** The most that what a kernel makes on its way holds at a time, if no row is longer. */
+  public static final long MOST_BYTES = 256L << 20;
 
   private Parts() {}
 
