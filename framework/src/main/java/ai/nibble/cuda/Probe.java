@@ -18,7 +18,7 @@ public final class Probe {
   private Probe() {}
 
   /**
-   * Compiles, launches and checks one kernel.
+   * Compiles, launches and checks one kernel; without a compiler what it is composed of.
    *
    * @throws TensorException if that fails, or the result is not the expected one
    */

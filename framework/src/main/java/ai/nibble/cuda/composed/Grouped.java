@@ -33,7 +33,7 @@ public final class Grouped {
     long size = 1L << arguments.whole();
     long columns = arguments.whole();
     long groups = columns / size;
-    Parts.ofRows(
+    Parts.ofLightRows(
         out.size(0),
         columns,
         (at, begin, count) -> {
@@ -68,7 +68,7 @@ public final class Grouped {
     Tensor zeros = arguments.tensor();
     Tensor groupOf = arguments.tensor();
     long groups = arguments.whole();
-    Parts.ofRows(
+    Parts.ofLightRows(
         out.size(0),
         out.size(1),
         (at, begin, count) -> {

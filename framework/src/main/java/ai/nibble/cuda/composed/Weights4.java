@@ -102,7 +102,7 @@ public final class Weights4 {
     long numel = arguments.whole();
     long begin = arguments.whole();
     if (out.isContiguous()) {
-      Parts.ofRows(
+      Parts.ofLightRows(
           out.numel(),
           1,
           (at, first, count) ->
@@ -111,7 +111,7 @@ public final class Weights4 {
       return;
     }
     long columns = arguments.whole();
-    Parts.ofRows(
+    Parts.ofLightRows(
         out.size(0),
         columns,
         (at, row, count) -> {
@@ -129,7 +129,7 @@ public final class Weights4 {
     long columns = arguments.whole();
     try (Aten outer = new Aten()) {
       Tensor inputs = outer.floats(x);
-      Parts.ofRows(
+      Parts.ofLightRows(
           rows,
           columns,
           (at, row, count) -> {

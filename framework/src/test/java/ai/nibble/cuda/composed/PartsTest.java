@@ -53,6 +53,9 @@ class PartsTest {
   @Test
   void partsCoverAllRowsAndBlocksOnce() {
     List<String> parts = new ArrayList<>();
+    Parts.ofLightRows(5, 4 * Parts.ELEMENTS, (at, begin, count) -> parts.add(begin + "+" + count));
+    assertEquals(List.of("0+1", "1+1", "2+1", "3+1", "4+1"), parts);
+    parts.clear();
     long wide = Parts.ELEMENTS / 2;
     Parts.ofRows(5, wide, (at, begin, count) -> parts.add(begin + "+" + count));
     Parts.ofRows(2, 3 * Parts.ELEMENTS, (at, begin, count) -> parts.add(begin + "+" + count));
@@ -150,21 +153,36 @@ class PartsTest {
   }
 
   private void addQuantised(Map<String, Runnable> all, Tensor x) {
+    addWeights(all);
     Tensor packed = tensor(DType.UINT8, ELEMENTS / 2);
     Tensor bytes = tensor(DType.UINT8, ELEMENTS / 64);
     Tensor absmax = f32(ELEMENTS / 64);
-    NestedTables tables = new NestedTables(f32((ELEMENTS / 64 + 255) / 256), f32(256), 0);
-    Weight4 weight = new Weight4(Code4.NF4, 64, ELEMENTS, packed, bytes, tables);
     all.put("quantize4", () -> Quantize4Kernels.quantize(Code4.NF4, 64, x, packed, absmax));
-    all.put("dequantize4", () -> weight.dequantize(x, 0));
-    all.put("product4", () -> weight.multiply(bf16(8, ROWS), bf16(8, WIDTH)));
-    GroupedKernels.Codes4 codes =
-        new GroupedKernels.Codes4(packed, 64, absmax, bytes, 0, tensor(DType.INT32, WIDTH));
-    all.put("grouped4", () -> GroupedKernels.dequantize(x, codes));
     Tensor q = tensor(DType.INT8, ROWS, WIDTH);
     Tensor outliers = tensor(DType.UINT8, WIDTH);
     all.put("int8", () -> Int8Kernels.quantize(x, q, f32(ROWS), outliers, 6));
     all.put("int8_dequantize", () -> Int8Kernels.dequantize(q, f32(ROWS), x));
+  }
+
+  /** Those that take more elements at a time. */
+  private void addWeights(Map<String, Runnable> all) {
+    int rows = 3 * ROWS;
+    int n = rows * WIDTH;
+    Tensor w = bf16(rows, WIDTH);
+    Tensor packed = tensor(DType.UINT8, n / 2);
+    Tensor bytes = tensor(DType.UINT8, n / 64);
+    NestedTables tables = new NestedTables(f32((n / 64 + 255) / 256), f32(256), 0);
+    Weight4 weight = new Weight4(Code4.NF4, 64, n, packed, bytes, tables);
+    all.put("dequantize4", () -> weight.dequantize(w, 0));
+    all.put("product4", () -> weight.multiply(bf16(8, rows), bf16(8, WIDTH)));
+    Tensor columns = tensor(DType.INT32, WIDTH);
+    GroupedKernels.Codes4 codes4 =
+        new GroupedKernels.Codes4(packed, 64, f32(n / 64), bytes, 0, columns);
+    all.put("grouped4", () -> GroupedKernels.dequantize(w, codes4));
+    Tensor codes = tensor(DType.UINT8, rows, WIDTH);
+    Tensor zeros = tensor(DType.UINT8, rows, 16);
+    GroupedKernels.Codes8 codes8 = new GroupedKernels.Codes8(codes, f32(rows, 16), zeros, columns);
+    all.put("grouped8", () -> GroupedKernels.dequantize(w, codes8));
   }
 
   private void addAttention(Map<String, Runnable> all) {
