@@ -1,6 +1,7 @@
 package ai.nibble.cuda.composed;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.cuda.AdamW8Kernels;
@@ -207,6 +208,7 @@ class PartsTest {
     Map<String, Runnable> kernels = kernels();
     long most = 0;
     try (KernelLaunchers.Installation composed = KernelForm.COMPOSED.install()) {
+      assertNotNull(composed);
       for (Map.Entry<String, Runnable> kernel : kernels.entrySet()) {
         TensorMemory.forgetPeak(Device.CPU);
         long before = TensorMemory.heldBytes(Device.CPU);
