@@ -6,6 +6,8 @@ import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.cuda.NormRule;
 import ai.nibble.cuda.RmsNormKernels;
+import ai.nibble.nn.vector.Norm512;
+import ai.nibble.nn.vector.Pairs512;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
@@ -180,6 +182,48 @@ public final class RmsNorm implements AutoCloseable {
       }
     }
 
+    boolean rounds() {
+      return dtype == DType.BFLOAT16;
+    }
+
+    /** Normalises rows that {@link PairRows} serve. */
+    void normalize(Tensor x, Tensor y) {
+      float[] split = Pairs512.split(scale);
+      Parallel.forRanges(
+          x.size(0),
+          Rows.grain(scale.length),
+          (begin, end) ->
+              Norm512.normalize(
+                  PairRows.window(x, begin, end),
+                  PairRows.window(y, begin, end),
+                  (int) (end - begin),
+                  scale.length,
+                  split,
+                  eps));
+    }
+
+    /**
+     * The gradient by rows that {@link PairRows} serve, as {@link #addGradient} has it.
+     *
+     * @param before is added to; null for none
+     */
+    void gradient(Tensor dy, Tensor x, Tensor before, Tensor dx) {
+      float[] split = Pairs512.split(scale);
+      Parallel.forRanges(
+          dy.size(0),
+          Rows.grain(scale.length),
+          (begin, end) ->
+              Norm512.gradient(
+                  PairRows.window(dy, begin, end),
+                  PairRows.window(x, begin, end),
+                  PairRows.window(before, begin, end),
+                  PairRows.window(dx, begin, end),
+                  (int) (end - begin),
+                  scale.length,
+                  split,
+                  eps));
+    }
+
     /**
      * Adds the gradient by the row, {@code i·(w⊙g) − x·i³/H·Σ(w⊙g⊙x)}, i the inverse root of the
      * mean square.
@@ -266,6 +310,10 @@ public final class RmsNorm implements AutoCloseable {
         return new Tensor[] {y};
       }
       Row rule = row(input.dtype());
+      if (rule.rounds() && PairRows.serve(width, input, y)) {
+        rule.normalize(input, y);
+        return new Tensor[] {y};
+      }
       Parallel.forRanges(
           input.size(0),
           Rows.grain(width()),
@@ -297,6 +345,11 @@ public final class RmsNorm implements AutoCloseable {
           return;
         }
         Row rule = row(x.dtype());
+        if (PairRows.serve(width(), dy, x, before, dx)) {
+          rule.gradient(dy, x, before, dx);
+          gradients.add(0, dx);
+          return;
+        }
         Parallel.forRanges(
             dy.size(0),
             Rows.grain(width()),

@@ -52,6 +52,11 @@ public final class Pairs512 {
     return pairs.and(ODD).reinterpretAsFloats();
   }
 
+  /** Rounded to bfloat16, as float32. */
+  static FloatVector round(FloatVector values) {
+    return nearest(values).and(ODD).reinterpretAsFloats();
+  }
+
   /** Writes 32 elements, rounded to nearest even, from byte {@code at} on. */
   static void store(FloatVector even, FloatVector odd, ByteBuffer to, int at) {
     nearest(even)
