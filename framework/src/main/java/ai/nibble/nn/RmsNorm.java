@@ -20,6 +20,9 @@ import java.util.Arrays;
  * the {@link NormScale}'s, by default Llama's.
  */
 public final class RmsNorm implements AutoCloseable {
+  /** Fewer rows are not worth the second that HotSpot takes to compile loops over registers. */
+  private static final int MIN_PAIR_ROWS = 256;
+
   private final Tensor weight;
   private final float eps;
   private final NormScale scale;
@@ -82,10 +85,11 @@ public final class RmsNorm implements AutoCloseable {
    * @param room as in {@link #apply(Tape, Variable, int)}
    */
   public static Footprint footprint(Extent extent, long rows, int hidden, int room) {
+    boolean lie = rows >= MIN_PAIR_ROWS && extent.inRegisters(hidden);
     return Footprint.of(extent.compute(rows, hidden + room))
         .savingInput(0)
-        .inForward(extent.windows(2, rows, hidden))
-        .inBackward(0, extent.windows(4, rows, hidden), extent.compute(rows, hidden));
+        .inForward(lie ? 0 : extent.windows(2, rows, hidden))
+        .inBackward(0, lie ? 0 : extent.windows(4, rows, hidden), extent.compute(rows, hidden));
   }
 
   @Override
@@ -182,10 +186,6 @@ public final class RmsNorm implements AutoCloseable {
       }
     }
 
-    boolean rounds() {
-      return dtype == DType.BFLOAT16;
-    }
-
     /** Normalises rows that {@link PairRows} serve. */
     void normalize(Tensor x, Tensor y) {
       float[] split = Pairs512.split(scale);
@@ -199,7 +199,8 @@ public final class RmsNorm implements AutoCloseable {
                   (int) (end - begin),
                   scale.length,
                   split,
-                  eps));
+                  eps,
+                  dtype == DType.BFLOAT16));
     }
 
     /**
@@ -310,7 +311,7 @@ public final class RmsNorm implements AutoCloseable {
         return new Tensor[] {y};
       }
       Row rule = row(input.dtype());
-      if (rule.rounds() && PairRows.serve(width, input, y)) {
+      if (n >= MIN_PAIR_ROWS && PairRows.serve(width, input, y)) {
         rule.normalize(input, y);
         return new Tensor[] {y};
       }
@@ -345,7 +346,7 @@ public final class RmsNorm implements AutoCloseable {
           return;
         }
         Row rule = row(x.dtype());
-        if (PairRows.serve(width(), dy, x, before, dx)) {
+        if (dy.size(0) >= MIN_PAIR_ROWS && PairRows.serve(width(), dy, x, before, dx)) {
           rule.gradient(dy, x, before, dx);
           gradients.add(0, dx);
           return;

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import ai.nibble.nn.vector.Norm512;
 import ai.nibble.nn.vector.Pairs512;
 import ai.nibble.nn.vector.Softmax512;
 import ai.nibble.nn.vector.Sum512;
@@ -180,6 +181,69 @@ class PairRowsTest {
       assertEquals(expected[i], at(logits, width + i), error, "element " + i);
     }
     assertEquals(first, logits.getShort(0), "the row before");
+  }
+
+  /** The result of a float32 sum of squares within 1e-6, then a rounding of 2⁻⁸ or two. */
+  @ParameterizedTest
+  @CsvSource({"32, true", "96, false", "576, true"})
+  void normsAreThoseOfDoubles(int width, boolean rounds) {
+    int n = 3;
+    ByteBuffer x = rows(n * width, true);
+    ByteBuffer y = rows(n * width, true);
+    float[] scale = scale(width);
+    Norm512.normalize(x, y, n, width, Pairs512.split(scale), 1e-5f, rounds);
+    for (int r = 0; r < n; r++) {
+      double inverse = inverse(x, r, width);
+      for (int c = 0; c < width; c++) {
+        double expected = at(x, r * width + c) * inverse * scale[c];
+        double error = Math.abs(expected) * ((rounds ? 2.0 : 1.0) / 256 + 1e-4);
+        assertEquals(expected, at(y, r * width + c), error, r + ", " + c);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"32, true", "96, false", "576, true"})
+  void gradientsOfNormsAreThoseOfDoubles(int width, boolean prior) {
+    int n = 3;
+    ByteBuffer x = rows(n * width, true);
+    ByteBuffer dy = rows(n * width, true);
+    ByteBuffer before = prior ? rows(n * width, true) : null;
+    ByteBuffer dx = rows(n * width, true);
+    float[] scale = scale(width);
+    Norm512.gradient(dy, x, before, dx, n, width, Pairs512.split(scale), 1e-5f);
+    for (int r = 0; r < n; r++) {
+      double inverse = inverse(x, r, width);
+      double dot = 0;
+      for (int c = 0; c < width; c++) {
+        dot += scale[c] * (double) at(dy, r * width + c) * at(x, r * width + c);
+      }
+      for (int c = 0; c < width; c++) {
+        int i = r * width + c;
+        double own = inverse * scale[c] * at(dy, i);
+        double shared = at(x, i) * Math.pow(inverse, 3) * dot / width;
+        double expected = own - shared + (prior ? at(before, i) : 0);
+        double size = Math.abs(own) + Math.abs(shared) + (prior ? Math.abs(at(before, i)) : 0);
+        double error = Math.abs(expected) / 256 + 1e-5 * size;
+        assertEquals(expected, at(dx, i), error, r + ", " + c);
+      }
+    }
+  }
+
+  private float[] scale(int width) {
+    float[] scale = new float[width];
+    for (int c = 0; c < width; c++) {
+      scale[c] = (float) (1 + 0.3 * random.nextGaussian());
+    }
+    return scale;
+  }
+
+  private static double inverse(ByteBuffer x, int row, int width) {
+    double squares = 0;
+    for (int c = 0; c < width; c++) {
+      squares += Math.pow(at(x, row * width + c), 2);
+    }
+    return 1 / Math.sqrt(squares / width + 1e-5f);
   }
 
   /** HotSpot interprets the first calls and compiles the loop some thousand later. */

@@ -12,7 +12,8 @@ import jdk.incubator.vector.IntVector;
  */
 public final class Norm512 {
   private static MethodHandle squares = Apart.method(MethodHandles.lookup(), "squares");
-  private static MethodHandle normalize = Apart.method(MethodHandles.lookup(), "normalizeRow");
+  private static MethodHandle rounded = Apart.method(MethodHandles.lookup(), "normalizeRounded");
+  private static MethodHandle exact = Apart.method(MethodHandles.lookup(), "normalizeExact");
   private static MethodHandle products = Apart.method(MethodHandles.lookup(), "products");
   private static MethodHandle gradient = Apart.method(MethodHandles.lookup(), "gradientRow");
   private static MethodHandle add = Apart.method(MethodHandles.lookup(), "addGradientRow");
@@ -20,22 +21,27 @@ public final class Norm512 {
   private Norm512() {}
 
   /**
-   * Normalises rows: {@code y = scale ⊙ x · i}, i the inverse root of {@code mean(x²) + eps}, the
-   * normalised value rounded before it meets the scale.
+   * Normalises rows: {@code y = scale ⊙ x · i}, i the inverse root of {@code mean(x²) + eps}.
    *
    * @param x rows, {@code [rows, width]}
    * @param y receives as many
    * @param width a multiple of {@link Pairs512#UNIT}
    * @param scale {@code [width]}, {@linkplain Pairs512#split split}
+   * @param rounds whether {@code x · i} is rounded before it meets the scale
    */
   public static void normalize(
-      ByteBuffer x, ByteBuffer y, int rows, int width, float[] scale, float eps) {
+      ByteBuffer x, ByteBuffer y, int rows, int width, float[] scale, float eps, boolean rounds) {
     float[] lanes = new float[Pairs512.LANES];
     try {
       for (int r = 0; r < rows; r++) {
         int at = r * Short.BYTES * width;
         squares.invokeExact(x, at, width, lanes);
-        normalize.invokeExact(x, y, at, width, scale, inverseRoot(lanes, width, eps));
+        float inverse = inverseRoot(lanes, width, eps);
+        if (rounds) {
+          rounded.invokeExact(x, y, at, width, scale, inverse);
+        } else {
+          exact.invokeExact(x, y, at, width, scale, inverse);
+        }
       }
     } catch (Throwable e) {
       throw Apart.failure(e);
@@ -104,7 +110,19 @@ public final class Norm512 {
     even.add(odd).intoArray(lanes, 0);
   }
 
-  private static void normalizeRow(
+  private static void normalizeExact(
+      ByteBuffer x, ByteBuffer y, int at, int width, float[] scale, float inverse) {
+    for (int c = 0; c < width; c += Pairs512.UNIT) {
+      IntVector pairs = Pairs512.load(x, at + Short.BYTES * c);
+      FloatVector even = Pairs512.even(pairs).mul(inverse);
+      FloatVector odd = Pairs512.odd(pairs).mul(inverse);
+      even = even.mul(FloatVector.fromArray(Pairs512.F, scale, c));
+      odd = odd.mul(FloatVector.fromArray(Pairs512.F, scale, c + Pairs512.LANES));
+      Pairs512.store(even, odd, y, at + Short.BYTES * c);
+    }
+  }
+
+  private static void normalizeRounded(
       ByteBuffer x, ByteBuffer y, int at, int width, float[] scale, float inverse) {
     for (int c = 0; c < width; c += Pairs512.UNIT) {
       IntVector pairs = Pairs512.load(x, at + Short.BYTES * c);
