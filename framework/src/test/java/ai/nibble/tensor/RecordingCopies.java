@@ -1,14 +1,17 @@
 package ai.nibble.tensor;
 
 import java.util.List;
+import org.junit.jupiter.api.Assertions;
 
 /**
  * Copies between the main memory and itself, as if tensors on the CPU were a GPU's, by a driver
- * that writes down what it is told. The copies are made as late as the events allow, or at once.
+ * that writes down what it is told. The copies are made as late as the events allow, or at once:
+ * see {@link LazyStreams}.
  */
 public final class RecordingCopies implements AutoCloseable {
   final RecordingCuda cuda = new RecordingCuda();
-  private final KernelLaunchers.Installation installation;
+  private final KernelLaunchers.Installation copies;
+  private final KernelLaunchers.Installation uploads;
 
   /**
    * Puts them in force for the CPU.
@@ -16,10 +19,27 @@ public final class RecordingCopies implements AutoCloseable {
    * @param eager whether copies are made at once
    */
   public RecordingCopies(boolean eager) {
+    this(eager, 0);
+  }
+
+  /**
+   * With copies of values that come from Java arrays, to {@linkplain Device#pretended pretended}
+   * devices.
+   *
+   * @param eager whether copies are made at once
+   * @param ring bytes of the page-locked memory for them, which does not grow; 0: as without
+   */
+  public RecordingCopies(boolean eager, long ring) {
     cuda.current = 0xC064;
     cuda.streams.eager = eager;
-    installation =
+    copies =
         HostCopies.install(Device.Type.CPU, device -> new HostCopies(cuda, cuda::stream, device));
+    uploads =
+        ring == 0
+            ? () -> {}
+            : Uploads.install(
+                Device.Type.CPU,
+                device -> new Uploads(cuda, cuda::stream, device, ring, ring, Assertions::fail));
   }
 
   /** How often a call was made. */
@@ -39,6 +59,7 @@ public final class RecordingCopies implements AutoCloseable {
 
   @Override
   public void close() {
-    installation.close();
+    uploads.close();
+    copies.close();
   }
 }
