@@ -2,6 +2,7 @@ package ai.nibble.nn;
 
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
+import ai.nibble.cuda.ElementwiseKernels;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
@@ -80,6 +81,10 @@ public final class LinearLogProbs extends Function {
   }
 
   private static Tensor negative(Tensor losses) {
+    if (Kernels.serve(losses)) {
+      ElementwiseKernels.scale(losses, -1);
+      return losses.share();
+    }
     float[] values = losses.toFloats();
     for (int r = 0; r < values.length; r++) {
       values[r] = -values[r];
@@ -89,7 +94,7 @@ public final class LinearLogProbs extends Function {
 
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
-    float[] factors = gradOutputs[0].toFloats();
+    Tensor factors = gradOutputs[0];
     if (gradient != null) {
       HeadSweep.scaleRows(gradient, factors, 0);
       gradients.pass(0, gradient);
