@@ -4,6 +4,7 @@ import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.cuda.ElementwiseKernels;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.util.List;
@@ -94,14 +95,17 @@ public final class LinearLogProbs extends Function {
 
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
-    Tensor factors = gradOutputs[0];
-    if (gradient != null) {
-      HeadSweep.scaleRows(gradient, factors, 0);
-      gradients.pass(0, gradient);
-      return;
-    }
+    Tensor given = gradOutputs[0];
+    Device device = (gradient != null ? gradient : hidden).device();
     try (Scope scope = new Scope()) {
-      Tensor grads = scope.empty(hidden.device(), hidden.dtype(), hidden.shape());
+      // a loss that the host computed may give its gradient there
+      Tensor factors = given.device().equals(device) ? given : scope.own(given.to(device));
+      if (gradient != null) {
+        HeadSweep.scaleRows(gradient, factors, 0);
+        gradients.pass(0, gradient);
+        return;
+      }
+      Tensor grads = scope.empty(device, hidden.dtype(), hidden.shape());
       List<Tensor> trained = head.parameters().stream().map(Parameter::grad).toList();
       sweep.run(hidden, new HeadSweep.Wanted(grads, trained, -1, factors)).close();
       gradients.add(0, grads.share());

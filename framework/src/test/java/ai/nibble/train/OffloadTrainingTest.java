@@ -85,7 +85,7 @@ class OffloadTrainingTest {
     for (boolean eager : new boolean[] {false, true}) {
       try (RecordingCopies copies = new RecordingCopies(eager)) {
         assertSame(adapter, adapter(Checkpointing.OFFLOAD));
-        assertTrue(copies.count("cuMemcpyHtoDAsync") > 0);
+        assertTrue(copies.count("cuMemcpyDtoHAsync") > 0);
         assertSame(all, allWeights(Checkpointing.OFFLOAD));
         assertEquals(0, copies.held());
       }
