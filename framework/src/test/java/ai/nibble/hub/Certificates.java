@@ -38,7 +38,8 @@ public final class Certificates {
       throws IOException, InterruptedException, GeneralSecurityException {
     List<String> options =
         new ArrayList<>(
-            List.of("-keyalg", "EC", "-dname", "CN=" + store.getFileName(), "-ext", "SAN=" + names));
+            List.of(
+                "-keyalg", "EC", "-dname", "CN=" + store.getFileName(), "-ext", "SAN=" + names));
     options.addAll(List.of(more));
     tool("-genkeypair", store, options);
     return load(store);
