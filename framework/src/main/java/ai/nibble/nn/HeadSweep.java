@@ -217,7 +217,7 @@ final class HeadSweep {
   private void inJava(Tensor losses, Tensor logits, int begin, Wanted wanted, float[] factors) {
     FloatBuffer to = losses.floats();
     if (cap.isNone() && PairRows.serve(logits.size(1), logits)) {
-      inRegisters(to, logits, begin, wanted);
+      inRegisters(to, logits, begin, wanted, factors);
       return;
     }
     Parallel.forRanges(
@@ -255,7 +255,8 @@ final class HeadSweep {
   }
 
   /** As {@link #inJava}, of rows that {@link PairRows} serve. */
-  private void inRegisters(FloatBuffer losses, Tensor logits, int begin, Wanted wanted) {
+  private void inRegisters(
+      FloatBuffer losses, Tensor logits, int begin, Wanted wanted, float[] factors) {
     int width = (int) logits.size(1);
     Parallel.forRanges(
         logits.size(0),
@@ -266,7 +267,7 @@ final class HeadSweep {
           for (int r = (int) first; r < last; r++) {
             int row = begin + r;
             float scale = (float) wanted.scale();
-            scale *= wanted.rows() == null ? 1 : wanted.rows()[row];
+            scale *= factors == null ? 1 : factors[row];
             losses.put(
                 r,
                 Softmax512.crossEntropy(

@@ -1,6 +1,8 @@
 package ai.nibble.tensor;
 
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import org.junit.jupiter.api.Assertions;
 
 /**
@@ -9,7 +11,13 @@ import org.junit.jupiter.api.Assertions;
  * see {@link LazyStreams}.
  */
 public final class RecordingCopies implements AutoCloseable {
-  final RecordingCuda cuda = new RecordingCuda();
+  /** The CPU's. */
+  final RecordingCuda cuda;
+
+  /** One for each device, as each may have a thread. */
+  private final Map<Device, RecordingCuda> drivers = new ConcurrentHashMap<>();
+
+  private final boolean eager;
   private final KernelLaunchers.Installation copies;
   private final KernelLaunchers.Installation uploads;
 
@@ -30,31 +38,47 @@ public final class RecordingCopies implements AutoCloseable {
    * @param ring bytes of the page-locked memory for them, which does not grow; 0: as without
    */
   public RecordingCopies(boolean eager, long ring) {
-    cuda.current = 0xC064;
-    cuda.streams.eager = eager;
+    this.eager = eager;
+    cuda = driver(Device.CPU);
     copies =
-        HostCopies.install(Device.Type.CPU, device -> new HostCopies(cuda, cuda::stream, device));
-    uploads =
-        ring == 0
-            ? () -> {}
-            : Uploads.install(
-                Device.Type.CPU,
-                device -> new Uploads(cuda, cuda::stream, device, ring, ring, Assertions::fail));
+        HostCopies.install(
+            Device.Type.CPU,
+            device -> new HostCopies(driver(device), driver(device)::stream, device));
+    uploads = ring == 0 ? () -> {} : Uploads.install(Device.Type.CPU, d -> uploads(d, ring));
   }
 
-  /** How often a call was made. */
+  private RecordingCuda driver(Device device) {
+    return drivers.computeIfAbsent(
+        device,
+        d -> {
+          RecordingCuda driver = new RecordingCuda();
+          driver.current = 0xC064 + d.index();
+          driver.streams.eager = eager;
+          return driver;
+        });
+  }
+
+  private Uploads uploads(Device device, long ring) {
+    RecordingCuda driver = driver(device);
+    return new Uploads(driver, driver::stream, device, ring, ring, Assertions::fail);
+  }
+
+  /** How often a call was made, of all devices. */
   public long count(String call) {
-    return cuda.calls.stream().filter(c -> c.startsWith(call + "(")).count();
+    return drivers.values().stream()
+        .flatMap(driver -> driver.calls.stream())
+        .filter(c -> c.startsWith(call + "("))
+        .count();
   }
 
-  /** Calls so far. */
+  /** Calls so far for the CPU. */
   public List<String> calls() {
     return List.copyOf(cuda.calls);
   }
 
-  /** Page-locked allocations that were not given back. */
+  /** Page-locked allocations that were not given back, of all devices. */
   public int held() {
-    return cuda.held();
+    return drivers.values().stream().mapToInt(RecordingCuda::held).sum();
   }
 
   @Override

@@ -17,14 +17,17 @@ import ai.nibble.model.TinyModel;
 import ai.nibble.model.Trainable;
 import ai.nibble.optim.AdamW8bitConfig;
 import ai.nibble.optim.AdamWConfig;
+import ai.nibble.optim.Optimizer;
 import ai.nibble.optim.OptimizerConfig;
 import ai.nibble.optim.ParameterRange;
 import ai.nibble.quant.Quant8Config;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
+import ai.nibble.tensor.DeviceLink;
 import ai.nibble.tensor.HostKernels;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.RecordingCopies;
+import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.train.objective.ChosenEntropy;
 import ai.nibble.train.objective.DirectLoss;
@@ -323,6 +326,47 @@ class AsynchronousStepsTest {
     LoadOptions without =
         new LoadOptions(Optional.of(new Quant8Config(0, List.of())), DType.FLOAT32);
     assertWaits(0, Task.adapter(lora()).with(without));
+  }
+
+  /** Each worker has a thread, and its device a ring; losses are read when all is queued. */
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void severalWorkersCopyEachToItsDevice(boolean eager) {
+    write("llama");
+    float[] expected = byWorkers(List.of(Device.CPU, Device.CPU));
+    try (RecordingCopies recorded = new RecordingCopies(eager, SMALL)) {
+      assertArrayEquals(expected, byWorkers(List.of(DEVICE, Device.pretended(2))));
+      assertEquals(2, recorded.held(), "a ring for each device");
+      assertEquals(STEPS * 3, recorded.count("cuMemcpyDtoHAsync"), "losses");
+    }
+  }
+
+  private float[] byWorkers(List<Device> devices) {
+    try (Scope scope = new Scope()) {
+      List<Replica> replicas = new ArrayList<>();
+      LoraAdapter first = null;
+      for (Device device : devices) {
+        LoadOptions options = LoadOptions.unquantized(DType.FLOAT32).on(device);
+        CausalLm model = scope.own(CausalLm.load(folder, options));
+        LoraAdapter own =
+            scope.own(first == null ? LoraAdapter.inject(model, lora(), 4) : first.copyTo(model));
+        first = first == null ? own : first;
+        replicas.add(new Replica(model, own, new SupervisedFineTuning()));
+      }
+      Workers workers = scope.own(new Workers(replicas, DeviceLink.between(devices), 1));
+      Optimizer optimizer =
+          AdamWConfig.DEFAULT.over(
+              first.parameters(), ParameterRange.decayingMatrices(first.parameters(), 0));
+      TrainStep step = new TrainStep(workers, optimizer, 1, Checkpointing.NONE, 0);
+      Task task = Task.adapter(lora());
+      Random random = new Random(5);
+      for (int s = 0; s < STEPS; s++) {
+        List<Batch> batches =
+            List.of(batch(random, task), batch(random, task), batch(random, task));
+        assertTrue(step.run(batches, 1e-2, s).applied());
+      }
+      return first.parameters().values().toFloats();
+    }
   }
 
   /** Losses, evaluations, what was trained, and the files of checkpoints. */
