@@ -25,6 +25,7 @@ record Decoding(SamplingConfig sampling, int maxNewTokens, StopStrings stops, St
     for (String stop : stops.strings()) {
       tokenizer.tokenToId(stop).stream().filter(tokenizer::isControl).forEach(all::add);
     }
-    return new GenerationSettings(maxNewTokens, all, sampling.sampler(), stops.rule(tokenizer));
+    return new GenerationSettings(maxNewTokens, all, sampling.sampler(), stops.rule(tokenizer))
+        .within(tokenizer);
   }
 }

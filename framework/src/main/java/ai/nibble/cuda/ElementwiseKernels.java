@@ -12,7 +12,8 @@ import ai.nibble.tensor.Tensor;
  */
 public final class ElementwiseKernels {
   static final CudaProgram PROGRAM =
-      CudaProgram.of(ElementwiseKernels.class, "types.cuh", "rows.cuh", "elementwise.cu")
+      CudaProgram.of(
+              ElementwiseKernels.class, "types.cuh", "rows.cuh", "hash.cuh", "elementwise.cu")
           .composedAs(Elementwise.KERNELS);
 
   private ElementwiseKernels() {}
@@ -44,6 +45,21 @@ public final class ElementwiseKernels {
     operands.require("bias", bias, DType.FLOAT32, width);
     Grid grid = Grids.rows(y.size(0), width, y.dtype());
     operands.launchTyped(PROGRAM, "add_bias", grid, y, bias, width);
+  }
+
+  /**
+   * Adds noise, uniform on {@code ±bound} of each row and decided by a hash of a key and the
+   * element's index, as the CPU does; the product is rounded to float32 before it is added.
+   *
+   * @param y {@code [N, W]} of T
+   * @param bounds float32 {@code [N]}
+   */
+  public static void addNoise(Tensor y, Tensor bounds, long key) {
+    Operands operands = Operands.like("add_noise", "y", y).dimensions("y", y, 2);
+    int width = operands.width("y", y.size(1));
+    operands.require("bounds", bounds, DType.FLOAT32, y.size(0));
+    Grid grid = Grids.rows(y.size(0), width, y.dtype());
+    operands.launchTyped(PROGRAM, "add_noise", grid, y, bounds, width, key);
   }
 
   /**

@@ -15,7 +15,7 @@ import ai.nibble.tensor.Tensor;
  */
 public final class LoraKernels {
   static final CudaProgram PROGRAM =
-      CudaProgram.of(LoraKernels.class, "types.cuh", "rows.cuh", "lora.cu")
+      CudaProgram.of(LoraKernels.class, "types.cuh", "rows.cuh", "hash.cuh", "lora.cu")
           .composedAs(Lora.KERNELS);
 
   private LoraKernels() {}

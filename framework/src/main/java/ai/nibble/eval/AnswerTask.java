@@ -125,10 +125,11 @@ public final class AnswerTask implements EvalTask<AnswerTask.Result> {
     StopStrings stops =
         text.template().isEmpty() ? new StopStrings(List.of(NEXT_QUESTION)) : StopStrings.NONE;
     return new GenerationSettings(
-        maxNewTokens,
-        StopTokens.of(text.directory(), text.config(), text.tokenizer(), encoder),
-        Sampler.GREEDY,
-        stops.rule(text.tokenizer()));
+            maxNewTokens,
+            StopTokens.of(text.directory(), text.config(), text.tokenizer(), encoder),
+            Sampler.GREEDY,
+            stops.rule(text.tokenizer()))
+        .within(text.tokenizer());
   }
 
   private int[] prompt(ModelText text, PromptEncoder encoder, int index) {

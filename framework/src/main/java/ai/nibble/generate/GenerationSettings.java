@@ -1,5 +1,6 @@
 package ai.nibble.generate;
 
+import ai.nibble.data.Tokenizer;
 import java.util.Set;
 
 /**
@@ -26,6 +27,18 @@ public record GenerationSettings(
   /** Settings without a stop rule. */
   public GenerationSettings(int maxNewTokens, Set<Integer> stopTokens, Sampler sampler) {
     this(maxNewTokens, stopTokens, sampler, StopRule.NEVER);
+  }
+
+  /**
+   * The same, of the tokens that a tokenizer has and those that end an answer. Many models have
+   * rows for more ids: nothing was learned there, and such a token has no text.
+   */
+  public GenerationSettings within(Tokenizer tokenizer) {
+    int tokens = tokenizer.vocabSize();
+    for (int stop : stopTokens) {
+      tokens = Math.max(tokens, stop + 1);
+    }
+    return new GenerationSettings(maxNewTokens, stopTokens, sampler.among(tokens), stopRule);
   }
 
   /** The most likely token each time. */

@@ -11,7 +11,11 @@ import java.nio.FloatBuffer;
  */
 @FunctionalInterface
 public interface Sampler {
-  /** Takes the most likely token; of equals the lowest id. */
+  /**
+   * Takes the most likely token; of equals the lowest id.
+   *
+   * @throws InvalidInputException if a logit is not a number, or none is finite
+   */
   Sampler GREEDY = (logits, history) -> argmax(logits);
 
   /**
@@ -23,17 +27,33 @@ public interface Sampler {
    */
   int pick(FloatBuffer logits, TokenHistory history);
 
+  /**
+   * This one, of the first tokens alone.
+   *
+   * @param tokens ids below it may be picked
+   */
+  default Sampler among(int tokens) {
+    return (logits, history) ->
+        pick(logits.limit() > tokens ? logits.slice(0, tokens) : logits, history);
+  }
+
   private static int argmax(FloatBuffer logits) {
     int best = 0;
-    for (int i = 1; i < logits.limit(); i++) {
-      if (logits.get(i) > logits.get(best)) {
+    float most = Float.NEGATIVE_INFINITY;
+    for (int i = 0; i < logits.limit(); i++) {
+      float logit = logits.get(i);
+      if (!(logit <= most)) { // larger, or not a number
         best = i;
+        most = logit;
+        if (Float.isNaN(most)) {
+          break;
+        }
       }
     }
-    if (!Float.isFinite(logits.get(best))) {
+    if (!Float.isFinite(most)) {
       throw new InvalidInputException(
           "the largest logit is "
-              + logits.get(best)
+              + most
               + ", expected a finite number: the model's weights or its adapter are damaged");
     }
     return best;

@@ -15,20 +15,21 @@ final class Untrusted {
 
   /** The reason and the remedy, for one line. */
   static String reason(SSLException e) {
+    // first: where Java looks for a path it says that there is none, because of this
+    if (isCausedBy(e, CertificateExpiredException.class)) {
+      return "its certificate has expired: check this machine's clock, or wait until the server's"
+          + " owner has renewed it";
+    }
+    if (isCausedBy(e, CertificateNotYetValidException.class)) {
+      return "its certificate is not valid yet: check this machine's clock";
+    }
+    if (isCausedBy(e, CertPathBuilderException.class)) {
+      return "nobody whom Java trusts vouches for its certificate; where a proxy signs for the"
+          + " hub, add its certificate to Java's (-Djavax.net.ssl.trustStore)";
+    }
     String said = String.valueOf(e.getMessage());
     for (Throwable t = e; t != null; t = t.getCause()) {
       said = t.getMessage() == null ? said : t.getMessage();
-      if (t instanceof CertificateExpiredException) {
-        return "its certificate has expired: check this machine's clock, or wait until the server's"
-            + " owner has renewed it";
-      }
-      if (t instanceof CertificateNotYetValidException) {
-        return "its certificate is not valid yet: check this machine's clock";
-      }
-      if (t instanceof CertPathBuilderException) {
-        return "nobody whom Java trusts vouches for its certificate; where a proxy signs for the"
-            + " hub, add its certificate to Java's (-Djavax.net.ssl.trustStore)";
-      }
     }
     if (said.contains("No subject alternative") || said.contains("No name matching")) {
       return "its certificate is of another host: check the address in HF_ENDPOINT";
@@ -38,5 +39,14 @@ final class Untrusted {
           + " is one";
     }
     return said.replaceAll("\\p{Cntrl}+", " ") + ": check the address in HF_ENDPOINT";
+  }
+
+  private static boolean isCausedBy(Throwable e, Class<? extends Exception> cause) {
+    for (Throwable t = e; t != null; t = t.getCause()) {
+      if (cause.isInstance(t)) {
+        return true;
+      }
+    }
+    return false;
   }
 }

@@ -32,7 +32,6 @@ import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -41,6 +40,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.function.DoubleSupplier;
 import java.util.function.DoubleUnaryOperator;
+import java.util.stream.IntStream;
 
 /**
  * A decoder language model. Its weights are frozen, and its linears may carry adapters, or all of
@@ -414,12 +414,11 @@ public final class CausalLm implements AutoCloseable {
    * @param targets the tokens
    */
   public double[] logLikelihoods(int[] inputIds, Pass pass, int[] positions, int[] targets) {
-    LinearCrossEntropy entropy = entropy(pass, targets, 1);
     try (Tape tape = Tape.inference();
         Variable hidden = hidden(tape, inputIds, pass, Checkpointing.NONE);
-        Variable normed = headInput(tape, hidden, positions)) {
-      tape.apply(entropy, normed); // their sum, which the tape closes
-      return Arrays.stream(entropy.losses()).map(loss -> -loss).toArray();
+        Variable logProbs = logProbs(tape, hidden, pass, positions, targets)) {
+      float[] values = logProbs.value().toFloats();
+      return IntStream.range(0, values.length).mapToDouble(i -> values[i]).toArray();
     }
   }
 

@@ -14,7 +14,9 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -189,8 +191,7 @@ final class ModelConfigFile {
   private byte[] bytes() {
     if (!Files.isRegularFile(path)) {
       throw new InvalidInputException(
-          (Files.exists(path) ? "is not a file" : "is missing")
-              + ", expected the model's config.json beside its weights");
+          instead() + ", expected the model's config.json beside its weights");
     }
     // Reads one byte more than allowed instead of believing the declared size.
     try (InputStream in = Files.newInputStream(path)) {
@@ -202,6 +203,26 @@ final class ModelConfigFile {
       return bytes;
     } catch (IOException e) {
       throw new InvalidInputException("cannot be read: " + FileProblem.reason(e), e);
+    }
+  }
+
+  /** What there is where a file is expected. */
+  private String instead() {
+    if (Files.exists(path)) {
+      return "is not a file";
+    }
+    if (!Files.isSymbolicLink(path)) {
+      return "is missing";
+    }
+    try {
+      path.toRealPath();
+      return "is missing";
+    } catch (NoSuchFileException e) {
+      return "is a symbolic link to what is not there";
+    } catch (AccessDeniedException e) {
+      return "is a symbolic link that cannot be followed (" + FileProblem.reason(e) + ")";
+    } catch (IOException e) {
+      return "is a symbolic link that leads back to itself";
     }
   }
 

@@ -9,8 +9,7 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * Where a pass's tokens are, as kernels read it: copied once a pass, when it is first asked for,
- * since every copy to a device makes the host wait.
+ * Where a pass's tokens are, as kernels read it: copied once a pass, when it is first asked for.
  */
 final class DevicePass implements AutoCloseable {
   private final Scope scope = new Scope();

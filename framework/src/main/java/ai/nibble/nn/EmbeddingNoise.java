@@ -3,7 +3,7 @@ package ai.nibble.nn;
 import static ai.nibble.SplitMix64.GOLDEN_GAMMA;
 import static ai.nibble.SplitMix64.mix;
 
-import ai.nibble.tensor.Ops;
+import ai.nibble.cuda.ElementwiseKernels;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
@@ -28,23 +28,15 @@ final class EmbeddingNoise {
    * @param rows {@code [N, h]} in the compute dtype, a row for each of the pass's tokens
    */
   static void add(Tensor rows, Pass pass) {
-    if (rows.device().isCpu()) {
-      addOnHost(rows, pass);
-      return;
-    }
-    try (Tensor noise = Tensor.empty(rows.dtype(), rows.shape()).zero()) {
-      addOnHost(noise, pass);
-      try (Tensor there = noise.to(rows.device());
-          Tensor sum = Ops.add(rows, there, 1)) {
-        rows.copyFrom(sum);
-      }
-    }
-  }
-
-  private static void addOnHost(Tensor rows, Pass pass) {
     int width = (int) rows.size(1);
     float[] bounds = bounds(pass, width);
     long key = Dropout.key(pass.dropoutKey(), LAYER);
+    if (Kernels.serve(rows)) {
+      try (Tensor ofTokens = Tensor.of(rows.device(), bounds, bounds.length)) {
+        ElementwiseKernels.addNoise(rows, ofTokens, key);
+      }
+      return;
+    }
     Parallel.forRanges(
         rows.size(0),
         Rows.grain(width),

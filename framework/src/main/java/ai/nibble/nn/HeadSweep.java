@@ -4,7 +4,6 @@ import ai.nibble.cuda.CrossEntropyKernels;
 import ai.nibble.nn.Workspace.Purpose;
 import ai.nibble.nn.vector.Softmax512;
 import ai.nibble.tensor.DType;
-import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
@@ -12,7 +11,6 @@ import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
-import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -54,9 +52,10 @@ final class HeadSweep {
    *     none are made
    * @param trained those by the head's parameters are added to them, float32; empty: none are made
    * @param scale what each is multiplied by
-   * @param rows a factor of its own for each row's, {@code [M]}; null: 1
+   * @param rows a factor of its own for each row's, float32 {@code [M]} where the hidden states
+   *     are; null: 1
    */
-  record Wanted(Tensor hidden, List<Tensor> trained, double scale, float[] rows) {}
+  record Wanted(Tensor hidden, List<Tensor> trained, double scale, Tensor rows) {}
 
   /** Rows of one chunk. */
   static int chunk(boolean kernels) {
@@ -128,6 +127,7 @@ final class HeadSweep {
     }
     boolean kernels = Kernels.serve(hidden);
     int most = chunk(kernels);
+    float[] factors = kernels || wanted.rows() == null ? null : wanted.rows().toFloats();
     try (Scope scope = new Scope();
         HeadProduct product = new HeadProduct(head, precision, work)) {
       Tensor right = kernels ? scope.own(Tensor.ofInts(hidden.device(), targets)) : null;
@@ -144,7 +144,7 @@ final class HeadSweep {
           if (kernels) {
             byKernels(part, logits, chunk.own(right.narrow(0, begin, rows)), begin, wanted);
           } else {
-            inJava(part, logits, begin, wanted);
+            inJava(part, logits, begin, wanted, factors);
           }
           if (wanted.hidden() != null) {
             addGradients(product, logits, input, begin, wanted);
@@ -197,13 +197,12 @@ final class HeadSweep {
    * Multiplies every row of a matrix by a factor of its own, in place.
    *
    * @param matrix {@code [rows, columns]}
-   * @param factors those from {@code begin} on are the rows'
+   * @param factors float32 where the matrix is; those from {@code begin} on are the rows'
    */
-  static void scaleRows(Tensor matrix, float[] factors, int begin) {
-    int rows = (int) matrix.size(0);
-    Device device = matrix.device();
-    float[] own = Arrays.copyOfRange(factors, begin, begin + rows);
-    try (Tensor column = Tensor.of(device, own, rows, 1);
+  static void scaleRows(Tensor matrix, Tensor factors, int begin) {
+    long rows = matrix.size(0);
+    try (Tensor own = factors.narrow(0, begin, rows);
+        Tensor column = own.view(rows, 1);
         Tensor typed = column.to(matrix.dtype())) {
       Ops.mul(matrix, matrix, typed);
     }
@@ -212,11 +211,13 @@ final class HeadSweep {
   /**
    * The losses of a chunk's rows; where gradients are wanted, these take the logits' place. A few
    * rows at a time from start to end, so that they are read from memory once.
+   *
+   * @param factors {@link Wanted#rows} of all rows
    */
-  private void inJava(Tensor losses, Tensor logits, int begin, Wanted wanted) {
+  private void inJava(Tensor losses, Tensor logits, int begin, Wanted wanted, float[] factors) {
     FloatBuffer to = losses.floats();
     if (cap.isNone() && PairRows.serve(logits.size(1), logits)) {
-      inRegisters(to, logits, begin, wanted);
+      inRegisters(to, logits, begin, wanted, factors);
       return;
     }
     Parallel.forRanges(
@@ -241,7 +242,7 @@ final class HeadSweep {
               for (int r = 0; r < last - first; r++) {
                 int row = begin + (int) first + r;
                 float scale = (float) wanted.scale();
-                scale *= wanted.rows() == null ? 1 : wanted.rows()[row];
+                scale *= factors == null ? 1 : factors[row];
                 finishGradient(values, r * width, width, targets[row], scale);
               }
               if (tanh != null) {
@@ -254,7 +255,8 @@ final class HeadSweep {
   }
 
   /** As {@link #inJava}, of rows that {@link PairRows} serve. */
-  private void inRegisters(FloatBuffer losses, Tensor logits, int begin, Wanted wanted) {
+  private void inRegisters(
+      FloatBuffer losses, Tensor logits, int begin, Wanted wanted, float[] factors) {
     int width = (int) logits.size(1);
     Parallel.forRanges(
         logits.size(0),
@@ -265,7 +267,7 @@ final class HeadSweep {
           for (int r = (int) first; r < last; r++) {
             int row = begin + r;
             float scale = (float) wanted.scale();
-            scale *= wanted.rows() == null ? 1 : wanted.rows()[row];
+            scale *= factors == null ? 1 : factors[row];
             losses.put(
                 r,
                 Softmax512.crossEntropy(

@@ -27,7 +27,6 @@ public final class LinearCrossEntropy extends Function {
   private final int rows;
   private Tensor gradient;
   private List<Tensor> headGradients = List.of();
-  private float[] losses = {};
   private double lossSum;
 
   /**
@@ -77,15 +76,6 @@ public final class LinearCrossEntropy extends Function {
     return value.device().isCpu() && !Kernels.serve(value);
   }
 
-  /** Each row's negative log-likelihood in nats, after a forward that was not recorded. */
-  public double[] losses() {
-    double[] wide = new double[losses.length];
-    for (int r = 0; r < wide.length; r++) {
-      wide[r] = losses[r];
-    }
-    return wide;
-  }
-
   /**
    * What the loss of so many rows holds: their gradient, which is made in forward and passed on,
    * the logits of a chunk, and the head in the product's dtype where it is held in another.
@@ -133,8 +123,6 @@ public final class LinearCrossEntropy extends Function {
       Tensor all = scope.own(sweep.run(hidden, wanted));
       if (isRecording()) {
         gradient = save(grads);
-      } else {
-        losses = all.toFloats();
       }
       return new Tensor[] {Kernels.serve(hidden) ? meanByKernels(all) : meanInJava(all)};
     }
@@ -162,12 +150,8 @@ public final class LinearCrossEntropy extends Function {
       Device device = all.device();
       Tensor sum = scope.empty(device, DType.FLOAT64, 1).zero();
       CrossEntropyKernels.sum(sum, all);
-      Tensor divisor = scope.empty(device, DType.FLOAT64, 1);
-      try (Tensor host = Tensor.empty(DType.FLOAT64, 1)) {
-        host.bytes(0, Double.BYTES).putDouble(0, 1 / normalizer);
-        divisor.copyFrom(host);
-      }
-      return Ops.mul(sum, sum, divisor).to(DType.FLOAT32);
+      Tensor factor = scope.own(Tensor.of(device, 1 / normalizer));
+      return Ops.mul(sum, sum, factor).to(DType.FLOAT32);
     }
   }
 

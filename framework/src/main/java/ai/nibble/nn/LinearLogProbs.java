@@ -2,7 +2,9 @@ package ai.nibble.nn;
 
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
+import ai.nibble.cuda.ElementwiseKernels;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import java.util.List;
@@ -80,6 +82,10 @@ public final class LinearLogProbs extends Function {
   }
 
   private static Tensor negative(Tensor losses) {
+    if (Kernels.serve(losses)) {
+      ElementwiseKernels.scale(losses, -1);
+      return losses.share();
+    }
     float[] values = losses.toFloats();
     for (int r = 0; r < values.length; r++) {
       values[r] = -values[r];
@@ -89,14 +95,17 @@ public final class LinearLogProbs extends Function {
 
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
-    float[] factors = gradOutputs[0].toFloats();
-    if (gradient != null) {
-      HeadSweep.scaleRows(gradient, factors, 0);
-      gradients.pass(0, gradient);
-      return;
-    }
+    Tensor given = gradOutputs[0];
+    Device device = (gradient != null ? gradient : hidden).device();
     try (Scope scope = new Scope()) {
-      Tensor grads = scope.empty(hidden.device(), hidden.dtype(), hidden.shape());
+      // a loss that the host computed may give its gradient there
+      Tensor factors = given.device().equals(device) ? given : scope.own(given.to(device));
+      if (gradient != null) {
+        HeadSweep.scaleRows(gradient, factors, 0);
+        gradients.pass(0, gradient);
+        return;
+      }
+      Tensor grads = scope.empty(device, hidden.dtype(), hidden.shape());
       List<Tensor> trained = head.parameters().stream().map(Parameter::grad).toList();
       sweep.run(hidden, new HeadSweep.Wanted(grads, trained, -1, factors)).close();
       gradients.add(0, grads.share());

@@ -136,9 +136,8 @@ abstract class DeviceOptimizer implements Optimizer {
 
     @Override
     public void applyPart(double learningRate, double maxNorm, double squares) {
-      try (Tensor host = Tensor.empty(DType.FLOAT64, 1)) {
-        host.bytes(0, Double.BYTES).putDouble(0, squares);
-        sumOfSquares.copyFrom(host);
+      try (Tensor all = Tensor.of(device(), squares)) {
+        sumOfSquares.copyFrom(all);
       }
       OptimizerKernels.clipFactor(factor, sumOfSquares, null, maxNorm);
       memory.fetch();

@@ -164,10 +164,11 @@ final class AnswerCheck implements AutoCloseable {
             };
     GenerationSettings greedy =
         new GenerationSettings(
-            settings.maxNewTokens(),
-            StopTokens.of(directory, model.config(), tokenizer, prompts),
-            Sampler.GREEDY,
-            untilAsked);
+                settings.maxNewTokens(),
+                StopTokens.of(directory, model.config(), tokenizer, prompts),
+                Sampler.GREEDY,
+                untilAsked)
+            .within(tokenizer);
     try (Generator generator = new Generator(model)) {
       out.println(generator.description());
       out.flush();

@@ -17,6 +17,7 @@ interface CudaApi {
   int CU_MEM_ATTACH_GLOBAL = 1;
   int CU_STREAM_NON_BLOCKING = 1;
   int CU_EVENT_DISABLE_TIMING = 2;
+  int CUDA_ERROR_NOT_READY = 600;
 
   int cuInit(int flags);
 
@@ -74,6 +75,9 @@ interface CudaApi {
 
   /** The event happens when all that is on the stream now is done. */
   int cuEventRecord(long event, long stream);
+
+  /** {@link #CUDA_ERROR_NOT_READY} where the event has still to happen. */
+  int cuEventQuery(long event);
 
   int cuEventSynchronize(long event);
 

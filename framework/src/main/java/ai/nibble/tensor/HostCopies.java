@@ -1,9 +1,7 @@
 package ai.nibble.tensor;
 
 import com.sun.jna.Pointer;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Deque;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
@@ -19,39 +17,30 @@ public final class HostCopies implements AutoCloseable {
       new EnumMap<>(Device.Type.class);
 
   private final CudaApi api;
-  private final CudaContexts contexts;
-  private final CudaDriver.CurrentStream streams;
+  private final PageLocked memory;
   private final Device device;
-  private final List<Room> rooms = new ArrayList<>();
-  private final Deque<Long> events = new ArrayDeque<>();
 
-  /** All that was made, by whomever it is held now. */
-  private final List<Long> allRooms = new ArrayList<>();
-
-  private final List<Long> allEvents = new ArrayList<>();
+  /** Memory that no copy has. */
+  private final List<PageLocked.Room> rooms = new ArrayList<>();
 
   /** Happens when what was queued for the device by then is done; recorded again and again. */
   private long computed;
 
   private long side;
 
-  /** Page-locked memory that no copy has. */
-  private record Room(long address, long bytes) {}
-
   /**
    * @param api of a driver that is initialised
    */
   HostCopies(CudaApi api, CudaDriver.CurrentStream streams, Device device) {
     this.api = api;
-    this.contexts = new CudaContexts(api);
-    this.streams = streams;
+    this.memory = new PageLocked(api, streams, device);
     this.device = device;
     in(
         () -> {
           long[] created = new long[1];
           check(api.cuStreamCreate(created, CudaApi.CU_STREAM_NON_BLOCKING), "cuStreamCreate");
           side = created[0];
-          computed = newEvent();
+          computed = memory.event();
         });
   }
 
@@ -104,7 +93,7 @@ public final class HostCopies implements AutoCloseable {
           () -> {
             waitForComputation();
             int code =
-                api.cuMemcpyDtoHAsync_v2(copy.room.address, tensor.address(), copy.bytes, side);
+                api.cuMemcpyDtoHAsync_v2(copy.room.address(), tensor.address(), copy.bytes, side);
             check(code, "cuMemcpyDtoHAsync");
             check(api.cuEventRecord(copy.event, side), "cuEventRecord");
           });
@@ -120,7 +109,7 @@ public final class HostCopies implements AutoCloseable {
     private final DType dtype;
     private final long[] shape;
     private final long bytes;
-    private final Room room;
+    private final PageLocked.Room room;
     private final long event;
 
     private Copy(Tensor tensor) {
@@ -128,12 +117,12 @@ public final class HostCopies implements AutoCloseable {
       this.shape = tensor.shape();
       this.bytes = tensor.byteSize();
       this.room = take(bytes);
-      this.event = takeEvent();
+      this.event = memory.event();
     }
 
     /** What is queued for the device from now on comes after the copy. */
     public void arrive() {
-      in(() -> check(api.cuStreamWaitEvent(stream(), event, 0), "cuStreamWaitEvent"));
+      in(() -> check(api.cuStreamWaitEvent(memory.stream(), event, 0), "cuStreamWaitEvent"));
     }
 
     /**
@@ -145,7 +134,7 @@ public final class HostCopies implements AutoCloseable {
         throw new TensorException("item: needs a copy of one float32 or float64, got " + dtype);
       }
       in(() -> check(api.cuEventSynchronize(event), "cuEventSynchronize"));
-      Pointer value = new Pointer(room.address);
+      Pointer value = new Pointer(room.address());
       return dtype == DType.FLOAT32 ? value.getFloat(0) : value.getDouble(0);
     }
 
@@ -160,7 +149,7 @@ public final class HostCopies implements AutoCloseable {
         in(
             () -> {
               waitForComputation(); // the memory may have been another tensor's
-              int code = api.cuMemcpyHtoDAsync_v2(tensor.address(), room.address, bytes, side);
+              int code = api.cuMemcpyHtoDAsync_v2(tensor.address(), room.address(), bytes, side);
               check(code, "cuMemcpyHtoDAsync");
               check(api.cuEventRecord(event, side), "cuEventRecord");
             });
@@ -175,22 +164,22 @@ public final class HostCopies implements AutoCloseable {
     @Override
     public void close() {
       rooms.add(room);
-      events.push(event);
+      memory.giveBack(event);
     }
   }
 
   /** The side stream waits for what was queued for the device by now. */
   private void waitForComputation() {
-    check(api.cuEventRecord(computed, stream()), "cuEventRecord");
+    check(api.cuEventRecord(computed, memory.stream()), "cuEventRecord");
     check(api.cuStreamWaitEvent(side, computed, 0), "cuStreamWaitEvent");
   }
 
   /** The smallest room that is free and large enough, but not much too large; else a new one. */
-  private Room take(long bytes) {
-    Room best = null;
-    for (Room room : rooms) {
-      boolean fits = room.bytes >= bytes && room.bytes <= 2 * Math.max(bytes, 1);
-      if (fits && (best == null || room.bytes < best.bytes)) {
+  private PageLocked.Room take(long bytes) {
+    PageLocked.Room best = null;
+    for (PageLocked.Room room : rooms) {
+      boolean fits = room.bytes() >= bytes && room.bytes() <= 2 * Math.max(bytes, 1);
+      if (fits && (best == null || room.bytes() < best.bytes())) {
         best = room;
       }
     }
@@ -198,48 +187,15 @@ public final class HostCopies implements AutoCloseable {
       rooms.remove(best);
       return best;
     }
-    long size = TensorMemory.allocatedBytes(Device.Type.CPU, bytes); // one of few sizes
-    long[] address = new long[1];
-    in(() -> check(api.cuMemHostAlloc(address, size, 0), "cuMemHostAlloc of " + size + " bytes"));
-    allRooms.add(address[0]);
-    return new Room(address[0], size);
-  }
-
-  private long takeEvent() {
-    if (!events.isEmpty()) {
-      return events.pop();
-    }
-    long[] event = new long[1];
-    in(() -> event[0] = newEvent());
-    return event[0];
-  }
-
-  private long newEvent() {
-    long[] event = new long[1];
-    check(api.cuEventCreate(event, CudaApi.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
-    allEvents.add(event[0]);
-    return event[0];
-  }
-
-  private long stream() {
-    LaunchFrame frame = LaunchFrame.ofThread();
-    if (streams.get(device.index(), frame.streamAddress()) != 0) {
-      throw new TensorException("libtorch names no current stream of " + device);
-    }
-    return frame.stream();
+    return memory.allocate(TensorMemory.allocatedBytes(Device.Type.CPU, bytes)); // few sizes
   }
 
   private void in(Runnable body) {
-    contexts.in(
-        device.index(),
-        () -> {
-          body.run();
-          return null;
-        });
+    memory.in(body);
   }
 
   private void check(int code, String call) {
-    CudaError.check(api, code, call);
+    memory.check(code, call);
   }
 
   /** Waits for copies under way, and frees all memory on the host, that of open copies too. */
@@ -249,17 +205,9 @@ public final class HostCopies implements AutoCloseable {
         () -> {
           check(api.cuEventRecord(computed, side), "cuEventRecord");
           check(api.cuEventSynchronize(computed), "cuEventSynchronize");
-          for (long room : allRooms) {
-            check(api.cuMemFreeHost(room), "cuMemFreeHost");
-          }
-          for (long event : allEvents) {
-            check(api.cuEventDestroy_v2(event), "cuEventDestroy");
-          }
+          memory.close();
           check(api.cuStreamDestroy_v2(side), "cuStreamDestroy");
         });
-    allRooms.clear();
-    allEvents.clear();
     rooms.clear();
-    events.clear();
   }
 }

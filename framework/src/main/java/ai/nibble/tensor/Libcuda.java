@@ -104,6 +104,9 @@ final class Libcuda implements CudaApi {
   public native int cuEventRecord(long event, long stream);
 
   @Override
+  public native int cuEventQuery(long event);
+
+  @Override
   public native int cuEventSynchronize(long event);
 
   @Override

@@ -7,6 +7,7 @@ import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
 
 /**
  * A dense array of libtorch: dtype, shape, strides (in elements) and memory that several tensors
@@ -15,6 +16,7 @@ import java.util.concurrent.atomic.AtomicLong;
  */
 public final class Tensor implements AutoCloseable {
   private static final AtomicLong LIVE = new AtomicLong();
+  private static final AtomicLong WAITS = new AtomicLong();
 
   private final long handle;
   private final DType dtype;
@@ -38,6 +40,14 @@ public final class Tensor implements AutoCloseable {
   /** Tensors opened and not yet closed in this process: a balance for tests. */
   public static long live() {
     return LIVE.get();
+  }
+
+  /**
+   * How often in this process the host has copied between a device's memory and its own and waited
+   * for that: a count for tests.
+   */
+  public static long waits() {
+    return WAITS.get();
   }
 
   /** An uninitialised contiguous tensor on the CPU. */
@@ -137,68 +147,80 @@ public final class Tensor implements AutoCloseable {
    * @param values below 2 GiB
    */
   public static Tensor of(float[] values, long... shape) {
+    return of(Device.CPU, values, shape);
+  }
+
+  /**
+   * A float32 tensor with these values on a device: see {@link #of(float[], long...)}. No device is
+   * waited for: what is queued from now on reads the values.
+   */
+  public static Tensor of(Device device, float[] values, long... shape) {
     if (numel(shape) != values.length) {
       throw new TensorException(
           "of: " + values.length + " values for the shape " + Arrays.toString(shape));
     }
-    Tensor t = empty(DType.FLOAT32, shape);
-    try {
-      t.floats().put(0, values);
-      return t;
-    } catch (RuntimeException e) {
-      t.close();
-      throw e;
-    }
+    return filled(device, DType.FLOAT32, shape, bytes -> bytes.asFloatBuffer().put(values));
   }
 
-  /** An int64 vector with these values on a device, below 2 GiB, as index operations take it. */
-  public static Tensor ofIndices(Device device, int[] values) {
-    Tensor host = ofIndices(values);
-    if (device.equals(Device.CPU)) {
-      return host;
-    }
-    try (host) {
-      return host.to(device);
-    }
+  /** A float64 tensor of this one value on a device, likewise. */
+  public static Tensor of(Device device, double value) {
+    return filled(device, DType.FLOAT64, new long[] {1}, bytes -> bytes.putDouble(value));
   }
 
-  /** A float32 tensor with these values on a device: see {@link #of(float[], long...)}. */
-  public static Tensor of(Device device, float[] values, long... shape) {
-    Tensor host = of(values, shape);
-    if (device.equals(Device.CPU)) {
-      return host;
-    }
-    try (host) {
-      return host.to(device);
-    }
-  }
-
-  /** An int32 vector with these values on a device, below 2 GiB, as kernels take it. */
+  /** An int32 vector with these values on a device, below 2 GiB, as kernels take it; likewise. */
   public static Tensor ofInts(Device device, int[] values) {
-    int size = Math.multiplyExact(values.length, Integer.BYTES);
-    Tensor host = empty(DType.INT32, values.length);
-    if (values.length > 0) {
-      host.bytes(0, size).asIntBuffer().put(values);
-    }
-    if (device.equals(Device.CPU)) {
-      return host;
-    }
-    try (host) {
-      return host.to(device);
-    }
+    long[] shape = {values.length};
+    return filled(device, DType.INT32, shape, bytes -> bytes.asIntBuffer().put(values));
   }
 
   /** An int64 vector with these values, below 2 GiB, as index operations take it. */
   public static Tensor ofIndices(int[] values) {
-    int size = Math.multiplyExact(values.length, Long.BYTES);
-    Tensor t = empty(DType.INT64, values.length);
-    if (values.length > 0) {
-      ByteBuffer bytes = t.bytes(0, size);
-      for (int i = 0; i < values.length; i++) {
-        bytes.putLong(i * Long.BYTES, values[i]);
-      }
+    return ofIndices(Device.CPU, values);
+  }
+
+  /** An int64 vector with these values on a device, as {@link #ofInts}. */
+  public static Tensor ofIndices(Device device, int[] values) {
+    return filled(
+        device,
+        DType.INT64,
+        new long[] {values.length},
+        bytes -> {
+          for (int value : values) {
+            bytes.putLong(value);
+          }
+        });
+  }
+
+  /**
+   * A contiguous tensor on a device.
+   *
+   * @param values writes all its bytes, little-endian
+   */
+  private static Tensor filled(
+      Device device, DType dtype, long[] shape, Consumer<ByteBuffer> values) {
+    if (numel(shape) * dtype.bytes() > Integer.MAX_VALUE) {
+      throw new TensorException(
+          "of: needs less than 2 GiB, got " + dtype.torchName() + Arrays.toString(shape));
     }
-    return t;
+    int size = (int) numel(shape) * dtype.bytes();
+    Tensor tensor = empty(device, dtype, shape);
+    try {
+      Uploads uploads = Uploads.to(device);
+      if (uploads != null && uploads.write(tensor, values)) {
+        return tensor;
+      }
+      if (device.isCpu()) {
+        values.accept(tensor.bytes(0, size));
+        return tensor;
+      }
+      try (Tensor host = empty(dtype, shape)) {
+        values.accept(host.bytes(0, size));
+        return tensor.copyFrom(host);
+      }
+    } catch (RuntimeException e) {
+      tensor.close();
+      throw e;
+    }
   }
 
   /** Wraps a handle that the caller gives up; what is the CPU's is taken to be of no other. */
@@ -398,6 +420,9 @@ public final class Tensor implements AutoCloseable {
     if (!Arrays.equals(shape, source.shape)) {
       throw new TensorException("copy: " + source + " into " + this);
     }
+    if (device.equals(Device.CPU) != source.device.equals(Device.CPU)) {
+      WAITS.incrementAndGet();
+    }
     check(Libtorch.aoti_torch_copy_(handle(), source.handle(), 0), "copy_", this, source);
     return this;
   }
@@ -443,7 +468,7 @@ public final class Tensor implements AutoCloseable {
   /** The values in row-major order as float32. */
   public float[] toFloats() {
     try (Tensor copy = to(DType.FLOAT32);
-        Tensor host = copy.device.isCpu() ? copy.share() : copy.to(Device.CPU)) {
+        Tensor host = copy.onHost()) {
       float[] values = new float[Math.toIntExact(numel())];
       host.floats().get(0, values);
       return values;
@@ -474,10 +499,15 @@ public final class Tensor implements AutoCloseable {
     if (numel() != 1 || (dtype != DType.FLOAT32 && dtype != DType.FLOAT64)) {
       throw new TensorException("item: needs one float32 or float64, got " + this);
     }
-    try (Tensor host = device.isCpu() ? share() : to(Device.CPU)) {
+    try (Tensor host = onHost()) {
       ByteBuffer bytes = host.bytes(0, dtype.bytes());
       return dtype == DType.FLOAT32 ? bytes.getFloat(0) : bytes.getDouble(0);
     }
+  }
+
+  /** This one, or a copy in the host's memory. */
+  private Tensor onHost() {
+    return device.equals(Device.CPU) ? share() : to(Device.CPU);
   }
 
   /** A contiguous copy on another device. */

@@ -44,30 +44,43 @@ final class EvalRows {
    */
   Optional<EvalMetrics> evaluate(int step, double epoch, BooleanSupplier stopWhen) {
     long start = System.nanoTime();
-    double sum = 0;
+    Sums sums = new Sums();
     double weight = 0;
     long tokens = 0;
-    Measures measures = new Measures();
     sampler.restore(new EpochSampler.Cursor(0, 0));
     workers.shareValues();
+    List<MicroBatches.Result> before = List.of();
     while (!sampler.isAtEpochEnd()) {
       if (stopWhen.getAsBoolean()) {
+        sums.add(before); // what is on its way is waited for
         return Optional.empty();
       }
       List<Batch> batches = nextOfEach();
-      // one after the other, whoever computed them: the same sums with any number of workers
-      for (MicroBatches.Result result : run(batches)) {
-        sum += result.loss();
-        measures.add(result.measures());
-      }
+      List<MicroBatches.Result> queued = run(batches);
+      sums.add(before); // a device has the next batch to compute meanwhile
+      before = queued;
       for (Batch batch : batches) {
         weight += workers.first().objective().weight(batch);
         tokens += batch.lossTokens();
       }
     }
+    sums.add(before);
     double seconds = (System.nanoTime() - start) / 1e9;
     return Optional.of(
-        new EvalMetrics(step, epoch, sum / weight, tokens, seconds, measures.values()));
+        new EvalMetrics(step, epoch, sums.loss / weight, tokens, seconds, sums.measures.values()));
+  }
+
+  /** Sums over all batches, in their order, whoever computed them. */
+  private static final class Sums {
+    private final Measures measures = new Measures();
+    private double loss;
+
+    void add(List<MicroBatches.Result> results) {
+      for (MicroBatches.Result result : results) {
+        loss += result.loss();
+        measures.add(result.measures());
+      }
+    }
   }
 
   /** A batch for each worker; at the end of the rows there may be fewer. */
@@ -84,20 +97,20 @@ final class EvalRows {
     workers.run(
         w -> {
           if (w < results.length) {
-            results[w] = run(workers.get(w), batches.get(w));
+            results[w] = run(workers.get(w), batches.get(w), workers.lateNumbers(w));
           }
         });
     return List.of(results);
   }
 
-  private static MicroBatches.Result run(Replica replica, Batch batch) {
+  private static MicroBatches.Result run(Replica replica, Batch batch, Optional<LateNumbers> late) {
     Objective objective = replica.objective();
     Pass pass = Pass.evaluating(batch.sequenceStarts());
     try (Tape tape = Tape.inference()) {
       CausalLm.Loss loss =
           objective.loss(
               tape, replica.model(), batch, pass, objective.weight(batch), Checkpointing.NONE);
-      return new MicroBatches.Result(loss.sum(), loss.measures());
+      return MicroBatches.Result.of(loss, late.map(numbers -> numbers::begin));
     }
   }
 }

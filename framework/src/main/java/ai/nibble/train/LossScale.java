@@ -69,9 +69,8 @@ public final class LossScale {
    */
   void unscale(Tensor grads) {
     if (value != 1) {
-      try (Tensor inverse = Tensor.of(new float[] {1 / value}, 1);
-          Tensor there = inverse.to(grads.device())) {
-        Ops.mul(grads, grads, there);
+      try (Tensor inverse = Tensor.of(grads.device(), new float[] {1 / value}, 1)) {
+        Ops.mul(grads, grads, inverse);
       }
     }
   }

@@ -17,6 +17,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.function.DoubleSupplier;
 import java.util.function.DoubleUnaryOperator;
+import java.util.function.Function;
 
 /** Forward and backward of a step's micro-batches, each by the worker that it is dealt to. */
 final class MicroBatches {
@@ -58,6 +59,20 @@ final class MicroBatches {
       this(() -> sum, measures);
     }
 
+    /**
+     * Of a loss on a tape that is open.
+     *
+     * @param reader begins to read the loss; empty: it is there
+     */
+    static Result of(CausalLm.Loss loss, Optional<Function<Tensor, DoubleSupplier>> reader) {
+      if (reader.isEmpty() || loss.later().isEmpty()) {
+        return new Result(loss.sum(), loss.measures());
+      }
+      DoubleUnaryOperator sum = loss.later().get();
+      DoubleSupplier value = reader.get().apply(loss.value().value());
+      return new Result(() -> sum.applyAsDouble(value.getAsDouble()), loss.measures());
+    }
+
     double loss() {
       return sum.getAsDouble();
     }
@@ -67,7 +82,8 @@ final class MicroBatches {
    * Computes all, and brings their gradients together.
    *
    * @param weight of the whole step
-   * @param later reads losses when they are there; empty: each before the next micro-batch
+   * @param later reads losses of a step that is only queued; empty: they are to be asked for before
+   *     the next step
    * @return one result a micro-batch, in their order
    */
   List<Result> run(List<Batch> batches, double weight, long dropoutKey, Optional<ReadLater> later) {
@@ -76,10 +92,14 @@ final class MicroBatches {
     workers.shareValues();
     workers.run(
         w -> {
+          Optional<Function<Tensor, DoubleSupplier>> reader =
+              later.isPresent()
+                  ? later.map(queued -> queued::loss)
+                  : workers.lateNumbers(w).map(numbers -> numbers::begin);
           sums.get(w).begin(starts[w]);
           for (int micro = starts[w]; micro < starts[w + 1] && !workers.isFailing(); micro++) {
             long key = dropoutKey + ((long) micro << 40);
-            results[micro] = run(workers.get(w), batches.get(micro), weight, key, later);
+            results[micro] = run(workers.get(w), batches.get(micro), weight, key, reader);
             sums.get(w).addMicroBatch();
             if (workers.count() == 1) {
               heap.keep(); // what others hold at the moment is not what one took
@@ -94,18 +114,26 @@ final class MicroBatches {
   }
 
   private Result run(
-      Replica replica, Batch batch, double weight, long dropoutKey, Optional<ReadLater> later) {
+      Replica replica,
+      Batch batch,
+      double weight,
+      long dropoutKey,
+      Optional<Function<Tensor, DoubleSupplier>> reader) {
     ParameterSet parameters = replica.trained().parameters();
     parameters.zeroGrads();
     Pass pass =
         new Pass(batch.sequenceStarts(), true, dropoutKey).withEmbeddingNoise(embeddingNoise);
-    Result result = forwardBackward(replica, batch, pass, weight, later);
+    Result result = forwardBackward(replica, batch, pass, weight, reader);
     parameters.parts().forEach(part -> scale.unscale(part.grads()));
     return result;
   }
 
   private Result forwardBackward(
-      Replica replica, Batch batch, Pass pass, double weight, Optional<ReadLater> later) {
+      Replica replica,
+      Batch batch,
+      Pass pass,
+      double weight,
+      Optional<Function<Tensor, DoubleSupplier>> reader) {
     try (Tape tape = Tape.recording()) {
       // scaled from the start: behind the loss a gradient may be rounded away before backward
       // begins
@@ -114,13 +142,7 @@ final class MicroBatches {
               .objective()
               .loss(tape, replica.model(), batch, pass, weight / scale.value(), checkpointing);
       tape.backward(loss.value(), Tensor.of(new float[] {1}, 1));
-      if (later.isPresent() && loss.later().isPresent()) {
-        DoubleUnaryOperator sum = loss.later().get();
-        DoubleSupplier value = later.get().loss(loss.value().value());
-        return new Result(() -> sum.applyAsDouble(value.getAsDouble()), loss.measures());
-      }
-      // after backward is queued: a device has work while the host waits
-      return new Result(loss.sum(), loss.measures());
+      return Result.of(loss, reader); // when backward is queued: a device has work meanwhile
     }
   }
 }

@@ -23,7 +23,7 @@ public final class TrainStep {
   private final Objective objective;
   private final GradientStep gradients;
   private final Optional<GradientStep.Ahead> ahead;
-  private final boolean alone;
+  private final Workers workers;
   private final ParameterSet parameters;
   private final MicroBatches microBatches;
   private final double maxGradNorm;
@@ -91,7 +91,7 @@ public final class TrainStep {
     this.parameters = first.trained().parameters();
     this.gradients = optimizer.over(parameters);
     this.ahead = gradients.ahead();
-    this.alone = workers.count() == 1;
+    this.workers = workers;
     this.maxGradNorm = maxGradNorm;
     this.scale = LossScale.of(first.model().precision());
     this.microBatches =
@@ -179,9 +179,9 @@ public final class TrainStep {
    */
   boolean canQueue() {
     return ahead.isPresent()
-        && alone
+        && workers.count() == 1
         && !scale.isDynamic()
-        && ReadLater.serves(parameters.values().device());
+        && workers.lateNumbers(0).isPresent();
   }
 
   /**
@@ -192,7 +192,7 @@ public final class TrainStep {
    */
   Supplier<Outcome> queue(List<Batch> batches, double learningRate, long dropoutKey) {
     if (later == null) {
-      later = new ReadLater(parameters);
+      later = new ReadLater(parameters, workers.lateNumbers(0).orElseThrow());
     }
     double weight = weight(batches);
     List<MicroBatches.Result> results =

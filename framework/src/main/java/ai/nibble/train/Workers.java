@@ -1,5 +1,6 @@
 package ai.nibble.train;
 
+import ai.nibble.model.CausalLm;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.optim.GradientStretch;
 import ai.nibble.tensor.Device;
@@ -8,6 +9,7 @@ import ai.nibble.tensor.Tensor;
 import ai.nibble.tensor.Torch;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.IntConsumer;
 
 /**
@@ -23,6 +25,7 @@ public final class Workers implements AutoCloseable {
   private final List<Replica> replicas;
   private final DeviceLink link;
   private final WorkerThreads threads;
+  private final LateNumbers[] late;
 
   /** One worker: the calling thread. */
   public static Workers alone(Replica replica) {
@@ -50,6 +53,7 @@ public final class Workers implements AutoCloseable {
     this.replicas = List.copyOf(replicas);
     this.link = link;
     this.threads = new WorkerThreads(replicas.size(), threadsEach);
+    this.late = new LateNumbers[replicas.size()];
     requireAlike();
   }
 
@@ -74,6 +78,22 @@ public final class Workers implements AutoCloseable {
 
   Replica get(int worker) {
     return replicas.get(worker);
+  }
+
+  /**
+   * What reads a worker's losses while it computes on; freed with what it trains. Empty where they
+   * are there at once.
+   */
+  Optional<LateNumbers> lateNumbers(int worker) {
+    Replica replica = replicas.get(worker);
+    Device device = replica.model().placement().of(CausalLm.HEAD);
+    if (!LateNumbers.serves(device)) {
+      return Optional.empty();
+    }
+    if (late[worker] == null) {
+      late[worker] = replica.trained().parameters().own(new LateNumbers(device));
+    }
+    return Optional.of(late[worker]);
   }
 
   /** See {@link WorkerThreads#run}. */

@@ -72,6 +72,36 @@ static __device__ __forceinline__ void addBias(T *y, const float *bias, int widt
   }
 }
 
+// y += bound * noise over the elements of this block's row: the upper 24 bits of an index's hash,
+// on [-1, 1) (nn/EmbeddingNoise). The product is rounded first.
+template <class T, int N>
+static __device__ __forceinline__ void addNoiseRow(T *y, float bound, u64 first, int width,
+                                                   u64 key) {
+  int step = gridDim.y * blockDim.x * N;
+  for (int c = (blockIdx.y * blockDim.x + threadIdx.x) * N; c < width; c += step) {
+    float sum[N];
+    loadFloats(sum, y + c);
+#pragma unroll
+    for (int e = 0; e < N; e++) {
+      u64 bits = mix(key + GOLDEN_GAMMA * (first + c + e + 1));
+      float uniform = (float)(u32)(bits >> 40) * 0x1p-23f - 1;
+      sum[e] += bound * uniform;
+    }
+    storeFloats(y + c, sum);
+  }
+}
+
+template <class T>
+static __device__ __forceinline__ void addNoise(T *y, const float *bounds, int width, u64 key) {
+  u64 first = (u64)blockIdx.x * width;
+  T *row = y + first;
+  if (width % Vec<T>::size == 0 && isAligned16(y)) {
+    addNoiseRow<T, Vec<T>::size>(row, bounds[blockIdx.x], first, width, key);
+  } else {
+    addNoiseRow<T, 1>(row, bounds[blockIdx.x], first, width, key);
+  }
+}
+
 // grad += scale * gradient over the elements of this block's row; the product is rounded first.
 template <class T, int N>
 static __device__ __forceinline__ void addScaledRow(float *grad, const T *gradient, i64 width,
@@ -212,6 +242,9 @@ static __device__ __forceinline__ void sumGroups(T *out, const T *rows, int grou
   extern "C" __global__ void scale_##S(T *x, i64 n, float factor) { scale<T>(x, n, factor); }      \
   extern "C" __global__ void add_bias_##S(T *y, const float *bias, int width) {                   \
     addBias<T>(y, bias, width);                                                                   \
+  }                                                                                               \
+  extern "C" __global__ void add_noise_##S(T *y, const float *bounds, int width, u64 key) {       \
+    addNoise<T>(y, bounds, width, key);                                                           \
   }                                                                                               \
   extern "C" __global__ void add_scaled_##S(float *grad, const T *gradient, i64 width,            \
                                             i64 rowStride, float scale) {                         \

@@ -28,15 +28,6 @@ static __device__ __forceinline__ void extendRow(T *extended, const T *x, const 
   clearRoom(to, in + rank, width, threadIdx.x, blockDim.x);
 }
 
-// SplitMix64's increment and finaliser.
-#define GOLDEN_GAMMA 0x9E3779B97F4A7C15ull
-
-static __device__ __forceinline__ u64 mix(u64 z) {
-  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ull;
-  z = (z ^ z >> 27) * 0x94D049BB133111EBull;
-  return z ^ z >> 31;
-}
-
 // What an element is dropped by: 16 of the 64 bits that the hash of its group of four gives.
 struct Mask {
   u64 key;

@@ -125,6 +125,22 @@ class UntrustedHubTest {
   }
 
   @Test
+  void aCertificateThatHasExpiredIsRefusedThoughItsAuthorityIsTrusted(@TempDir Path stores)
+      throws Exception {
+    String names = "dns:localhost,ip:127.0.0.1";
+    Certificates expired =
+        Certificates.signed(
+            stores.resolve("expired"), names, "-startdate", "-3d", "-validity", "2");
+    SSLContext.setDefault(expired.trusting());
+    try (FakeHub hub = hub(expired.server())) {
+      refusesAtOnce(
+          hub,
+          "its certificate has expired: check this machine's clock, or wait until the server's owner"
+              + " has renewed it");
+    }
+  }
+
+  @Test
   void aCertificateOfAnotherHostIsRefusedThoughItIsTrusted() throws Exception {
     SSLContext.setDefault(other.trusting());
     try (FakeHub hub = hub(other.server())) {

@@ -183,8 +183,23 @@ class GeneratorTest {
   void greedyTakesTheLargestAndOfEqualsTheFirstAndNoNumberIsAnError() {
     TokenHistory none = new TokenHistory(0, new int[] {1});
     assertEquals(1, Sampler.GREEDY.pick(FloatBuffer.wrap(new float[] {0, 2, 2, 1}), none));
-    FloatBuffer broken = FloatBuffer.wrap(new float[] {Float.NaN, Float.NaN});
-    assertThrows(InvalidInputException.class, () -> Sampler.GREEDY.pick(broken, none));
+    assertEquals(0, Sampler.GREEDY.pick(FloatBuffer.wrap(new float[] {-3, -4, -3}), none));
+    for (int at = 0; at < 4; at++) { // wherever, also where smaller and larger ones are around it
+      float[] broken = {1, -1, 3, 2};
+      broken[at] = Float.NaN;
+      InvalidInputException e =
+          assertThrows(
+              InvalidInputException.class,
+              () -> Sampler.GREEDY.pick(FloatBuffer.wrap(broken), none));
+      assertEquals(
+          "the largest logit is NaN, expected a finite number: the model's weights or its adapter are"
+              + " damaged",
+          e.getMessage());
+    }
+    for (float bad : new float[] {Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY}) {
+      FloatBuffer broken = FloatBuffer.wrap(new float[] {bad, Float.NEGATIVE_INFINITY});
+      assertThrows(InvalidInputException.class, () -> Sampler.GREEDY.pick(broken, none));
+    }
   }
 
   private static GenerationSettings sampled(long seed, int maxNewTokens) {

@@ -33,6 +33,13 @@ class UntrustedTest {
             new CertificateException("PKIX path validation failed"),
             new CertificateExpiredException("NotAfter: Mon Jan 01 00:00:00 UTC 2024")));
     assertEquals(
+        "its certificate has expired: check this machine's clock, or wait until the server's owner"
+            + " has renewed it",
+        reason(
+            "PKIX path building failed",
+            new CertPathBuilderException("unable to find valid certification path"),
+            new CertificateExpiredException("NotAfter: Mon Jan 01 00:00:00 UTC 2024")));
+    assertEquals(
         "its certificate is not valid yet: check this machine's clock",
         reason(
             "PKIX path validation failed",

@@ -563,6 +563,30 @@ final class ModelConfigTest {
   }
 
   @Test
+  void aSymbolicLinkThatLeadsToNoFileIsSaidToBeOne() throws IOException {
+    Path link = folder.resolve("config.json");
+    for (String[] to :
+        new String[][] {
+          {"config.json", "that leads back to itself"},
+          {"other.json", "that leads back to itself"},
+          {"gone.json", "to what is not there"}
+        }) {
+      Files.deleteIfExists(link);
+      Files.createSymbolicLink(link, Path.of(to[0]));
+      Files.deleteIfExists(folder.resolve("other.json"));
+      Files.createSymbolicLink(folder.resolve("other.json"), Path.of("config.json"));
+      InvalidInputException e =
+          assertThrows(InvalidInputException.class, () -> ModelConfig.read(link));
+      assertEquals(
+          link
+              + ": is a symbolic link "
+              + to[1]
+              + ", expected the model's config.json beside its weights",
+          e.getMessage());
+    }
+  }
+
+  @Test
   @Tag("golden")
   void everyFixtureOfAnArchitectureIsReadAndEveryOtherRefused() throws IOException {
     Path models = Shared.fixtures("models");

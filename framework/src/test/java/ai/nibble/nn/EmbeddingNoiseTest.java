@@ -8,11 +8,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.HostKernels;
+import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Tensor;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 class EmbeddingNoiseTest extends FunctionTestCase {
   private static final int WIDTH = 64;
@@ -61,6 +65,33 @@ class EmbeddingNoiseTest extends FunctionTestCase {
     assertArrayEquals(noise, embedded(pass(true, 7), DType.FLOAT32));
     assertNotEquals(noise[0], embedded(pass(true, 8), DType.FLOAT32)[0]);
     assertTrue(embedded(pass(true, 7), DType.BFLOAT16)[0] != 0);
+  }
+
+  /**
+   * The kernel, compiled for the host, gives the CPU's bits, of rows whole and in single elements.
+   */
+  @ParameterizedTest
+  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
+  void kernelsAddTheSameNoise(DType dtype) {
+    for (int width : new int[] {WIDTH, 37}) {
+      float[] values = new float[125 * width];
+      for (int i = 0; i < values.length; i++) {
+        values[i] = (i % 89 - 44) / 32f;
+      }
+      float[] expected = noisy(values, width, dtype);
+      KernelLaunchers.Installation kernels = HostKernels.install();
+      try (kernels) {
+        assertArrayEquals(expected, noisy(values, width, dtype), dtype + " " + width);
+      }
+    }
+  }
+
+  private static float[] noisy(float[] values, int width, DType dtype) {
+    try (Tensor wide = Tensor.of(values, 125, width);
+        Tensor rows = wide.to(dtype)) {
+      EmbeddingNoise.add(rows, pass(true, 7));
+      return rows.toFloats();
+    }
   }
 
   @Test

@@ -74,6 +74,10 @@ class LibcudaTest {
             "free 75161927680",
             "unified 0",
             "cuMemAllocManaged of 2.15 GB for cuda:0: CUDA_ERROR_INVALID_VALUE (invalid argument)",
+            "uploaded -10",
+            "uploaded -11",
+            "uploaded -12",
+            "done",
             "[6.0, 12.0, 3.0]",
             "[11.0, 22.0, 3.0]",
             "kernel axpy_f32(1)"

@@ -160,6 +160,7 @@ final class RecordingCuda implements CudaApi {
     if (memory == null) {
       return INVALID_VALUE;
     }
+    streams.free(address, memory.size() - PAGE);
     memory.close();
     return 0;
   }
@@ -205,8 +206,11 @@ final class RecordingCuda implements CudaApi {
 
   @Override
   public int cuMemcpyHtoDAsync_v2(long device, long host, long bytes, long stream) {
-    streams.copy(device, host, bytes, stream);
-    return record("cuMemcpyHtoDAsync", bytes + ", stream " + Long.toHexString(stream));
+    int code = record("cuMemcpyHtoDAsync", bytes + ", stream " + Long.toHexString(stream));
+    if (code == 0) {
+      streams.copy(device, host, bytes, stream);
+    }
+    return code;
   }
 
   @Override
@@ -242,6 +246,11 @@ final class RecordingCuda implements CudaApi {
   public int cuEventRecord(long event, long stream) {
     streams.record(event, stream);
     return record("cuEventRecord", names(event, stream));
+  }
+
+  @Override
+  public int cuEventQuery(long event) {
+    return streams.isDone(event) ? code("cuEventQuery") : CUDA_ERROR_NOT_READY;
   }
 
   @Override

@@ -24,6 +24,7 @@ final class StubDriver {
     System.out.println("unified " + new Pointer(pages).getLong(0));
     unified.free(GPU, pages);
     print(() -> unified.allocate(GPU, 1L << 31));
+    print(() -> upload(driver.api()));
     CudaDriver launcher =
         new CudaDriver(driver.api(), StubDriver::stream, new ImageOf(new FakeCompiler()));
     try (Tensor y = Tensor.of(new float[] {1, 2, 3}, 3);
@@ -36,6 +37,18 @@ final class StubDriver {
       System.out.println(Arrays.toString(y.toFloats()));
       print(() -> launcher.launch(AXPY, "axpy_f32", GPU, Grid.of(4, 64), new Object[] {1}));
       print(() -> launcher.launch(AXPY, "other", GPU, Grid.of(4, 64), new Object[] {}));
+    }
+  }
+
+  /** Copies more than a ring holds at once: events are asked for, and what is done is reused. */
+  private static void upload(CudaApi api) {
+    try (Uploads uploads = new Uploads(api, StubDriver::stream, GPU, 64, 64, System.out::println);
+        Tensor to = Tensor.zeros(DType.INT32, 2)) {
+      for (int i = 0; i < 3; i++) {
+        int value = 10 + i;
+        uploads.write(to, bytes -> bytes.putInt(value).putInt(-value));
+        System.out.println("uploaded " + to.bytes(0, 8).getInt(4));
+      }
     }
   }
 

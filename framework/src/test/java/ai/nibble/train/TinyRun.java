@@ -14,6 +14,7 @@ import ai.nibble.optim.Schedule;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.tensor.DType;
+import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Torch;
 import ai.nibble.train.log.TrainListener;
 import ai.nibble.train.objective.Objective;
@@ -50,11 +51,16 @@ public final class TinyRun implements AutoCloseable {
 
   /** A run that computes in another dtype. */
   TinyRun(Path directory, int steps, DType compute) throws IOException {
+    this(directory, steps, compute, Device.CPU);
+  }
+
+  /** A run on another device. */
+  TinyRun(Path directory, int steps, DType compute, Device device) throws IOException {
     // products this small take longer to hand to a second thread than to do
     Torch.setThreads(1);
     Path base = TinyChat.write(directory);
     Quant4Config nf4 = new Quant4Config(Quant4Type.NF4, 64, true);
-    this.model = CausalLm.load(base, new LoadOptions(Optional.of(nf4), compute));
+    this.model = CausalLm.load(base, new LoadOptions(Optional.of(nf4), compute).on(device));
     this.config =
         LoraConfig.DEFAULT
             .withRank(2, 4)

@@ -122,7 +122,7 @@ CUresult cuMemcpyDtoHAsync_v2(void* host, CUdeviceptr device, size_t bytes, CUst
 
 CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr device, const void* host, size_t bytes, CUstream on) {
   memcpy((void*)device, host, bytes);
-  return valid(on == second);
+  return valid(on == second || on == stream);
 }
 
 CUresult cuStreamCreate(CUstream* result, unsigned int flags) {
@@ -146,6 +146,8 @@ CUresult cuEventDestroy_v2(CUevent given) { return valid(given == event); }
 CUresult cuEventRecord(CUevent given, CUstream on) {
   return valid(given == event && (on == stream || on == second));
 }
+
+CUresult cuEventQuery(CUevent given) { return given == event ? 0 : INVALID_VALUE; }
 
 CUresult cuEventSynchronize(CUevent given) { return valid(given == event); }
 

@@ -15,10 +15,14 @@ public final class Elementwise {
           "add", Elementwise::add,
           "scale", Elementwise::scale,
           "add_bias", Elementwise::addBias,
+          "add_noise", Elementwise::addNoise,
           "add_scaled", Elementwise::addScaled,
           "scatter_rows", Elementwise::scatterRows,
           "embedding_gradient", Elementwise::embeddingGradient,
           "sum_groups", Elementwise::sumGroups);
+
+  /** 2⁻²³: a hash's upper 24 bits are whole numbers from 0 to 2²⁴ − 1. */
+  private static final float UNIT = 0x1p-23f;
 
   private Elementwise() {}
 
@@ -61,6 +65,24 @@ public final class Elementwise {
         (at, begin, count) -> {
           Tensor rows = at.narrow(y, 0, begin, count);
           rows.copyFrom(at.add(at.floats(rows), bias));
+        });
+  }
+
+  private static void addNoise(KernelArguments arguments) {
+    Tensor y = arguments.tensor();
+    Tensor bounds = arguments.tensor();
+    long width = arguments.whole();
+    long key = arguments.whole();
+    Parts.ofRows(
+        y.size(0),
+        width,
+        (at, begin, count) -> {
+          Tensor bits = Hashes.of(at, y, key, begin * width, count * width);
+          Tensor uniform = at.add(at.mul(at.floats(at.shiftRight(bits, 40)), UNIT), -1);
+          Tensor bound = at.view(at.narrow(bounds, 0, begin, count), count, 1);
+          Tensor noise = at.mul(at.view(uniform, count, width), bound);
+          Tensor rows = at.narrow(y, 0, begin, count);
+          rows.copyFrom(at.add(at.floats(rows), noise));
         });
   }
 

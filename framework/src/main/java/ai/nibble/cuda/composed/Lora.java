@@ -39,9 +39,6 @@ public final class Lora {
    * group of four gives 64 bits, 16 for each element.
    */
   private record Mask(long key, long threshold, float scale) {
-    private static final long GOLDEN_GAMMA = 0x9E3779B97F4A7C15L;
-    private static final long FIRST_FACTOR = 0xBF58476D1CE4E5B9L;
-    private static final long SECOND_FACTOR = 0x94D049BB133111EBL;
     private static final int GROUP = 4;
     private static final int BITS = 16;
 
@@ -52,27 +49,15 @@ public final class Lora {
     /** What rows from {@code begin} on are multiplied by, float32 {@code [rows, width]}. */
     Tensor factors(Aten at, Tensor beside, long begin, long rows, long width) {
       long groups = (width + GROUP - 1) / GROUP; // a row begins with a group
-      long first = key + GOLDEN_GAMMA * (begin * groups + 1);
-      Tensor bits = mixed(at, at.sequence(beside, first, GOLDEN_GAMMA, rows * groups));
+      Tensor bits = Hashes.of(at, beside, key, begin * groups, rows * groups);
       Tensor each = at.empty(beside, DType.INT64, rows * groups, GROUP);
       for (int e = 0; e < GROUP; e++) {
-        Tensor own = at.and(at.shiftRight(bits, (long) e * BITS), whole(at, bits, 0xffff));
+        Tensor own = at.and(at.shiftRight(bits, (long) e * BITS), Hashes.whole(at, bits, 0xffff));
         at.narrow(each, 1, e, 1).copyFrom(at.view(own, rows * groups, 1));
       }
-      Tensor kept = at.compare("ge", each, whole(at, each, threshold));
+      Tensor kept = at.compare("ge", each, Hashes.whole(at, each, threshold));
       Tensor factors = at.mul(at.floats(kept), scale);
       return at.narrow(at.view(factors, rows, groups * GROUP), 1, 0, width);
-    }
-
-    private static Tensor mixed(Aten at, Tensor sequence) {
-      Tensor z = sequence;
-      z = at.mul(at.xor(z, at.shiftRight(z, 30)), whole(at, z, FIRST_FACTOR));
-      z = at.mul(at.xor(z, at.shiftRight(z, 27)), whole(at, z, SECOND_FACTOR));
-      return at.xor(z, at.shiftRight(z, 31));
-    }
-
-    private static Tensor whole(Aten at, Tensor beside, long value) {
-      return at.filled(at.empty(beside, DType.INT64, 1), value);
     }
   }
 
