@@ -3,13 +3,9 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
-import ai.nibble.cuda.ElementwiseKernels;
-import ai.nibble.cuda.LoraKernels;
 import ai.nibble.quant.PackedProduct;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
-import ai.nibble.tensor.Parallel;
-import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
 import java.util.List;
 import java.util.Optional;
@@ -26,6 +22,8 @@ public final class LinearGroup implements AutoCloseable {
   private final List<Linear> members;
   private final int layer;
   private final int outFeatures;
+  private final GroupAdapters adapters = new GroupAdapters(this);
+  private final GroupBiases biases = new GroupBiases(this);
   private Tensor kept;
   private DoraGains keptGains;
   private FewRowsProduct packed;
@@ -181,8 +179,8 @@ public final class LinearGroup implements AutoCloseable {
    * or taken off call it again: what changed is taken in, and W is not made anew.
    */
   public void keepWeights(Precision precision) {
-    List<Optional<LowRank>> adapters = adapters();
-    if (kept != null && keptAdapters.equals(adapters)) {
+    List<Optional<LowRank>> now = adaptersNow();
+    if (kept != null && keptAdapters.equals(now)) {
       return;
     }
     Tensor weights = Tensor.empty(device(), precision.product(), outFeatures(), width());
@@ -207,7 +205,7 @@ public final class LinearGroup implements AutoCloseable {
     dropWeights();
     kept = weights;
     keptGains = gains;
-    keptAdapters = adapters;
+    keptAdapters = now;
   }
 
   private DoraGains gains(Tensor weights, Precision precision) {
@@ -235,7 +233,7 @@ public final class LinearGroup implements AutoCloseable {
     return members.get(0).weight().device();
   }
 
-  private List<Optional<LowRank>> adapters() {
+  private List<Optional<LowRank>> adaptersNow() {
     return members.stream().map(Linear::adapter).toList();
   }
 
@@ -282,14 +280,14 @@ public final class LinearGroup implements AutoCloseable {
    * call it again.
    */
   public void readPacked(Precision precision) {
-    List<Optional<LowRank>> adapters = adapters();
-    if (packed != null && keptAdapters.equals(adapters)) {
+    List<Optional<LowRank>> now = adaptersNow();
+    if (packed != null && keptAdapters.equals(now)) {
       return;
     }
     FewRowsProduct made = fewRows(precision);
     dropWeights();
     packed = made;
-    keptAdapters = adapters;
+    keptAdapters = now;
   }
 
   private FewRowsProduct fewRows(Precision precision) {
@@ -348,7 +346,7 @@ public final class LinearGroup implements AutoCloseable {
   }
 
   private void requireSameAdapters() {
-    if (!keptAdapters.equals(adapters())) {
+    if (!keptAdapters.equals(adaptersNow())) {
       throw new IllegalStateException(
           "the adapter on "
               + members.get(0).path()
@@ -372,149 +370,29 @@ public final class LinearGroup implements AutoCloseable {
     }
   }
 
-  /** Writes {@code s·B} of all members into the columns from {@code first} on, then zeros. */
+  /** See {@link GroupAdapters#writeUp}. */
   void writeUpProjections(Tensor destination, int first) {
-    long row = 0;
-    int column = 0;
-    for (Linear member : members) {
-      writeUpProjection(destination, row, first, column, member);
-      row += member.weight().outFeatures();
-      column += member.adapter().map(LowRank::rank).orElse(0);
-    }
+    adapters.writeUp(destination, first);
   }
 
-  /** Columns from {@code first} on: zeros, and at the member's own place its scaled B. */
-  private void writeUpProjection(
-      Tensor destination, long firstRow, int first, int column, Linear member) {
-    LowRank adapter = member.adapter().orElse(null);
-    try (Tensor b = adapter == null ? null : adapter.up()) {
-      writeUpProjection(destination, firstRow, first, column, adapter, b, member);
-    }
-  }
-
-  private static void writeUpProjection(
-      Tensor destination,
-      long firstRow,
-      int first,
-      int column,
-      LowRank adapter,
-      Tensor b,
-      Linear member) {
-    int rank = (int) destination.size(1) - first;
-    long out = member.weight().outFeatures();
-    if (Kernels.serve(destination)) {
-      double scaling = adapter == null ? 1 : adapter.scaling();
-      LoraKernels.up(destination, firstRow, first, rank, column, b, scaling, out);
-      return;
-    }
-    Parallel.forRanges(
-        out,
-        Rows.grain(rank),
-        (begin, end) -> {
-          try (Rows to = Rows.writing(destination, firstRow + begin, firstRow + end, first, rank);
-              Rows from = adapter == null ? null : Rows.reading(b, begin, end)) {
-            float[] all = new float[rank];
-            float[] own = new float[adapter == null ? 0 : adapter.rank()];
-            for (long r = begin; r < end; r++) {
-              if (adapter != null) {
-                from.load(r, own);
-                for (int c = 0; c < own.length; c++) {
-                  all[column + c] = (float) (own[c] * adapter.scaling());
-                }
-              }
-              to.store(firstRow + r, all);
-            }
-          }
-        });
-  }
-
-  /** {@code s·B} of all members, {@code [out, rank]}; the caller closes it. */
+  /** See {@link GroupAdapters#up}. */
   Tensor upProjections(DType dtype) {
-    Tensor all = Tensor.empty(device(), dtype, outFeatures(), rank());
-    try {
-      writeUpProjections(all, 0);
-      return all;
-    } catch (RuntimeException e) {
-      all.close();
-      throw e;
-    }
+    return adapters.up(dtype);
   }
 
-  /** All A below each other, {@code [rank, in]}; the caller closes it. */
+  /** See {@link GroupAdapters#down}. */
   Tensor downProjections(DType dtype) {
-    Tensor all = Tensor.empty(device(), dtype, rank(), inFeatures());
-    long row = 0;
-    for (Linear member : members) {
-      if (member.adapter().isPresent()) {
-        LowRank adapter = member.adapter().get();
-        try (Tensor part = all.narrow(0, row, adapter.rank());
-            Tensor a = adapter.down()) {
-          part.copyFrom(a);
-        }
-        row += adapter.rank();
-      }
-    }
-    return all;
+    return adapters.down(dtype);
   }
 
-  /** The members' biases, {@code [out]}, zeros where a member has none; null where none has one. */
+  /** See {@link GroupBiases#values}. */
   float[] biases() {
-    if (!isBiased()) {
-      return null;
-    }
-    float[] all = new float[outFeatures()];
-    int at = 0;
-    for (Linear member : members) {
-      if (member.bias() != null) {
-        float[] own = member.bias().toFloats();
-        System.arraycopy(own, 0, all, at, own.length);
-      }
-      at += (int) member.weight().outFeatures();
-    }
-    return all;
+    return biases.values();
   }
 
-  /** Adds the members' biases to {@code [N, out]} in place. */
+  /** See {@link GroupBiases#addTo}. */
   void addBiases(Tensor y) {
-    if (!isBiased()) {
-      return;
-    }
-    if (Kernels.serve(y)) {
-      addBiasesByKernel(y);
-      return;
-    }
-    float[] all = biases();
-    Parallel.forRanges(
-        y.size(0),
-        Rows.grain(all.length),
-        (begin, end) -> {
-          try (Rows rows = Rows.updating(y, begin, end)) {
-            float[] row = new float[all.length];
-            for (long r = begin; r < end; r++) {
-              rows.load(r, row);
-              for (int c = 0; c < all.length; c++) {
-                row[c] += all[c];
-              }
-              rows.store(r, row);
-            }
-          }
-        });
-  }
-
-  private void addBiasesByKernel(Tensor y) {
-    try (Tensor all = Tensor.empty(y.device(), DType.FLOAT32, outFeatures()).zero()) {
-      long at = 0;
-      for (Linear member : members) {
-        long out = member.weight().outFeatures();
-        if (member.bias() != null) {
-          try (Tensor part = all.narrow(0, at, out)) {
-            part.copyFrom(member.bias());
-          }
-        }
-        at += out;
-      }
-      ElementwiseKernels.addBias(y, all);
-    }
+    biases.addTo(y);
   }
 
   @Override
