@@ -3,6 +3,7 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
+import ai.nibble.nn.Workspace.Purpose;
 import ai.nibble.quant.PackedProduct;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
@@ -24,10 +25,9 @@ public final class LinearGroup implements AutoCloseable {
   private final int outFeatures;
   private final GroupAdapters adapters = new GroupAdapters(this);
   private final GroupBiases biases = new GroupBiases(this);
-  private Tensor kept;
-  private DoraGains keptGains;
+  private KeptWeights kept;
   private FewRowsProduct packed;
-  private List<Optional<LowRank>> keptAdapters = List.of();
+  private List<Optional<LowRank>> packedAdapters = List.of();
 
   /**
    * @param layer a number that no other group of the model has; it keys dropout
@@ -174,41 +174,82 @@ public final class LinearGroup implements AutoCloseable {
   }
 
   /**
-   * Keeps {@code [W, s·B]} ready for products until {@link #dropWeights}, for generation, where
-   * making it anew for every token would cost more than the product. After adapters were attached
-   * or taken off call it again: what changed is taken in, and W is not made anew.
+   * Keeps the weights as products take them until {@link #dropWeights}, instead of dequantising
+   * them for each; no bit changes. The adapters are read at each product as ever. After others of
+   * another rank were attached, or all taken off, call it again where that is to last: else W is
+   * copied for each product. W is not made anew then.
+   *
+   * <p>Of members that are trained themselves, only while they do not change.
    */
   public void keepWeights(Precision precision) {
-    List<Optional<LowRank>> now = adaptersNow();
-    if (kept != null && keptAdapters.equals(now)) {
+    if (kept != null && kept.isOf(precision) && kept.fits()) {
       return;
     }
-    Tensor weights = Tensor.empty(device(), precision.product(), outFeatures(), width());
-    try {
-      if (kept == null) {
-        writeWeights(weights, precision);
-      } else {
-        copyColumns(kept, weights);
-        writeAdapters(weights);
-      }
-    } catch (RuntimeException e) {
-      weights.close();
-      throw e;
-    }
-    DoraGains gains;
-    try {
-      gains = isDora() ? gains(weights, precision) : null;
-    } catch (RuntimeException e) {
-      weights.close();
-      throw e;
-    }
+    KeptWeights made = new KeptWeights(this, precision);
     dropWeights();
-    kept = weights;
-    keptGains = gains;
-    keptAdapters = now;
+    kept = made;
   }
 
-  private DoraGains gains(Tensor weights, Precision precision) {
+  /** Whether {@link #keepWeights} keeps any. */
+  public boolean keepsWeights() {
+    return kept != null;
+  }
+
+  /**
+   * Takes the adapters' B and magnitudes as they are now, not at each product, until {@link
+   * #freeAdapters}: for generation, where that would cost more than it does beside a large product.
+   * After they changed or others were attached call it again.
+   *
+   * @throws IllegalStateException where no weights are kept
+   */
+  public void fixAdapters() {
+    if (kept == null) {
+      throw new IllegalStateException(
+          members.get(0).path() + ": adapters are fixed beside weights that are kept");
+    }
+    kept.fix();
+  }
+
+  /** Ends {@link #fixAdapters}; nothing happens where they are not fixed. */
+  public void freeAdapters() {
+    if (kept != null) {
+      kept.free();
+    }
+  }
+
+  /** Ends {@link #keepWeights}; nothing happens where nothing is kept. */
+  public void dropWeights() {
+    if (kept != null) {
+      kept.close();
+      kept = null;
+    }
+  }
+
+  /**
+   * {@code [W, s·B, 0]} for a product: what is kept, or made anew in the workspace. The caller
+   * closes it; its content lasts until the group or the workspace is asked again.
+   *
+   * @throws IllegalStateException if adapters are fixed and others were attached since
+   */
+  Tensor weights(Precision precision, Workspace work) {
+    if (kept != null) {
+      kept.requireSameAdapters();
+      if (kept.isOf(precision) && kept.fits()) {
+        return kept.current();
+      }
+    }
+    Tensor weights = work.get(Purpose.WEIGHT, precision.product(), outFeatures(), width());
+    writeWeights(weights, precision);
+    return weights;
+  }
+
+  /** The gains of adapters that are {@link #fixAdapters fixed}; null where there are none. */
+  DoraGains fixedGains() {
+    return kept == null ? null : kept.gains();
+  }
+
+  /** The gains with given {@link #weights}; the caller closes them. */
+  DoraGains gains(Tensor weights, Precision precision) {
     try (Tensor a = downProjections(precision.product())) {
       return DoraGains.of(this, weights, a);
     }
@@ -233,16 +274,9 @@ public final class LinearGroup implements AutoCloseable {
     return members.get(0).weight().device();
   }
 
-  private List<Optional<LowRank>> adaptersNow() {
+  /** The members' adapters. */
+  List<Optional<LowRank>> adaptersNow() {
     return members.stream().map(Linear::adapter).toList();
-  }
-
-  /** Copies W. */
-  private void copyColumns(Tensor from, Tensor to) {
-    try (Tensor source = from.narrow(1, 0, inFeatures());
-        Tensor target = to.narrow(1, 0, inFeatures())) {
-      target.copyFrom(source);
-    }
   }
 
   /**
@@ -276,18 +310,18 @@ public final class LinearGroup implements AutoCloseable {
 
   /**
    * Computes products of up to {@link PackedProduct#MAX_ROWS} rows from the weights as they lie
-   * quantised until {@link #dropWeights}, for generation. After adapters were attached or taken off
+   * quantised until {@link #dropPacked}, for generation. After adapters were attached or taken off
    * call it again.
    */
   public void readPacked(Precision precision) {
     List<Optional<LowRank>> now = adaptersNow();
-    if (packed != null && keptAdapters.equals(now)) {
+    if (packed != null && packedAdapters.equals(now)) {
       return;
     }
     FewRowsProduct made = fewRows(precision);
-    dropWeights();
+    dropPacked();
     packed = made;
-    keptAdapters = now;
+    packedAdapters = now;
   }
 
   private FewRowsProduct fewRows(Precision precision) {
@@ -299,37 +333,12 @@ public final class LinearGroup implements AutoCloseable {
         : new DevicePackedGroup(this, precision);
   }
 
-  /** Ends {@link #keepWeights} and {@link #readPacked}; nothing happens where there was neither. */
-  public void dropWeights() {
-    if (kept != null) {
-      kept.close();
-      kept = null;
-    }
-    if (keptGains != null) {
-      keptGains.close();
-      keptGains = null;
-    }
+  /** Ends {@link #readPacked}; nothing happens where it was not called. */
+  public void dropPacked() {
     if (packed != null) {
       packed.close();
       packed = null;
     }
-  }
-
-  /**
-   * What {@link #keepWeights} keeps; null where nothing is kept.
-   *
-   * @throws IllegalStateException if adapters changed since
-   */
-  Tensor keptWeights() {
-    if (kept != null) {
-      requireSameAdapters();
-    }
-    return kept;
-  }
-
-  /** The gains of {@link #keptWeights}; null where nothing is kept or no row has a magnitude. */
-  DoraGains keptGains() {
-    return keptGains;
   }
 
   /**
@@ -341,30 +350,38 @@ public final class LinearGroup implements AutoCloseable {
     if (packed == null || rows > PackedProduct.MAX_ROWS) {
       return null;
     }
-    requireSameAdapters();
+    requireAdapters(packedAdapters);
     return packed;
   }
 
-  private void requireSameAdapters() {
-    if (!keptAdapters.equals(adaptersNow())) {
+  /**
+   * @throws IllegalStateException if others are on the members
+   */
+  void requireAdapters(List<Optional<LowRank>> taken) {
+    if (!taken.equals(adaptersNow())) {
       throw new IllegalStateException(
           "the adapter on "
               + members.get(0).path()
-              + " or its siblings changed while their weights are kept: keep them again");
+              + " or its siblings changed since it was taken in for generation: take it in again");
     }
   }
 
   /** Writes {@code [W, s·B, 0]} of all members into {@code [out, width]}. */
   void writeWeights(Tensor destination, Precision precision) {
-    long row = 0;
-    for (Linear member : members) {
-      member.weight().writeTo(destination, row, precision);
-      row += member.weight().outFeatures();
+    if (kept != null && kept.isOf(precision)) {
+      kept.writeTo(destination);
+    } else {
+      long row = 0;
+      for (Linear member : members) {
+        member.weight().writeTo(destination, row, precision);
+        row += member.weight().outFeatures();
+      }
     }
     writeAdapters(destination);
   }
 
-  private void writeAdapters(Tensor destination) {
+  /** Writes {@code [s·B, 0]} of all members behind W. */
+  void writeAdapters(Tensor destination) {
     if (rank() > 0) {
       writeUpProjections(destination, inFeatures());
     }
@@ -398,6 +415,7 @@ public final class LinearGroup implements AutoCloseable {
   @Override
   public void close() {
     dropWeights();
+    dropPacked();
     members.forEach(Linear::close);
   }
 }
