@@ -8,6 +8,32 @@ import jdk.incubator.vector.VectorOperators;
 
 /** Softmax of bfloat16 rows and the loss by it, in place, float32 inside, in 512-bit registers. */
 public final class Softmax512 {
+  private static final float LOG2_E = 1.44269504f;
+
+  /** log 2 in two parts, of which the first times a small integer is exact. */
+  private static final float LN2_HIGH = 0.693359375f;
+
+  private static final float LN2_LOW = -2.12194440e-4f;
+
+  /** Added to a float32 below 2²² it leaves the nearest integer in the lowest bits. */
+  private static final float INTEGER = 0x1.8p23f;
+
+  /** Exponentials below that of this are zero. */
+  private static final float LOWEST = -88;
+
+  private static final int EXPONENT_SHIFT = 23;
+  private static final int ONE = 0x3F800000;
+
+  /** Of {@code (eʳ − 1 − r)/r²} for |r| up to half of log 2, highest power first (Cephes, expf). */
+  private static final float[] SERIES = {
+    1.9875691500e-4f,
+    1.3981999507e-3f,
+    8.3334519073e-3f,
+    4.1665795894e-2f,
+    1.6666665459e-1f,
+    5.0000001201e-1f
+  };
+
   private Softmax512() {}
 
   /**
@@ -61,18 +87,46 @@ public final class Softmax512 {
   /** Writes {@code exp(x − max)}, split, and returns the sum. */
   private static float powers(ByteBuffer values, int at, int width, float max, float[] powers) {
     FloatVector highest = FloatVector.broadcast(Pairs512.F, max);
-    FloatVector even = FloatVector.zero(Pairs512.F);
-    FloatVector odd = FloatVector.zero(Pairs512.F);
     for (int c = 0; c < width; c += Pairs512.UNIT) {
       IntVector pairs = Pairs512.load(values, at + Short.BYTES * c);
-      FloatVector left = Pairs512.even(pairs).sub(highest).lanewise(VectorOperators.EXP);
-      FloatVector right = Pairs512.odd(pairs).sub(highest).lanewise(VectorOperators.EXP);
-      left.intoArray(powers, c);
-      right.intoArray(powers, c + Pairs512.LANES);
-      even = even.add(left);
-      odd = odd.add(right);
+      Pairs512.even(pairs).sub(highest).intoArray(powers, c);
+      Pairs512.odd(pairs).sub(highest).intoArray(powers, c + Pairs512.LANES);
     }
-    return even.add(odd).reduceLanes(VectorOperators.ADD);
+    return exponentials(powers, width);
+  }
+
+  /** The exponential of each value of at most 0, in its place; returns their sum. */
+  private static float exponentials(float[] values, int n) {
+    FloatVector log2e = FloatVector.broadcast(Pairs512.F, LOG2_E);
+    FloatVector integer = FloatVector.broadcast(Pairs512.F, INTEGER);
+    FloatVector high = FloatVector.broadcast(Pairs512.F, -LN2_HIGH);
+    FloatVector low = FloatVector.broadcast(Pairs512.F, -LN2_LOW);
+    FloatVector sums = FloatVector.zero(Pairs512.F);
+    for (int i = 0; i < n; i += Pairs512.LANES) {
+      FloatVector x = FloatVector.fromArray(Pairs512.F, values, i).max(LOWEST);
+      FloatVector shifted = x.fma(log2e, integer);
+      FloatVector whole = shifted.sub(integer);
+      FloatVector r = whole.fma(low, whole.fma(high, x));
+      FloatVector series = FloatVector.broadcast(Pairs512.F, SERIES[0]);
+      series = series.fma(r, FloatVector.broadcast(Pairs512.F, SERIES[1]));
+      series = series.fma(r, FloatVector.broadcast(Pairs512.F, SERIES[2]));
+      series = series.fma(r, FloatVector.broadcast(Pairs512.F, SERIES[3]));
+      series = series.fma(r, FloatVector.broadcast(Pairs512.F, SERIES[4]));
+      series = series.fma(r, FloatVector.broadcast(Pairs512.F, SERIES[5]));
+      // 2 to the whole part: its integer, moved to where a float32 has its exponent
+      IntVector power =
+          shifted.reinterpretAsInts().lanewise(VectorOperators.LSHL, EXPONENT_SHIFT).add(ONE);
+      FloatVector e = series.fma(r.mul(r), r).add(1).mul(power.reinterpretAsFloats());
+      e.intoArray(values, i);
+      sums = sums.add(e);
+    }
+    float[] lanes = new float[Pairs512.LANES];
+    sums.intoArray(lanes, 0);
+    float sum = 0;
+    for (float lane : lanes) {
+      sum += lane;
+    }
+    return sum;
   }
 
   private static void scaled(float[] values, int width, float factor, ByteBuffer to, int at) {
