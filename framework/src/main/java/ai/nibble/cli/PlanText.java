@@ -55,6 +55,7 @@ final class PlanText {
     Optional<DevicePlan> devices = plan.devices();
     if (devices.isPresent()) {
       text.append(devices(devices.get()));
+      text.append(kept(plan));
       plan.alternatives().forEach(a -> text.append(line(a.setting(), a.bytes(), a.fits())));
       return text.append(plan.alternatives().isEmpty() ? "" : "\n").append(end(plan)).toString();
     }
@@ -86,7 +87,13 @@ final class PlanText {
             plan.budget().place(),
             Sizes.text(plan.budget().available()),
             Sizes.text(plan.budget().total())));
+    text.append(kept(plan));
     return text.append(end(plan)).toString();
+  }
+
+  /** Which layers keep their weights dequantised; empty where none do. */
+  private static String kept(RecipePlan plan) {
+    return plan.kept().isEmpty() ? "" : "kept dequantised: " + plan.kept().modules() + "\n";
   }
 
   private static String end(RecipePlan plan) {
@@ -191,6 +198,8 @@ final class PlanText {
     plan.plans().forEach((mode, other) -> modes.put(word(mode), other.peak()));
     root.put("peak_bytes_by_gradient_checkpointing", modes);
     root.put("offloaded_bytes", plan.onHost());
+    root.put("kept_dequantized_layers", plan.kept().layers());
+    root.put("kept_dequantized_bytes", plan.kept().total());
     root.put("available_bytes", plan.budget().available());
     root.put("total_bytes", plan.budget().total());
     plan.devices()

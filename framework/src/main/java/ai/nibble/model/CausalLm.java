@@ -32,11 +32,13 @@ import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.DoubleSupplier;
 import java.util.function.DoubleUnaryOperator;
@@ -533,6 +535,44 @@ public final class CausalLm implements AutoCloseable {
   /** The groups of linears, in the order in which they are computed. */
   List<LinearGroup> groups() {
     return layers.stream().flatMap(layer -> layer.groups().stream()).toList();
+  }
+
+  /**
+   * Keeps the weights of some decoder layers as products take them, in place of dequantising them
+   * in each forward and backward, and drops those of all others: the time that this takes for the
+   * memory of unquantised weights. Not a bit of what is computed changes. To be called when
+   * adapters are attached, and again after others of other ranks were; not while a {@link Decoder}
+   * is open.
+   *
+   * @param indices of layers, from 0
+   * @throws IllegalStateException where all weights are trained, as they change with each step
+   */
+  public void keepDequantized(Collection<Integer> indices) {
+    indices.forEach(index -> Objects.checkIndex(index, layers.size()));
+    if (parameters != null && !indices.isEmpty()) {
+      throw new IllegalStateException("weights that are trained are not kept dequantised");
+    }
+    layers.stream()
+        .filter(layer -> !indices.contains(layer.index()))
+        .forEach(layer -> layer.groups().forEach(LinearGroup::dropWeights));
+    try {
+      layers.stream()
+          .filter(layer -> indices.contains(layer.index()))
+          .flatMap(layer -> layer.groups().stream())
+          .forEach(group -> group.keepWeights(precision(group)));
+    } catch (RuntimeException e) {
+      groups().forEach(LinearGroup::dropWeights);
+      throw e;
+    }
+  }
+
+  /**
+   * Bytes that {@link #keepDequantized} takes for a layer, with the adapters that it carries now.
+   */
+  public long dequantizedBytes(int layer) {
+    return layers.get(layer).groups().stream()
+        .mapToLong(group -> group.keptBytes(precision(group)))
+        .sum();
   }
 
   /**

@@ -22,14 +22,19 @@ import java.util.stream.IntStream;
  * A model made ready to compute token after token. Weights of 8 bits are read as they lie, those of
  * 4 bits where the machine can ({@link ai.nibble.quant.PackedProduct}). Others that would have to
  * be dequantised or converted for every token are kept in the dtype of products, with their
- * adapters, as far as a bound on memory allows. One decoder at a time on a model; while it is open,
- * adapters are attached and taken off only between passes, and {@link #adaptersChanged} is called
- * after.
+ * adapters, as far as a bound on memory allows; those that the model {@linkplain
+ * CausalLm#keepDequantized keeps} anyway are kept. One decoder at a time on a model; while it is
+ * open, adapters are attached and taken off only between passes, and {@link #adaptersChanged} is
+ * called after.
  */
 public final class Decoder implements AutoCloseable {
   private final CausalLm model;
   private final List<LinearGroup> packed = new ArrayList<>();
   private final List<LinearGroup> kept = new ArrayList<>();
+
+  /** Of those that are kept, the ones that are no longer once this is closed. */
+  private final List<LinearGroup> own = new ArrayList<>();
+
   private final Map<Device, Long> keptOn = new HashMap<>();
   private final ToLongFunction<Device> most;
   private HeadWeight headWeight;
@@ -63,9 +68,14 @@ public final class Decoder implements AutoCloseable {
           packed.add(group);
           group.readPacked(precision);
           keep(group.device(), group.packedBytes(precision));
+        } else if (group.keepsWeights()) {
+          kept.add(group);
+          group.fixAdapters();
         } else if (keptOn(group.device()) + bytes <= most.applyAsLong(group.device())) {
+          own.add(group);
           kept.add(group);
           group.keepWeights(precision);
+          group.fixAdapters();
           keep(group.device(), bytes);
         }
       }
@@ -169,7 +179,8 @@ public final class Decoder implements AutoCloseable {
 
   /** Takes in that adapters were attached or taken off: cheap, the base's weights stay. */
   public void adaptersChanged() {
-    kept.forEach(group -> group.keepWeights(model.precision(group)));
+    own.forEach(group -> group.keepWeights(model.precision(group)));
+    kept.forEach(LinearGroup::fixAdapters);
     packed.forEach(group -> group.readPacked(model.precision(group)));
     boolean rows = hadRows || headWeight.hasTrainedRows();
     boolean same =
@@ -270,10 +281,12 @@ public final class Decoder implements AutoCloseable {
 
   @Override
   public void close() {
-    packed.forEach(LinearGroup::dropWeights);
+    packed.forEach(LinearGroup::dropPacked);
     packed.clear();
-    kept.forEach(LinearGroup::dropWeights);
+    kept.forEach(LinearGroup::freeAdapters);
     kept.clear();
+    own.forEach(LinearGroup::dropWeights);
+    own.clear();
     closeHead();
   }
 }

@@ -1,6 +1,7 @@
 package ai.nibble.model;
 
 import ai.nibble.nn.Attention;
+import ai.nibble.nn.Extent;
 import ai.nibble.nn.GroupShape;
 import java.util.List;
 import java.util.Optional;
@@ -31,6 +32,13 @@ public record LayerShape(
 
   List<GroupShape> groups() {
     return List.of(qkv, output, gateUp, down);
+  }
+
+  /** Bytes of its weights as products take them, as {@link CausalLm#keepDequantized} keeps them. */
+  public long dequantizedBytes(Extent extent) {
+    long mlps = experts().map(DecoderForm.ExpertsForm::count).orElse(1);
+    long mlp = gateUp.keptBytes(extent) + down.keptBytes(extent);
+    return qkv.keptBytes(extent) + output.keptBytes(extent) + mlps * mlp;
   }
 
   boolean headNorm() {

@@ -55,6 +55,11 @@ public record GroupShape(
     return rank > 0 && kernels ? (columns + ROW_UNIT - 1) / ROW_UNIT * ROW_UNIT : columns;
   }
 
+  /** Bytes that {@link LinearGroup#keepWeights} takes. */
+  public long keptBytes(Extent extent) {
+    return extent.product(outFeatures(), width(extent.kernels()));
+  }
+
   /** Whether gradients of magnitudes follow from the output, of magnitudes that are not zero. */
   static boolean followsFromOutput(boolean drops, boolean bias, boolean kernels) {
     return !drops && !bias && !kernels;

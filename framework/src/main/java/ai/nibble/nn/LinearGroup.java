@@ -3,13 +3,10 @@ package ai.nibble.nn;
 import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
-import ai.nibble.cuda.ElementwiseKernels;
-import ai.nibble.cuda.LoraKernels;
+import ai.nibble.nn.Workspace.Purpose;
 import ai.nibble.quant.PackedProduct;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
-import ai.nibble.tensor.Parallel;
-import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Tensor;
 import java.util.List;
 import java.util.Optional;
@@ -26,10 +23,11 @@ public final class LinearGroup implements AutoCloseable {
   private final List<Linear> members;
   private final int layer;
   private final int outFeatures;
-  private Tensor kept;
-  private DoraGains keptGains;
+  private final GroupAdapters adapters = new GroupAdapters(this);
+  private final GroupBiases biases = new GroupBiases(this);
+  private KeptWeights kept;
   private FewRowsProduct packed;
-  private List<Optional<LowRank>> keptAdapters = List.of();
+  private List<Optional<LowRank>> packedAdapters = List.of();
 
   /**
    * @param layer a number that no other group of the model has; it keys dropout
@@ -176,41 +174,82 @@ public final class LinearGroup implements AutoCloseable {
   }
 
   /**
-   * Keeps {@code [W, s·B]} ready for products until {@link #dropWeights}, for generation, where
-   * making it anew for every token would cost more than the product. After adapters were attached
-   * or taken off call it again: what changed is taken in, and W is not made anew.
+   * Keeps the weights as products take them until {@link #dropWeights}, instead of dequantising
+   * them for each; no bit changes. The adapters are read at each product as ever. After others of
+   * another rank were attached, or all taken off, call it again where that is to last: else W is
+   * copied for each product. W is not made anew then.
+   *
+   * <p>Of members that are trained themselves, only while they do not change.
    */
   public void keepWeights(Precision precision) {
-    List<Optional<LowRank>> adapters = adapters();
-    if (kept != null && keptAdapters.equals(adapters)) {
+    if (kept != null && kept.isOf(precision) && kept.fits()) {
       return;
     }
-    Tensor weights = Tensor.empty(device(), precision.product(), outFeatures(), width());
-    try {
-      if (kept == null) {
-        writeWeights(weights, precision);
-      } else {
-        copyColumns(kept, weights);
-        writeAdapters(weights);
-      }
-    } catch (RuntimeException e) {
-      weights.close();
-      throw e;
-    }
-    DoraGains gains;
-    try {
-      gains = isDora() ? gains(weights, precision) : null;
-    } catch (RuntimeException e) {
-      weights.close();
-      throw e;
-    }
+    KeptWeights made = new KeptWeights(this, precision);
     dropWeights();
-    kept = weights;
-    keptGains = gains;
-    keptAdapters = adapters;
+    kept = made;
   }
 
-  private DoraGains gains(Tensor weights, Precision precision) {
+  /** Whether {@link #keepWeights} keeps any. */
+  public boolean keepsWeights() {
+    return kept != null;
+  }
+
+  /**
+   * Takes the adapters' B and magnitudes as they are now, not at each product, until {@link
+   * #freeAdapters}: for generation, where that would cost more than it does beside a large product.
+   * After they changed or others were attached call it again.
+   *
+   * @throws IllegalStateException where no weights are kept
+   */
+  public void fixAdapters() {
+    if (kept == null) {
+      throw new IllegalStateException(
+          members.get(0).path() + ": adapters are fixed beside weights that are kept");
+    }
+    kept.fix();
+  }
+
+  /** Ends {@link #fixAdapters}; nothing happens where they are not fixed. */
+  public void freeAdapters() {
+    if (kept != null) {
+      kept.free();
+    }
+  }
+
+  /** Ends {@link #keepWeights}; nothing happens where nothing is kept. */
+  public void dropWeights() {
+    if (kept != null) {
+      kept.close();
+      kept = null;
+    }
+  }
+
+  /**
+   * {@code [W, s·B, 0]} for a product: what is kept, or made anew in the workspace. The caller
+   * closes it; its content lasts until the group or the workspace is asked again.
+   *
+   * @throws IllegalStateException if adapters are fixed and others were attached since
+   */
+  Tensor weights(Precision precision, Workspace work) {
+    if (kept != null) {
+      kept.requireSameAdapters();
+      if (kept.isOf(precision) && kept.fits()) {
+        return kept.current();
+      }
+    }
+    Tensor weights = work.get(Purpose.WEIGHT, precision.product(), outFeatures(), width());
+    writeWeights(weights, precision);
+    return weights;
+  }
+
+  /** The gains of adapters that are {@link #fixAdapters fixed}; null where there are none. */
+  DoraGains fixedGains() {
+    return kept == null ? null : kept.gains();
+  }
+
+  /** The gains with given {@link #weights}; the caller closes them. */
+  DoraGains gains(Tensor weights, Precision precision) {
     try (Tensor a = downProjections(precision.product())) {
       return DoraGains.of(this, weights, a);
     }
@@ -235,16 +274,9 @@ public final class LinearGroup implements AutoCloseable {
     return members.get(0).weight().device();
   }
 
-  private List<Optional<LowRank>> adapters() {
+  /** The members' adapters. */
+  List<Optional<LowRank>> adaptersNow() {
     return members.stream().map(Linear::adapter).toList();
-  }
-
-  /** Copies W. */
-  private void copyColumns(Tensor from, Tensor to) {
-    try (Tensor source = from.narrow(1, 0, inFeatures());
-        Tensor target = to.narrow(1, 0, inFeatures())) {
-      target.copyFrom(source);
-    }
   }
 
   /**
@@ -278,18 +310,18 @@ public final class LinearGroup implements AutoCloseable {
 
   /**
    * Computes products of up to {@link PackedProduct#MAX_ROWS} rows from the weights as they lie
-   * quantised until {@link #dropWeights}, for generation. After adapters were attached or taken off
+   * quantised until {@link #dropPacked}, for generation. After adapters were attached or taken off
    * call it again.
    */
   public void readPacked(Precision precision) {
-    List<Optional<LowRank>> adapters = adapters();
-    if (packed != null && keptAdapters.equals(adapters)) {
+    List<Optional<LowRank>> now = adaptersNow();
+    if (packed != null && packedAdapters.equals(now)) {
       return;
     }
     FewRowsProduct made = fewRows(precision);
-    dropWeights();
+    dropPacked();
     packed = made;
-    keptAdapters = adapters;
+    packedAdapters = now;
   }
 
   private FewRowsProduct fewRows(Precision precision) {
@@ -301,37 +333,12 @@ public final class LinearGroup implements AutoCloseable {
         : new DevicePackedGroup(this, precision);
   }
 
-  /** Ends {@link #keepWeights} and {@link #readPacked}; nothing happens where there was neither. */
-  public void dropWeights() {
-    if (kept != null) {
-      kept.close();
-      kept = null;
-    }
-    if (keptGains != null) {
-      keptGains.close();
-      keptGains = null;
-    }
+  /** Ends {@link #readPacked}; nothing happens where it was not called. */
+  public void dropPacked() {
     if (packed != null) {
       packed.close();
       packed = null;
     }
-  }
-
-  /**
-   * What {@link #keepWeights} keeps; null where nothing is kept.
-   *
-   * @throws IllegalStateException if adapters changed since
-   */
-  Tensor keptWeights() {
-    if (kept != null) {
-      requireSameAdapters();
-    }
-    return kept;
-  }
-
-  /** The gains of {@link #keptWeights}; null where nothing is kept or no row has a magnitude. */
-  DoraGains keptGains() {
-    return keptGains;
   }
 
   /**
@@ -343,183 +350,72 @@ public final class LinearGroup implements AutoCloseable {
     if (packed == null || rows > PackedProduct.MAX_ROWS) {
       return null;
     }
-    requireSameAdapters();
+    requireAdapters(packedAdapters);
     return packed;
   }
 
-  private void requireSameAdapters() {
-    if (!keptAdapters.equals(adapters())) {
+  /**
+   * @throws IllegalStateException if others are on the members
+   */
+  void requireAdapters(List<Optional<LowRank>> taken) {
+    if (!taken.equals(adaptersNow())) {
       throw new IllegalStateException(
           "the adapter on "
               + members.get(0).path()
-              + " or its siblings changed while their weights are kept: keep them again");
+              + " or its siblings changed since it was taken in for generation: take it in again");
     }
   }
 
   /** Writes {@code [W, s·B, 0]} of all members into {@code [out, width]}. */
   void writeWeights(Tensor destination, Precision precision) {
-    long row = 0;
-    for (Linear member : members) {
-      member.weight().writeTo(destination, row, precision);
-      row += member.weight().outFeatures();
+    if (kept != null && kept.isOf(precision)) {
+      kept.writeTo(destination);
+    } else {
+      long row = 0;
+      for (Linear member : members) {
+        member.weight().writeTo(destination, row, precision);
+        row += member.weight().outFeatures();
+      }
     }
     writeAdapters(destination);
   }
 
-  private void writeAdapters(Tensor destination) {
+  /** Writes {@code [s·B, 0]} of all members behind W. */
+  void writeAdapters(Tensor destination) {
     if (rank() > 0) {
       writeUpProjections(destination, inFeatures());
     }
   }
 
-  /** Writes {@code s·B} of all members into the columns from {@code first} on, then zeros. */
+  /** See {@link GroupAdapters#writeUp}. */
   void writeUpProjections(Tensor destination, int first) {
-    long row = 0;
-    int column = 0;
-    for (Linear member : members) {
-      writeUpProjection(destination, row, first, column, member);
-      row += member.weight().outFeatures();
-      column += member.adapter().map(LowRank::rank).orElse(0);
-    }
+    adapters.writeUp(destination, first);
   }
 
-  /** Columns from {@code first} on: zeros, and at the member's own place its scaled B. */
-  private void writeUpProjection(
-      Tensor destination, long firstRow, int first, int column, Linear member) {
-    LowRank adapter = member.adapter().orElse(null);
-    try (Tensor b = adapter == null ? null : adapter.up()) {
-      writeUpProjection(destination, firstRow, first, column, adapter, b, member);
-    }
-  }
-
-  private static void writeUpProjection(
-      Tensor destination,
-      long firstRow,
-      int first,
-      int column,
-      LowRank adapter,
-      Tensor b,
-      Linear member) {
-    int rank = (int) destination.size(1) - first;
-    long out = member.weight().outFeatures();
-    if (Kernels.serve(destination)) {
-      double scaling = adapter == null ? 1 : adapter.scaling();
-      LoraKernels.up(destination, firstRow, first, rank, column, b, scaling, out);
-      return;
-    }
-    Parallel.forRanges(
-        out,
-        Rows.grain(rank),
-        (begin, end) -> {
-          try (Rows to = Rows.writing(destination, firstRow + begin, firstRow + end, first, rank);
-              Rows from = adapter == null ? null : Rows.reading(b, begin, end)) {
-            float[] all = new float[rank];
-            float[] own = new float[adapter == null ? 0 : adapter.rank()];
-            for (long r = begin; r < end; r++) {
-              if (adapter != null) {
-                from.load(r, own);
-                for (int c = 0; c < own.length; c++) {
-                  all[column + c] = (float) (own[c] * adapter.scaling());
-                }
-              }
-              to.store(firstRow + r, all);
-            }
-          }
-        });
-  }
-
-  /** {@code s·B} of all members, {@code [out, rank]}; the caller closes it. */
+  /** See {@link GroupAdapters#up}. */
   Tensor upProjections(DType dtype) {
-    Tensor all = Tensor.empty(device(), dtype, outFeatures(), rank());
-    try {
-      writeUpProjections(all, 0);
-      return all;
-    } catch (RuntimeException e) {
-      all.close();
-      throw e;
-    }
+    return adapters.up(dtype);
   }
 
-  /** All A below each other, {@code [rank, in]}; the caller closes it. */
+  /** See {@link GroupAdapters#down}. */
   Tensor downProjections(DType dtype) {
-    Tensor all = Tensor.empty(device(), dtype, rank(), inFeatures());
-    long row = 0;
-    for (Linear member : members) {
-      if (member.adapter().isPresent()) {
-        LowRank adapter = member.adapter().get();
-        try (Tensor part = all.narrow(0, row, adapter.rank());
-            Tensor a = adapter.down()) {
-          part.copyFrom(a);
-        }
-        row += adapter.rank();
-      }
-    }
-    return all;
+    return adapters.down(dtype);
   }
 
-  /** The members' biases, {@code [out]}, zeros where a member has none; null where none has one. */
+  /** See {@link GroupBiases#values}. */
   float[] biases() {
-    if (!isBiased()) {
-      return null;
-    }
-    float[] all = new float[outFeatures()];
-    int at = 0;
-    for (Linear member : members) {
-      if (member.bias() != null) {
-        float[] own = member.bias().toFloats();
-        System.arraycopy(own, 0, all, at, own.length);
-      }
-      at += (int) member.weight().outFeatures();
-    }
-    return all;
+    return biases.values();
   }
 
-  /** Adds the members' biases to {@code [N, out]} in place. */
+  /** See {@link GroupBiases#addTo}. */
   void addBiases(Tensor y) {
-    if (!isBiased()) {
-      return;
-    }
-    if (Kernels.serve(y)) {
-      addBiasesByKernel(y);
-      return;
-    }
-    float[] all = biases();
-    Parallel.forRanges(
-        y.size(0),
-        Rows.grain(all.length),
-        (begin, end) -> {
-          try (Rows rows = Rows.updating(y, begin, end)) {
-            float[] row = new float[all.length];
-            for (long r = begin; r < end; r++) {
-              rows.load(r, row);
-              for (int c = 0; c < all.length; c++) {
-                row[c] += all[c];
-              }
-              rows.store(r, row);
-            }
-          }
-        });
-  }
-
-  private void addBiasesByKernel(Tensor y) {
-    try (Tensor all = Tensor.empty(y.device(), DType.FLOAT32, outFeatures()).zero()) {
-      long at = 0;
-      for (Linear member : members) {
-        long out = member.weight().outFeatures();
-        if (member.bias() != null) {
-          try (Tensor part = all.narrow(0, at, out)) {
-            part.copyFrom(member.bias());
-          }
-        }
-        at += out;
-      }
-      ElementwiseKernels.addBias(y, all);
-    }
+    biases.addTo(y);
   }
 
   @Override
   public void close() {
     dropWeights();
+    dropPacked();
     members.forEach(Linear::close);
   }
 }

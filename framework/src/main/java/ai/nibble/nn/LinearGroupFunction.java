@@ -15,7 +15,8 @@ import ai.nibble.tensor.Tensor;
 
 /**
  * Forward and backward of a {@link LinearGroup}. Saves x and {@code xAᵀ}; the dequantised weight is
- * made anew in backward. Both operands end with columns of zeros where that makes products faster.
+ * made anew in backward, unless the group keeps it. Both operands end with columns of zeros where
+ * that makes products faster.
  *
  * <p>Where a weight is held in 8 bits, forward is {@link Int8Product} and the adapters' product is
  * added to it; backward is the same, with the dequantised weight, as bitsandbytes has it.
@@ -141,10 +142,10 @@ final class LinearGroupFunction extends Function {
     }
   }
 
-  /** Those that are kept while the group's weights are, or new ones, saved for backward. */
+  /** Those of adapters that are fixed, or new ones, saved for backward. */
   private DoraGains gains(Tensor weight, Scope scope) {
-    if (group.keptGains() != null) {
-      return group.keptGains();
+    if (group.fixedGains() != null) {
+      return group.fixedGains();
     }
     Tensor a = scope.own(group.downProjections(precision.product()));
     DoraGains made = DoraGains.of(group, weight, a);
@@ -204,12 +205,7 @@ final class LinearGroupFunction extends Function {
   }
 
   private Tensor weight() {
-    if (group.keptWeights() != null) {
-      return group.keptWeights().share();
-    }
-    Tensor weight = work.get(Purpose.WEIGHT, precision.product(), out, width);
-    group.writeWeights(weight, precision);
-    return weight;
+    return group.weights(precision, work);
   }
 
   /** What the adapters read: x after dropout, in the product's dtype. */

@@ -8,6 +8,7 @@ public enum Component {
   ABSMAX("weights: absmax of their blocks"),
   WEIGHTS_8BIT("weights: 8-bit codes"),
   WEIGHTS_DENSE("weights: kept as stored"),
+  KEPT_WEIGHTS("weights: kept dequantised"),
   FROZEN_ADAPTER("adapter that stays as it is"),
   TRAINED("trained values"),
   GRADIENTS("gradients"),

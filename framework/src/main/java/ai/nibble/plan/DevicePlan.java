@@ -73,6 +73,20 @@ public record DevicePlan(
     return part.modules().get(part.modules().size() - 1);
   }
 
+  /** The same with layers that keep their weights dequantised and have room for it. */
+  public DevicePlan keeping(KeptLayers kept) {
+    Map<Device, Long> bytes = kept.on(this);
+    List<DeviceUse> more =
+        uses.stream()
+            .map(
+                use -> {
+                  Long own = bytes.get(use.room().device());
+                  return own == null ? use : use.keeping(own);
+                })
+            .toList();
+    return new DevicePlan(placement, more, shortage);
+  }
+
   /** Whether all parts have room. */
   public boolean fits() {
     return placement.isPresent() && shortage.isEmpty();

@@ -57,6 +57,13 @@ public record DeviceUse(Room room, List<String> modules, Map<Component, Long> by
     return buffers.values().stream().mapToLong(Long::longValue).sum();
   }
 
+  /** The use with weights that are kept dequantised: see {@link KeptLayers}. */
+  DeviceUse keeping(long more) {
+    Map<Component, Long> all = new EnumMap<>(bytes);
+    all.merge(Component.KEPT_WEIGHTS, more, Long::sum);
+    return new DeviceUse(room, modules, all);
+  }
+
   private static long sum(Map<Component, Long> bytes) {
     return bytes.values().stream().mapToLong(Long::longValue).sum();
   }

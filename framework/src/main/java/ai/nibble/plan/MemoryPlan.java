@@ -24,6 +24,7 @@ public record MemoryPlan(Map<Phase, Map<Component, Long>> phases) {
           Component.ABSMAX,
           Component.WEIGHTS_8BIT,
           Component.WEIGHTS_DENSE,
+          Component.KEPT_WEIGHTS,
           Component.FROZEN_ADAPTER,
           Component.TRAINED,
           Component.GRADIENTS,
@@ -49,12 +50,22 @@ public record MemoryPlan(Map<Phase, Map<Component, Long>> phases) {
 
   /** The plan with more gradients, from training on: what is received of another device. */
   public MemoryPlan receiving(long bytes) {
+    return with(Component.GRADIENTS, bytes);
+  }
+
+  /** The plan with weights that are kept dequantised, from training on: see {@link KeptLayers}. */
+  public MemoryPlan keeping(long bytes) {
+    return bytes == 0 ? this : with(Component.KEPT_WEIGHTS, bytes);
+  }
+
+  /** With more of something in all phases of the run but loading. */
+  private MemoryPlan with(Component component, long bytes) {
     Map<Phase, Map<Component, Long>> all = new EnumMap<>(Phase.class);
     phases.forEach(
         (phase, components) -> {
           Map<Component, Long> more = new EnumMap<>(components);
           if (phase != Phase.MERGE && phase != Phase.LOAD) {
-            more.merge(Component.GRADIENTS, bytes, Long::sum);
+            more.merge(component, bytes, Long::sum);
           }
           all.put(phase, more);
         });

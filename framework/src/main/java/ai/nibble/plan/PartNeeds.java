@@ -25,15 +25,22 @@ public final class PartNeeds {
   private final PartSizes sizes;
   private final List<Pass> passes;
   private final int gradientBuffers;
+  private final KeptLayers dequantized;
 
   /**
    * @param gradientBuffers flat buffers of gradients
    */
-  private PartNeeds(ModelShape model, PartSizes sizes, List<Pass> passes, int gradientBuffers) {
+  private PartNeeds(
+      ModelShape model,
+      PartSizes sizes,
+      List<Pass> passes,
+      int gradientBuffers,
+      KeptLayers dequantized) {
     this.model = model;
     this.sizes = sizes;
     this.passes = passes;
     this.gradientBuffers = gradientBuffers;
+    this.dequantized = dequantized;
   }
 
   private static List<Pass> passes(PlannedRun run, Checkpointing checkpointing) {
@@ -54,16 +61,19 @@ public final class PartNeeds {
    * The parts' needs, in the order in which they are computed.
    *
    * @param run as it would be with all of the model on such a device
+   * @param dequantized layers that keep their weights so, on such a device
    */
-  public static List<PartNeed> of(PlannedRun run, PartSizes sizes, Checkpointing checkpointing) {
+  public static List<PartNeed> of(
+      PlannedRun run, PartSizes sizes, Checkpointing checkpointing, KeptLayers dequantized) {
     int buffers = 1 + GradientTree.buffersFor(run.accumulation());
-    return new PartNeeds(run.model(), sizes, passes(run, checkpointing), buffers).all();
+    return new PartNeeds(run.model(), sizes, passes(run, checkpointing), buffers, dequantized)
+        .all();
   }
 
   /** The parts' needs where nothing is trained and passes only go forward. */
   static List<PartNeed> forward(ModelShape model, PartSizes sizes, Extent extent) {
     Pass pass = new Pass(model, extent, extent.tokens(), Checkpointing.NONE, Kind.EVALUATION);
-    return new PartNeeds(model, sizes, List.of(pass), 0).all();
+    return new PartNeeds(model, sizes, List.of(pass), 0, KeptLayers.NONE).all();
   }
 
   private List<PartNeed> all() {
@@ -75,14 +85,14 @@ public final class PartNeeds {
       List<StepMemory.Part> parts =
           known.computeIfAbsent(
               shape, s -> passParts(pass -> StepMemory.ofLayer(pass, s), sizes.cachedInLayer()));
-      needs.add(need(Placement.layer(i), parts));
+      needs.add(need(Placement.layer(i), parts, dequantized.bytes().getOrDefault(i, 0L)));
     }
     needs.add(need(CausalLm.HEAD, StepMemory::ofLoss, 0));
     return needs;
   }
 
   private PartNeed need(String part, Function<Pass, StepMemory.Part> of, long cached) {
-    return need(part, passParts(of, cached));
+    return need(part, passParts(of, cached), 0);
   }
 
   /** Of training, evaluation, and answers written on the way, which keep keys and values. */
@@ -92,7 +102,7 @@ public final class PartNeeds {
     return parts;
   }
 
-  private PartNeed need(String part, List<StepMemory.Part> parts) {
+  private PartNeed need(String part, List<StepMemory.Part> parts, long kept) {
     WeightSizes weights = sizes.weights(part);
     long flat = DType.FLOAT32.bytes() * sizes.values(part);
     Map<Component, Long> held = new EnumMap<>(Component.class);
@@ -101,6 +111,7 @@ public final class PartNeeds {
     held.put(Component.WEIGHTS_8BIT, weights.of(WeightSizes.Form.CODES_8BIT));
     held.put(Component.WEIGHTS_DENSE, weights.of(WeightSizes.Form.DENSE));
     held.put(Component.FROZEN_ADAPTER, weights.of(WeightSizes.Form.FROZEN_ADAPTER));
+    held.put(Component.KEPT_WEIGHTS, kept);
     held.put(Component.TRAINED, flat);
     held.put(Component.GRADIENTS, flat * gradientBuffers);
     held.put(Component.OPTIMIZER, Math.round(sizes.optimizer() * sizes.values(part)));

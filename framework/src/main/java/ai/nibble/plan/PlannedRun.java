@@ -76,6 +76,17 @@ public record PlannedRun(
     return new MemoryPlan(phases);
   }
 
+  /** Whether linears are held in codes, and dequantised for their products. */
+  public boolean isQuantized() {
+    return weights.of(WeightSizes.Form.CODES_4BIT) + weights.of(WeightSizes.Form.CODES_8BIT) > 0;
+  }
+
+  /** Bytes that each layer would take whose weights stayed dequantised. */
+  public List<Long> dequantizedBytes() {
+    Extent where = extent.apply(train.get(0));
+    return model.layers().stream().map(layer -> layer.dequantizedBytes(where)).toList();
+  }
+
   /** The micro-batch that needs the most. */
   public MicroBatch largest(Checkpointing checkpointing) {
     return Collections.max(

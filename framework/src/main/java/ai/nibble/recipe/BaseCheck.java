@@ -6,8 +6,11 @@ import ai.nibble.lora.StoredAdapter;
 import ai.nibble.lora.TargetMatcher;
 import ai.nibble.lora.WholeModules;
 import ai.nibble.model.CausalLm;
+import ai.nibble.model.WeightSizes;
+import ai.nibble.model.WeightSizes.Form;
 import ai.nibble.model.WeightSource;
 import ai.nibble.quant.stored.StoredMatrix;
+import ai.nibble.tensor.Device;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
@@ -20,6 +23,8 @@ import java.util.Set;
  * would refuse, before any weight is read.
  */
 final class BaseCheck {
+  private static final String KEEP = "keep_dequantized_layers";
+
   private final Recipe recipe;
   private final WeightSource source;
 
@@ -74,10 +79,30 @@ final class BaseCheck {
                           + " or take the base that was not quantised",
                       problems));
     }
+    keptLayers(problems);
     if (!problems.isEmpty()) {
       throw new InvalidInputException(problems);
     }
     recipe.lora().modelDir().ifPresent(this::begunWith);
+  }
+
+  /** Layers that are to keep what is dequantised are there, and something is. */
+  private void keptLayers(List<String> problems) {
+    KeptDequantized kept = recipe.training().keepDequantizedLayers();
+    int all = source.config().numHiddenLayers();
+    if (kept.asked(all) == 0) {
+      return;
+    }
+    WeightSizes sizes = WeightSizes.of(source, recipe.quantization().config(), Device.Type.CPU);
+    String what = null;
+    if (sizes.of(Form.CODES_4BIT) + sizes.of(Form.CODES_8BIT) == 0) {
+      what = "no weight of the base is quantised: remove it, or set load_in_4bit: true";
+    } else if (!kept.equals(KeptDequantized.ALL) && kept.asked(Integer.MAX_VALUE) > all) {
+      what = "the base has " + all + " layers: set all, or a number up to that";
+    }
+    if (what != null) {
+      problems.add(recipe.where(KEEP) + ": '" + KEEP + "' is '" + kept + "', but " + what);
+    }
   }
 
   private boolean isInt8(String path) {

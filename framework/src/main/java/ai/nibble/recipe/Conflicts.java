@@ -70,6 +70,15 @@ final class Conflicts {
               + " has none: merge it into the base before (nibble merge), or use adapter: lora or"
               + " qlora");
     }
+    if (is("adapter", Recipe.Adapter.NONE)
+        && values.get("keep_dequantized_layers") instanceof KeptDequantized kept
+        && kept.asked(1) > 0) {
+      problem(
+          "keep_dequantized_layers",
+          "'keep_dequantized_layers' is '"
+              + kept
+              + "', but adapter none trains all weights, of which none are quantised: remove it");
+    }
     if (is("use_dora", true) && is("load_in_8bit", true)) {
       problem(
           "use_dora",

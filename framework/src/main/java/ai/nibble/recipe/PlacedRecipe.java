@@ -3,12 +3,14 @@ package ai.nibble.recipe;
 import ai.nibble.InvalidInputException;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
+import ai.nibble.model.Placement;
 import ai.nibble.model.PlacementCheck;
 import ai.nibble.model.WeightSource;
 import ai.nibble.plan.Budget;
 import ai.nibble.plan.DevicePlan;
 import ai.nibble.plan.DeviceUse;
 import ai.nibble.plan.Host;
+import ai.nibble.plan.KeptLayers;
 import ai.nibble.plan.PartNeed;
 import ai.nibble.plan.PartNeeds;
 import ai.nibble.plan.PartSizes;
@@ -22,15 +24,24 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SortedMap;
+import java.util.TreeMap;
 
 /** Over which devices a recipe's model is placed, by way of checkpointing. */
 final class PlacedRecipe {
   private final Map<Checkpointing, DevicePlan> plans = new EnumMap<>(Checkpointing.class);
 
+  /** Bytes of each layer whose weights stay dequantised, by where it would be. */
+  private final Map<Device.Type, List<Long>> dequantized = new EnumMap<>(Device.Type.class);
+
+  /** Layers that keep theirs whatever room there is. */
+  private final int asked;
+
   /**
    * @param quantization of the linears
    * @param microBatch rows of a micro-batch
    * @param accumulation micro-batches of a step
+   * @param asked layers that keep their weights dequantised
    */
   PlacedRecipe(
       Recipe recipe,
@@ -39,7 +50,9 @@ final class PlacedRecipe {
       Optional<QuantConfig> quantization,
       List<Room> rooms,
       int microBatch,
-      int accumulation) {
+      int accumulation,
+      int asked) {
+    this.asked = asked;
     Map<Device.Type, PlannedRun> runs = new EnumMap<>(Device.Type.class);
     Map<Device.Type, PartSizes> sizes = new EnumMap<>(Device.Type.class);
     for (Room room : rooms) {
@@ -48,9 +61,14 @@ final class PlacedRecipe {
           there.where(), type -> there.run(source, quantization, microBatch, accumulation));
       sizes.computeIfAbsent(there.where(), type -> there.parts(source, quantization));
     }
+    runs.forEach((type, run) -> dequantized.put(type, run.dequantizedBytes()));
     for (Checkpointing mode : Checkpointing.values()) {
       Map<Device.Type, List<PartNeed>> needs = new EnumMap<>(Device.Type.class);
-      runs.forEach((type, run) -> needs.put(type, PartNeeds.of(run, sizes.get(type), mode)));
+      runs.forEach(
+          (type, run) -> {
+            KeptLayers kept = KeptLayers.first(asked, dequantized.get(type));
+            needs.put(type, PartNeeds.of(run, sizes.get(type), mode, kept));
+          });
       plans.put(
           mode,
           recipe
@@ -69,6 +87,26 @@ final class PlacedRecipe {
                           room -> needs.get(room.device().type()),
                           source.config().tieWordEmbeddings())));
     }
+  }
+
+  /** Layers that keep their weights dequantised as was asked, with the bytes where they are. */
+  KeptLayers kept(Checkpointing mode) {
+    SortedMap<Integer, Long> bytes = new TreeMap<>();
+    for (int i = 0; i < asked; i++) {
+      int layer = i;
+      Device.Type where =
+          plan(mode)
+              .placement()
+              .map(placement -> placement.of(Placement.layer(layer)).type())
+              .orElse(dequantized.keySet().iterator().next());
+      bytes.put(layer, dequantized.get(where).get(layer));
+    }
+    return new KeptLayers(bytes);
+  }
+
+  /** Layers that could besides, as each device has room. */
+  KeptLayers keptThatFit(Checkpointing mode) {
+    return KeptLayers.thatFit(plan(mode), device -> dequantized.get(device.type()));
   }
 
   /** The plan with a way of checkpointing. */
@@ -162,7 +200,7 @@ final class PlacedRecipe {
   }
 
   /** One line: what each device takes of what it has. */
-  String summary(Checkpointing mode) {
-    return String.join("; ", plan(mode).uses().stream().map(DeviceUse::summary).toList());
+  static String summary(DevicePlan plan) {
+    return String.join("; ", plan.uses().stream().map(DeviceUse::summary).toList());
   }
 }

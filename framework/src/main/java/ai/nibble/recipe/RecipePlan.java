@@ -9,6 +9,7 @@ import ai.nibble.plan.Budget;
 import ai.nibble.plan.DevicePlan;
 import ai.nibble.plan.DeviceUse;
 import ai.nibble.plan.DiskPlan;
+import ai.nibble.plan.KeptLayers;
 import ai.nibble.plan.MemoryPlan;
 import ai.nibble.plan.MicroBatch;
 import ai.nibble.plan.PlannedRun;
@@ -46,6 +47,10 @@ public final class RecipePlan {
   private final Budget budget;
   private final PlannedRecipe planned;
   private final PlannedRun run;
+
+  /** Layers that keep their weights dequantised whatever room there is. */
+  private final int asked;
+
   private final DiskPlan disk;
   private final boolean pretended;
   private final List<Room> rooms;
@@ -86,6 +91,7 @@ public final class RecipePlan {
               quantization,
               settings.microBatchSize(),
               settings.gradientAccumulationSteps());
+      asked = recipe.training().keepDequantizedLayers().asked(run.model().layers().size());
       disk = planned.disk(source);
       vocabulary = VocabularyChange.of(recipe, source.config());
       for (Checkpointing mode : modes()) {
@@ -102,7 +108,8 @@ public final class RecipePlan {
                   source,
                   quantization,
                   settings.microBatchSize(),
-                  settings.gradientAccumulationSteps())
+                  settings.gradientAccumulationSteps(),
+                  asked)
               : null;
       addAlternatives(source, quantization);
     }
@@ -132,8 +139,13 @@ public final class RecipePlan {
   }
 
   private PlacedRecipe place(
-      WeightSource source, Optional<QuantConfig> quantization, int microBatch, int accumulation) {
-    return new PlacedRecipe(recipe, planned, source, quantization, rooms, microBatch, accumulation);
+      WeightSource source,
+      Optional<QuantConfig> quantization,
+      int microBatch,
+      int accumulation,
+      int kept) {
+    return new PlacedRecipe(
+        recipe, planned, source, quantization, rooms, microBatch, accumulation, kept);
   }
 
   /** Whether the first device has room for all, as the recipe says or by some way. */
@@ -148,7 +160,7 @@ public final class RecipePlan {
 
   /** Over which devices the model is placed; empty where all of it is on one. */
   public Optional<DevicePlan> devices() {
-    return Optional.ofNullable(placed).map(p -> p.plan(checkpointing()));
+    return Optional.ofNullable(placed).map(p -> p.plan(checkpointing()).keeping(keptIfRoom()));
   }
 
   /** What becomes of the base's vocabulary. */
@@ -184,8 +196,15 @@ public final class RecipePlan {
 
   /** Of all workers where they share a memory, else of the first one's device: it has the most. */
   private MemoryPlan plan(PlannedRun of, Checkpointing mode) {
+    return plan(of, mode, asked);
+  }
+
+  /**
+   * @param kept layers that keep their weights dequantised
+   */
+  private MemoryPlan plan(PlannedRun of, Checkpointing mode, int kept) {
     int workers = workers();
-    MemoryPlan one = of.plan(mode);
+    MemoryPlan one = of.plan(mode).keeping(KeptLayers.first(kept, of.dequantizedBytes()).total());
     return workers == 1
         ? one
         : where() == Device.Type.CPU
@@ -201,6 +220,9 @@ public final class RecipePlan {
   private void addAlternatives(WeightSource source, Optional<QuantConfig> quantization) {
     if (fits()) {
       return;
+    }
+    if (asked > 0) {
+      addWithoutKeeping(source, quantization);
     }
     for (Checkpointing mode : modes()) {
       if (mode != checkpointing() && placed == null) {
@@ -230,7 +252,12 @@ public final class RecipePlan {
         add("load_in_4bit: true (" + word(least) + ")", plan(other, least).peak());
       } else {
         PlacedRecipe spread =
-            place(source, nf4, settings.microBatchSize(), settings.gradientAccumulationSteps());
+            place(
+                source,
+                nf4,
+                settings.microBatchSize(),
+                settings.gradientAccumulationSteps(),
+                asked);
         add("load_in_4bit: true (" + word(least) + ")", spread.plan(least));
       }
     }
@@ -250,7 +277,19 @@ public final class RecipePlan {
       enough =
           placed == null
               ? add(keys, plan(planned.run(source, quantization, size, (int) steps), mode).peak())
-              : add(keys, place(source, quantization, size, (int) steps).plan(mode));
+              : add(keys, place(source, quantization, size, (int) steps, asked).plan(mode));
+    }
+  }
+
+  /** All weights dequantised for each product, in the recipe's way of checkpointing. */
+  private void addWithoutKeeping(WeightSource source, Optional<QuantConfig> quantization) {
+    String keys = "keep_dequantized_layers: 0 (" + word(checkpointing()) + ")";
+    int size = settings.microBatchSize();
+    int steps = settings.gradientAccumulationSteps();
+    if (placed == null) {
+      add(keys, plan(run, checkpointing(), 0).peak());
+    } else {
+      add(keys, place(source, quantization, size, steps, 0).plan(checkpointing()));
     }
   }
 
@@ -334,9 +373,48 @@ public final class RecipePlan {
     return where() == Device.Type.CPU ? 0 : workers() * run.onHost(checkpointing());
   }
 
-  /** The plan of {@link #checkpointing}. */
+  /** The plan of {@link #checkpointing}, with the layers that are {@link #kept}. */
   public MemoryPlan plan() {
-    return plans.get(checkpointing());
+    MemoryPlan plan = plans.get(checkpointing());
+    return placed == null ? plan.keeping(keptIfRoom().total()) : plan;
+  }
+
+  /** The layers whose weights stay dequantised. */
+  public KeptLayers kept() {
+    if (recipe.training().keepDequantizedLayers().isAuto()) {
+      return keptIfRoom();
+    }
+    return placed == null
+        ? KeptLayers.first(asked, run.dequantizedBytes())
+        : placed.kept(checkpointing());
+  }
+
+  /**
+   * Where memory decides, the layers that it has room for once a way of checkpointing is chosen,
+   * which saves more time; else none. A CPU keeps none: its weights are in few bits to save memory.
+   */
+  private KeptLayers keptIfRoom() {
+    if (!recipe.training().keepDequantizedLayers().isAuto() || !run.isQuantized()) {
+      return KeptLayers.NONE;
+    }
+    if (placed != null) {
+      return placed.keptThatFit(checkpointing());
+    }
+    return where() == Device.Type.CPU
+        ? KeptLayers.NONE
+        : KeptLayers.thatFit(plans.get(checkpointing()), budget, run.dequantizedBytes());
+  }
+
+  /** One line that says which layers are {@link #kept}; empty where none are. */
+  public Optional<String> keptSummary() {
+    KeptLayers kept = kept();
+    return kept.isEmpty()
+        ? Optional.empty()
+        : Optional.of(
+            kept.modules()
+                + " keep their weights dequantised: "
+                + Sizes.text(kept.total())
+                + (workers() > 1 ? " of that memory for each worker" : " of that memory"));
   }
 
   /** Whether there is room for the run. */
@@ -354,7 +432,7 @@ public final class RecipePlan {
     Checkpointing mode = checkpointing();
     if (placed != null) {
       return "memory: "
-          + placed.summary(mode)
+          + PlacedRecipe.summary(devices().orElseThrow())
           + "; gradient_checkpointing "
           + word(mode)
           + (recipe.training().gradientCheckpointing().mode().isPresent()

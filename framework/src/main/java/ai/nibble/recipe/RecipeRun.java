@@ -17,6 +17,9 @@ import ai.nibble.model.ModelStore;
 import ai.nibble.model.Placement;
 import ai.nibble.model.Trainable;
 import ai.nibble.model.WeightSource;
+import ai.nibble.plan.KeptLayers;
+import ai.nibble.plan.Sizes;
+import ai.nibble.tensor.OutOfMemoryException;
 import ai.nibble.train.RunPlace;
 import ai.nibble.train.TrainSettings;
 import ai.nibble.train.Trainer;
@@ -142,11 +145,31 @@ public final class RecipeRun {
       RecipePlan plan = RecipePlan.of(recipe, rows, settings);
       plan.vocabulary().lines().forEach(out::println);
       out.println(plan.summary());
+      plan.keptSummary().ifPresent(out::println);
       plan.requirePossible();
       plan.shortage().ifPresent(line -> out.println("warning: " + line));
       settings = settings.with(plan.checkpointing());
       Inputs inputs = new Inputs(settings, identity, sums, baseFiles, ownTemplate, plan);
-      return next.with(inputs, start.from(), lock);
+      return inMemory(plan, () -> next.with(inputs, start.from(), lock));
+    }
+  }
+
+  /** What a run does that may find too little memory on a GPU. */
+  @FunctionalInterface
+  interface Body {
+    OptionalDouble run() throws IOException;
+  }
+
+  /** Where memory that could be given back runs out, the failure names the key that does. */
+  static OptionalDouble inMemory(RecipePlan plan, Body body) throws IOException {
+    try {
+      return body.run();
+    } catch (OutOfMemoryException e) {
+      KeptLayers kept = plan.kept();
+      throw kept.isEmpty()
+          ? e
+          : e.helped(
+              "set keep_dequantized_layers: 0, which gives back " + Sizes.text(kept.total()));
     }
   }
 
@@ -225,6 +248,7 @@ public final class RecipeRun {
         Replicas replicas =
             Replicas.load(placements, model, trained, base::loadAgain, objective::of);
         Workers workers = replicas.workers()) {
+      replicas.keepDequantized(inputs.plan().kept().layers());
       describe(model, trained);
       objective.describeReference(trained).ifPresent(out::println);
       if (placements.size() > 1) {

@@ -67,6 +67,11 @@ final class Replicas implements AutoCloseable {
         : new AllWeights(other); // its values come from the first worker
   }
 
+  /** Has all workers' models keep layers' weights: see {@link CausalLm#keepDequantized}. */
+  void keepDequantized(List<Integer> layers) {
+    replicas.forEach(replica -> replica.model().keepDequantized(layers));
+  }
+
   /** The workers, the caller's to close before this. */
   Workers workers() {
     return Workers.of(replicas);

@@ -51,6 +51,7 @@ final class RunIdentity {
           "eval_sample_packing",
           "generation_eval",
           "gradient_checkpointing",
+          "keep_dequantized_layers",
           "devices");
 
   /** Keys that change what is trained where evaluations end the run or choose its result. */

@@ -69,6 +69,9 @@ record Setting(String name, Key key, ValueType type) {
     if (type == Devices.class) {
       return new Devices.Type();
     }
+    if (type == KeptDequantized.class) {
+      return new KeptDequantized.Type();
+    }
     if (type == DeviceMap.class) {
       return new DeviceMap.Type();
     }

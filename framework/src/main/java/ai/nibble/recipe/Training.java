@@ -11,6 +11,7 @@ import java.util.Optional;
  * @param devices that share a step's micro-batches, each with a copy of the model
  * @param numEpochs passes over the data; not used where {@code maxSteps} is given
  * @param maxSteps optimizer steps, through as many passes as they take
+ * @param keepDequantizedLayers decoder layers whose weights are not dequantised for each product
  * @param samplePacking several rows in a pack of at most {@code sequence_len} tokens
  * @param evalSamplePacking the same in evaluation
  * @param groupByLength rows of about one length in a micro-batch
@@ -70,6 +71,15 @@ public record Training(
                     value = "offload_disk|disk",
                     why = "not supported: use offload, which keeps them in the main memory"))
         GradientCheckpointing gradientCheckpointing,
+    @Key(
+            value = "keep_dequantized_layers",
+            byDefault = "auto",
+            doc =
+                "How many decoder layers, from the first on, keep their weights dequantised for the"
+                    + " whole run, instead of dequantising them in each forward and backward: a"
+                    + " number, or `all`. `auto` is as many as a GPU has room for beside the run,"
+                    + " and none on a CPU. Every choice trains the same bits (docs/gpu.md)")
+        KeptDequantized keepDequantizedLayers,
     @Key(
             value = "sample_packing",
             byDefault = "false",

@@ -19,6 +19,11 @@ public final class OutOfMemoryException extends TensorException {
     return new OutOfMemoryException(where + ": " + getMessage() + "; " + then, this);
   }
 
+  /** The same with what helps behind it. */
+  public OutOfMemoryException helped(String by) {
+    return new OutOfMemoryException(getMessage() + "; " + by, this);
+  }
+
   /**
    * What a failed operation on a GPU is: out of memory where little of it is free, less than was
    * asked for or a twentieth. libtorch gives no more than an error code, and its reason on stderr.

@@ -73,6 +73,25 @@ class PlanCommandTest {
   }
 
   @Test
+  void layersThatKeepTheirWeightsDequantisedAreShown() throws Exception {
+    assertEquals(0, nibble("--device-memory", "80GiB"), err.toString());
+    String text = out.toString();
+    assertTrue(text.contains("\nweights: kept dequantised  "), text);
+    assertTrue(text.contains("\nkept dequantised: model.layers.0 to model.layers.1\n"), text);
+    out.getBuffer().setLength(0);
+    assertEquals(0, nibble("--device-memory", "80GiB", "--json"), err.toString());
+    JsonNode plan = new ObjectMapper().readTree(out.toString());
+    assertEquals("[0,1]", plan.get("kept_dequantized_layers").toString());
+    long kept = plan.get("kept_dequantized_bytes").asLong();
+    assertTrue(kept > 0);
+    assertEquals(kept, plan.at("/phases/train/kept_weights").asLong());
+    out.getBuffer().setLength(0);
+    String none = "keep_dequantized_layers=0";
+    assertEquals(0, nibble("--device-memory", "80GiB", "--set", none), err.toString());
+    assertFalse(out.toString().contains("dequantised"), out.toString());
+  }
+
+  @Test
   void whatTheDiskHasNoRoomForIsPlannedAndRefused() throws Exception {
     String[] sets = {"--set", "device_map=cpu", "--set", "save_steps=1"};
     List<String> all = new ArrayList<>(List.of(sets));

@@ -338,7 +338,7 @@ class DoraGroupTest extends FunctionTestCase {
       group.readPacked(precision);
       Oracle.assertClose(
           "packed", expected, evaluated(group, pass, x, precision), tolerance(dtype));
-      group.dropWeights();
+      group.dropPacked();
     }
   }
 }

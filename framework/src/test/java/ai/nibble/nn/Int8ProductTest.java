@@ -274,7 +274,7 @@ class Int8ProductTest extends FunctionTestCase {
       group.readPacked(precision);
       assertNotNull(group.packedFor(n));
       assertArrayEquals(expected, outputs(group, x, precision));
-      group.dropWeights();
+      group.dropPacked();
     }
   }
 

@@ -91,7 +91,7 @@ class PackedGroupTest extends FunctionTestCase {
       assertTrue((group.packedFor(n) != null) == (n <= PackedProduct.MAX_ROWS));
       Oracle.assertClose(
           "outputs of " + n, expected, outputs(group, x, precision), tolerance(compute));
-      group.dropWeights();
+      group.dropPacked();
       assertArrayEquals(expected, outputs(group, x, precision));
     }
   }

@@ -71,6 +71,7 @@ final class RecipeLoaderTest {
             1,
             Optional.empty(),
             Training.GradientCheckpointing.AUTO,
+            KeptDequantized.AUTO,
             false,
             false,
             false,
