@@ -4,6 +4,7 @@ import ai.nibble.autograd.Earlier;
 import ai.nibble.autograd.Function;
 import ai.nibble.autograd.Gradients;
 import ai.nibble.nn.HeadLayout.Part;
+import ai.nibble.nn.vector.Softmax512;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Ops;
@@ -11,6 +12,7 @@ import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
 import ai.nibble.tensor.Torch;
+import java.nio.ByteBuffer;
 import java.util.BitSet;
 import java.util.List;
 
@@ -50,6 +52,10 @@ final class AttentionFunction extends Function {
   private final CausalMask mask;
   private final long maxScoreBytes;
   private final Earlier earlier;
+
+  /** Whether loops are worth the second or two that HotSpot takes to compile them for registers. */
+  private final boolean inRegisters;
+
   private Heads saved;
   private BlockScores probabilities;
 
@@ -70,6 +76,7 @@ final class AttentionFunction extends Function {
     this.mask = CausalMask.of(pass, attention);
     this.maxScoreBytes = maxScoreBytes;
     this.earlier = earlier;
+    this.inRegisters = pass.training();
   }
 
   /**
@@ -125,7 +132,7 @@ final class AttentionFunction extends Function {
   protected Tensor[] forward(Tensor[] inputs) {
     Tensor qkv = inputs[0];
     coverPositions();
-    HeadLayout layout = new HeadLayout(attention, positions, inLong);
+    HeadLayout layout = new HeadLayout(attention, positions, inLong, inRegisters);
     saved =
         new Heads(
             keep(layout.allocate(Part.QUERY, precision, qkv.device())),
@@ -239,7 +246,21 @@ final class AttentionFunction extends Function {
       products(p, span, block, in, scope);
       attention.cap(p);
       mask.apply(p, span, block);
+      softmax(p);
+    }
+  }
+
+  /** Softmax of rows, in place. */
+  private void softmax(Tensor p) {
+    int width = (int) p.size(1);
+    if (!inRegisters || !PairRows.serve(width, p)) {
       Ops.softmax(p, p);
+      return;
+    }
+    float[] powers = new float[width];
+    ByteBuffer rows = PairRows.window(p, 0, p.size(0));
+    for (int r = 0; r < p.size(0); r++) {
+      Softmax512.softmax(rows, r * PairRows.bytes(p), width, powers);
     }
   }
 
@@ -252,7 +273,7 @@ final class AttentionFunction extends Function {
 
   @Override
   protected void backward(Tensor[] gradOutputs, Gradients gradients) {
-    HeadLayout layout = new HeadLayout(attention, positions, inLong);
+    HeadLayout layout = new HeadLayout(attention, positions, inLong, inRegisters);
     Device device = saved.q.device();
     try (Scope scope = new Scope()) {
       Tensor dO = scope.own(layout.allocate(Part.QUERY, precision, device));

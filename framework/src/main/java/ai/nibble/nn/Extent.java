@@ -51,6 +51,14 @@ public record Extent(
     return threads * count * bytes(DType.FLOAT32, Math.min(rows, Rows.grain(width)), width);
   }
 
+  /** Whether loops over rows of so many elements of the compute dtype need no {@link #windows}. */
+  boolean inRegisters(long width) {
+    return !kernels
+        && where == Device.Type.CPU
+        && precision.compute() == DType.BFLOAT16
+        && PairRows.fit(width);
+  }
+
   /** Bytes of a tensor in the compute dtype. */
   long compute(long... shape) {
     return bytes(precision.compute(), shape);

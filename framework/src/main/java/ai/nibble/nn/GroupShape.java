@@ -100,7 +100,8 @@ public record GroupShape(
     long base = dora && dropout ? e.product(n, in) : 0;
     long before = a + adapterGradients(e) + (inPlace ? gradient : 0) + base;
     long sums = dora && dropout ? 2 * e.product(n, in) : 0;
-    long beside = a + (inPlace ? 0 : e.windows(4, n, in)) + base + sums;
+    boolean lie = e.inRegisters(in) && !e.precision().widens() && !dropout;
+    long beside = a + (inPlace || lie ? 0 : e.windows(4, n, in)) + base + sums;
     return f.inBackward(before, beside, gradient);
   }
 

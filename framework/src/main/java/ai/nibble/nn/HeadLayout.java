@@ -5,6 +5,7 @@ import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
+import java.nio.ByteBuffer;
 import java.util.BitSet;
 import java.util.stream.IntStream;
 
@@ -18,22 +19,25 @@ final class HeadLayout {
   private final Attention attention;
   private final int[] positions;
   private final BitSet inLong;
+  private final boolean inRegisters;
 
   /**
    * @param positions each token's position in its sequence, {@code [N]}
    * @param inLong which tokens rotate by the frequencies of longer sequences
+   * @param inRegisters whether heads are rotated as {@link PairRows}, where these serve
    */
-  HeadLayout(Attention attention, int[] positions, BitSet inLong) {
+  HeadLayout(Attention attention, int[] positions, BitSet inLong, boolean inRegisters) {
     this.attention = attention;
     this.positions = positions;
     this.inLong = inLong;
+    this.inRegisters = inRegisters && attention.rotary().inRegisters();
   }
 
   /** The tokens of one sequence from {@code first} to its end. */
   static HeadLayout ofSequence(Attention attention, int first, int end) {
     BitSet inLong = new BitSet();
     inLong.set(0, end - first, attention.rotary().isLong(end));
-    return new HeadLayout(attention, IntStream.range(first, end).toArray(), inLong);
+    return new HeadLayout(attention, IntStream.range(first, end).toArray(), inLong, false);
   }
 
   /** Which tokens of a pass rotate by the frequencies of longer sequences: whole trees of it. */
@@ -124,6 +128,10 @@ final class HeadLayout {
     int kvHeads = attention.keyValueHeads();
     int width = group(part) * attention.headDim();
     int first = firstColumn(part);
+    if (inRegisters && PairRows.serve(width, tokens, heads)) {
+      rotateInRegisters(part, tokens, heads, toHeads);
+      return;
+    }
     try (Scope scope = new Scope()) {
       Tensor[] perHead = new Tensor[kvHeads];
       for (int h = 0; h < kvHeads; h++) {
@@ -141,6 +149,41 @@ final class HeadLayout {
             }
           });
     }
+  }
+
+  private void rotateInRegisters(Part part, Tensor tokens, Tensor heads, boolean toHeads) {
+    int count = group(part);
+    int bytes = Short.BYTES * count * attention.headDim();
+    int stride = PairRows.bytes(tokens);
+    int first = Short.BYTES * firstColumn(part);
+    Parallel.forRanges(
+        positions.length,
+        Rows.grain((long) attention.keyValueHeads() * count * attention.headDim()),
+        (begin, end) -> {
+          int n = (int) (end - begin);
+          ByteBuffer rows = PairRows.window(tokens, begin, end);
+          for (int h = 0; h < attention.keyValueHeads(); h++) {
+            long start = ((long) h * positions.length + begin) * bytes;
+            ByteBuffer own = heads.bytes(start, n * bytes);
+            int column = first + h * bytes;
+            for (int t = 0; t < n; t++) {
+              int token = (int) begin + t;
+              ByteBuffer from = toHeads ? rows : own;
+              int at = t * stride + column;
+              attention
+                  .rotary()
+                  .rotate(
+                      from,
+                      toHeads ? at : t * bytes,
+                      toHeads ? own : rows,
+                      toHeads ? t * bytes : at,
+                      count,
+                      positions[token],
+                      inLong.get(token),
+                      toHeads ? 1 : -1);
+            }
+          }
+        });
   }
 
   private void rotateToHeads(Tensor tokens, int first, Tensor[] perHead, long begin, long end) {

@@ -2,6 +2,7 @@ package ai.nibble.nn;
 
 import ai.nibble.cuda.CrossEntropyKernels;
 import ai.nibble.nn.Workspace.Purpose;
+import ai.nibble.nn.vector.Softmax512;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Ops;
@@ -9,6 +10,7 @@ import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
+import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.List;
@@ -20,6 +22,9 @@ import java.util.List;
  */
 final class HeadSweep {
   private static final int ROWS_A_CHUNK = 512;
+
+  /** Rows that a thread takes at a time, in registers. */
+  private static final int ROWS_A_RANGE = 16;
 
   /** Fewer starve a GPU's products. */
   private static final int ROWS_A_DEVICE_CHUNK = 2048;
@@ -68,7 +73,9 @@ final class HeadSweep {
     long losses = (e.kernels() ? 2 : 1) * e.bytes(DType.FLOAT32, rows);
     int copies = e.precision().widens() ? gradient ? 2 : 1 : 0;
     long range = Math.min(chunk, Rows.grain(2L * vocabulary));
-    long windows = e.kernels() ? 0 : 2 * e.threads() * e.bytes(DType.FLOAT32, range, vocabulary);
+    boolean lie = e.inRegisters(vocabulary) && !e.precision().widens();
+    long windows =
+        e.kernels() || lie ? 0 : 2 * e.threads() * e.bytes(DType.FLOAT32, range, vocabulary);
     return losses
         + copies * e.product(chunk, hidden)
         + windows
@@ -208,6 +215,10 @@ final class HeadSweep {
    */
   private void inJava(Tensor losses, Tensor logits, int begin, Wanted wanted) {
     FloatBuffer to = losses.floats();
+    if (cap.isNone() && PairRows.serve(logits.size(1), logits)) {
+      inRegisters(to, logits, begin, wanted);
+      return;
+    }
     Parallel.forRanges(
         logits.size(0),
         Rows.grain(2 * logits.size(1)),
@@ -238,6 +249,33 @@ final class HeadSweep {
               }
               rows.copyFrom(logProbs);
             }
+          }
+        });
+  }
+
+  /** As {@link #inJava}, of rows that {@link PairRows} serve. */
+  private void inRegisters(FloatBuffer losses, Tensor logits, int begin, Wanted wanted) {
+    int width = (int) logits.size(1);
+    Parallel.forRanges(
+        logits.size(0),
+        ROWS_A_RANGE,
+        (first, last) -> {
+          float[] powers = new float[width];
+          ByteBuffer rows = PairRows.window(logits, first, last);
+          for (int r = (int) first; r < last; r++) {
+            int row = begin + r;
+            float scale = (float) wanted.scale();
+            scale *= wanted.rows() == null ? 1 : wanted.rows()[row];
+            losses.put(
+                r,
+                Softmax512.crossEntropy(
+                    rows,
+                    (int) (r - first) * PairRows.bytes(logits),
+                    width,
+                    targets[row],
+                    scale,
+                    wanted.hidden() != null,
+                    powers));
           }
         });
   }

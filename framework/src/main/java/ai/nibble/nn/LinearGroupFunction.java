@@ -6,6 +6,7 @@ import ai.nibble.autograd.Gradients;
 import ai.nibble.cuda.ElementwiseKernels;
 import ai.nibble.cuda.LoraKernels;
 import ai.nibble.nn.Workspace.Purpose;
+import ai.nibble.nn.vector.Sum512;
 import ai.nibble.tensor.Ops;
 import ai.nibble.tensor.Parallel;
 import ai.nibble.tensor.Rows;
@@ -412,6 +413,10 @@ final class LinearGroupFunction extends Function {
       LoraKernels.inputGradient(result, all, through, before, key, drops ? dropout : 0);
       return;
     }
+    if (!drops && PairRows.serve(in, result, all, through, before)) {
+      sumRows(result, all, through, before);
+      return;
+    }
     Parallel.forRanges(
         result.size(0),
         Rows.grain(in),
@@ -439,6 +444,22 @@ final class LinearGroupFunction extends Function {
             }
           }
         });
+  }
+
+  /** As {@link #sum} without dropout, of rows that {@link PairRows} serve. */
+  private void sumRows(Tensor result, Tensor all, Tensor through, Tensor before) {
+    Parallel.forRanges(
+        result.size(0),
+        Rows.grain(in),
+        (begin, end) ->
+            Sum512.add(
+                PairRows.window(all, begin, end),
+                PairRows.bytes(all),
+                PairRows.window(through, begin, end),
+                PairRows.window(before, begin, end),
+                PairRows.window(result, begin, end),
+                (int) (end - begin),
+                in));
   }
 
   private static void add(float[] row, float[] other) {

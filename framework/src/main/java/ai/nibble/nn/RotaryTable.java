@@ -1,7 +1,10 @@
 package ai.nibble.nn;
 
+import ai.nibble.nn.vector.Pairs512;
+import ai.nibble.nn.vector.Rotary512;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Tensor;
+import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.function.Function;
 
@@ -67,6 +70,11 @@ public final class RotaryTable implements AutoCloseable {
     private float[] cos = new float[0];
     private float[] sin = new float[0];
 
+    /** Both as registers take them, where heads are rotated there. */
+    private float[] splitCos;
+
+    private float[] splitSin;
+
     Angles(float[] frequencies) {
       this.frequencies = frequencies;
     }
@@ -86,6 +94,10 @@ public final class RotaryTable implements AutoCloseable {
           sin[p * half + i] = (float) Math.sin(angle) * attentionFactor;
         }
       }
+      if (PairRows.fit(half)) {
+        splitCos = Pairs512.split(cos);
+        splitSin = Pairs512.split(sin);
+      }
     }
 
     void rotate(float[] row, int at, int position, float direction) {
@@ -100,6 +112,11 @@ public final class RotaryTable implements AutoCloseable {
         row[at + half + i] = b * c + a * s;
       }
     }
+  }
+
+  /** Whether heads of bfloat16 are rotated in registers: all of a head, in whole registers. */
+  boolean inRegisters() {
+    return 2 * angles.frequencies.length == headDim && PairRows.fit(angles.frequencies.length);
   }
 
   /** Elements of a head, D. */
@@ -207,5 +224,26 @@ public final class RotaryTable implements AutoCloseable {
    */
   void rotate(float[] row, int at, int position, boolean isLong, float direction) {
     (isLong ? longAngles : angles).rotate(row, at, position, direction);
+  }
+
+  /**
+   * Rotates heads of bfloat16 side by side, where that is done {@link #inRegisters}.
+   *
+   * @param from holds the heads from byte {@code at} on
+   * @param to receives them from byte {@code toAt} on
+   */
+  void rotate(
+      ByteBuffer from,
+      int at,
+      ByteBuffer to,
+      int toAt,
+      int heads,
+      int position,
+      boolean isLong,
+      float direction) {
+    Angles by = isLong ? longAngles : angles;
+    int half = by.frequencies.length;
+    Rotary512.rotate(
+        from, at, to, toAt, heads, half, by.splitCos, by.splitSin, position * half, direction);
   }
 }

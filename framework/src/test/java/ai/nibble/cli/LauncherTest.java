@@ -148,11 +148,12 @@ final class LauncherTest {
   }
 
   @Test
-  void whatGeneratesHasTheVectorApiWhereThisJavaHasIt() throws Exception {
+  void whatGeneratesOrTrainsHasTheVectorApiWhereThisJavaHasIt() throws Exception {
     built();
     String modules = "<--add-modules>\n<jdk.incubator.vector>\n";
     assertTrue(run(Map.of(), project.resolve("nibble"), "generate").text.contains(modules));
-    assertFalse(run(Map.of(), project.resolve("nibble"), "train").text.contains(modules));
+    assertTrue(run(Map.of(), project.resolve("nibble"), "train").text.contains(modules));
+    assertFalse(run(Map.of(), project.resolve("nibble"), "merge").text.contains(modules));
     Files.writeString(temp.resolve("jdk/bin/java.without.jdk.incubator.vector"), "");
     Ran without = run(Map.of(), project.resolve("nibble"), "generate");
     assertEquals(7, without.code);
