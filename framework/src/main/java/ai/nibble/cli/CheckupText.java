@@ -127,7 +127,9 @@ final class CheckupText {
     List<String> kernels = checkup.kernelProblems();
     if (gpu.index() < kernels.size()) {
       String problem = kernels.get(gpu.index());
-      s.put("kernels", problem.isEmpty() ? "run" : "do not run");
+      String how =
+          checkup.cuda().nvrtc().isEmpty() ? "run, composed of libtorch's operations" : "run";
+      s.put("kernels", problem.isEmpty() ? how : "do not run");
     }
     return s;
   }

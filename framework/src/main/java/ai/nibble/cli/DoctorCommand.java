@@ -57,10 +57,10 @@ final class DoctorCommand implements Callable<Integer> {
     return checkup.canTrain() ? 0 : Failures.FAILED;
   }
 
-  /** Runs a kernel on each GPU of libtorch's, if kernels can be compiled. */
+  /** Runs a kernel on each GPU of libtorch's, compiled or composed. */
   private static List<String> runKernels(CudaReport cuda) {
     List<String> problems = new ArrayList<>();
-    for (int i = 0; i < cuda.libtorchDevices() && !cuda.nvrtc().isEmpty(); i++) {
+    for (int i = 0; i < cuda.libtorchDevices() && !cuda.nvrtcMistaken(); i++) {
       try {
         Device device = new Device(Device.Type.CUDA, i);
         if (KernelLaunchers.serves(device)) {

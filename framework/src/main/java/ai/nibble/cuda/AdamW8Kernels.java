@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.AdamW8;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Grid;
@@ -15,7 +16,8 @@ public final class AdamW8Kernels {
   public static final int BLOCK = 256;
 
   static final CudaProgram PROGRAM =
-      CudaProgram.of(AdamW8Kernels.class, "types.cuh", "adamw.cuh", "adamw8.cu");
+      CudaProgram.of(AdamW8Kernels.class, "types.cuh", "adamw.cuh", "adamw8.cu")
+          .composedAs(AdamW8.KERNELS);
 
   private static final int MAP = 256;
   private static final int THREADS = 256;

@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.CachedAttention;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Grid;
@@ -19,11 +20,12 @@ public final class CachedAttentionKernels {
 
   static final CudaProgram PROGRAM =
       CudaProgram.of(
-          CachedAttentionKernels.class,
-          "types.cuh",
-          "rows.cuh",
-          "rotary.cuh",
-          "cached_attention.cu");
+              CachedAttentionKernels.class,
+              "types.cuh",
+              "rows.cuh",
+              "rotary.cuh",
+              "cached_attention.cu")
+          .composedAs(CachedAttention.KERNELS);
 
   private static final int CHUNK = 128;
   private static final int THREADS = 128;

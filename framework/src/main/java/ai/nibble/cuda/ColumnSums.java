@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Columns;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Grid;
@@ -11,7 +12,8 @@ import ai.nibble.tensor.Tensor;
  */
 final class ColumnSums {
   static final CudaProgram PROGRAM =
-      CudaProgram.of(ColumnSums.class, "types.cuh", "rows.cuh", "column_sums.cu");
+      CudaProgram.of(ColumnSums.class, "types.cuh", "rows.cuh", "column_sums.cu")
+          .composedAs(Columns.KERNELS);
 
   private static final int THREADS = 256;
   private static final int COLUMN_LANES = 32;

@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.CrossEntropy;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Grid;
@@ -9,7 +10,8 @@ import ai.nibble.tensor.Tensor;
 public final class CrossEntropyKernels {
   static final CudaProgram PROGRAM =
       CudaProgram.of(
-          CrossEntropyKernels.class, "types.cuh", "rows.cuh", "online.cuh", "cross_entropy.cu");
+              CrossEntropyKernels.class, "types.cuh", "rows.cuh", "online.cuh", "cross_entropy.cu")
+          .composedAs(CrossEntropy.KERNELS);
 
   private static final int ROW_THREADS = 512;
   private static final int SUM_THREADS = 256;

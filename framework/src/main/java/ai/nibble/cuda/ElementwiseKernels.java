@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Elementwise;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Grid;
@@ -11,7 +12,8 @@ import ai.nibble.tensor.Tensor;
  */
 public final class ElementwiseKernels {
   static final CudaProgram PROGRAM =
-      CudaProgram.of(ElementwiseKernels.class, "types.cuh", "rows.cuh", "elementwise.cu");
+      CudaProgram.of(ElementwiseKernels.class, "types.cuh", "rows.cuh", "elementwise.cu")
+          .composedAs(Elementwise.KERNELS);
 
   private ElementwiseKernels() {}
 

@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Experts;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Grid;
@@ -13,7 +14,8 @@ import ai.nibble.tensor.Tensor;
  */
 public final class ExpertKernels {
   static final CudaProgram PROGRAM =
-      CudaProgram.of(ExpertKernels.class, "types.cuh", "rows.cuh", "experts.cu");
+      CudaProgram.of(ExpertKernels.class, "types.cuh", "rows.cuh", "experts.cu")
+          .composedAs(Experts.KERNELS);
 
   private static final int WARP = 32;
 

@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Gates;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.Grid;
 import ai.nibble.tensor.Tensor;
@@ -15,7 +16,8 @@ public enum GatedKernels {
   GEGLU("geglu");
 
   static final CudaProgram PROGRAM =
-      CudaProgram.of(GatedKernels.class, "types.cuh", "rows.cuh", "gated.cu");
+      CudaProgram.of(GatedKernels.class, "types.cuh", "rows.cuh", "gated.cu")
+          .composedAs(Gates.KERNELS);
 
   private final String operation;
 

@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Grouped;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
@@ -11,7 +12,8 @@ import ai.nibble.tensor.TensorException;
  */
 public final class GroupedKernels {
   static final CudaProgram PROGRAM =
-      CudaProgram.of(GroupedKernels.class, "types.cuh", "rows.cuh", "grouped.cu");
+      CudaProgram.of(GroupedKernels.class, "types.cuh", "rows.cuh", "grouped.cu")
+          .composedAs(Grouped.KERNELS);
 
   private GroupedKernels() {}
 

@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Int8;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Grid;
@@ -10,7 +11,8 @@ import ai.nibble.tensor.Tensor;
  * half to even, with one float32 absmax a row.
  */
 public final class Int8Kernels {
-  static final CudaProgram PROGRAM = CudaProgram.of(Int8Kernels.class, "types.cuh", "int8.cu");
+  static final CudaProgram PROGRAM =
+      CudaProgram.of(Int8Kernels.class, "types.cuh", "int8.cu").composedAs(Int8.KERNELS);
 
   private static final int THREADS = 256;
 

@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Lora;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Grid;
@@ -14,7 +15,8 @@ import ai.nibble.tensor.Tensor;
  */
 public final class LoraKernels {
   static final CudaProgram PROGRAM =
-      CudaProgram.of(LoraKernels.class, "types.cuh", "rows.cuh", "lora.cu");
+      CudaProgram.of(LoraKernels.class, "types.cuh", "rows.cuh", "lora.cu")
+          .composedAs(Lora.KERNELS);
 
   private LoraKernels() {}
 

@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Optimizer;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Grid;
@@ -11,7 +12,8 @@ import ai.nibble.tensor.Tensor;
  */
 public final class OptimizerKernels {
   static final CudaProgram PROGRAM =
-      CudaProgram.of(OptimizerKernels.class, "types.cuh", "rows.cuh", "adamw.cuh", "optimizer.cu");
+      CudaProgram.of(OptimizerKernels.class, "types.cuh", "rows.cuh", "adamw.cuh", "optimizer.cu")
+          .composedAs(Optimizer.KERNELS);
 
   /** Elements of a range, whose sum of squares is made of eight chains. */
   private static final int RANGE = 65536;

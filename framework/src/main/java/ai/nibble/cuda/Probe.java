@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Trial;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.Grid;
@@ -8,7 +9,8 @@ import ai.nibble.tensor.TensorException;
 
 /** The smallest kernel that shows whether kernels run on a device, from source to result. */
 public final class Probe {
-  static final CudaProgram PROGRAM = CudaProgram.of(Probe.class, "probe.cu");
+  static final CudaProgram PROGRAM =
+      CudaProgram.of(Probe.class, "probe.cu").composedAs(Trial.KERNELS);
 
   private static final int ELEMENTS = 1000;
   private static final int THREADS = 256;
@@ -16,7 +18,7 @@ public final class Probe {
   private Probe() {}
 
   /**
-   * Compiles, launches and checks one kernel.
+   * Compiles, launches and checks one kernel; without a compiler what it is composed of.
    *
    * @throws TensorException if that fails, or the result is not the expected one
    */

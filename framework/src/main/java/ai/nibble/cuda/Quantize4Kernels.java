@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Quantize4;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Grid;
@@ -14,7 +15,8 @@ public final class Quantize4Kernels {
   private static final String NAME = "quantize4";
 
   static final CudaProgram PROGRAM =
-      CudaProgram.of(Quantize4Kernels.class, "types.cuh", "codes4.cuh", "quantize4.cu");
+      CudaProgram.of(Quantize4Kernels.class, "types.cuh", "codes4.cuh", "quantize4.cu")
+          .composedAs(Quantize4.KERNELS);
 
   // As in quantize4.cu.
   private static final int THREADS = 512;

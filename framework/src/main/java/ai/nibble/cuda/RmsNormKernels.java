@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Norms;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Grid;
@@ -12,7 +13,8 @@ import ai.nibble.tensor.Tensor;
 public final class RmsNormKernels {
   private static final String NAME = "rms_norm";
   static final CudaProgram PROGRAM =
-      CudaProgram.of(RmsNormKernels.class, "types.cuh", "rows.cuh", "rms_norm.cu");
+      CudaProgram.of(RmsNormKernels.class, "types.cuh", "rows.cuh", "rms_norm.cu")
+          .composedAs(Norms.KERNELS);
 
   private RmsNormKernels() {}
 

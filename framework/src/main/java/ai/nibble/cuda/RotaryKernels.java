@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Rotation;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
@@ -13,7 +14,8 @@ import ai.nibble.tensor.Tensor;
 public final class RotaryKernels {
   private static final String NAME = "rotary";
   static final CudaProgram PROGRAM =
-      CudaProgram.of(RotaryKernels.class, "types.cuh", "rows.cuh", "rotary.cuh", "rotary.cu");
+      CudaProgram.of(RotaryKernels.class, "types.cuh", "rows.cuh", "rotary.cuh", "rotary.cu")
+          .composedAs(Rotation.KERNELS);
 
   private RotaryKernels() {}
 

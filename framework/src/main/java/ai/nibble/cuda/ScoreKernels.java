@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Scores;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Grid;
@@ -14,7 +15,8 @@ import java.util.List;
  */
 public final class ScoreKernels {
   static final CudaProgram PROGRAM =
-      CudaProgram.of(ScoreKernels.class, "types.cuh", "rows.cuh", "online.cuh", "scores.cu");
+      CudaProgram.of(ScoreKernels.class, "types.cuh", "rows.cuh", "online.cuh", "scores.cu")
+          .composedAs(Scores.KERNELS);
 
   private ScoreKernels() {}
 

@@ -1,5 +1,6 @@
 package ai.nibble.cuda;
 
+import ai.nibble.cuda.composed.Weights4;
 import ai.nibble.tensor.CudaProgram;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
@@ -26,9 +27,11 @@ public record Weight4(
   public static final int MAX_ROWS = 8;
 
   static final CudaProgram DEQUANTIZE =
-      CudaProgram.of(Weight4.class, "types.cuh", "codes4.cuh", "dequantize4.cu");
+      CudaProgram.of(Weight4.class, "types.cuh", "codes4.cuh", "dequantize4.cu")
+          .composedAs(Weights4.DEQUANTIZE);
   static final CudaProgram PRODUCT =
-      CudaProgram.of(Weight4.class, "types.cuh", "codes4.cuh", "product4.cu");
+      CudaProgram.of(Weight4.class, "types.cuh", "codes4.cuh", "product4.cu")
+          .composedAs(Weights4.PRODUCT);
 
   // As in dequantize4.cu.
   private static final int STEPS = 4;

@@ -12,7 +12,7 @@ final class Kernels {
   /**
    * Whether a tensor's memory is worked on by kernels.
    *
-   * @throws TensorException if it is on a device whose kernels cannot be compiled
+   * @throws TensorException if it is on a device that has no kernels
    */
   static boolean serve(Tensor tensor) {
     return serve(tensor.device());
@@ -24,8 +24,7 @@ final class Kernels {
     }
     if (!device.isCpu()) {
       throw new TensorException(
-          device
-              + ": NVRTC, which compiles the kernels, was not found; 'nibble doctor' says where");
+          device + ": libtorch does not compute there; 'nibble doctor' says what is missing");
     }
     return false;
   }

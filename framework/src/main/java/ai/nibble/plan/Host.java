@@ -1,5 +1,9 @@
 package ai.nibble.plan;
 
+import ai.nibble.cuda.composed.Parts;
+import ai.nibble.tensor.Device;
+import ai.nibble.tensor.KernelLaunchers;
+
 /**
  * What a process takes that computes nothing yet, and how its heap lies.
  *
@@ -70,8 +74,12 @@ public record Host(long process, double slack, double layers) {
     return new Host(residentNow + WARM + kept, changing ? CHANGING_SLACK : SLACK, 0);
   }
 
-  /** A GPU, of whose memory the driver's own context is not counted. */
+  /**
+   * A GPU, of whose memory the driver's own context is not counted. Where this machine's kernels
+   * are composed, what they make on their way is.
+   */
   public static Host device() {
-    return new Host(DEVICE_PROCESS, 0, LAYERS);
+    boolean composes = KernelLaunchers.composes(new Device(Device.Type.CUDA, 0));
+    return new Host(DEVICE_PROCESS + (composes ? Parts.MOST_BYTES : 0), 0, LAYERS);
   }
 }

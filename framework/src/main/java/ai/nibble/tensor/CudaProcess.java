@@ -3,7 +3,7 @@ package ai.nibble.tensor;
 import ai.nibble.InvalidInputException;
 import java.nio.file.Path;
 import java.util.List;
-import org.slf4j.Logger;
+import java.util.function.Consumer;
 import org.slf4j.LoggerFactory;
 
 /** CUDA as this process has it, each part looked for once, when it is first needed. */
@@ -53,23 +53,34 @@ final class CudaProcess {
     static final KernelLauncher LAUNCHER = launcher();
 
     private static KernelLauncher launcher() {
-      if (NativeLibraries.cuda().deviceCount() == 0) {
-        return null;
-      }
-      Logger log = LoggerFactory.getLogger(CudaProcess.class);
-      NvrtcSearch.Result found = compiler();
-      if (found.mistaken()) {
-        return null;
-      }
-      if (found.compiler() == null) {
-        log.warn("the GPU is not used, as its kernels cannot be compiled: {}", found.problem());
-        return null;
-      }
-      return new CudaDriver(
-          driver().api(),
-          LibtorchCuda::aoti_torch_get_current_cuda_stream,
-          new KernelCache(found.compiler(), KernelCache.userDirectory(), log::warn));
+      return NativeLibraries.cuda().deviceCount() == 0
+          ? null
+          : CudaProcess.launcher(
+              driver().api(), compiler(), LoggerFactory.getLogger(CudaProcess.class)::warn);
     }
+  }
+
+  /**
+   * A launcher of CUDA devices: null if the user named a compiler that is none, and composed of
+   * libtorch's operations where there is none.
+   *
+   * @param warnings takes a line for each thing that goes slower than it could
+   */
+  static KernelLauncher launcher(CudaApi api, NvrtcSearch.Result found, Consumer<String> warnings) {
+    if (found.mistaken()) {
+      return null;
+    }
+    if (found.compiler() == null) {
+      warnings.accept(
+          "no CUDA kernels: each is composed of libtorch's operations, which is slower ("
+              + found.problem()
+              + "); 'nibble doctor' says how to get NVRTC");
+      return new ComposedLauncher();
+    }
+    return new CudaDriver(
+        api,
+        LibtorchCuda::aoti_torch_get_current_cuda_stream,
+        new KernelCache(found.compiler(), KernelCache.userDirectory(), warnings));
   }
 
   /** Unified memory of CUDA devices. */
@@ -95,7 +106,8 @@ final class CudaProcess {
   }
 
   /**
-   * The launcher of CUDA devices, null if there is none.
+   * The launcher of CUDA devices, null if libtorch computes on none; without a compiler one that
+   * composes kernels of libtorch's operations.
    *
    * @throws InvalidInputException if the user named an NVRTC that is none
    */

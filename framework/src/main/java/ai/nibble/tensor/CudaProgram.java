@@ -5,19 +5,26 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Map;
 import java.util.StringJoiner;
+import java.util.regex.Pattern;
 
 /**
  * A CUDA C program from class-path resources, compiled for a device at its first use there. Made
  * once and kept; safe for use by several threads.
  */
 public final class CudaProgram {
+  /** What the name of a kernel ends in that is made for one of several dtypes. */
+  private static final Pattern SUFFIX = Pattern.compile("_(f32|bf16|f16)$");
+
   private final String name;
   private final String source;
+  private final Map<String, ComposedKernel> composed;
 
-  private CudaProgram(String name, String source) {
+  private CudaProgram(String name, String source, Map<String, ComposedKernel> composed) {
     this.name = name;
     this.source = source;
+    this.composed = composed;
   }
 
   /**
@@ -34,7 +41,23 @@ public final class CudaProgram {
       source.append("#line 1 \"").append(resource).append("\"\n").append(read(owner, resource));
       source.append('\n');
     }
-    return new CudaProgram(resources[resources.length - 1], source.toString());
+    return new CudaProgram(resources[resources.length - 1], source.toString(), Map.of());
+  }
+
+  /**
+   * The same program, whose kernels have composed forms for where nothing compiles them.
+   *
+   * @param kernels by the kernels' names; of those made for several dtypes without {@code _f32},
+   *     {@code _bf16} and {@code _f16}: tensors tell their dtype
+   */
+  public CudaProgram composedAs(Map<String, ComposedKernel> kernels) {
+    return new CudaProgram(name, source, Map.copyOf(kernels));
+  }
+
+  /** A kernel's composed form, null if it has none. */
+  ComposedKernel composed(String kernel) {
+    ComposedKernel own = composed.get(kernel);
+    return own != null ? own : composed.get(SUFFIX.matcher(kernel).replaceFirst(""));
   }
 
   private static String read(Class<?> owner, String resource) {

@@ -2,7 +2,10 @@ package ai.nibble.tensor;
 
 import java.util.Arrays;
 
-/** Calls aten operators by name; arguments are tensors, longs, doubles, booleans and dtypes. */
+/**
+ * Calls aten operators by name; arguments are tensors, longs, doubles, booleans, dtypes and null
+ * for an optional one that is left out.
+ */
 final class Dispatcher {
   private Dispatcher() {}
 
@@ -27,14 +30,15 @@ final class Dispatcher {
   }
 
   /**
-   * The one device that all tensors among the arguments are on.
+   * The one device that all tensors among the arguments are on, but for numbers on the CPU: tensors
+   * without dimensions, which go with any.
    *
    * @throws TensorException if they are on several
    */
   private static Device device(String op, Object... arguments) {
     Device device = null;
     for (Object argument : arguments) {
-      if (argument instanceof Tensor tensor) {
+      if (argument instanceof Tensor tensor && !isNumber(tensor)) {
         if (device != null && !device.equals(tensor.device())) {
           throw new TensorException(
               op + ": operands on several devices: " + Arrays.toString(arguments));
@@ -43,6 +47,10 @@ final class Dispatcher {
       }
     }
     return device == null ? Device.CPU : device;
+  }
+
+  private static boolean isNumber(Tensor tensor) {
+    return tensor.dim() == 0 && tensor.device().equals(Device.CPU);
   }
 
   /** The stack after the call: the results from slot 0 on. */
@@ -74,6 +82,9 @@ final class Dispatcher {
       Tensor.check(
           Libtorch.aoti_torch_new_tensor_handle(tensor.handle(), result), "new_tensor_handle");
       return result[0];
+    }
+    if (argument == null) {
+      return 0;
     }
     if (argument instanceof Long value) {
       return value;

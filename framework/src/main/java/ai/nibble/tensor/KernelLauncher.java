@@ -1,6 +1,9 @@
 package ai.nibble.tensor;
 
-/** Where the launches of a kind of device go: the CUDA driver, or in tests something else. */
+/**
+ * Where the launches of a kind of device go: the CUDA driver, operations of libtorch, or in tests
+ * something else.
+ */
 public interface KernelLauncher {
   /**
    * Runs a kernel, or queues it so that it runs after what was queued before.

@@ -4,9 +4,9 @@ import java.util.EnumMap;
 import java.util.Map;
 
 /**
- * Which launcher serves which kind of device. CUDA devices have the driver; another launcher, as
- * for kernels that were compiled for the host, can be put in force for the whole process and taken
- * away again.
+ * Which launcher serves which kind of device. CUDA devices have the driver, or where nothing
+ * compiles kernels what they are composed of; another launcher, as for kernels that were compiled
+ * for the host, can be put in force for the whole process and taken away again.
  */
 public final class KernelLaunchers {
   private static final Map<Device.Type, KernelLauncher> INSTALLED =
@@ -39,11 +39,16 @@ public final class KernelLaunchers {
   }
 
   /**
-   * Whether kernels can run there: on a CUDA device with driver and NVRTC, or where a launcher is
-   * installed.
+   * Whether kernels can run there, compiled or composed: on a CUDA device that libtorch computes
+   * on, or where a launcher is installed.
    */
   public static boolean serves(Device device) {
     return find(device) != null;
+  }
+
+  /** Whether kernels are composed of libtorch's operations there, as nothing compiles them. */
+  public static boolean composes(Device device) {
+    return find(device) instanceof ComposedLauncher;
   }
 
   /**

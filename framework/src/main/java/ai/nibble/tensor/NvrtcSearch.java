@@ -23,6 +23,9 @@ final class NvrtcSearch {
    */
   private static final Pattern FILE = Pattern.compile("libnvrtc(-[0-9a-f]{8})?\\.so(\\.\\d+)*");
 
+  /** What a user names who wants no compiler. */
+  private static final String NONE = "none";
+
   private static final List<String> NAMES = List.of("libnvrtc.so.13", "libnvrtc.so.12");
   private static final List<Path> TOOLKIT = List.of(Path.of("/usr/local/cuda/lib64"));
 
@@ -38,7 +41,10 @@ final class NvrtcSearch {
    */
   record Result(Nvrtc compiler, String file, String problem, boolean mistaken) {}
 
-  /** What the user named by {@code -Dnibble.nvrtc} or {@code NIBBLE_NVRTC}, else null. */
+  /**
+   * What the user named by {@code -Dnibble.nvrtc} or {@code NIBBLE_NVRTC}, else null. The name
+   * {@code none} asks for no compiler.
+   */
   static String named() {
     String value = System.getProperty("nibble.nvrtc", System.getenv("NIBBLE_NVRTC"));
     return value == null || value.isBlank() ? null : value;
@@ -52,6 +58,9 @@ final class NvrtcSearch {
    * @param latest major version of CUDA that the driver serves, 0 if unknown
    */
   static Result find(String named, Path libtorch, int latest) {
+    if (NONE.equals(named)) {
+      return new Result(null, "", "NIBBLE_NVRTC is 'none': unset it to look for one", false);
+    }
     if (named != null) {
       return findNamed(Path.of(named));
     }

@@ -108,6 +108,9 @@ class CheckupTest {
     Checkup none = new Checkup(WITH_GPU, ENGINE, withGpu(1, "", ""), List.of());
     assertEquals(
         "no CUDA kernels, so training is slower: no NVRTC (libnvrtc.so) was found", only(none));
+    Checkup composed = new Checkup(WITH_GPU, ENGINE, withGpu(1, "", ""), List.of(""));
+    assertTrue(text(composed).contains("kernels           run, composed of libtorch's operations"));
+    assertTrue(text(composed).contains("training can run on the GPU and the CPU"));
     CudaReport cuda = withGpu(1, "", "NVRTC 12.8");
     Checkup failing = new Checkup(WITH_GPU, ENGINE, cuda, List.of("cuModuleLoadData: why"));
     assertEquals("kernels do not run: cuModuleLoadData: why", only(failing));

@@ -129,6 +129,34 @@ class AdamW8KernelsTest extends KernelTestCase {
     }
   }
 
+  /** Values half way between two of the map's, in float32: of both codes the even one. */
+  @Test
+  void onAMidpointTheEvenCodeIsTaken() {
+    float[] map = map(true);
+    float[] grad = new float[256];
+    int[] expected = new int[256];
+    for (int i = 0; i < 255; i++) {
+      grad[i] = (map[i] + map[i + 1]) * 0.5f;
+      int even = i % 2 == 0 ? i : i + 1;
+      // never of another sign
+      expected[i] = grad[i] < 0 && map[even] >= 0 ? even - 1 : even;
+      expected[i] += grad[i] > 0 && map[expected[i]] < 0 ? 1 : 0;
+    }
+    grad[255] = 1; // the greatest of the block
+    expected[255] = 255;
+    Moment moment = moment(new State(256, map));
+    // beta1 of 0: the moment is the gradient
+    AdamWConstants constants = new AdamWConstants(1, 1, 0.99f, 0.01f, 1, 1e-8f, -1e-2f);
+    AdamW8Kernels.update(
+        tensor(DType.FLOAT32, new float[256], 256),
+        tensor(DType.FLOAT32, grad, 256),
+        moment,
+        moment(new State(256, map(false))),
+        tensor(DType.FLOAT32, new float[] {1, 1}, 2),
+        constants);
+    assertArrayEquals(expected, codes(moment));
+  }
+
   @Test
   void aForbiddenStepWritesNothing() {
     State first = new State(10, map(true));

@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.nibble.tensor.DType;
-import ai.nibble.tensor.HostKernels;
+import ai.nibble.tensor.KernelForm;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
@@ -16,20 +16,26 @@ import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** Row-wise int8 against its formulas, on kernels compiled for the host. */
+@ParameterizedClass
+@EnumSource
 class Int8KernelsTest {
   private static final List<DType> DTYPES = List.of(DType.FLOAT32, DType.BFLOAT16, DType.FLOAT16);
 
   private static final int[][] SHAPES = {{1, 1}, {3, 7}, {5, 64}, {300, 33}, {4, 1000}};
 
+  @Parameter KernelForm form;
   private KernelLaunchers.Installation host;
   private Scope scope;
 
   @BeforeEach
   void install() {
     scope = new Scope();
-    host = HostKernels.install();
+    host = form.install();
   }
 
   @AfterEach

@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Float16;
-import ai.nibble.tensor.HostKernels;
+import ai.nibble.tensor.KernelForm;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Scope;
 import ai.nibble.tensor.Tensor;
@@ -15,15 +15,21 @@ import java.util.Random;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * What tests of kernels share: the kernels run on CPU tensors, compiled for the host, and every
- * tensor closes with its test.
+ * What tests of kernels share: the kernels run on CPU tensors, compiled for the host and again
+ * composed of libtorch's operations, and every tensor closes with its test.
  */
+@ParameterizedClass
+@EnumSource
 public abstract class KernelTestCase {
   /** One, odd, just below and beyond a warp, multiples of a vector and not, a model's. */
   protected static final int[] WIDTHS = {1, 3, 17, 63, 64, 576, 1000};
 
+  @Parameter protected KernelForm form;
   protected final Scope scope = new Scope();
   private KernelLaunchers.Installation host;
   private long liveBefore;
@@ -31,7 +37,7 @@ public abstract class KernelTestCase {
   @BeforeEach
   void install() {
     liveBefore = Tensor.live();
-    host = HostKernels.install();
+    host = form.install();
   }
 
   @AfterEach
@@ -49,7 +55,7 @@ public abstract class KernelTestCase {
     try {
       return body.get();
     } finally {
-      host = HostKernels.install();
+      host = form.install();
     }
   }
 

@@ -11,7 +11,7 @@ import ai.nibble.autograd.Variable;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.FusedAttention;
-import ai.nibble.tensor.HostKernels;
+import ai.nibble.tensor.KernelForm;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Tensor;
 import java.util.ArrayList;
@@ -20,6 +20,8 @@ import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -27,6 +29,8 @@ import org.junit.jupiter.params.provider.EnumSource;
  * What surrounds the fused kernels on a GPU, over CPU tensors: the project's kernels compiled for
  * the host, libtorch's replaced by their definition, against attention on the CPU.
  */
+@ParameterizedClass
+@EnumSource
 class DeviceAttentionTest extends FunctionTestCase {
   private static final int[] STARTS = {0, 5, 6, 17};
 
@@ -37,11 +41,12 @@ class DeviceAttentionTest extends FunctionTestCase {
   private static final List<FusedAttention> KERNELS =
       List.of(new ExpandedHeads(new ReferenceFusedAttention(), 8), new ProductAttention());
 
+  @Parameter KernelForm form;
   private KernelLaunchers.Installation kernels;
 
   @BeforeEach
   void install() {
-    kernels = HostKernels.install();
+    kernels = form.install();
   }
 
   @AfterEach

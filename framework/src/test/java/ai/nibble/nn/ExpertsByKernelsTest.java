@@ -9,23 +9,28 @@ import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.cuda.ExpertKernels;
 import ai.nibble.tensor.DType;
-import ai.nibble.tensor.HostKernels;
+import ai.nibble.tensor.KernelForm;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Tensor;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** The same facts about mixtures of experts when kernels compute them. */
+@ParameterizedClass
+@EnumSource
 class ExpertsByKernelsTest extends ExpertsTest {
+  @Parameter KernelForm form;
   private KernelLaunchers.Installation kernels;
 
   @BeforeEach
   void install() {
-    kernels = HostKernels.install();
+    kernels = form.install();
   }
 
   @AfterEach
@@ -87,7 +92,7 @@ class ExpertsByKernelsTest extends ExpertsTest {
         Result byKernels = run(x, logits, shape[3], sumToOne);
         kernels.close();
         Result byLoops = run(x, logits, shape[3], sumToOne);
-        kernels = HostKernels.install();
+        kernels = form.install();
         String what = dtype + " " + shape[0] + "x" + shape[1] + " of " + shape[2];
         assertArrayEquals(byLoops.output, byKernels.output, what);
         assertArrayEquals(byLoops.dx, byKernels.dx, what);

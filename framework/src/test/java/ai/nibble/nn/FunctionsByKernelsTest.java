@@ -1,17 +1,23 @@
 package ai.nibble.nn;
 
-import ai.nibble.tensor.HostKernels;
+import ai.nibble.tensor.KernelForm;
 import ai.nibble.tensor.KernelLaunchers;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /** The same facts about functions when kernels compute them. */
+@ParameterizedClass
+@EnumSource
 class FunctionsByKernelsTest extends FunctionsTest {
+  @Parameter KernelForm form;
   private KernelLaunchers.Installation kernels;
 
   @BeforeEach
   void install() {
-    kernels = HostKernels.install();
+    kernels = form.install();
   }
 
   @AfterEach

@@ -4,23 +4,29 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import ai.nibble.autograd.Variable;
 import ai.nibble.tensor.DType;
-import ai.nibble.tensor.HostKernels;
+import ai.nibble.tensor.KernelForm;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Tensor;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The same facts about groups of linears when kernels compute them. */
+@ParameterizedClass
+@EnumSource
 class LinearGroupByKernelsTest extends LinearGroupTest {
+  @Parameter KernelForm form;
   private KernelLaunchers.Installation kernels;
 
   @BeforeEach
   void install() {
-    kernels = HostKernels.install();
+    kernels = form.install();
   }
 
   @AfterEach

@@ -1,8 +1,11 @@
 package ai.nibble.tensor;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -27,6 +30,22 @@ class CudaProcessTest {
     CudaProcess.Driver driver = CudaProcess.Driver.start(cuda);
     assertEquals("cuInit: CUDA_ERROR_100 (reason 100)", driver.problem());
     assertTrue(driver.gpus().isEmpty());
+  }
+
+  @Test
+  void withoutACompilerKernelsAreComposedAndALineSaysSo() {
+    List<String> lines = new ArrayList<>();
+    NvrtcSearch.Result none = NvrtcSearch.find("none", null, 0);
+    assertInstanceOf(ComposedLauncher.class, CudaProcess.launcher(cuda, none, lines::add));
+    assertEquals(
+        List.of(
+            "no CUDA kernels: each is composed of libtorch's operations, which is slower"
+                + " (NIBBLE_NVRTC is 'none': unset it to look for one); 'nibble doctor' says how to"
+                + " get NVRTC"),
+        lines);
+    NvrtcSearch.Result mistaken = NvrtcSearch.find("/nowhere", null, 0);
+    assertNull(CudaProcess.launcher(cuda, mistaken, lines::add), "the caller names the mistake");
+    assertEquals(1, lines.size());
   }
 
   @Test

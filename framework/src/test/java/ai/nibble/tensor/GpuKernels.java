@@ -1,5 +1,6 @@
 package ai.nibble.tensor;
 
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
@@ -10,7 +11,14 @@ import java.util.Map;
 final class GpuKernels implements KernelLauncher {
   private static final Device GPU = new Device(Device.Type.CUDA, 0);
 
-  private final KernelLauncher driver = KernelLaunchers.of(GPU);
+  private final KernelLauncher there;
+
+  /**
+   * @param there launches on the GPU
+   */
+  GpuKernels(KernelLauncher there) {
+    this.there = there;
+  }
 
   @Override
   public void launch(
@@ -29,12 +37,19 @@ final class GpuKernels implements KernelLauncher {
       Object[] moved = arguments.clone();
       for (int i = 0; i < moved.length; i++) {
         if (moved[i] instanceof Tensor t) {
-          moved[i] = copies.get(t.address());
+          moved[i] = scope.own(like(t, copies.get(t.address())));
         }
       }
-      driver.launch(program, kernel, GPU, grid, moved);
+      there.launch(program, kernel, GPU, grid, moved);
       hosts.forEach((address, host) -> host.copyFrom(copies.get(address)));
     }
+  }
+
+  /** The tensor's shape and strides on the memory that begins with a copy of its first element. */
+  private static Tensor like(Tensor t, Tensor copy) {
+    long[] strides = new long[t.dim()];
+    Arrays.setAll(strides, t::stride);
+    return copy.asStrided(t.shape(), strides, 0);
   }
 
   /** Everything from a tensor's first element to its last, whatever lies between. */

@@ -20,6 +20,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.SortedSet;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.Matcher;
@@ -68,11 +69,17 @@ public final class HostKernels implements KernelLauncher {
 
   /** Puts it in force for CPU tensors; skips the calling test where there is no g++. */
   public static KernelLaunchers.Installation install() {
-    if ("gpu".equals(System.getProperty("nibble.kernels"))) {
-      return KernelLaunchers.install(Device.Type.CPU, new GpuKernels());
+    if (areOnGpu()) {
+      KernelLauncher driver = KernelLaunchers.of(new Device(Device.Type.CUDA, 0));
+      return KernelLaunchers.install(Device.Type.CPU, new GpuKernels(driver));
     }
     assumeTrue(hasCompiler(), "skipped: needs g++, which is not on the path");
     return KernelLaunchers.install(Device.Type.CPU, new HostKernels());
+  }
+
+  /** Whether kernels are to run on the first GPU instead. */
+  static boolean areOnGpu() {
+    return "gpu".equals(System.getProperty("nibble.kernels"));
   }
 
   private static final class Compiler {
@@ -220,13 +227,33 @@ public final class HostKernels implements KernelLauncher {
     return object;
   }
 
-  /** The preprocessed source with the shim before it and the table of its kernels behind. */
-  private static String hosted(String expanded) {
-    TreeSet<String> kernels = new TreeSet<>();
+  /** Names of a program's kernels, as macros make them; skips the calling test without g++. */
+  static SortedSet<String> names(CudaProgram program) throws IOException {
+    assumeTrue(hasCompiler(), "skipped: needs g++, which is not on the path");
+    Path source = Files.createTempFile("kernels", ".cu");
+    Path expanded = Files.createTempFile("kernels", ".ii");
+    try {
+      Files.writeString(source, program.source());
+      run("-E", "-x", "c++", source.toString(), "-o", expanded.toString());
+      return names(Files.readString(expanded));
+    } finally {
+      Files.delete(source);
+      Files.delete(expanded);
+    }
+  }
+
+  private static SortedSet<String> names(String expanded) {
+    SortedSet<String> kernels = new TreeSet<>();
     Matcher matcher = KERNEL.matcher(expanded);
     while (matcher.find()) {
       kernels.add(matcher.group(1));
     }
+    return kernels;
+  }
+
+  /** The preprocessed source with the shim before it and the table of its kernels behind. */
+  private static String hosted(String expanded) {
+    SortedSet<String> kernels = names(expanded);
     StringBuilder text = new StringBuilder("#include \"host.h\"\n");
     text.append(DYNAMIC_SHARED.matcher(expanded).replaceAll("$1 *$2 = ($1 *)hostDynamicShared();"));
     text.append("\n#line 1 \"kernels\"\nextern const HostKernel hostKernels[] = {\n");

@@ -127,6 +127,14 @@ class NvrtcTest {
   }
 
   @Test
+  void whoeverWantsNoCompilerSaysNone() {
+    NvrtcSearch.Result none = NvrtcSearch.find("none", null, 0);
+    assertNull(none.compiler());
+    assertFalse(none.mistaken());
+    assertEquals("NIBBLE_NVRTC is 'none': unset it to look for one", none.problem());
+  }
+
+  @Test
   void aNamedCompilerThatIsNoneIsAMistake() {
     NvrtcSearch.Result absent = NvrtcSearch.find("/nowhere/libnvrtc.so", null, 0);
     assertTrue(absent.mistaken());
