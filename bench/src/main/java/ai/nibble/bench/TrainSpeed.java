@@ -30,8 +30,8 @@ import java.util.Random;
  * process's.
  *
  * <p>Arguments: base, compute dtype ({@code float32}, {@code bfloat16}), {@code none}, {@code
- * selective} or {@code block} checkpointing, steps, and what is other than usual: {@code dora} for
- * magnitudes, {@code adamw_8bit} for moments in 8 bits.
+ * selective}, {@code partial} or {@code block} checkpointing, steps, and what is other than usual:
+ * {@code dora} for magnitudes, {@code adamw_8bit} for moments in 8 bits.
  */
 public final class TrainSpeed {
   private static final int SEQUENCES = 2;

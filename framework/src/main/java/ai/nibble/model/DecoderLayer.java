@@ -100,9 +100,18 @@ record DecoderLayer(
       Checkpointing checkpointing,
       Recall recall) {
 
-    /** A product that a second run gets from the first, where that keeps products. */
-    Variable product(LinearGroup group, Variable x) {
-      return checkpointing == Checkpointing.SELECTIVE && group.keepsOutput(pass)
+    /** The product of q, k and v, which a second run gets from the first where that keeps it. */
+    Variable qkv(LinearGroup group, Variable x) {
+      return product(group, x, checkpointing.keepsQkv());
+    }
+
+    /** The product of gate and up, likewise. */
+    Variable gateUp(LinearGroup group, Variable x) {
+      return product(group, x, checkpointing.keepsGateUp());
+    }
+
+    private Variable product(LinearGroup group, Variable x, boolean kept) {
+      return kept && group.keepsOutput(pass)
           ? recall.kept(earlier -> product(group, x, earlier))
           : plainProduct(group, x);
     }
@@ -138,7 +147,7 @@ record DecoderLayer(
   /** What attention adds. */
   private Variable attend(Run run, Variable x) {
     try (Step normed = Step.of(norms.beforeAttention, run, x, qkv.room(run.precision));
-        Variable projected = run.product(qkv, normed.value);
+        Variable projected = run.qkv(qkv, normed.value);
         Variable heads = normalizeAndAttend(run, projected)) {
       if (norms.afterAttention.isEmpty()) {
         return run.unreadProduct(output, heads);

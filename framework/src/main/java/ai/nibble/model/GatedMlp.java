@@ -24,7 +24,7 @@ record GatedMlp(LinearGroup gateUp, Activation activation, LinearGroup down) imp
 
   @Override
   public Variable apply(DecoderLayer.Run run, Variable x, boolean read) {
-    try (Variable gated = run.product(gateUp, x);
+    try (Variable gated = run.gateUp(gateUp, x);
         Variable active = run.tape().apply(activation.gated(down.room(run.precision())), gated)) {
       return read ? run.plainProduct(down, active) : run.unreadProduct(down, active);
     }

@@ -47,6 +47,8 @@ import java.util.function.LongConsumer;
  *       probabilities, where they are at most {@code 6q} a token
  *   <li>{@code selective}: {@code N·c·(2h + (q + 2kv) + q + 2i)}: input, product of q, k and v,
  *       attention's output, the state after attention, product of gate and up
+ *   <li>{@code partial}: {@code N·c·(2h + (q + 2kv) + q)}: the same without the product of gate and
+ *       up
  *   <li>{@code block}: {@code N·c·(2h + q)}: input, attention's output, the state after attention
  *   <li>{@code offload}: of those, on a device, what belongs to two layers
  * </ul>
@@ -396,7 +398,8 @@ public final class StepMemory {
     boolean trained = model.trained();
     Norms norms = l.form().norms();
     Variable normed = norms.before() ? run.apply(norm(l.qkv()), trained, x) : x;
-    Variable projected = product(run, l.qkv(), normed, norms.before());
+    Variable projected =
+        product(run, l.qkv(), normed, extent, norms.before(), checkpointing.keepsQkv());
     Variable queries = l.headNorm() ? run.apply(headNorm(l), trained, projected) : projected;
     Variable heads = run.kept(Attention.footprint(extent, l.attention(), once), false, queries);
     queries.close();
@@ -431,7 +434,7 @@ public final class StepMemory {
    * @param offered whether x has the room that the product asks for
    */
   private Variable gatedMlp(Run run, LayerShape l, Variable x, Extent of, boolean offered) {
-    Variable gated = product(run, l.gateUp(), x, of, offered);
+    Variable gated = product(run, l.gateUp(), x, of, offered, checkpointing.keepsGateUp());
     int room = l.down().room(of);
     Footprint act = l.form().activation().footprint(of, l.intermediate(), room);
     Variable active = run.apply(act, false, gated);
@@ -489,13 +492,13 @@ public final class StepMemory {
     }
   }
 
-  private Variable product(Run run, GroupShape group, Variable x, boolean offered) {
-    return product(run, group, x, extent, offered);
-  }
-
-  private Variable product(Run run, GroupShape group, Variable x, Extent of, boolean offered) {
+  /**
+   * @param kept whether a second run gets it from the first
+   */
+  private Variable product(
+      Run run, GroupShape group, Variable x, Extent of, boolean offered, boolean kept) {
     Footprint f = group(group, of, offered);
-    return checkpointing == Checkpointing.SELECTIVE && group.keepsOutput(of, training)
+    return kept && group.keepsOutput(of, training)
         ? run.kept(f, adapts(group), x)
         : run.apply(f, adapts(group), x);
   }

@@ -57,7 +57,8 @@ public record Training(
             doc =
                 "What of each block is kept for the backward pass and what computed again: `none`"
                     + " keeps all, `selective` the outputs of products and attention (less memory,"
-                    + " hardly more time), `block` only hidden states and attention's output (least"
+                    + " hardly more time), `partial` the same but those of gate and up, `block` only"
+                    + " hidden states and attention's output (least"
                     + " memory, a fifth more time), `offload` the same in the main memory instead of"
                     + " a GPU's; `auto` is the first of them that fits the"
                     + " machine's memory (see docs/plan.md)",
@@ -112,6 +113,7 @@ public record Training(
     AUTO,
     NONE,
     SELECTIVE,
+    PARTIAL,
     BLOCK,
     OFFLOAD;
 

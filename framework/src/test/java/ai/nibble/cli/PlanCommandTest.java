@@ -63,7 +63,7 @@ class PlanCommandTest {
     assertEquals(0, nibble("--set", "device_map=cpu"), err.toString());
     String text = out.toString();
     assertTrue(text.contains("load      train   evaluate       save      merge\n"), text);
-    for (String mode : List.of("none", "selective", "block")) {
+    for (String mode : List.of("none", "selective", "partial", "block")) {
       assertTrue(text.contains("\ngradient_checkpointing: " + mode), text);
     }
     assertFalse(text.contains("offload"), "a CPU has nowhere to put things");

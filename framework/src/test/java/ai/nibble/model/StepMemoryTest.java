@@ -248,6 +248,35 @@ class StepMemoryTest {
     }
   }
 
+  /** Each way keeps what the next one does and a product; the others agree to the byte above. */
+  @Test
+  void waysOfCheckpointingDifferByTheProductsThatTheyKeep() throws Exception {
+    try (CausalLm model = load(LoadOptions.unquantized(DType.FLOAT32))) {
+      long layers = 3;
+      long qkv = extent(model).bytes(DType.FLOAT32, STARTS[STARTS.length - 1], 6 * 16 + 2 * 2 * 16);
+      long gateUp = extent(model).bytes(DType.FLOAT32, STARTS[STARTS.length - 1], 2 * 200);
+      long selective = said(model, Checkpointing.SELECTIVE).kept();
+      long partial = said(model, Checkpointing.PARTIAL).kept();
+      long block = said(model, Checkpointing.BLOCK).kept();
+      assertEquals(layers * gateUp, selective - partial);
+      assertEquals(layers * qkv, partial - block);
+    }
+  }
+
+  /** With dropout no product of magnitudes serves a second run: see {@link LinearGroup}. */
+  @Test
+  void productsOfMagnitudesBehindDropoutAreKeptByNoWay() throws Exception {
+    ModelShape.Linears all = new ModelShape.Linears(path -> RANK, true, path -> false, true);
+    ModelShape shape = ModelShape.of(config(), DType.FLOAT32, false, all);
+    try (CausalLm model = load(LoadOptions.unquantized(DType.FLOAT32))) {
+      for (Checkpointing mode : List.of(Checkpointing.SELECTIVE, Checkpointing.PARTIAL)) {
+        assertEquals(
+            StepMemory.training(shape, extent(model), LOSS.length, Checkpointing.BLOCK),
+            StepMemory.training(shape, extent(model), LOSS.length, mode));
+      }
+    }
+  }
+
   private StepMemory.Result said(CausalLm model, Checkpointing checkpointing) throws Exception {
     return StepMemory.training(shape(0.1, false), extent(model), LOSS.length, checkpointing);
   }
@@ -502,7 +531,8 @@ class StepMemoryTest {
     int[] losses = IntStream.range(10, 50).toArray();
     try (KernelLaunchers.Installation kernels = HostKernels.install()) {
       for (double dropout : new double[] {0, 0.1}) {
-        for (Checkpointing mode : List.of(Checkpointing.NONE, Checkpointing.BLOCK)) {
+        for (Checkpointing mode :
+            List.of(Checkpointing.NONE, Checkpointing.PARTIAL, Checkpointing.BLOCK)) {
           try (CausalLm model = load(LoadOptions.unquantized(DType.FLOAT32));
               ParameterSet parameters = adapt(model, dropout)) {
             assertTrue(parameters.numel() > 0 && kernels != null);

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.data.EncodingSettings.ExcessLength;
 import ai.nibble.data.EncodingSettings.TrainOnEos;
 import ai.nibble.lora.TargetModules;
+import ai.nibble.model.Checkpointing;
 import ai.nibble.quant.Quant4Config;
 import ai.nibble.quant.Quant4Type;
 import ai.nibble.quant.Quant8Config;
@@ -16,6 +17,7 @@ import ai.nibble.recipe.Quantization.ComputeDtype;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.BeforeEach;
@@ -23,6 +25,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** What a recipe says, and how its parts come together. */
@@ -262,6 +265,14 @@ final class RecipeLoaderTest {
     for (String notice : files.relative(recipe.notices())) {
       assertTrue(notice.matches("a\\.yaml:6:\\d+: .*"), notice);
     }
+  }
+
+  @ParameterizedTest
+  @EnumSource(Checkpointing.class)
+  void everyWayOfCheckpointingMayBeAskedFor(Checkpointing mode) throws IOException {
+    Recipe recipe =
+        files.load("gradient_checkpointing: " + mode.name().toLowerCase(Locale.ROOT) + "\n");
+    assertEquals(Optional.of(mode), recipe.training().gradientCheckpointing().mode());
   }
 
   @ParameterizedTest

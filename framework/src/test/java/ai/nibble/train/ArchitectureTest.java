@@ -86,6 +86,7 @@ class ArchitectureTest {
     for (DType compute : List.of(DType.FLOAT32, DType.BFLOAT16)) {
       float[] expected = adapterAfter(compute, Checkpointing.NONE);
       assertArrayEquals(expected, adapterAfter(compute, Checkpointing.SELECTIVE));
+      assertArrayEquals(expected, adapterAfter(compute, Checkpointing.PARTIAL));
       assertArrayEquals(expected, adapterAfter(compute, Checkpointing.BLOCK));
     }
   }

@@ -229,7 +229,8 @@ class GpuTrainingTest {
     System.out.println("float32 losses on the GPU " + Arrays.toString(here.losses));
     System.out.println("float32 norms on the CPU " + Arrays.toString(cpu.norms));
     System.out.println("float32 norms on the GPU " + Arrays.toString(here.norms));
-    for (Checkpointing mode : List.of(Checkpointing.SELECTIVE, Checkpointing.BLOCK)) {
+    for (Checkpointing mode :
+        List.of(Checkpointing.SELECTIVE, Checkpointing.PARTIAL, Checkpointing.BLOCK)) {
       Run again = train(gpu, mode, 0.1);
       System.out.println("float32 " + mode + " losses " + Arrays.toString(again.losses));
       assertArrayEquals(here.adapter, again.adapter, "float32 " + mode + ": the same bits");
@@ -256,7 +257,11 @@ class GpuTrainingTest {
   private void assertCheckpointingChangesNothing(int[] lengths) {
     Run kept = train(gpu, Checkpointing.NONE, 0.1, lengths);
     for (Checkpointing mode :
-        List.of(Checkpointing.SELECTIVE, Checkpointing.BLOCK, Checkpointing.OFFLOAD)) {
+        List.of(
+            Checkpointing.SELECTIVE,
+            Checkpointing.PARTIAL,
+            Checkpointing.BLOCK,
+            Checkpointing.OFFLOAD)) {
       Run again = train(gpu, mode, 0.1, lengths);
       assertArrayEquals(kept.losses, again.losses, mode + ": losses");
       assertArrayEquals(kept.norms, again.norms, mode + ": norms");

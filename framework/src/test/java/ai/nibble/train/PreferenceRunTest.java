@@ -350,7 +350,7 @@ class PreferenceRunTest {
   }
 
   @ParameterizedTest
-  @EnumSource(names = {"SELECTIVE", "BLOCK"})
+  @EnumSource(names = {"SELECTIVE", "PARTIAL", "BLOCK"})
   void everyWayOfCheckpointingTrainsTheSameBits(Checkpointing checkpointing) {
     Function<LoraAdapter, Objective> dpo = adapter -> dpo(Reference.adapterOff(adapter));
     Log none = run("n", 0.1, dpo, pairs(7), settings(3, 0, Checkpointing.NONE), Optional.empty());

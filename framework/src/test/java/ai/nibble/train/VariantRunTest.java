@@ -183,6 +183,7 @@ class VariantRunTest {
     float[] whole = trained(variant, temp.resolve("whole"), Checkpointing.NONE);
     assertArrayEquals(whole, trained(variant, temp.resolve("again"), Checkpointing.BLOCK));
     assertArrayEquals(whole, trained(variant, temp.resolve("third"), Checkpointing.SELECTIVE));
+    assertArrayEquals(whole, trained(variant, temp.resolve("fourth"), Checkpointing.PARTIAL));
     Path cut = temp.resolve("cut");
     try (LoraAdapter adapter = inject(variant)) {
       AtomicInteger left = new AtomicInteger(2);
