@@ -29,6 +29,14 @@ public final class Aten implements AutoCloseable {
     return own(Tensor.empty(like.device(), dtype, shape));
   }
 
+  /**
+   * A float32 tensor of these values beside a tensor: see {@link Tensor#of(Device, float[],
+   * long...)}.
+   */
+  public Tensor values(Tensor beside, float[] values, long... shape) {
+    return own(Tensor.of(beside.device(), values, shape));
+  }
+
   /** A number beside a tensor: of its dtype, float32, float64 or int64, and on its device. */
   public Tensor number(Tensor beside, double value) {
     return filled(empty(beside, beside.dtype()), value);

@@ -65,7 +65,7 @@ enum Codes4 {
       pairs[2 * b] = values[b / CODES];
       pairs[2 * b + 1] = values[b % CODES];
     }
-    return Tables.of(at, beside, this + " pairs", pairs, CODES * CODES, 2);
+    return at.values(beside, pairs, CODES * CODES, 2);
   }
 
   /** The k-th lies between the values of ranks k and k + 1: float32 {@code [15]}. */
@@ -74,7 +74,7 @@ enum Codes4 {
     for (int r = 0; r < thresholds.length; r++) {
       thresholds[r] = (values[ofRank[r]] + values[ofRank[r + 1]]) / 2;
     }
-    return Tables.of(at, beside, this + " thresholds", thresholds, CODES - 1);
+    return at.values(beside, thresholds, CODES - 1);
   }
 
   /** The code of each rank, as float32 {@code [16]}. */
@@ -83,6 +83,6 @@ enum Codes4 {
     for (int r = 0; r < CODES; r++) {
       codes[r] = ofRank[r];
     }
-    return Tables.of(at, beside, this + " ranks", codes, CODES);
+    return at.values(beside, codes, CODES);
   }
 }

@@ -58,7 +58,7 @@ public final class Grouped {
       pairs[2 * b] = b / CODES;
       pairs[2 * b + 1] = b % CODES;
     }
-    return Tables.of(at, beside, "nibbles", pairs, CODES * CODES, 2);
+    return at.values(beside, pairs, CODES * CODES, 2);
   }
 
   private static void codes8(KernelArguments arguments) {
