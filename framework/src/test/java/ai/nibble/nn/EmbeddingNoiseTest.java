@@ -8,11 +8,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.nibble.autograd.Tape;
 import ai.nibble.autograd.Variable;
 import ai.nibble.tensor.DType;
-import ai.nibble.tensor.HostKernels;
+import ai.nibble.tensor.KernelForm;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.Tensor;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -68,21 +69,28 @@ class EmbeddingNoiseTest extends FunctionTestCase {
   }
 
   /**
-   * The kernel, compiled for the host, gives the CPU's bits, of rows whole and in single elements.
+   * The kernel, compiled for the host and composed, gives the CPU's bits, of rows whole and in
+   * single elements; the widest rows are composed in two parts.
    */
   @ParameterizedTest
-  @EnumSource(names = {"FLOAT32", "BFLOAT16", "FLOAT16"})
-  void kernelsAddTheSameNoise(DType dtype) {
-    for (int width : new int[] {WIDTH, 37}) {
-      float[] values = new float[125 * width];
-      for (int i = 0; i < values.length; i++) {
-        values[i] = (i % 89 - 44) / 32f;
-      }
-      float[] expected = noisy(values, width, dtype);
-      KernelLaunchers.Installation kernels = HostKernels.install();
-      try (kernels) {
-        assertArrayEquals(expected, noisy(values, width, dtype), dtype + " " + width);
-      }
+  @EnumSource
+  void kernelsAddTheSameNoise(KernelForm form) {
+    for (DType dtype : List.of(DType.FLOAT32, DType.BFLOAT16, DType.FLOAT16)) {
+      kernelsAddTheSameNoise(form, dtype, WIDTH);
+      kernelsAddTheSameNoise(form, dtype, 37);
+    }
+    kernelsAddTheSameNoise(form, DType.BFLOAT16, 20_001);
+  }
+
+  private static void kernelsAddTheSameNoise(KernelForm form, DType dtype, int width) {
+    float[] values = new float[125 * width];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = (i % 89 - 44) / 32f;
+    }
+    float[] expected = noisy(values, width, dtype);
+    KernelLaunchers.Installation kernels = form.install();
+    try (kernels) {
+      assertArrayEquals(expected, noisy(values, width, dtype), dtype + " " + width);
     }
   }
 
