@@ -7,6 +7,7 @@ import ai.nibble.model.Trainable;
 import ai.nibble.nn.ParameterSet;
 import ai.nibble.optim.GradientStep;
 import ai.nibble.optim.Optimizer;
+import ai.nibble.tensor.Device;
 import ai.nibble.train.objective.Objective;
 import java.util.List;
 import java.util.Map;
@@ -174,14 +175,21 @@ public final class TrainStep {
   }
 
   /**
-   * Whether {@link #queue} may be called: one worker on a device, whose optimizer is there, and
-   * nothing that the next step does hangs on what became of this one.
+   * Whether {@link #queue} may be called: one worker on a device, whose optimizer and loss are
+   * there, and nothing that the next step does hangs on what became of this one.
    */
   boolean canQueue() {
     return ahead.isPresent()
         && workers.count() == 1
         && !scale.isDynamic()
+        && lossIsWithParameters()
         && workers.lateNumbers(0).isPresent();
+  }
+
+  /** Adapters on some layers of a model over several devices may be elsewhere than its head. */
+  private boolean lossIsWithParameters() {
+    Device head = workers.first().model().placement().of(CausalLm.HEAD);
+    return head.equals(parameters.values().device());
   }
 
   /**

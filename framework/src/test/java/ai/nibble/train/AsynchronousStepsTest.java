@@ -13,6 +13,8 @@ import ai.nibble.model.AllWeights;
 import ai.nibble.model.CausalLm;
 import ai.nibble.model.Checkpointing;
 import ai.nibble.model.LoadOptions;
+import ai.nibble.model.Placement;
+import ai.nibble.model.Splits;
 import ai.nibble.model.TinyModel;
 import ai.nibble.model.Trainable;
 import ai.nibble.optim.AdamW8bitConfig;
@@ -25,6 +27,7 @@ import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Device;
 import ai.nibble.tensor.DeviceLink;
 import ai.nibble.tensor.HostKernels;
+import ai.nibble.tensor.KernelForm;
 import ai.nibble.tensor.KernelLaunchers;
 import ai.nibble.tensor.RecordingCopies;
 import ai.nibble.tensor.Scope;
@@ -144,7 +147,11 @@ class AsynchronousStepsTest {
   private record Ran(List<Double> seen, float[] values, long waits, long events) {}
 
   private Ran run(Task task, Device device, Optional<RecordingCopies> recorded) {
-    try (CausalLm model = CausalLm.load(folder, task.load().on(device));
+    return run(task, Placement.on(device), recorded);
+  }
+
+  private Ran run(Task task, Placement placement, Optional<RecordingCopies> recorded) {
+    try (CausalLm model = CausalLm.load(folder, task.load().on(placement));
         Trainable trained = task.trained().apply(model)) {
       TrainStep step =
           new TrainStep(
@@ -296,6 +303,28 @@ class AsynchronousStepsTest {
           default -> Task.adapter(config).withNoise(5);
         };
     assertWaits(0, task);
+  }
+
+  @Test
+  void norByComposedKernels() {
+    kernels.close();
+    kernels = KernelForm.COMPOSED.install();
+    write("llama");
+    assertWaits(0, Task.adapter(lora()).withNoise(5));
+  }
+
+  /** Adapters on the first of two devices: what they learn is not where the loss is. */
+  @Test
+  void adaptersThatAreNotWhereTheLossIsLearnTheSame() {
+    write("llama");
+    TargetModules first = new TargetModules.Regex("model\\.layers\\.0\\..*_proj");
+    Task task = Task.adapter(lora().withTargets(first));
+    Ran expected = run(task, Device.CPU, Optional.empty());
+    try (RecordingCopies recorded = new RecordingCopies(false, AMPLE)) {
+      Ran ran = run(task, Splits.overTwo(), Optional.of(recorded));
+      assertEquals(expected.seen, ran.seen);
+      assertArrayEquals(expected.values, ran.values);
+    }
   }
 
   /** The loss of a pair is computed on the host, of both answers and of the reference's. */
