@@ -52,6 +52,11 @@ class StepMemoryTest {
   /** Sequences of other lengths, of which one is longer than a block of attention. */
   private static final int[] STARTS = {0, 200, 230, 391};
 
+  /** Offloading is that of {@code block} where tensors are in the main memory. */
+  private static final List<Checkpointing> MODES_BY_KERNELS =
+      List.of(
+          Checkpointing.NONE, Checkpointing.SELECTIVE, Checkpointing.PARTIAL, Checkpointing.BLOCK);
+
   private static final int[] LOSS = IntStream.range(40, 300).toArray();
 
   @TempDir Path directory;
@@ -531,8 +536,7 @@ class StepMemoryTest {
     int[] losses = IntStream.range(10, 50).toArray();
     try (KernelLaunchers.Installation kernels = HostKernels.install()) {
       for (double dropout : new double[] {0, 0.1}) {
-        for (Checkpointing mode :
-            List.of(Checkpointing.NONE, Checkpointing.PARTIAL, Checkpointing.BLOCK)) {
+        for (Checkpointing mode : MODES_BY_KERNELS) {
           try (CausalLm model = load(LoadOptions.unquantized(DType.FLOAT32));
               ParameterSet parameters = adapt(model, dropout)) {
             assertTrue(parameters.numel() > 0 && kernels != null);
@@ -545,13 +549,25 @@ class StepMemoryTest {
             what += said.kept() + ", " + said.peak() + " measured " + measured;
             boolean experts = architecture.equals("mixtral");
             double share = experts ? 0.03 : 0.01;
-            assertEquals(measured.kept, said.kept(), share * measured.kept, what);
+            long rounding =
+                experts && mode == Checkpointing.SELECTIVE ? roundingOfGateAndUp(96) : 0;
+            assertEquals(measured.kept, said.kept() - rounding, share * measured.kept, what);
             assertTrue(said.peak() >= 0.99 * measured.peak, what);
             assertTrue(said.peak() <= (experts ? 1.4 : 1.05) * measured.peak, what);
           }
         }
       }
     }
+  }
+
+  /**
+   * What is planned of three layers for the two experts of each token, as if one had them all,
+   * above what it is: a CPU's tensor of that size is rounded up to the next of a few sizes, those
+   * of each expert are below. A GPU's are not rounded so.
+   */
+  private static long roundingOfGateAndUp(int tokens) {
+    long bytes = 2L * tokens * 2 * 200 * Float.BYTES;
+    return 3 * (TensorMemory.allocatedBytes(Device.Type.CPU, bytes) - bytes);
   }
 
   @Test
