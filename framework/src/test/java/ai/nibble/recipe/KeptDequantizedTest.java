@@ -152,6 +152,7 @@ final class KeptDequantizedTest {
         "gradient_checkpointing: selective\nlora_dropout: 0.1\nuse_rslora: true\n",
         "gradient_checkpointing: block\nlora_dropout: 0.1\nuse_dora: true\n",
         "gradient_checkpointing: selective\nlora_dropout: 0\nuse_dora: true\n",
+        "gradient_checkpointing: partial\nlora_dropout: 0\nuse_dora: true\n",
         "gradient_checkpointing: offload\nbnb_4bit_quant_type: fp4\n",
         "sample_packing: true\ninit_lora_weights: olora\n",
         "adapter: lora\nload_in_8bit: true\ngradient_checkpointing: block\n",
@@ -175,6 +176,24 @@ final class KeptDequantizedTest {
     assertTrue(
         all.told.contains("\nmodel.layers.0 to model.layers.1 keep their weights dequantised: "),
         all.told);
+  }
+
+  /** The reference is a frozen copy: B of its own in the columns that the run's adapter has. */
+  @ParameterizedTest
+  @ValueSource(strings = {"", "use_dora: true\n", "devices: 2\n"})
+  void aReferenceThatIsACopyOfTheAdapterHasItsOwnB(String more) throws IOException {
+    run("first", "lora_dropout: 0\n" + more, "0");
+    String dpo =
+        "method: dpo\nlora_model_dir: first\nref_adapter: start\ngradient_checkpointing: partial\n";
+    Run none = run("none", dpo + more, "0");
+    assertTrue(none.told.contains(" (a frozen copy, "), none.told);
+    int workers = more.contains("devices") ? 2 : 1;
+    Run one = run("one", dpo + more, "1");
+    none.assertSame(one, "1 layer: ");
+    assertEquals(none.held + workers * bytes(dpo + more, 1), one.held);
+    Run all = run("all", dpo + more, "all"); // nothing is dequantised beside them
+    none.assertSame(all, "all layers: ");
+    assertTrue(all.held > one.held);
   }
 
   @Test
