@@ -14,7 +14,6 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.InputStream;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -219,11 +218,16 @@ final class ModelConfigFile {
       return "is missing";
     } catch (NoSuchFileException e) {
       return "is a symbolic link to what is not there";
-    } catch (AccessDeniedException e) {
-      return "is a symbolic link that cannot be followed (" + FileProblem.reason(e) + ")";
     } catch (IOException e) {
-      return "is a symbolic link that leads back to itself";
+      return leadsBack(e)
+          ? "is a symbolic link that leads back to itself"
+          : "is a symbolic link that cannot be followed (" + FileProblem.reason(e) + ")";
     }
+  }
+
+  /** Java's own words where the system counts too many links. */
+  private static boolean leadsBack(IOException e) {
+    return FileProblem.reason(e).contains("symbolic link");
   }
 
   private static String syntaxProblem(JsonProcessingException e) {

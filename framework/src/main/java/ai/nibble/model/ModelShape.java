@@ -84,7 +84,8 @@ public record ModelShape(
               down(c, i, groups)));
     }
     TableShape table = TableShape.of(held, trained);
-    return new ModelShape(c.hiddenSize(), c.vocabSize(), table, table, trained, layers);
+    TableShape head = table.withCap(c.form().scales().logitCap().isPresent());
+    return new ModelShape(c.hiddenSize(), c.vocabSize(), table, head, trained, layers);
   }
 
   /** The same with an embedding and a head that are held or trained otherwise. */

@@ -53,7 +53,11 @@ final class AttentionFunction extends Function {
   private final long maxScoreBytes;
   private final Earlier earlier;
 
-  /** Whether loops are worth the second or two that HotSpot takes to compile them for registers. */
+  /**
+   * Whether loops are worth the second or two that HotSpot takes to compile them for registers: not
+   * for a prompt. Whether a pass is of training makes no difference, so that a reference and what
+   * is trained, before anything is learned, agree to the last bit.
+   */
   private final boolean inRegisters;
 
   private Heads saved;
@@ -76,7 +80,7 @@ final class AttentionFunction extends Function {
     this.mask = CausalMask.of(pass, attention);
     this.maxScoreBytes = maxScoreBytes;
     this.earlier = earlier;
-    this.inRegisters = pass.training();
+    this.inRegisters = pass.caches().isEmpty();
   }
 
   /**

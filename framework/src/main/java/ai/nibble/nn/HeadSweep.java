@@ -21,8 +21,8 @@ import java.util.List;
 final class HeadSweep {
   private static final int ROWS_A_CHUNK = 512;
 
-  /** Rows that a thread takes at a time, in registers. */
-  private static final int ROWS_A_RANGE = 16;
+  /** Rows that a thread takes at a time, in registers: a chunk's suffice for 64 threads. */
+  private static final int ROWS_A_RANGE = 8;
 
   /** Fewer starve a GPU's products. */
   private static final int ROWS_A_DEVICE_CHUNK = 2048;
@@ -72,7 +72,7 @@ final class HeadSweep {
     long losses = (e.kernels() ? 2 : 1) * e.bytes(DType.FLOAT32, rows);
     int copies = e.precision().widens() ? gradient ? 2 : 1 : 0;
     long range = Math.min(chunk, Rows.grain(2L * vocabulary));
-    boolean lie = e.inRegisters(vocabulary) && !e.precision().widens();
+    boolean lie = e.inRegisters(vocabulary) && !e.precision().widens() && !head.capped();
     long windows =
         e.kernels() || lie ? 0 : 2 * e.threads() * e.bytes(DType.FLOAT32, range, vocabulary);
     return losses

@@ -11,11 +11,18 @@ import java.nio.ByteBuffer;
  * JVM or CPU has none, or rows are of another kind, {@link ai.nibble.tensor.Rows} are for them.
  */
 final class PairRows {
+  private static final boolean AVAILABLE = PackedProduct.isAvailable() && Pairs512.isSupported();
+
   private PairRows() {}
+
+  /** Whether this JVM on this machine goes over any rows so. */
+  static boolean isAvailable() {
+    return AVAILABLE;
+  }
 
   /** Whether rows of so many elements are gone over so. */
   static boolean fit(long width) {
-    return PackedProduct.isAvailable() && width > 0 && width % Pairs512.UNIT == 0;
+    return AVAILABLE && width > 0 && width % Pairs512.UNIT == 0;
   }
 
   /** Whether rows of so many elements, which may be part of a tensor's rows, are gone over so. */

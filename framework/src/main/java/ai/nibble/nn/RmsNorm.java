@@ -80,7 +80,8 @@ public final class RmsNorm implements AutoCloseable {
   }
 
   /**
-   * What normalising rows holds: its output, and for backward its input.
+   * What normalising rows holds: its output, and for backward its input. The gradient of a trained
+   * weight, which comes first, has two windows wherever rows are gone over.
    *
    * @param room as in {@link #apply(Tape, Variable, int)}
    */
@@ -89,7 +90,10 @@ public final class RmsNorm implements AutoCloseable {
     return Footprint.of(extent.compute(rows, hidden + room))
         .savingInput(0)
         .inForward(lie ? 0 : extent.windows(2, rows, hidden))
-        .inBackward(0, lie ? 0 : extent.windows(4, rows, hidden), extent.compute(rows, hidden));
+        .inBackward(
+            extent.windows(2, rows, hidden),
+            lie ? 0 : extent.windows(4, rows, hidden),
+            extent.compute(rows, hidden));
   }
 
   @Override

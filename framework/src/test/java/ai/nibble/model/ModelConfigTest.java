@@ -569,8 +569,10 @@ final class ModelConfigTest {
         new String[][] {
           {"config.json", "that leads back to itself"},
           {"other.json", "that leads back to itself"},
-          {"gone.json", "to what is not there"}
+          {"gone.json", "to what is not there"},
+          {"file/gone.json", "that cannot be followed (Not a directory)"}
         }) {
+      Files.writeString(folder.resolve("file"), "");
       Files.deleteIfExists(link);
       Files.createSymbolicLink(link, Path.of(to[0]));
       Files.deleteIfExists(folder.resolve("other.json"));

@@ -10,7 +10,6 @@ import ai.nibble.nn.vector.Norm512;
 import ai.nibble.nn.vector.Pairs512;
 import ai.nibble.nn.vector.Softmax512;
 import ai.nibble.nn.vector.Sum512;
-import ai.nibble.quant.PackedProduct;
 import ai.nibble.tensor.Bfloat16;
 import ai.nibble.tensor.DType;
 import ai.nibble.tensor.Tensor;
@@ -30,7 +29,7 @@ class PairRowsTest {
   @BeforeEach
   void needsRegisters() {
     assumeTrue(
-        PackedProduct.isAvailable(),
+        PairRows.isAvailable(),
         "skipped: needs 512-bit registers and --add-modules jdk.incubator.vector");
   }
 
@@ -267,6 +266,48 @@ class PairRowsTest {
     assertEquals(cold, warm);
     assertArrayEquals(coldPowers, powers);
     assertArrayEquals(first, last);
+  }
+
+  @Test
+  void compilingChangesNoBitOfNorms() {
+    int width = 96;
+    ByteBuffer x = rows(width, true);
+    ByteBuffer dy = rows(width, true);
+    ByteBuffer y = rows(width, true);
+    ByteBuffer dx = rows(width, true);
+    float[] scale = Pairs512.split(scale(width));
+    byte[][] cold = new byte[2][2 * width];
+    byte[][] warm = new byte[2][2 * width];
+    for (int i = 0; i < 20_000; i++) {
+      Norm512.normalize(x, y, 1, width, scale, 1e-5f, false);
+      Norm512.gradient(dy, x, null, dx, 1, width, scale, 1e-5f);
+      if (i == 0) {
+        y.get(0, cold[0]);
+        dx.get(0, cold[1]);
+      }
+    }
+    y.get(0, warm[0]);
+    dx.get(0, warm[1]);
+    assertArrayEquals(cold[0], warm[0]);
+    assertArrayEquals(cold[1], warm[1]);
+  }
+
+  /** Its row, and no other. */
+  @Test
+  void aValueThatIsNoNumberMakesItsNormNone() {
+    int width = 32;
+    ByteBuffer x = rows(2 * width, true);
+    x.putShort(Short.BYTES * 5, Bfloat16.of(Float.NaN));
+    ByteBuffer dy = rows(2 * width, true);
+    ByteBuffer y = rows(2 * width, true);
+    ByteBuffer dx = rows(2 * width, true);
+    float[] scale = Pairs512.split(scale(width));
+    Norm512.normalize(x, y, 2, width, scale, 1e-5f, true);
+    Norm512.gradient(dy, x, null, dx, 2, width, scale, 1e-5f);
+    for (int i = 0; i < 2 * width; i++) {
+      assertEquals(i < width, Float.isNaN(at(y, i)), "value " + i);
+      assertEquals(i < width, Float.isNaN(at(dx, i)), "gradient " + i);
+    }
   }
 
   @Test

@@ -1,5 +1,6 @@
 package ai.nibble.nn.vector;
 
+import java.lang.invoke.MethodHandle;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
@@ -28,7 +29,18 @@ public final class Pairs512 {
   /** The half of an int that is the element of odd index. */
   private static final int ODD = 0xFFFF0000;
 
+  /** Whether this JDK reads and writes registers through byte buffers: 17 and 18 do. */
+  private static final boolean BY_BUFFER = BufferAccess.isDirect();
+
+  private static final MethodHandle LOAD = BY_BUFFER ? null : BufferAccess.load(I);
+  private static final MethodHandle STORE = BY_BUFFER ? null : BufferAccess.store();
+
   private Pairs512() {}
+
+  /** Whether this JDK reads and writes registers outside its heap in a way that is known here. */
+  public static boolean isSupported() {
+    return BY_BUFFER || LOAD != null && STORE != null;
+  }
 
   /** A copy of values, a multiple of {@link #UNIT}, in split order. */
   public static float[] split(float[] values) {
@@ -41,7 +53,14 @@ public final class Pairs512 {
 
   /** 32 elements from byte {@code at} on. */
   static IntVector load(ByteBuffer from, int at) {
-    return IntVector.fromByteBuffer(I, from, at, ByteOrder.LITTLE_ENDIAN);
+    if (BY_BUFFER) {
+      return IntVector.fromByteBuffer(I, from, at, ByteOrder.LITTLE_ENDIAN);
+    }
+    try {
+      return (IntVector) LOAD.invokeExact(from, at);
+    } catch (Throwable e) {
+      throw Apart.failure(e);
+    }
   }
 
   static FloatVector even(IntVector pairs) {
@@ -59,10 +78,16 @@ public final class Pairs512 {
 
   /** Writes 32 elements, rounded to nearest even, from byte {@code at} on. */
   static void store(FloatVector even, FloatVector odd, ByteBuffer to, int at) {
-    nearest(even)
-        .lanewise(VectorOperators.LSHR, 16)
-        .or(nearest(odd).and(ODD))
-        .intoByteBuffer(to, at, ByteOrder.LITTLE_ENDIAN);
+    IntVector pairs = nearest(even).lanewise(VectorOperators.LSHR, 16).or(nearest(odd).and(ODD));
+    if (BY_BUFFER) {
+      pairs.intoByteBuffer(to, at, ByteOrder.LITTLE_ENDIAN);
+      return;
+    }
+    try {
+      STORE.invokeExact(pairs, to, at);
+    } catch (Throwable e) {
+      throw Apart.failure(e);
+    }
   }
 
   /**
