@@ -31,8 +31,8 @@ class ComposedLauncherTest {
       }
     }
     assertEquals(List.of(), without);
-    // 43 that are made for three dtypes, product4 for two, and 12 for one
-    assertEquals(3 * 43 + 2 + 12, kernels);
+    // 44 that are made for three dtypes, product4 for two, and 12 for one
+    assertEquals(3 * 44 + 2 + 12, kernels);
   }
 
   private static String failed(CudaProgram program, Object... arguments) {

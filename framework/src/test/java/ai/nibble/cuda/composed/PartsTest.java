@@ -111,6 +111,7 @@ class PartsTest {
     all.put("input_gradient", () -> LoraKernels.inputGradient(x, x, x, x, 1, 0.5));
     all.put("cross_entropy", () -> entropy(x));
     all.put("add", () -> ElementwiseKernels.add(x, x, x));
+    all.put("add_noise", () -> ElementwiseKernels.addNoise(x, f32(ROWS), 1));
     all.put("sum_groups", () -> ElementwiseKernels.sumGroups(bf16(ROWS / 4, WIDTH), x, 4));
     Tensor starts = tensor(DType.INT32, 9);
     Tensor table = f32(8, WIDTH);
