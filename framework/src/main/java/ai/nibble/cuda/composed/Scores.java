@@ -87,6 +87,11 @@ public final class Scores {
       return tangent == null ? at.mul(products, scale) : at.mul(tangent, cap);
     }
 
+    /** Probabilities by rows' highest scores and logarithms of sums, 0 where nothing is seen. */
+    Tensor probabilities(Aten at, Tensor scores, Tensor seen, Tensor max, Tensor logSum) {
+      return at.where(seen, at.map("exp", at.sub(at.sub(scores, max), logSum)), 0);
+    }
+
     /** One number of rows' statistics, {@code [heads, rows, 1]}, where it is. */
     Tensor statistic(Aten at, Tensor statistics, long begin, long rows, int number) {
       Tensor own = at.narrow(statistics, 1, firstToken * group + begin, rows);
@@ -113,8 +118,7 @@ public final class Scores {
           Tensor exps = at.map("exp", at.sub(visible, base));
           Tensor sums = at.rowSums(at.view(exps, products.size(0) * rows, block.keys));
           Tensor logSum = at.view(at.map("log", at.floats(sums)), max.shape());
-          Tensor p = at.map("exp", at.sub(at.sub(scores, max), logSum));
-          to.copyFrom(at.where(seen, p, 0));
+          to.copyFrom(block.probabilities(at, scores, seen, max, logSum));
           block.statistic(at, statistics, begin, rows, 0).copyFrom(max);
           block.statistic(at, statistics, begin, rows, 1).copyFrom(logSum);
         });
@@ -135,8 +139,8 @@ public final class Scores {
           Tensor tangent = block.tangent(at, x);
           Tensor max = block.statistic(at, statistics, begin, rows, 0);
           Tensor logSum = block.statistic(at, statistics, begin, rows, 1);
-          Tensor relative = at.sub(at.sub(block.scores(at, x, tangent), max), logSum);
-          Tensor p = at.where(seen, at.map("exp", relative), 0);
+          Tensor scores = block.scores(at, x, tangent);
+          Tensor p = block.probabilities(at, scores, seen, max, logSum);
           Tensor gradient = at.narrow(gradients, 1, begin, rows);
           Tensor g = at.where(seen, at.floats(gradient), 0);
           long[] flat = {products.size(0) * rows, block.keys};
