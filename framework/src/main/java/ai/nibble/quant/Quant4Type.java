@@ -19,68 +19,21 @@ public enum Quant4Type {
    * 4-bit NormalFloat: quantiles of N(0, 1), scaled to [−1, 1]. QLoRA (Dettmers et al. 2023),
    * appendix E. Code order is value order.
    */
-  NF4(
-      "nf4",
-      new float[] {
-        -1.0f,
-        -0.6961928009986877f,
-        -0.5250730514526367f,
-        -0.39491748809814453f,
-        -0.28444138169288635f,
-        -0.18477343022823334f,
-        -0.09105003625154495f,
-        0.0f,
-        0.07958029955625534f,
-        0.16093020141124725f,
-        0.24611230194568634f,
-        0.33791524171229224f,
-        0.44070982933044434f,
-        0.5626170039176941f,
-        0.7229568362236023f,
-        1.0f
-      },
-      new int[] {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}),
+  NF4("nf4", Code4.NF4),
 
   /**
    * 4-bit float: a sign bit over the magnitudes 0, 1/192, 1/6, 1/4, 1/3, 1/2, 2/3, 1 (E2M1 over
    * 12). Code 8 is a second zero, which bitsandbytes' own table holds as +0 and which lies above
    * code 0 in rank.
    */
-  FP4(
-      "fp4",
-      new float[] {
-        0f,
-        0.0052083334885537624f,
-        0.6666666865348816f,
-        1f,
-        0.3333333432674408f,
-        0.5f,
-        0.1666666716337204f,
-        0.25f,
-        0f,
-        -0.0052083334885537624f,
-        -0.6666666865348816f,
-        -1f,
-        -0.3333333432674408f,
-        -0.5f,
-        -0.1666666716337204f,
-        -0.25f
-      },
-      new int[] {11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3});
+  FP4("fp4", Code4.FP4);
 
   private final String key;
-  private final float[] codes;
-  private final int[] codeOfRank;
-  private final float[] thresholds;
+  private final Code4 code;
 
-  Quant4Type(String key, float[] codes, int[] codeOfRank) {
+  Quant4Type(String key, Code4 code) {
     this.key = key;
-    this.codes = codes;
-    this.codeOfRank = codeOfRank;
-    this.thresholds = new float[15];
-    for (int rank = 0; rank < 15; rank++) {
-      thresholds[rank] = (codes[codeOfRank[rank]] + codes[codeOfRank[rank + 1]]) / 2;
-    }
+    this.code = code;
   }
 
   /** The name in recipes and in stored quantisation states: {@code nf4} or {@code fp4}. */
@@ -90,22 +43,22 @@ public enum Quant4Type {
 
   /** A copy of the 16 values by code: bitsandbytes' {@code quant_map}. */
   public float[] codes() {
-    return codes.clone();
+    return code.codes();
   }
 
   /** A copy of the 15 thresholds, ascending. */
   public float[] thresholds() {
-    return thresholds.clone();
+    return code.thresholds();
   }
 
   /** The code of a value by its rank among the 16, 0 for the least. */
   int codeOfRank(int rank) {
-    return codeOfRank[rank];
+    return code.codeOfRank(rank);
   }
 
   /** As the kernels name it. */
   Code4 forKernels() {
-    return this == NF4 ? Code4.NF4 : Code4.FP4;
+    return code;
   }
 
   /**

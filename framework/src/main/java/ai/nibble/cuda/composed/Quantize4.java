@@ -1,5 +1,6 @@
 package ai.nibble.cuda.composed;
 
+import ai.nibble.cuda.Code4;
 import ai.nibble.tensor.Aten;
 import ai.nibble.tensor.ComposedKernel;
 import ai.nibble.tensor.DType;
@@ -20,7 +21,7 @@ public final class Quantize4 {
     Tensor packed = arguments.tensor();
     Tensor absmax = arguments.tensor();
     Tensor in = arguments.tensor();
-    Codes4 code = Codes4.values()[(int) arguments.whole()];
+    Code4 code = Codes4.of(arguments.whole());
     long size = 1L << arguments.whole();
     long n = arguments.whole();
     Parts.ofBlocks(
@@ -45,7 +46,7 @@ public final class Quantize4 {
   }
 
   /** Two codes a byte, the first in the high nibble; behind the last the code of zero. */
-  private static Tensor bytes(Aten at, Codes4 code, Tensor relative) {
+  private static Tensor bytes(Aten at, Code4 code, Tensor relative) {
     long n = relative.numel();
     Tensor even = relative;
     if (n % 2 == 1) {
@@ -53,8 +54,8 @@ public final class Quantize4 {
       at.narrow(even, 0, 0, n).copyFrom(at.flat(relative));
     }
     Tensor pairs = at.view(even, (n + 1) / 2, 2);
-    Tensor ranks = at.countBelow(pairs, code.thresholds(at, relative), false);
-    Tensor codes = at.lookUp(code.codesOfRanks(at, relative), ranks);
+    Tensor ranks = at.countBelow(pairs, Codes4.thresholds(code, at, relative), false);
+    Tensor codes = at.lookUp(Codes4.codesOfRanks(code, at, relative), ranks);
     Tensor high = at.mul(at.narrow(codes, 1, 0, 1), HIGH_NIBBLE);
     return at.flat(at.add(high, at.narrow(codes, 1, 1, 1)));
   }

@@ -1,5 +1,6 @@
 package ai.nibble.cuda.composed;
 
+import ai.nibble.cuda.Code4;
 import ai.nibble.tensor.Aten;
 import ai.nibble.tensor.ComposedKernel;
 import ai.nibble.tensor.DType;
@@ -31,7 +32,7 @@ public final class Weights4 {
    * @param absmax2 null where absmax is float32
    * @param map of the bytes
    * @param offset of the absmax that map and absmax2 give
-   * @param code as in {@link Codes4}
+   * @param code what the codes stand for
    */
   private record Weight(
       Tensor packed,
@@ -39,7 +40,7 @@ public final class Weights4 {
       Tensor absmax2,
       Tensor map,
       float offset,
-      Codes4 code,
+      Code4 code,
       int blockShift) {
     static Weight next(KernelArguments arguments) {
       return new Weight(
@@ -48,7 +49,7 @@ public final class Weights4 {
           arguments.tensorOrNull(),
           arguments.tensorOrNull(),
           arguments.real(),
-          Codes4.values()[(int) arguments.whole()],
+          Codes4.of(arguments.whole()),
           (int) arguments.whole());
     }
 
@@ -76,7 +77,7 @@ public final class Weights4 {
       long to = Math.min(numel, (begin + count + size - 1) / size * size);
       Tensor absmax = absmax(at, first, (to - from + size - 1) / size);
       Tensor bytes = at.narrow(at.flat(packed), 0, from / 2, (to - from + 1) / 2);
-      Tensor pairs = at.indexSelect(code.pairs(at, packed), 0, at.as(bytes, DType.INT32));
+      Tensor pairs = at.indexSelect(Codes4.pairs(code, at, packed), 0, at.as(bytes, DType.INT32));
       Tensor values = at.narrow(at.flat(pairs), 0, 0, to - from);
       long whole = (to - from) / size;
       if (whole > 0) {
